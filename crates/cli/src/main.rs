@@ -1,0 +1,2 @@
+//! magewarden.
+fn main(){}

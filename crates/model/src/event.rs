@@ -1,0 +1,272 @@
+//! A record read and normalised.
+
+use std::borrow::Cow;
+
+use crate::{TimeQuality, Timestamp};
+
+/// What kind of thing an event tells of; Sigma's `logsource.category`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Category {
+    /// One statement, connection or table access at a database (`database`).
+    Database,
+    /// One request at a web server (`webserver`).
+    Webserver,
+    /// An error a web server wrote (`webserver_error`).
+    WebserverError,
+    /// A line an application wrote (`application`).
+    Application,
+    /// A line of the operating system or another service (`syslog`).
+    Syslog,
+    /// Something magewarden observed of itself or a source: gaps, silence, cut (`health`).
+    Health,
+}
+
+impl Category {
+    /// The name rules use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Webserver => "webserver",
+            Self::WebserverError => "webserver_error",
+            Self::Application => "application",
+            Self::Syslog => "syslog",
+            Self::Health => "health",
+        }
+    }
+}
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text, masked.
+    Text(Cow<'a, str>),
+    /// A whole number; durations are microseconds.
+    Int(i64),
+    /// Several texts; a rule matches if any does.
+    List(Vec<Cow<'a, str>>),
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The fields an event can have. Append only; names are what Sigma rules write.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Field { $($(#[$doc])* $variant,)* }
+
+        impl Field {
+            /// Every field, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name rules use, e.g. `cs-uri-query`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+fields! {
+    /// Client address: right-most not in `trusted_proxies`.
+    ClientIp = "c-ip",
+    /// Address the connection came from.
+    PeerIp = "peer-ip",
+    /// `X-Forwarded-For` as sent.
+    ForwardedFor = "x-forwarded-for",
+    /// Request method.
+    Method = "cs-method",
+    /// Path and query as sent.
+    Uri = "cs-uri",
+    /// Path, percent-decoded once.
+    UriStem = "cs-uri-stem",
+    /// Query, percent-decoded once, without `?`.
+    UriQuery = "cs-uri-query",
+    /// Status.
+    Status = "sc-status",
+    /// Bytes of the response body.
+    ResponseBytes = "sc-bytes",
+    /// User agent.
+    UserAgent = "cs-user-agent",
+    /// Referer.
+    Referer = "cs-referer",
+    /// Host header or server name.
+    Host = "cs-host",
+    /// Web server user (`remote_user`).
+    HttpUser = "cs-username",
+    /// Request time in microseconds.
+    RequestTime = "time-taken",
+    /// Database account.
+    DbUser = "db.user",
+    /// Host the database account connected from.
+    DbHost = "db.client_host",
+    /// Connection id.
+    ConnectionId = "db.connection_id",
+    /// Query id within the server.
+    QueryId = "db.query_id",
+    /// Operation: `connect`, `disconnect`, `query`, `read`, `write`, `create`, `alter`, `drop`, `rename`, `failed_connect`.
+    Operation = "db.operation",
+    /// Default schema.
+    Schema = "db.schema",
+    /// Statement text, masked.
+    Statement = "db.statement",
+    /// Tables touched, without schema and table prefix.
+    Tables = "db.tables",
+    /// Tables written (TABLE records, or the statement's target).
+    TablesWritten = "db.tables_written",
+    /// Columns the statement names; `*` for all.
+    Columns = "db.columns",
+    /// Statement class: `select`, `insert`, `update`, `delete`, `ddl`, `grant`, `set`, …
+    StatementClass = "db.statement_class",
+    /// Predicate class of the statement shape.
+    PredicateClass = "db.predicate_class",
+    /// Expected row class of the statement shape.
+    RowClass = "db.row_class",
+    /// Fingerprint of the statement shape, hexadecimal.
+    ShapeFingerprint = "db.shape",
+    /// Properties of the shape: `union`, `tautology`, `into_outfile`, `no_cache_hint`, `comment`, `sleep`, …
+    ShapeTraits = "db.shape_traits",
+    /// Whether the shape is one Magento issues: `known`, `explained`, `unknown`.
+    ShapeKnown = "db.shape_known",
+    /// Whether the text was cut at the log's limit: `1`.
+    StatementCut = "db.statement_cut",
+    /// Return code of the server; 0 is success.
+    ErrorCode = "db.error_code",
+    /// Rows sent to the client.
+    RowsSent = "db.rows_sent",
+    /// Rows examined.
+    RowsExamined = "db.rows_examined",
+    /// Rows changed.
+    RowsAffected = "db.rows_affected",
+    /// Bytes sent to the client.
+    BytesSent = "db.bytes_sent",
+    /// Query time in microseconds.
+    QueryTime = "db.query_time",
+    /// Channel or logger name, e.g. Monolog's `main`, syslog's tag.
+    Logger = "log.logger",
+    /// Severity name as written, e.g. `CRITICAL`.
+    Severity = "log.level",
+    /// Message text, masked.
+    Message = "message",
+    /// Context, masked, as written.
+    Context = "log.context",
+    /// Name of the host that wrote the line.
+    LogHost = "log.host",
+    /// Process id.
+    ProcessId = "process.pid",
+    /// Card numbers masked in the record.
+    PanCount = "cardholder.pan_count",
+    /// Published test numbers among them.
+    TestPanCount = "cardholder.test_pan_count",
+    /// Pieces of sensitive authentication data masked in the record.
+    SadCount = "cardholder.sad_count",
+    /// Format the record was read as, e.g. `nginx_combined`.
+    Format = "format",
+    /// Kind of a health event, e.g. `gap`, `audit_off`, `truncated`, `clock_back`.
+    HealthKind = "health.kind",
+    /// The source a health event is about.
+    HealthSource = "health.source",
+}
+
+/// A record read and normalised. Borrows from the masked record where it can.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event<'a> {
+    /// What kind of thing it tells of.
+    pub category: Category,
+    /// When it happened; `None` when the record doesn't say.
+    pub time: Option<Timestamp>,
+    /// How the time came to be known.
+    pub time_quality: TimeQuality,
+    /// Fields in no order, each at most once.
+    pub fields: Vec<(Field, Value<'a>)>,
+}
+
+impl<'a> Event<'a> {
+    /// Makes an event without fields.
+    #[must_use]
+    pub fn new(category: Category) -> Self {
+        Self { category, time: None, time_quality: TimeQuality::Received, fields: Vec::with_capacity(16) }
+    }
+
+    /// Finds a field's value.
+    #[must_use]
+    pub fn get(&self, field: Field) -> Option<&Value<'a>> {
+        self.fields.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+    }
+
+    /// Finds a text field.
+    #[must_use]
+    pub fn text(&self, field: Field) -> Option<&str> {
+        match self.get(field) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Finds a number field.
+    #[must_use]
+    pub fn int(&self, field: Field) -> Option<i64> {
+        match self.get(field) {
+            Some(Value::Int(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Finds a list field; empty when absent.
+    #[must_use]
+    pub fn list(&self, field: Field) -> &[Cow<'a, str>] {
+        match self.get(field) {
+            Some(Value::List(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Adds a text unless the field is there already.
+    pub fn put_text(&mut self, field: Field, text: impl Into<Cow<'a, str>>) {
+        self.put(field, Value::Text(text.into()));
+    }
+
+    /// Adds a number unless the field is there already.
+    pub fn put_int(&mut self, field: Field, number: i64) {
+        self.put(field, Value::Int(number));
+    }
+
+    /// Adds a value unless the field is there already: the first witness counts.
+    pub fn put(&mut self, field: Field, value: Value<'a>) {
+        if self.get(field).is_none() {
+            self.fields.push((field, value));
+        }
+    }
+
+    /// Sets a value, replacing what was there.
+    pub fn set(&mut self, field: Field, value: Value<'a>) {
+        match self.fields.iter_mut().find(|(name, _)| *name == field) {
+            Some((_, old)) => *old = value,
+            None => self.fields.push((field, value)),
+        }
+    }
+
+    /// Cuts the borrow from the record.
+    #[must_use]
+    pub fn into_owned(self) -> Event<'static> {
+        let own = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        Event {
+            category: self.category,
+            time: self.time,
+            time_quality: self.time_quality,
+            fields: self
+                .fields
+                .into_iter()
+                .map(|(field, value)| {
+                    let value = match value {
+                        Value::Text(text) => Value::Text(own(text)),
+                        Value::Int(number) => Value::Int(number),
+                        Value::List(list) => Value::List(list.into_iter().map(own).collect()),
+                    };
+                    (field, value)
+                })
+                .collect(),
+        }
+    }
+}

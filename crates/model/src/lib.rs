@@ -1,0 +1,23 @@
+//! The words of magewarden as plain values.
+//!
+//! Every other crate speaks in these. Nothing here does anything: no IO, no clock, no
+//! randomness. What is sealed into the ledger carries `serde`; the envelope around it (in
+//! `engine`) carries the version.
+//!
+//! Invariant: no value here holds a readable card number.
+
+mod event;
+mod finding;
+mod identity;
+mod incident;
+mod mark;
+mod time;
+
+pub use event::{Category, Event, Field, Value};
+pub use finding::{Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level};
+pub use identity::{
+    Generation, InstallationId, Lane, Position, RecordIdentity, Scope, Sequence, SourceId,
+};
+pub use incident::{Exposure, Incident, IncidentState, Joined, Obligation, ObligationState};
+pub use mark::{Brand, Mark, MarkKind};
+pub use time::{Timestamp, TimeQuality};
