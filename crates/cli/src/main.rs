@@ -1,2 +1,37 @@
-//! magewarden.
-fn main(){}
+//! The binary `magewarden`: settings and commands; everything else is below.
+//!
+//! Exit codes: 0 nothing found, 1 error, 2 usage, 10 findings at or above `--fail-on`.
+
+mod commands;
+mod failure;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Command;
+
+/// Finds leaks of cardholder data at Magento shops, and keeps the evidence.
+#[derive(Parser)]
+#[command(name = "magewarden", version, about, long_about = None, arg_required_else_help = true)]
+#[command(after_help = "Examples:\n  \
+    magewarden demo                          an incident to look at, nothing of yours is touched\n  \
+    magewarden analyze /var/log/nginx /var/log/mysql\n                                           \
+    what happened; writes only under ./magewarden-out\n  \
+    magewarden verify magewarden-out/latest/ledger\n\n\
+    Exit codes: 0 nothing found, 1 error, 2 usage, 10 findings at or above --fail-on.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    match commands::run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(1)
+        }
+    }
+}

@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Joins the floors below: bytes come in, are masked, sealed, read, judged and grouped.
+//!
+//! One pipeline for everything: live, `analyze`, replay and exercises. A record is sealed and
+//! durable before anything it caused is acted on; what is judged is always the sealed, masked
+//! bytes, so that replay sees exactly what live saw.
+
+pub mod analyze;
+pub mod content;
+pub mod desk;
+pub mod exercise;
+pub mod intake;
+pub mod judge;
+pub mod ledger;
+pub mod live;
+pub mod pipeline;
+pub mod report;
+pub mod sealed;

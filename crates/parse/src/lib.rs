@@ -1,1 +1,221 @@
-//! Placeholder.
+//! Bytes → bounds of records → events: one file a log format, joins beside them.
+//!
+//! Apart because it must read anything an attacker can write: pure, linear in time, and never
+//! panicking. It reads what a record says and nothing more; what a statement means is `detect`'s.
+
+mod clock;
+mod combined;
+mod json_audit;
+mod join;
+mod mariadb_server_audit;
+mod monolog;
+mod mysql_general;
+mod mysql_slow;
+mod network;
+mod nginx_json;
+mod service_log;
+mod syslog;
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use model::{Event, Position, TimeQuality, Timestamp};
+
+pub use join::{Joined, Joiner};
+pub use network::IpNetwork;
+
+/// Longest record in bytes; the caller cuts a longer one here and counts it.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Connections whose account a general log's reader remembers.
+const CONNECTIONS_MAX: usize = 8192;
+
+/// Where the next record ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The first `end` bytes are one record, its line end included.
+    Record {
+        /// Bytes of the record.
+        end: usize,
+    },
+    /// No record ends here yet.
+    More,
+}
+
+/// Why a record could not be read. Holds places and names, never the record.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// A field is missing.
+    #[error("no `{field}` in the {format} record")]
+    Missing {
+        /// Name of the format.
+        format: &'static str,
+        /// Name of the field in that format's documentation.
+        field: &'static str,
+    },
+    /// A field is present but can't be read.
+    #[error("`{field}` can't be read in the {format} record at byte {}", at.offset_bytes)]
+    Malformed {
+        /// Name of the format.
+        format: &'static str,
+        /// Name of the field in that format's documentation.
+        field: &'static str,
+        /// Where in the record.
+        at: Position,
+    },
+}
+
+/// How records are read: what an installation's settings say.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Zone of times that say none.
+    pub zone: TimeZone,
+    /// How that zone came to be known.
+    pub zone_quality: TimeQuality,
+    /// Proxies in front of the shop; the client is the right-most address not among them.
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// Prefix of the shop's tables.
+    pub table_prefix: String,
+}
+
+impl Context {
+    /// Strips schema quotes and the table prefix from a table's name.
+    pub(crate) fn table<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(self.table_prefix.as_str()).filter(|rest| !rest.is_empty()).unwrap_or(name)
+    }
+}
+
+/// What a format keeps of one source between records. Small; bounded.
+#[derive(Clone, Debug, Default)]
+pub struct SourceState {
+    /// Time of the last record that said one.
+    pub(crate) last: Option<Timestamp>,
+    /// The last second read from text, so that the next record of the same second is cheap.
+    pub(crate) second: Option<(i64, Timestamp)>,
+    /// Account and host of open connections.
+    pub(crate) accounts: BTreeMap<i64, (String, String)>,
+}
+
+impl SourceState {
+    /// Remembers a connection's account; the oldest id goes when there are too many.
+    pub(crate) fn remember(&mut self, connection: i64, user: &str, host: &str) {
+        if self.accounts.len() >= CONNECTIONS_MAX {
+            self.accounts.pop_first();
+        }
+        self.accounts.insert(connection, (user.to_owned(), host.to_owned()));
+    }
+}
+
+/// One log format. Yours: a file here, its `mod` line, its entry in [`FORMATS`].
+pub trait Format: Sync {
+    /// The name used in settings, e.g. `nginx_combined`.
+    fn name(&self) -> &'static str;
+
+    /// Recognises the format from a source's first bytes (up to 16 KiB). Strict: a wrong yes loses a log.
+    fn sniff(&self, head: &[u8]) -> bool;
+
+    /// Finds where the next record ends; the caller masks and seals it before anyone parses it.
+    ///
+    /// `end` says that no more will come. One line unless a format says otherwise.
+    fn frame(&self, bytes: &[u8], end: bool) -> Frame {
+        let _ = end;
+        line(bytes)
+    }
+
+    /// Reads one masked record.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] when the record isn't of this format.
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError>;
+}
+
+/// Every format, in the order in which sniffing tries them: strictest first.
+pub static FORMATS: &[&dyn Format] = &[
+    &mariadb_server_audit::MariadbServerAudit,
+    &json_audit::PerconaAuditJson,
+    &json_audit::MysqlEnterpriseAuditJson,
+    &mysql_slow::MysqlSlow,
+    &mysql_general::MysqlGeneral,
+    &monolog::Monolog,
+    &nginx_json::NginxJson,
+    &combined::NginxCombined,
+    &combined::ApacheCombined,
+    &service_log::PhpFpmAccess,
+    &service_log::NginxError,
+    &service_log::MysqlError,
+    &syslog::Syslog5424,
+    &syslog::Syslog3164,
+];
+
+/// Recognises a format from a source's first bytes.
+#[must_use]
+pub fn sniff(head: &[u8]) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.sniff(head))
+}
+
+/// Finds a format by its name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static dyn Format> {
+    FORMATS.iter().copied().find(|format| format.name() == name)
+}
+
+/// Frames one line.
+pub(crate) fn line(bytes: &[u8]) -> Frame {
+    memchr::memchr(b'\n', bytes).map_or(Frame::More, |at| Frame::Record { end: at + 1 })
+}
+
+/// Frames lines up to the next line that starts a record.
+pub(crate) fn until_start(bytes: &[u8], starts: impl Fn(&[u8]) -> bool) -> Frame {
+    for at in memchr::memchr_iter(b'\n', bytes) {
+        match bytes.get(at + 1..) {
+            Some(next) if !next.is_empty() && starts(next) => return Frame::Record { end: at + 1 },
+            _ => {}
+        }
+    }
+    Frame::More
+}
+
+/// The record as text: borrowed where it is UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// Reads a whole number.
+pub(crate) fn number(bytes: &[u8]) -> Option<i64> {
+    if bytes.is_empty() || bytes.len() > 18 {
+        return None;
+    }
+    bytes.iter().try_fold(0_i64, |sum, byte| {
+        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+    })
+}
+
+/// Reads seconds with a fraction as microseconds.
+pub(crate) fn micros(bytes: &[u8]) -> Option<i64> {
+    let mut parts = bytes.splitn(2, |byte| *byte == b'.');
+    let whole = number(parts.next()?)?;
+    let fraction = parts.next().unwrap_or_default();
+    let mut digits = [b'0'; 6];
+    for (to, from) in digits.iter_mut().zip(fraction) {
+        *to = *from;
+    }
+    whole.checked_mul(1_000_000)?.checked_add(number(&digits)?)
+}
+
+/// The first lines of a head that are whole, up to `count`.
+pub(crate) fn lines(head: &[u8], count: usize) -> impl Iterator<Item = &[u8]> {
+    head.split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| line.ends_with(b"\n") || line.len() < 4096)
+        .map(<[u8]>::trim_ascii_end)
+        .filter(|line| !line.is_empty())
+        .take(count)
+}
+
+#[cfg(test)]
+mod tests;

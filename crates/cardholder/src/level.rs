@@ -1,0 +1,176 @@
+//! The widest instructions this machine has, and the one question asked of them: which of 64 bytes are digits.
+//!
+//! Apart because everything else is the same code at every level. `pulp` proves by its tokens that
+//! the machine has the instructions, so no `unsafe` is needed. The portable level is always there
+//! and is the one that tests hold the others to.
+
+use pulp::NullaryFnOnce;
+
+/// Tells which of 64 bytes are ASCII digits.
+pub(crate) trait Digits: Copy {
+    /// One bit for each byte, lowest first.
+    fn digits(self, block: &[u8; 64]) -> u64;
+}
+
+/// Eight bytes a step in plain registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+impl Digits for Portable {
+    #[inline(always)]
+    fn digits(self, block: &[u8; 64]) -> u64 {
+        let (chunks, _) = block.as_chunks::<8>();
+        let mut mask = 0;
+        for (index, chunk) in chunks.iter().enumerate() {
+            let low = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
+            // A byte is a digit when it is at most 9 now: adding 0x76 leaves its top bit clear.
+            let over = (low & 0x7f7f_7f7f_7f7f_7f7f).wrapping_add(0x7676_7676_7676_7676) | low;
+            let digits = (!over & 0x8080_8080_8080_8080) >> 7;
+            mask |= (digits.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (index * 8);
+        }
+        mask
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Digits for pulp::x86::V3 {
+    #[inline(always)]
+    fn digits(self, block: &[u8; 64]) -> u64 {
+        let halves: [core::arch::x86_64::__m256i; 2] = pulp::cast(*block);
+        let (zero, nine) = (self.avx._mm256_set1_epi8(0x30), self.avx._mm256_set1_epi8(9));
+        let [low, high] = halves.map(|half| {
+            let value = self.avx2._mm256_sub_epi8(half, zero);
+            let small = self.avx2._mm256_cmpeq_epi8(self.avx2._mm256_min_epu8(value, nine), value);
+            u64::from(self.avx2._mm256_movemask_epi8(small).cast_unsigned())
+        });
+        low | (high << 32)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Digits for pulp::x86::V4 {
+    #[inline(always)]
+    fn digits(self, block: &[u8; 64]) -> u64 {
+        let bytes: core::arch::x86_64::__m512i = pulp::cast(*block);
+        let value = self.avx512bw._mm512_sub_epi8(bytes, self.avx512f._mm512_set1_epi8(0x30));
+        self.avx512bw._mm512_cmplt_epu8_mask(value, self.avx512f._mm512_set1_epi8(10))
+    }
+}
+
+/// The level a search runs at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    /// 512-bit registers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    /// 256-bit registers.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    /// Plain registers.
+    Portable,
+}
+
+/// Work that can be done at any level.
+pub(crate) trait Work {
+    /// Does it, with `level` to tell digits.
+    fn with<D: Digits>(self, level: D);
+}
+
+/// Work bound to a level, as `pulp` wants it.
+#[cfg(target_arch = "x86_64")]
+struct Bound<W, D>(W, D);
+
+#[cfg(target_arch = "x86_64")]
+impl<W: Work, D: Digits> NullaryFnOnce for Bound<W, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.0.with(self.1);
+    }
+}
+
+impl Level {
+    /// The widest level this machine has.
+    pub(crate) fn widest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(level) = pulp::x86::V4::try_new() {
+                return Self::Avx512(level);
+            }
+            if let Some(level) = pulp::x86::V3::try_new() {
+                return Self::Avx2(level);
+            }
+        }
+        Self::Portable
+    }
+
+    /// Every level this machine has, the portable one last.
+    #[cfg(test)]
+    pub(crate) fn every() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = [pulp::x86::V4::try_new().map(Self::Avx512), pulp::x86::V3::try_new().map(Self::Avx2)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide: [Option<Self>; 0] = [];
+        wide.into_iter().flatten().chain([Self::Portable]).collect()
+    }
+
+    /// Its name, as `level_name` gives it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Does `work` at this level.
+    pub(crate) fn run(self, work: impl Work) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(level) => level.vectorize(Bound(work, level)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(level) => level.vectorize(Bound(work, level)),
+            Self::Portable => work.with(Portable),
+        }
+    }
+}
+
+/// Names what the choice at run time came to: `avx512`, `avx2` or `portable`.
+#[must_use]
+pub fn level_name() -> &'static str {
+    Level::widest().name()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Digits, Level, Work};
+    use proptest::prelude::*;
+
+    struct Ask<'a>(&'a [u8; 64], &'a mut u64);
+
+    impl Work for Ask<'_> {
+        fn with<D: Digits>(self, level: D) {
+            *self.1 = level.digits(self.0);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn every_level_sees_the_digits_that_are_there(block in prop::array::uniform32(any::<u8>()), near in prop::array::uniform32(0x2e_u8..0x3c)) {
+            let mut bytes = [0; 64];
+            bytes[..32].copy_from_slice(&block);
+            bytes[32..].copy_from_slice(&near);
+            let expected = bytes.iter().enumerate().fold(0_u64, |mask, (at, byte)| mask | (u64::from(byte.is_ascii_digit()) << at));
+            for level in Level::every() {
+                let mut mask = 0;
+                level.run(Ask(&bytes, &mut mask));
+                prop_assert_eq!(mask, expected, "{}", level.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Masks a record in place and leaves marks.
+
+use std::ops::Range;
+
+use hmac::{Hmac, KeyInit, Mac};
+use model::{Mark, MarkKind};
+use sha2::Sha256;
+
+use crate::search::{self, Number};
+use crate::secret::Secrets;
+
+/// The key of fingerprints. Never printed, never written; overwritten when dropped.
+pub struct FingerprintKey([u8; 32]);
+
+impl FingerprintKey {
+    /// Takes the key's 32 bytes.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Drop for FingerprintKey {
+    fn drop(&mut self) {
+        // As far as safe Rust goes: `black_box` keeps the write from being optimised away.
+        self.0 = [0; 32];
+        std::hint::black_box(&self.0);
+    }
+}
+
+/// Masks records.
+pub struct Masker {
+    key: FingerprintKey,
+    secrets: Secrets,
+}
+
+impl Masker {
+    /// Makes a mask that fingerprints with `key`.
+    #[must_use]
+    pub fn new(key: FingerprintKey) -> Self {
+        Self { key, secrets: Secrets::new() }
+    }
+
+    /// Masks in place, keeping length; adds a mark for each place, in order of offset.
+    ///
+    /// Of a card number the last four digits stay; separators stay; everything else found becomes `*`.
+    /// A record holds at most 4 GiB, as [`Mark::offset_bytes`] does.
+    pub fn mask(&self, record: &mut [u8], marks: &mut Vec<Mark>) {
+        let before = marks.len();
+        let mut numbers: Vec<Number> = Vec::new();
+        search::numbers(record, &mut |number| numbers.push(number));
+        let mut others: Vec<(MarkKind, Range<usize>)> = Vec::new();
+        self.secrets.find(record, &mut |kind, range| others.push((kind, range)));
+        for number in &numbers {
+            let (kind, range) = track(record, number);
+            if kind == MarkKind::Pan {
+                marks.extend(self.number_mark(number));
+                hide_number(record, number);
+            } else {
+                let mut mark = self.number_mark(number);
+                if let Some(mark) = &mut mark {
+                    mark.kind = kind;
+                    mark.offset_bytes = u32::try_from(range.start).unwrap_or(u32::MAX);
+                    mark.length_bytes = u32::try_from(range.len()).unwrap_or(u32::MAX);
+                }
+                marks.extend(mark);
+                hide(record, range);
+            }
+        }
+        for (kind, range) in others {
+            let inside_number = numbers.iter().any(|number| number.start < range.end && range.start < number.end);
+            if inside_number && kind != MarkKind::Secret {
+                continue;
+            }
+            marks.extend(plain_mark(kind, &range));
+            hide(record, range);
+        }
+        if let Some(new) = marks.get_mut(before..) {
+            new.sort_by_key(|mark| mark.offset_bytes);
+        }
+    }
+
+    fn number_mark(&self, number: &Number) -> Option<Mark> {
+        let mut text = [0; 19];
+        for (to, digit) in text.iter_mut().zip(number.values()) {
+            *to = digit + b'0';
+        }
+        let digits = text.get(..number.values().len())?;
+        let mut hmac = Hmac::<Sha256>::new_from_slice(&self.key.0).ok()?;
+        hmac.update(digits);
+        let full = hmac.finalize().into_bytes();
+        let mut fingerprint = [0; 16];
+        for (to, from) in fingerprint.iter_mut().zip(full.iter()) {
+            *to = *from;
+        }
+        Some(Mark {
+            offset_bytes: u32::try_from(number.start).ok()?,
+            length_bytes: u32::try_from(number.end - number.start).ok()?,
+            kind: MarkKind::Pan,
+            brand: Some(number.brand),
+            digits: number.count,
+            last_four: digits.last_chunk::<4>().copied(),
+            fingerprint: Some(fingerprint),
+            is_test: number.is_test,
+        })
+    }
+}
+
+fn plain_mark(kind: MarkKind, range: &Range<usize>) -> Option<Mark> {
+    Some(Mark {
+        offset_bytes: u32::try_from(range.start).ok()?,
+        length_bytes: u32::try_from(range.len()).ok()?,
+        kind,
+        brand: None,
+        digits: 0,
+        last_four: None,
+        fingerprint: None,
+        is_test: false,
+    })
+}
+
+/// Tells whether a number stands in a magnetic stripe track, and the track's bounds.
+///
+/// Track 1 `%B PAN ^ NAME ^ YYMM…?`, track 2 `; PAN = YYMM…?` (`pci.md` §4.5).
+fn track(record: &[u8], number: &Number) -> (MarkKind, Range<usize>) {
+    let rest = record.get(number.end..).unwrap_or_default();
+    let digits = |from: usize| rest.get(from..).unwrap_or_default().iter().take(24).take_while(|byte| byte.is_ascii_digit()).count();
+    match rest.first() {
+        Some(b'=' | b'D') if digits(1) >= 7 => (MarkKind::Track2, number.start..number.end + 1 + digits(1)),
+        Some(b'^') => {
+            let name = rest.get(1..).unwrap_or_default().iter().take(27).position(|byte| *byte == b'^');
+            match name {
+                Some(name) if name >= 2 && digits(name + 2) >= 7 => {
+                    (MarkKind::Track1, number.start..number.end + name + 2 + digits(name + 2))
+                }
+                _ => (MarkKind::Pan, number.start..number.end),
+            }
+        }
+        _ => (MarkKind::Pan, number.start..number.end),
+    }
+}
+
+fn hide(record: &mut [u8], range: Range<usize>) {
+    if let Some(bytes) = record.get_mut(range) {
+        bytes.fill(b'*');
+    }
+}
+
+/// Replaces every digit but the last four; percent signs and separators stay.
+fn hide_number(record: &mut [u8], number: &Number) {
+    let Some(bytes) = record.get_mut(number.start..number.end) else { return };
+    if bytes.starts_with(b"%3") {
+        // Each digit is `%3d`: the last byte of each triple tells it.
+        let count = bytes.len() / 3;
+        for triple in bytes.chunks_mut(3).take(count.saturating_sub(4)) {
+            if let Some(last) = triple.last_mut() {
+                *last = b'*';
+            }
+        }
+        return;
+    }
+    // `%20` and `%2D` between groups hold digits of their own.
+    let mut places = Vec::with_capacity(19);
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'%' => at += 2,
+            b'\\' => at += 5,
+            byte if byte.is_ascii_digit() => places.push(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    let keep = places.len().saturating_sub(4);
+    for place in places.into_iter().take(keep) {
+        if let Some(byte) = bytes.get_mut(place) {
+            *byte = b'*';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FingerprintKey, Masker};
+    use model::MarkKind;
+    use proptest::prelude::*;
+
+    fn mask(text: &str) -> (String, Vec<MarkKind>) {
+        let (mut bytes, mut marks) = (text.as_bytes().to_vec(), Vec::new());
+        Masker::new(FingerprintKey::new([7; 32])).mask(&mut bytes, &mut marks);
+        (String::from_utf8_lossy(&bytes).into_owned(), marks.iter().map(|mark| mark.kind).collect())
+    }
+
+    #[track_caller]
+    fn check(text: &str, masked: &str, kinds: &[MarkKind]) {
+        assert_eq!(mask(text), (masked.to_owned(), kinds.to_vec()));
+    }
+
+    #[test]
+    fn keeps_the_last_four_and_the_structure() {
+        check("cc=4111111111111111&x", "cc=************1111&x", &[MarkKind::Pan]);
+        check("4111 1111 1111 1111", "**** **** **** 1111", &[MarkKind::Pan]);
+        check("q=4111%201111%201111%201111", "q=****%20****%20****%201111", &[MarkKind::Pan]);
+    }
+
+    #[test]
+    fn leaves_nothing_of_a_track_or_a_verification_code() {
+        check(";4111111111111111=29121010000?", ";****************************?", &[MarkKind::Track2]);
+        check("%B4111111111111111^DOE/JO^2912101000?", "%B**********************************?", &[MarkKind::Track1]);
+        check("cvv=123", "cvv=***", &[MarkKind::Cvv]);
+    }
+
+    #[test]
+    fn the_same_number_has_the_same_fingerprint_in_every_form() {
+        let masker = Masker::new(FingerprintKey::new([7; 32]));
+        let mut marks = Vec::new();
+        masker.mask(&mut b"4111111111111111".to_vec(), &mut marks);
+        masker.mask(&mut b"4111-1111-1111-1111".to_vec(), &mut marks);
+        assert_eq!(marks[0].fingerprint, marks[1].fingerprint);
+        assert!(marks[0].is_test);
+    }
+
+    /// A number that passes the check digit, made as the test runs.
+    fn number(prefix: &str, body: &[u8], length: usize) -> String {
+        let mut digits: Vec<u8> = prefix.bytes().map(|byte| byte - b'0').collect();
+        digits.extend(body.iter().map(|byte| byte % 10));
+        digits.truncate(length - 1);
+        for last in 0..10 {
+            digits.push(last);
+            if crate::brand::check_digit_holds(&digits) {
+                break;
+            }
+            digits.pop();
+        }
+        digits.iter().map(|digit| char::from(digit + b'0')).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn never_panics_and_keeps_length(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let (mut masked, mut marks) = (bytes.clone(), Vec::new());
+            Masker::new(FingerprintKey::new([1; 32])).mask(&mut masked, &mut marks);
+            prop_assert_eq!(masked.len(), bytes.len());
+        }
+
+        #[test]
+        fn masks_every_number_wherever_it_stands(
+            body in prop::collection::vec(1_u8..=9, 16),
+            brand in prop::sample::select(vec![("4", 16), ("51", 16), ("2221", 16), ("37", 15), ("6011", 16), ("36", 14), ("3528", 16)]),
+            pad in 0_usize..140,
+        ) {
+            let number = number(brand.0, &body, brand.1);
+            // Ten equal digits are refused as filler.
+            prop_assume!(!number.as_bytes().windows(10).any(|window| window.iter().all(|byte| *byte == window[0])));
+            let text = format!("{}card={}&", "x".repeat(pad), number);
+            let (masked, kinds) = mask(&text);
+            prop_assert_eq!(kinds, vec![MarkKind::Pan]);
+            prop_assert!(!masked.contains(&number));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The commands, one file each.
+
+mod analyze;
+mod demo;
+mod parse;
+mod rules;
+mod scan;
+mod settings;
+mod shape;
+mod up;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use model::Timestamp;
+
+use crate::failure::Failure;
+
+/// What magewarden can do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Find out what happened from a folder of logs
+    Analyze(analyze::Analyze),
+    /// Watch a shop live and show incidents on 127.0.0.1
+    Up(up::Up),
+    /// Show a recorded leak at a three-store shop, as an exercise
+    Demo(demo::Demo),
+    /// Check a ledger: every entry, every proof, every checkpoint
+    Verify(verify::Verify),
+    /// Show what a log format reads from a file
+    Parse(parse::Parse),
+    /// Show the shape of an SQL statement
+    Shape(shape::Shape),
+    /// Find card numbers in files and archives
+    Scan(scan::Scan),
+    /// Check rules, or run their own examples
+    Rules(rules::Rules),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+    /// One JSON document a line.
+    Ndjson,
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Analyze(command) => command.run(),
+        Command::Up(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::Parse(command) => command.run(),
+        Command::Shape(command) => command.run(),
+        Command::Scan(command) => command.run(),
+        Command::Rules(command) => command.run(),
+    }
+}
+
+/// The exit code that says: something was found.
+pub(crate) const FOUND: u8 = 10;
+
+/// The time now; the edge is the only place that reads the clock.
+#[expect(clippy::disallowed_methods, reason = "the edge reads the clock and hands it in")]
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

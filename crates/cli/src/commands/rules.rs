@@ -1,0 +1,107 @@
+//! `magewarden rules check|test`: are rules readable, and do their own examples hold.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cardholder::{FingerprintKey, Masker};
+use clap::{Args, Subcommand};
+use detect::{Detector, RuleSource, Settings};
+use engine::content;
+use engine::intake::{Block, Intake};
+use model::{Category, Event, EventRef, Field, Generation, Sequence, SourceId};
+use parse::{Joiner, SourceState};
+
+use super::parse::format_named;
+use super::settings::{Reading, read_rules};
+use crate::failure::{Failure, OrFail};
+
+/// Check rules, or run their own examples
+#[derive(Args)]
+#[command(after_help = "Examples:\n  magewarden rules check\n  magewarden rules test my-rules/")]
+pub(crate) struct Rules {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Read rules and say what is wrong with them
+    Check {
+        /// Folder or file of rules; the built-in ones when not given
+        path: Option<PathBuf>,
+    },
+    /// Run each rule's own examples of what must and must not match
+    Test {
+        /// Folder or file of rules; the built-in ones when not given
+        path: Option<PathBuf>,
+    },
+}
+
+impl Rules {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        let (path, test) = match self.what {
+            What::Check { path } => (path, false),
+            What::Test { path } => (path, true),
+        };
+        let texts = match &path {
+            Some(path) => read_rules(path)?,
+            None => content::under("rules/", ".yml")
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .collect(),
+        };
+        let rules: Vec<_> = texts.iter().map(|(name, text)| RuleSource { name, text }).collect();
+        let detector = Detector::new(&rules, Settings::default())
+            .or_fail("mend the rule; docs/rules.md shows what can be written")?;
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let hint = "check where the output goes";
+        if !test {
+            for rule in detector.rules() {
+                writeln!(out, "ok  {}  {}", rule.id, rule.title).or_fail(hint)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let outcomes = detect::test_examples(&rules, &mut |format, record| read(format, record));
+        let mut failed = 0;
+        for outcome in &outcomes {
+            failed += u32::from(!outcome.passed);
+            let word = if outcome.passed { "ok    " } else { "FAILED" };
+            writeln!(out, "{word}  {}  {}", outcome.rule, outcome.description).or_fail(hint)?;
+        }
+        writeln!(out, "{} passed, {failed} failed", outcomes.len() - failed as usize).or_fail(hint)?;
+        Ok(ExitCode::from(u8::from(failed > 0)))
+    }
+}
+
+/// Reads an example's records the way the pipeline does: masked, parsed, joined, shaped.
+fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
+    let format = format_named(format).map_err(|_| format!("there is no format `{format}`"))?;
+    let context = Reading { zone: None, trusted_proxies: Vec::new(), table_prefix: String::new(), rules: None }
+        .context()
+        .map_err(|_| "the default context can't be made".to_owned())?;
+    let masker = Masker::new(FingerprintKey::new([0; 32]));
+    let mut intake = Intake::new(SourceId(String::new()), Generation::default(), 0, format);
+    let mut block = Block::default();
+    intake.push(records.as_bytes(), true, &masker, &context, &mut block);
+    let (mut state, mut joiner, mut joined) = (SourceState::default(), Joiner::new(), Vec::new());
+    for (record, sequence) in block.records.iter().zip(0..) {
+        let masked = block.bytes.get(record.range.clone()).unwrap_or_default();
+        let mut event = format.parse(masked, &context, &mut state).map_err(|error| error.to_string())?.into_owned();
+        event.put_text(Field::Format, format.name());
+        engine::judge::count_marks(&mut event, &record.marks);
+        joiner.push(event, EventRef { sequence: Sequence(sequence), index: 0 }, &mut joined);
+    }
+    joiner.flush(&mut joined);
+    let mut shaper = detect::shape::Shaper::new(String::new());
+    Ok(joined
+        .into_iter()
+        .map(|joined| {
+            let mut event = joined.event;
+            if event.category == Category::Database {
+                shaper.enrich(&mut event);
+            }
+            event.into_owned()
+        })
+        .collect())
+}

@@ -1,0 +1,80 @@
+//! Settings that several commands share.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use model::TimeQuality;
+use parse::{Context, IpNetwork};
+
+use crate::failure::{Failure, OrFail};
+
+/// How records are read.
+#[derive(Args, Clone)]
+pub(crate) struct Reading {
+    /// Zone of times that say none, e.g. `Europe/Berlin` [default: UTC, shown as a guess]
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
+    /// Address or network of a proxy in front of the shop; may be repeated
+    #[arg(long = "trusted-proxy", value_name = "CIDR")]
+    pub(crate) trusted_proxies: Vec<String>,
+    /// Table prefix of the shop (`db/table_prefix` in app/etc/env.php)
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    pub(crate) table_prefix: String,
+    /// Folder of own Sigma rules (.yml), beside the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+}
+
+impl Reading {
+    /// Makes the context of parsing.
+    pub(crate) fn context(&self) -> Result<Context, Failure> {
+        let (zone, zone_quality) = match &self.zone {
+            Some(name) => (
+                TimeZone::get(name).or_fail("a name of the IANA time zone database, e.g. Europe/Berlin")?,
+                TimeQuality::ZoneConfigured,
+            ),
+            None => (TimeZone::UTC, TimeQuality::ZoneGuessed),
+        };
+        let mut trusted_proxies = Vec::new();
+        for text in &self.trusted_proxies {
+            let network: IpNetwork = text
+                .parse()
+                .map_err(|_| Failure::say(format!("`{text}` is no address or network"), "e.g. 10.0.0.0/8 or ::1"))?;
+            trusted_proxies.push(network);
+        }
+        Ok(Context { zone, zone_quality, trusted_proxies, table_prefix: self.table_prefix.clone() })
+    }
+
+    /// Reads the merchant's own rules.
+    pub(crate) fn own_rules(&self) -> Result<Vec<(String, String)>, Failure> {
+        match &self.rules {
+            Some(folder) => read_rules(folder),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Reads every `.yml` of a folder, or one file, in order of name.
+pub(crate) fn read_rules(path: &Path) -> Result<Vec<(String, String)>, Failure> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        let hint = "name a folder of .yml files that you may read";
+        for entry in std::fs::read_dir(path).or_fail(hint)? {
+            let file = entry.or_fail(hint)?.path();
+            if file.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") {
+                files.push(file);
+            }
+        }
+    } else {
+        files.push(path.to_owned());
+    }
+    files.sort();
+    let mut rules = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file)
+            .or_fail(&format!("check that {} is readable text", file.display()))?;
+        rules.push((file.display().to_string(), text));
+    }
+    Ok(rules)
+}

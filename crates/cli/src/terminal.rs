@@ -1,0 +1,78 @@
+//! What goes to a terminal: progress, colours, and text made inert.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use model::Level;
+
+/// Whether standard output is a terminal that may show colours.
+pub(crate) fn colours() -> bool {
+    std::io::stdout().is_terminal() && !cfg!(test)
+}
+
+/// Replaces control and direction characters: any text from a log may hold them.
+pub(crate) fn inert(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\n' | '\t' => ' ',
+            character if character.is_control() => '\u{fffd}',
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+                '\u{fffd}'
+            }
+            character => character,
+        })
+        .collect()
+}
+
+/// A severity's word, coloured on a terminal.
+pub(crate) fn level(level: Level) -> String {
+    let name = level.name();
+    if !colours() {
+        return name.to_owned();
+    }
+    let colour = match level {
+        Level::Critical => "1;35",
+        Level::High => "1;31",
+        Level::Medium => "1;33",
+        Level::Low => "36",
+        Level::Informational => "2",
+    };
+    format!("\u{1b}[{colour}m{name}\u{1b}[0m")
+}
+
+/// A progress bar over bytes, on standard error, only on a terminal.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Starts a bar over `total` bytes.
+    pub(crate) fn bytes(total: u64, what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = "{msg} {wide_bar} {bytes}/{total_bytes} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        Self(bar)
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl engine::analyze::Progress for Bar {
+    fn advance(&mut self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inert;
+
+    #[test]
+    fn makes_escapes_and_direction_marks_inert() {
+        assert_eq!(inert("a\u{1b}[31mb\u{202e}c\nd"), "a\u{fffd}[31mb\u{fffd}c d");
+    }
+}

@@ -1,0 +1,131 @@
+//! The built program, run as a user runs it, on logs written here.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+#[expect(clippy::disallowed_methods, reason = "the test starts the program under test")]
+fn magewarden(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_magewarden"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A thief's dump of the payment table over one connection, between a shop's own statements.
+fn dump() -> String {
+    let mut lines = String::new();
+    for order in 1..40 {
+        let second = order % 60;
+        lines.push_str(&format!(
+            "20260805 10:15:{second:02},db1,shop,web1,41,{id},READ,shop,sales_order_payment,\n\
+             20260805 10:15:{second:02},db1,shop,web1,41,{id},QUERY,shop,'SELECT `sales_order_payment`.* FROM `sales_order_payment` WHERE (`sales_order_payment`.`parent_id` = {order})',0\n",
+            id = 5000 + order,
+        ));
+    }
+    lines.push_str(
+        "20260805 10:16:00,db1,shop,203.0.113.66,91,0,CONNECT,shop,,0\n\
+         20260805 10:16:00,db1,shop,203.0.113.66,91,9002,QUERY,shop,'START TRANSACTION /*!40100 WITH CONSISTENT SNAPSHOT */',0\n\
+         20260805 10:16:00,db1,shop,203.0.113.66,91,9003,QUERY,shop,'SET SQL_QUOTE_SHOW_CREATE=1',0\n\
+         20260805 10:16:00,db1,shop,203.0.113.66,91,9005,READ,shop,sales_order_payment,\n\
+         20260805 10:16:00,db1,shop,203.0.113.66,91,9005,QUERY,shop,'SELECT /*!40001 SQL_NO_CACHE */ * FROM `sales_order_payment`',0\n\
+         20260805 10:16:01,db1,shop,203.0.113.66,91,0,DISCONNECT,shop,,0\n",
+    );
+    lines
+}
+
+#[test]
+fn a_dump_of_the_payment_table_becomes_an_incident_with_evidence_that_verifies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("logs")).expect("writable");
+    fs::write(folder.path().join("logs/server_audit.log"), dump()).expect("writable");
+    fs::write(folder.path().join("logs/notes.bin"), [0_u8, 159, 146, 150]).expect("writable");
+    let run = magewarden(&["analyze", "logs", "--format", "json"], folder.path());
+    assert_eq!(run.status.code(), Some(10), "{}{}", text(&run.stdout), text(&run.stderr));
+    let report: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let incidents = report["incidents"].as_array().expect("incidents");
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    let incident = incidents[0].to_string();
+    assert!(incident.contains("sales_order_payment"), "{incident}");
+    assert!(incident.contains("\"shop\""), "{incident}");
+    assert_eq!(report["not_read"].as_array().map(Vec::len), Some(1));
+    let verified = magewarden(&["verify", "magewarden-out/latest/ledger"], folder.path());
+    assert_eq!(verified.status.code(), Some(0), "{}{}", text(&verified.stdout), text(&verified.stderr));
+    let html = fs::read_to_string(folder.path().join("magewarden-out/latest/report.html")).expect("a report");
+    assert!(html.contains("sales_order_payment"));
+}
+
+#[test]
+fn one_flipped_bit_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("server_audit.log"), dump()).expect("writable");
+    magewarden(&["analyze", "server_audit.log"], folder.path());
+    let segments = folder.path().join("magewarden-out/latest/ledger/segments");
+    let segment = fs::read_dir(&segments)
+        .expect("segments")
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|ending| ending == "leaf"))
+        .expect("a segment");
+    let mut bytes = fs::read(&segment).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).expect("writable");
+    let verified = magewarden(
+        &["verify", "magewarden-out/latest/ledger", "--checkpoint", "magewarden-out/latest/checkpoints.copy"],
+        folder.path(),
+    );
+    assert_eq!(verified.status.code(), Some(1), "{}", text(&verified.stdout));
+}
+
+#[test]
+fn says_what_to_do_when_a_path_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = magewarden(&["analyze", "nowhere"], folder.path());
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("try:"), "{}", text(&run.stderr));
+    assert!(!folder.path().join("magewarden-out").exists(), "nothing is written before the inputs are found");
+}
+
+#[test]
+fn usage_errors_exit_with_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_eq!(magewarden(&["analyze"], folder.path()).status.code(), Some(2));
+    assert_eq!(magewarden(&["nonsense"], folder.path()).status.code(), Some(2));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for command in ["analyze", "up", "demo", "verify", "parse", "shape", "scan", "rules"] {
+        let run = magewarden(&[command, "--help"], folder.path());
+        assert_eq!(run.status.code(), Some(0));
+        assert!(text(&run.stdout).contains("Example"), "{command} has no example");
+    }
+}
+
+#[test]
+fn scan_finds_a_test_number_only_when_asked_and_never_prints_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.log"), "card=4111111111111111\n").expect("writable");
+    let quiet = magewarden(&["scan", "a.log", "--format", "json"], folder.path());
+    assert_eq!(quiet.status.code(), Some(0));
+    let asked = magewarden(&["scan", "a.log", "--test-numbers", "--format", "json"], folder.path());
+    let found: Value = serde_json::from_slice(&asked.stdout).expect("JSON");
+    assert_eq!(found["found"].as_array().map(Vec::len), Some(1));
+    assert!(!text(&asked.stdout).contains("4111111111"));
+}
+
+#[test]
+fn the_rules_own_examples_hold() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = magewarden(&["rules", "test"], folder.path());
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stdout));
+}

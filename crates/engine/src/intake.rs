@@ -1,0 +1,203 @@
+//! Bytes of one source → masked records with their place and their time.
+//!
+//! One [`Intake`] per source and generation. It frames, masks and reads the time said; it never
+//! judges. Bounded: it keeps at most one unfinished record, and a record longer than
+//! [`parse::RECORD_BYTES_MAX`] is cut there, with a counter.
+
+use std::ops::Range;
+
+use cardholder::Masker;
+use model::{Field, Generation, Mark, Position, RecordIdentity, SourceId, Timestamp};
+use parse::{Context, Format, Frame, RECORD_BYTES_MAX, SourceState};
+
+/// One masked record, not yet sealed.
+#[derive(Debug)]
+pub struct MaskedRecord {
+    /// Where its masked bytes lie in [`Block::bytes`].
+    pub range: Range<usize>,
+    /// First byte in the generation.
+    pub offset_bytes: u64,
+    /// What was masked.
+    pub marks: Vec<Mark>,
+    /// Time the record says, or that of its predecessor when it says none.
+    pub said: Option<Timestamp>,
+    /// Whether it can't be read as the source's format.
+    pub quarantined: bool,
+    /// Hashes of the actors and the scope it names, for finding entries; see [`token`].
+    pub tokens: Vec<u64>,
+}
+
+/// Hash under which an entry is found by a field's value: FNV-1a (64 bit) over name, `=`, value.
+#[must_use]
+pub fn token(field: Field, value: &str) -> u64 {
+    let bytes = field.name().bytes().chain(std::iter::once(b'=')).chain(value.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The fields by whose value entries are found.
+pub const INDEXED: [Field; 3] = [Field::ClientIp, Field::DbUser, Field::Host];
+
+/// Records masked together, sharing one buffer.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// Masked bytes.
+    pub bytes: Vec<u8>,
+    /// Records in order of the source.
+    pub records: Vec<MaskedRecord>,
+}
+
+/// What an intake counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IntakeCounters {
+    /// Records framed.
+    pub records: u64,
+    /// Bytes framed.
+    pub bytes: u64,
+    /// Records that could not be read.
+    pub quarantined: u64,
+    /// Records cut at [`RECORD_BYTES_MAX`].
+    pub cut: u64,
+    /// Card numbers masked, published test numbers included.
+    pub card_numbers: u64,
+}
+
+/// One source's way from bytes to masked records.
+pub struct Intake {
+    source: SourceId,
+    generation: Generation,
+    format: &'static dyn Format,
+    state: SourceState,
+    rest: Vec<u8>,
+    offset_bytes: u64,
+    last_said: Option<Timestamp>,
+    counters: IntakeCounters,
+}
+
+impl Intake {
+    /// Starts at `offset_bytes` of a generation.
+    #[must_use]
+    pub fn new(
+        source: SourceId,
+        generation: Generation,
+        offset_bytes: u64,
+        format: &'static dyn Format,
+    ) -> Self {
+        Self {
+            source,
+            generation,
+            format,
+            state: SourceState::default(),
+            rest: Vec::new(),
+            offset_bytes,
+            last_said: None,
+            counters: IntakeCounters::default(),
+        }
+    }
+
+    /// The source's name.
+    #[must_use]
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// The format it reads.
+    #[must_use]
+    pub fn format(&self) -> &'static dyn Format {
+        self.format
+    }
+
+    /// The generation it reads.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Where the next byte it has not framed lies.
+    #[must_use]
+    pub fn offset_bytes(&self) -> u64 {
+        self.offset_bytes
+    }
+
+    /// What it counted so far.
+    #[must_use]
+    pub fn counters(&self) -> IntakeCounters {
+        self.counters
+    }
+
+    /// The identity of one of this intake's records.
+    #[must_use]
+    pub fn identity(&self, record: &MaskedRecord) -> RecordIdentity {
+        RecordIdentity {
+            source: self.source.clone(),
+            generation: self.generation,
+            position: Position { offset_bytes: record.offset_bytes },
+            length_bytes: u32::try_from(record.range.len())
+                .expect("a record is at most RECORD_BYTES_MAX long"),
+        }
+    }
+
+    /// Takes the next bytes; `end` says that no more will come. The records they finish are added to `block`.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        end: bool,
+        masker: &Masker,
+        context: &Context,
+        block: &mut Block,
+    ) {
+        let mut buffer = std::mem::take(&mut self.rest);
+        buffer.extend_from_slice(bytes);
+        let mut start = 0;
+        while let Some(open) = buffer.get(start..).filter(|open| !open.is_empty()) {
+            let length = match self.format.frame(open, end) {
+                Frame::Record { end } => end.clamp(1, open.len()),
+                Frame::More if open.len() >= RECORD_BYTES_MAX => RECORD_BYTES_MAX,
+                Frame::More if end => open.len(),
+                Frame::More => break,
+            };
+            if length > RECORD_BYTES_MAX || (length == RECORD_BYTES_MAX && open.len() > length) {
+                self.counters.cut += 1;
+            }
+            let length = length.min(RECORD_BYTES_MAX);
+            self.take(open.get(..length).unwrap_or(open), masker, context, block);
+            start += length;
+        }
+        buffer.drain(..start);
+        self.rest = buffer;
+    }
+
+    fn take(&mut self, record: &[u8], masker: &Masker, context: &Context, block: &mut Block) {
+        let from = block.bytes.len();
+        block.bytes.extend_from_slice(record);
+        let range = from..block.bytes.len();
+        let masked = block.bytes.get_mut(range.clone()).expect("the range was just appended");
+        let mut marks = Vec::new();
+        masker.mask(masked, &mut marks);
+        let mut tokens = Vec::new();
+        let (said, quarantined) = match self.format.parse(masked, context, &mut self.state) {
+            Ok(event) => {
+                tokens.extend(INDEXED.iter().filter_map(|field| Some(token(*field, event.text(*field)?))));
+                (event.time, false)
+            }
+            // An empty line is no record anyone lost.
+            Err(_) => (None, !record.trim_ascii().is_empty()),
+        };
+        self.last_said = said.or(self.last_said);
+        self.counters.records += 1;
+        self.counters.bytes += record.len() as u64;
+        self.counters.quarantined += u64::from(quarantined);
+        self.counters.card_numbers +=
+            marks.iter().filter(|mark| mark.kind == model::MarkKind::Pan).count() as u64;
+        block.records.push(MaskedRecord {
+            range,
+            offset_bytes: self.offset_bytes,
+            marks,
+            said: self.last_said,
+            quarantined,
+            tokens,
+        });
+        self.offset_bytes += record.len() as u64;
+    }
+}

@@ -1,0 +1,292 @@
+//! Sealed records → findings → incidents: the part that is the same for live, `analyze` and replay.
+//!
+//! It sees only what the ledger holds – masked bytes, marks, received time – and is a fold over it:
+//! the same entries give the same findings and incidents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use detect::shape::Shaper;
+use detect::{Detector, RuleError, RuleSource};
+use incident::{Change, Grouper, GroupingSettings, ObligationError, ObligationRules};
+use model::{
+    ActorKind, Category, Event, EventRef, Field, Finding, Incident, InstallationId, Lane, Mark,
+    MarkKind, Scope, Sequence, SourceId, Timestamp, Value,
+};
+use parse::{Context, Format, Joined, Joiner, SourceState};
+
+use crate::content;
+
+/// Different user agents after which an address is taken for a proxy: never an actor alone.
+const PROXY_AGENTS_MIN: usize = 64;
+/// Addresses whose user agents are remembered; the oldest names in order go first.
+const PROXY_ADDRESSES_MAX: usize = 65_536;
+
+/// An entry as judging sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedRecord<'a> {
+    /// Its place in the ledger.
+    pub sequence: Sequence,
+    /// Where it came from.
+    pub source: &'a SourceId,
+    /// The format it was read as.
+    pub format: &'static str,
+    /// Live or exercise.
+    pub lane: Lane,
+    /// When it was received.
+    pub received: Timestamp,
+    /// What was masked in it.
+    pub marks: &'a [Mark],
+    /// The masked bytes.
+    pub payload: &'a [u8],
+}
+
+/// Why a judge could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// A rule can't be used.
+    #[error("a rule can't be used")]
+    Rule {
+        /// What is wrong with it.
+        source: RuleError,
+    },
+    /// An obligation can't be used.
+    #[error("an obligation can't be used")]
+    Obligation {
+        /// What is wrong with it.
+        source: ObligationError,
+    },
+}
+
+/// What a judge counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JudgeCounters {
+    /// Entries seen.
+    pub records: u64,
+    /// Events read from them, joined.
+    pub events: u64,
+    /// Findings, each counted once.
+    pub findings: u64,
+}
+
+/// What a source's records need to be read again.
+struct Reader {
+    format: &'static dyn Format,
+    state: SourceState,
+    joiner: Joiner,
+}
+
+/// The fold from entries to incidents.
+pub struct Judge {
+    context: Context,
+    readers: BTreeMap<SourceId, Reader>,
+    shaper: Shaper,
+    detector: Detector,
+    grouper: Grouper,
+    findings: BTreeMap<String, Finding>,
+    agents: BTreeMap<String, BTreeSet<u64>>,
+    changed: BTreeSet<String>,
+    counters: JudgeCounters,
+}
+
+impl Judge {
+    /// Makes a judge with the embedded content and, where given, the merchant's own rules.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`] when a rule or an obligation can't be read.
+    pub fn new(
+        installation: &InstallationId,
+        context: Context,
+        own_rules: &[(String, String)],
+    ) -> Result<Self, JudgeError> {
+        let rules: Vec<RuleSource<'_>> = content::under("rules/", ".yml")
+            .chain(own_rules.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            .map(|(name, text)| RuleSource { name, text })
+            .collect();
+        let settings = detect::Settings {
+            installation: installation.clone(),
+            ..detect::Settings::default()
+        };
+        let detector =
+            Detector::new(&rules, settings).map_err(|source| JudgeError::Rule { source })?;
+        let obligations: Vec<_> = content::under("obligations/", ".toml").collect();
+        let obligations = ObligationRules::parse(&obligations)
+            .map_err(|source| JudgeError::Obligation { source })?;
+        Ok(Self {
+            shaper: Shaper::new(context.table_prefix.clone()),
+            context,
+            readers: BTreeMap::new(),
+            detector,
+            grouper: Grouper::new(GroupingSettings::default(), &obligations),
+            findings: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            counters: JudgeCounters::default(),
+        })
+    }
+
+    /// How records are read: zone, trusted proxies, table prefix.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Judges one record; findings it makes or makes grow are added to `out`.
+    pub fn push(&mut self, record: &SealedRecord<'_>, out: &mut Vec<Finding>) {
+        self.counters.records += 1;
+        let fits = self
+            .readers
+            .get(record.source)
+            .is_some_and(|reader| reader.format.name() == record.format);
+        if !fits {
+            let Some(format) = parse::named(record.format) else { return };
+            let reader = Reader { format, state: SourceState::default(), joiner: Joiner::new() };
+            self.readers.insert(record.source.clone(), reader);
+        }
+        let Some(reader) = self.readers.get_mut(record.source) else { return };
+        let read = reader.format.parse(record.payload, &self.context, &mut reader.state);
+        let Ok(mut event) = read else { return };
+        count_marks(&mut event, record.marks);
+        event.put_text(Field::Format, record.format);
+        let at = EventRef { sequence: record.sequence, index: 0 };
+        let mut joined = Vec::new();
+        reader.joiner.push(event, at, &mut joined);
+        for event in joined {
+            self.judge(event, record.lane, record.received, out);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        joined: Joined<'_>,
+        lane: Lane,
+        received: Timestamp,
+        out: &mut Vec<Finding>,
+    ) {
+        self.counters.events += 1;
+        let Joined { mut event, refs } = joined;
+        if event.category == Category::Database {
+            self.shaper.enrich(&mut event);
+        }
+        self.note_agent(&event);
+        let scope = event
+            .text(Field::Host)
+            .filter(|_| event.category == Category::Webserver)
+            .map_or(Scope::Unknown, |host| Scope::Host(host.to_owned()));
+        let before = out.len();
+        self.detector.push(&event, &refs, lane, &scope, out);
+        self.settle(before, received, out);
+    }
+
+    /// Ends what is open: joins still waiting, correlations still growing.
+    pub fn flush(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
+        let mut joined = Vec::new();
+        for reader in self.readers.values_mut() {
+            reader.joiner.flush(&mut joined);
+        }
+        for event in joined {
+            self.judge(event, Lane::Live, now, out);
+        }
+        let before = out.len();
+        self.detector.flush(now, out);
+        self.settle(before, now, out);
+    }
+
+    /// Remembers and groups the findings from `before` on.
+    fn settle(&mut self, before: usize, received: Timestamp, out: &mut [Finding]) {
+        for finding in out.iter_mut().skip(before) {
+            let agents = &self.agents;
+            // An address that many clients share names nobody.
+            finding.actors.retain(|actor| {
+                actor.kind != ActorKind::Address
+                    || agents.get(&actor.value).is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
+            });
+            if self.findings.insert(finding.id.clone(), finding.clone()).is_none() {
+                self.counters.findings += 1;
+            }
+            for change in self.grouper.push(finding, received) {
+                match change {
+                    Change::Opened(id) | Change::Grew(id) => {
+                        self.changed.insert(id);
+                    }
+                    Change::Merged { into, from } => {
+                        self.changed.insert(into);
+                        self.changed.insert(from);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Counts the different user agents of an address, up to what makes it a proxy.
+    fn note_agent(&mut self, event: &Event<'_>) {
+        let (Some(address), Some(agent)) =
+            (event.text(Field::ClientIp), event.text(Field::UserAgent))
+        else {
+            return;
+        };
+        let hash = crate::intake::token(Field::UserAgent, agent);
+        if let Some(seen) = self.agents.get_mut(address) {
+            if seen.len() < PROXY_AGENTS_MIN {
+                seen.insert(hash);
+            }
+            return;
+        }
+        if self.agents.len() >= PROXY_ADDRESSES_MAX {
+            self.agents.pop_first();
+        }
+        self.agents.insert(address.to_owned(), BTreeSet::from([hash]));
+    }
+
+    /// Gives the ids of incidents that changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Every incident, in the grouper's order.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.grouper.incidents()
+    }
+
+    /// One incident.
+    #[must_use]
+    pub fn incident(&self, id: &str) -> Option<&Incident> {
+        self.grouper.incident(id)
+    }
+
+    /// Every finding in its latest state, by id.
+    #[must_use]
+    pub fn findings(&self) -> &BTreeMap<String, Finding> {
+        &self.findings
+    }
+
+    /// What it counted.
+    #[must_use]
+    pub fn counters(&self) -> JudgeCounters {
+        self.counters
+    }
+}
+
+/// Gives rules the marks as `cardholder.*`.
+pub fn count_marks(event: &mut Event<'_>, marks: &[Mark]) {
+    let (mut numbers, mut tests, mut sensitive) = (0, 0, 0);
+    for mark in marks {
+        match mark.kind {
+            MarkKind::Pan => {
+                numbers += 1;
+                tests += i64::from(mark.is_test);
+            }
+            MarkKind::Secret => {}
+            _ => sensitive += 1,
+        }
+    }
+    for (field, count) in
+        [(Field::PanCount, numbers), (Field::TestPanCount, tests), (Field::SadCount, sensitive)]
+    {
+        if count > 0 {
+            event.put(field, Value::Int(count));
+        }
+    }
+}

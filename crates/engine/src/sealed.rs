@@ -1,0 +1,74 @@
+//! What the pipeline seals of its own: findings, incidents and facts on inputs, as versioned JSON.
+//!
+//! Version 1. A field is added with a default, never renamed; a new meaning is a new version.
+
+use model::{Finding, Incident};
+use serde::{Deserialize, Serialize};
+
+/// The payload of a `decided` entry.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+#[non_exhaustive]
+pub enum Decided {
+    /// A finding, or its latest state (same id, greater counts).
+    Finding {
+        /// Version of this shape.
+        v: u32,
+        /// The finding.
+        finding: Box<Finding>,
+    },
+    /// An incident's latest state.
+    Incident {
+        /// Version of this shape.
+        v: u32,
+        /// The incident.
+        incident: Box<Incident>,
+    },
+    /// An input that was read to its end.
+    Input {
+        /// Version of this shape.
+        v: u32,
+        /// The input.
+        input: InputFacts,
+    },
+}
+
+/// What is known of an input that was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InputFacts {
+    /// Source id.
+    pub source: String,
+    /// Path as given.
+    pub path: String,
+    /// Format it was read as.
+    pub format: String,
+    /// Size on disk in bytes.
+    pub size_bytes: u64,
+    /// Modification time, RFC 3339, or empty.
+    pub modified: String,
+    /// SHA-256 of the file's bytes; keyed (HMAC under the fingerprint key) when card numbers were
+    /// found in it, since a plain hash beside masked bytes gives the number back.
+    pub hash: String,
+    /// `sha256` or `hmac-sha256`.
+    pub hash_kind: String,
+    /// Records sealed.
+    pub records: u64,
+    /// Of those, unreadable.
+    pub quarantined: u64,
+    /// Why reading ended early; empty when it did not.
+    pub error: String,
+}
+
+/// The version of [`Decided`] written today.
+pub const VERSION: u32 = 1;
+
+impl Decided {
+    /// The bytes to seal.
+    ///
+    /// # Errors
+    ///
+    /// When a value can't be written as JSON, which the types rule out.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+}
