@@ -4,9 +4,9 @@
 //! bytes on either side, so a stream can be judged as its parts come in.
 
 /// Bytes looked at before a number.
-pub(crate) const BEFORE: usize = 48;
+const BEFORE: usize = 48;
 /// Bytes looked at behind a number.
-pub(crate) const AFTER: usize = 48;
+const AFTER: usize = 48;
 
 /// Words that speak for a card number; `true`: nothing may be glued behind the word, for it is short.
 static FOR: [(&[u8], bool); 15] = [
@@ -28,7 +28,8 @@ static FOR: [(&[u8], bool); 15] = [
 ];
 
 /// Words behind a number that speak for it.
-static BEHIND: [&[u8]; 6] = [b"cvv", b"cvc", b"cid", b"exp", b"security_code", b"valid"];
+static BEHIND: [(&[u8], bool); 6] =
+    [(b"cvv", false), (b"cvc", false), (b"cid", true), (b"exp", false), (b"security_code", false), (b"valid", false)];
 
 /// Words that speak against it; `true`: nothing may be glued behind the word, for it is short.
 static AGAINST: [(&[u8], bool); 41] = [
@@ -82,41 +83,23 @@ pub(crate) fn speaks_for(bytes: &[u8], start: usize, end: usize, needed: bool) -
     if glued_before(bytes, start) || fraction(bytes, start) {
         return false;
     }
-    let track = track_follows(bytes, end);
-    if !track && bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) {
-        return false;
-    }
-    if track {
+    if crate::track::around(bytes, end).is_some() {
         return true;
+    }
+    if bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) {
+        return false;
     }
     let before = bytes.get(start.saturating_sub(BEFORE)..start).unwrap_or_default();
     let key = key(before);
-    if AGAINST.iter().any(|(word, whole)| holds(key, word, *whole)) {
-        return FOR.iter().any(|(word, whole)| holds(key, word, *whole));
+    // Of words for and against, the one nearest to the number is its key.
+    if let Some(against) = last(key, &AGAINST) {
+        return last(key, &FOR).is_some_and(|speaks| speaks > against);
     }
     if !needed {
         return true;
     }
     let behind = bytes.get(end..bytes.len().min(end + AFTER)).unwrap_or_default();
-    FOR.iter().any(|(word, whole)| holds(before, word, *whole)) || BEHIND.iter().any(|word| holds(behind, word, false))
-}
-
-/// Tells whether the rest of a magnetic track stands behind a number: `=YYMM…`, `DYYMM…`, `^NAME^YYMM…`.
-pub(crate) fn track_follows(bytes: &[u8], end: usize) -> bool {
-    let rest = bytes.get(end..).unwrap_or_default();
-    let expiry = |from: usize| {
-        // Year, month, service code: seven digits, the month from 01 to 12.
-        let digits = rest.get(from..from + 7).filter(|digits| digits.iter().all(u8::is_ascii_digit));
-        matches!(digits, Some([_, _, b'0', b'1'..=b'9', ..] | [_, _, b'1', b'0'..=b'2', ..]))
-    };
-    match rest.first() {
-        Some(b'=' | b'D' | b'd') => expiry(1),
-        Some(b'^') => {
-            let name = rest.iter().skip(1).take(27).position(|byte| *byte == b'^');
-            name.is_some_and(|name| name >= 2 && expiry(name + 2))
-        }
-        _ => false,
-    }
+    last(before, &FOR).is_some() || last(behind, &BEHIND).is_some()
 }
 
 /// The part of `before` that can be the number's own key: what follows the last end of a field or value.
@@ -132,23 +115,23 @@ fn key(before: &[u8]) -> &[u8] {
     before
 }
 
-/// Tells whether `text` holds `word` (lower case) at the beginning of a word, and if `whole` as all of it.
-fn holds(text: &[u8], word: &[u8], whole: bool) -> bool {
-    let last = text.len().checked_sub(word.len());
-    (0..=last.unwrap_or(0)).any(|at| {
-        let Some(here) = text.get(at..at + word.len()).filter(|here| here.eq_ignore_ascii_case(word)) else {
-            return false;
-        };
+/// Where the last of `words` stands in `text`, at the beginning of a word, and if so marked as all of it.
+fn last(text: &[u8], words: &[(&[u8], bool)]) -> Option<usize> {
+    let begins = |at: usize| match (at.checked_sub(1).and_then(|before| text.get(before)), text.get(at)) {
         // A word begins behind no letter, or with a capital behind a small letter: `trackingNumber`, `myEan`.
-        let begins = match at.checked_sub(1).and_then(|before| text.get(before)) {
-            Some(before) if before.is_ascii_lowercase() => here.first().is_some_and(u8::is_ascii_uppercase),
-            Some(before) => !before.is_ascii_uppercase(),
-            None => true,
-        };
-        let ends = !text.get(at + word.len()).is_some_and(|next| {
-            next.is_ascii_lowercase() || (next.is_ascii_uppercase() && here.last().is_some_and(u8::is_ascii_uppercase))
-        });
-        begins && (ends || !whole)
+        (Some(before), Some(here)) if before.is_ascii_lowercase() => here.is_ascii_uppercase(),
+        (Some(before), Some(here)) => here.is_ascii_alphabetic() && !before.is_ascii_uppercase(),
+        (None, Some(here)) => here.is_ascii_alphabetic(),
+        (_, None) => false,
+    };
+    let ends = |at: usize| match (text.get(at - 1), text.get(at)) {
+        (Some(last), Some(next)) => !(next.is_ascii_lowercase() || (next.is_ascii_uppercase() && last.is_ascii_uppercase())),
+        _ => true,
+    };
+    (0..text.len()).rev().filter(|at| begins(*at)).find(|at| {
+        words.iter().any(|(word, whole)| {
+            text.get(*at..*at + word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word)) && (!whole || ends(at + word.len()))
+        })
     })
 }
 
@@ -200,6 +183,7 @@ mod tests {
         check("?sku=#", false, false);
         check("\"EAN\":\"#\"", false, false);
         check("order # shipped", false, false);
+        check("payment.WARNING: tracking=#", false, false);
         check("time=0.#", false, false);
         check("a3f#", false, false);
         check("#e7", false, false);
@@ -211,6 +195,7 @@ mod tests {
         check("\"order_id\":12345,\"n\":\"#\"", false, true);
         check("order 000000123 paid with #", false, true);
         check("order paid by card #", false, true);
+        check("order_card_number=#", false, true);
         check("clean=#", false, true);
         check("track2=;#=29121010000?", false, true);
         check("border: #", false, true);

@@ -16,7 +16,7 @@ pub(crate) const COVERED: usize = 192;
 /// How characters are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// One byte and a NUL, in either order.
+    /// One byte and a NUL, in either order; the place is that of a byte that isn't the NUL.
     Utf16,
     /// `%34` or `\u0034` for some or all characters.
     Escaped,
@@ -43,7 +43,7 @@ impl Stretch {
         }
         while from < end {
             let (character, tell, length) = match encoding {
-                Encoding::Utf16 => pair(bytes, from, bytes.get(at) == Some(&0)),
+                Encoding::Utf16 => pair(bytes, from),
                 Encoding::Escaped => escape(bytes, from),
             };
             stretch.text.push(character);
@@ -66,13 +66,14 @@ impl Stretch {
     }
 }
 
-/// Reads one UTF-16 unit: the character, which of its bytes tells it, its length.
-fn pair(bytes: &[u8], at: usize, big_endian: bool) -> (u8, usize, usize) {
-    let unit = bytes.get(at..at + 2);
-    match unit {
-        Some([0, byte]) if big_endian => (*byte, 1, 2),
-        Some([byte, 0]) if !big_endian => (*byte, 0, 2),
-        Some([0, 0xa0] | [0xa0, 0]) => (b' ', 0, 2),
+/// Reads one UTF-16 unit, told by its lower byte at `at`: the character, which byte tells it, its length.
+///
+/// In ASCII text either order has a NUL on both sides of nearly every byte, so one reading serves both.
+fn pair(bytes: &[u8], at: usize) -> (u8, usize, usize) {
+    let beside = bytes.get(at + 1) == Some(&0) || at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&0);
+    match bytes.get(at) {
+        Some(0xa0) if beside => (b' ', 0, 2),
+        Some(byte) if beside => (*byte, 0, 2),
         _ => (0xff, 0, 2),
     }
 }

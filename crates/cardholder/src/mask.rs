@@ -6,6 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use model::{Mark, MarkKind};
 use sha2::Sha256;
 
+use crate::level::Level;
 use crate::search::{self, Number};
 use crate::secret::Secrets;
 
@@ -32,13 +33,14 @@ impl Drop for FingerprintKey {
 pub struct Masker {
     key: FingerprintKey,
     secrets: Secrets,
+    level: Level,
 }
 
 impl Masker {
     /// Makes a mask that fingerprints with `key`.
     #[must_use]
     pub fn new(key: FingerprintKey) -> Self {
-        Self { key, secrets: Secrets::new() }
+        Self { key, secrets: Secrets::new(), level: Level::widest() }
     }
 
     /// Masks in place, keeping length; adds a mark for each place, in order of offset.
@@ -46,29 +48,24 @@ impl Masker {
     /// Of a card number the last four digits stay; separators stay; everything else found becomes `*`.
     /// A record holds at most 4 GiB, as [`Mark::offset_bytes`] does.
     pub fn mask(&self, record: &mut [u8], marks: &mut Vec<Mark>) {
-        let before = marks.len();
         let mut numbers: Vec<Number> = Vec::new();
-        search::numbers(record, &mut |number| numbers.push(number));
+        search::numbers(self.level, record, &mut |number| numbers.push(number));
         let mut others: Vec<(MarkKind, Range<usize>)> = Vec::new();
-        self.secrets.find(record, &mut |kind, range| others.push((kind, range)));
+        self.secrets.find(record, !numbers.is_empty(), &mut |kind, range| others.push((kind, range)));
+        if numbers.is_empty() && others.is_empty() {
+            return;
+        }
+        let before = marks.len();
         for number in &numbers {
-            let (kind, range) = track(record, number);
-            if kind == MarkKind::Pan {
-                marks.extend(self.number_mark(number));
+            marks.extend(self.number_mark(number));
+            if number.kind == MarkKind::Pan {
                 hide_number(record, number);
             } else {
-                let mut mark = self.number_mark(number);
-                if let Some(mark) = &mut mark {
-                    mark.kind = kind;
-                    mark.offset_bytes = u32::try_from(range.start).unwrap_or(u32::MAX);
-                    mark.length_bytes = u32::try_from(range.len()).unwrap_or(u32::MAX);
-                }
-                marks.extend(mark);
-                hide(record, range);
+                hide(record, number.start..number.whole_end);
             }
         }
         for (kind, range) in others {
-            let inside_number = numbers.iter().any(|number| number.start < range.end && range.start < number.end);
+            let inside_number = numbers.iter().any(|number| number.start < range.end && range.start < number.whole_end);
             if inside_number && kind != MarkKind::Secret {
                 continue;
             }
@@ -95,8 +92,8 @@ impl Masker {
         }
         Some(Mark {
             offset_bytes: u32::try_from(number.start).ok()?,
-            length_bytes: u32::try_from(number.end - number.start).ok()?,
-            kind: MarkKind::Pan,
+            length_bytes: u32::try_from(number.whole_end - number.start).ok()?,
+            kind: number.kind,
             brand: Some(number.brand),
             digits: number.count,
             last_four: digits.last_chunk::<4>().copied(),
@@ -119,61 +116,17 @@ fn plain_mark(kind: MarkKind, range: &Range<usize>) -> Option<Mark> {
     })
 }
 
-/// Tells whether a number stands in a magnetic stripe track, and the track's bounds.
-///
-/// Track 1 `%B PAN ^ NAME ^ YYMM…?`, track 2 `; PAN = YYMM…?` (`pci.md` §4.5).
-fn track(record: &[u8], number: &Number) -> (MarkKind, Range<usize>) {
-    let rest = record.get(number.end..).unwrap_or_default();
-    let digits = |from: usize| rest.get(from..).unwrap_or_default().iter().take(24).take_while(|byte| byte.is_ascii_digit()).count();
-    match rest.first() {
-        Some(b'=' | b'D') if digits(1) >= 7 => (MarkKind::Track2, number.start..number.end + 1 + digits(1)),
-        Some(b'^') => {
-            let name = rest.get(1..).unwrap_or_default().iter().take(27).position(|byte| *byte == b'^');
-            match name {
-                Some(name) if name >= 2 && digits(name + 2) >= 7 => {
-                    (MarkKind::Track1, number.start..number.end + name + 2 + digits(name + 2))
-                }
-                _ => (MarkKind::Pan, number.start..number.end),
-            }
-        }
-        _ => (MarkKind::Pan, number.start..number.end),
-    }
-}
-
 fn hide(record: &mut [u8], range: Range<usize>) {
     if let Some(bytes) = record.get_mut(range) {
         bytes.fill(b'*');
     }
 }
 
-/// Replaces every digit but the last four; percent signs and separators stay.
+/// Replaces every digit but the last four; of an encoded digit the byte that tells its value.
 fn hide_number(record: &mut [u8], number: &Number) {
-    let Some(bytes) = record.get_mut(number.start..number.end) else { return };
-    if bytes.starts_with(b"%3") {
-        // Each digit is `%3d`: the last byte of each triple tells it.
-        let count = bytes.len() / 3;
-        for triple in bytes.chunks_mut(3).take(count.saturating_sub(4)) {
-            if let Some(last) = triple.last_mut() {
-                *last = b'*';
-            }
-        }
-        return;
-    }
-    // `%20` and `%2D` between groups hold digits of their own.
-    let mut places = Vec::with_capacity(19);
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'%' => at += 2,
-            b'\\' => at += 5,
-            byte if byte.is_ascii_digit() => places.push(at),
-            _ => {}
-        }
-        at += 1;
-    }
-    let keep = places.len().saturating_sub(4);
-    for place in places.into_iter().take(keep) {
-        if let Some(byte) = bytes.get_mut(place) {
+    let keep_from = number.places().len().saturating_sub(4);
+    for place in number.places().take(keep_from) {
+        if let Some(byte) = record.get_mut(place) {
             *byte = b'*';
         }
     }

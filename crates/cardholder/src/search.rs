@@ -5,23 +5,31 @@
 //! an encoding's own bytes. Only those few go to code that looks at them digit by digit.
 //! Time is linear in the input whatever it holds.
 
-use model::Brand;
+use model::{Brand, MarkKind};
 
 use crate::brand::{check_digit_holds, is_test, issued};
 use crate::context;
 use crate::encoded::{COVERED, Encoding, Stretch};
 use crate::level::{Digits, Level, Work};
+use crate::track;
 
+/// A number may start so many bytes before the first of its digits that is encoded.
+const NEAR: usize = 64;
 /// Bytes of context, from a number's first byte on, that a judgement may look at.
 pub(crate) const AHEAD: usize = crate::encoded::STRETCH;
 /// Bytes of context before a number that a judgement may look at.
 pub(crate) const BEHIND: usize = crate::encoded::STRETCH;
 
-/// A card number found, by place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A card number found, by place. No `Debug`: it holds the digits.
+#[derive(Clone, Copy)]
 pub(crate) struct Number {
     pub(crate) start: usize,
+    /// End of the number itself.
     pub(crate) end: usize,
+    /// A number, or the track it stands in.
+    pub(crate) kind: MarkKind,
+    /// End of the number, or of its track.
+    pub(crate) whole_end: usize,
     pub(crate) brand: Brand,
     /// Digit values, the first `count` used.
     pub(crate) digits: [u8; 19],
@@ -64,7 +72,7 @@ impl Gathered {
 /// Gives `found` every card number in `bytes`, in order, not overlapping.
 pub(crate) fn numbers(level: Level, bytes: &[u8], found: &mut dyn FnMut(Number)) {
     if bytes.len() >= 12 {
-        level.run(Search { bytes, found, past: 0, decoded: 0, deep: true });
+        level.run(Search { bytes, found, past: 0, decoded: [0; 3], later: Vec::new(), deep: true });
     }
 }
 
@@ -74,13 +82,15 @@ struct Search<'a> {
     found: &'a mut dyn FnMut(Number),
     /// End of the last number found.
     past: usize,
-    /// Numbers that start before this were looked for in decoded stretches already.
-    decoded: usize,
+    /// For escapes, and UTF-16 at even and odd places: numbers that start before this were looked for already.
+    decoded: [usize; 3],
+    /// Numbers seen in a decoded stretch ahead of their place, the nearest last; their turn comes.
+    later: Vec<Number>,
     /// Whether to look into encoded stretches.
     deep: bool,
 }
 
-/// Places worth a look among 64 bytes, as bit masks.
+/// Places worth a look among 32 bytes, as bit masks.
 struct Places {
     /// Digits side by side, or groups of them.
     plain: u64,
@@ -91,33 +101,28 @@ struct Places {
 }
 
 impl Places {
-    /// Reads them off the digit mask of 128 bytes.
+    /// Reads them off the digit mask of 64 bytes: no pattern is longer than 32.
     #[inline(always)]
-    fn of(wide: u128) -> Self {
+    fn of(digits: u64) -> Self {
         let four = {
-            let pairs = wide & (wide >> 1);
+            let pairs = digits & (digits >> 1);
             pairs & (pairs >> 2)
         };
         let twelve = four & (four >> 4) & (four >> 8);
-        // Separators of one to four, six and eight bytes: see `SEPARATORS`.
-        let apart = (four >> 5) | (four >> 6) | (four >> 7) | (four >> 8) | (four >> 10) | (four >> 12);
-        let grouped = four & apart & !(wide >> 4);
-        let alternating = wide & !(wide >> 1);
+        // Four, a separator of one to four, six or eight bytes (see `SEPARATORS`), then four and four or six and four.
+        let groups = |gap: u32| (four >> (4 + gap)) & ((four >> (8 + 2 * gap)) | ((four >> (6 + gap)) & (four >> (10 + 2 * gap))));
+        let grouped = groups(1) | groups(2) | groups(3) | groups(4) | groups(6) | groups(8);
+        let alternating = digits & !(digits >> 1);
         let two = alternating & (alternating >> 2);
         let alternating = two & (two >> 4);
         let utf16 = alternating & ((alternating >> 8) | (alternating >> 10));
-        let led = !wide & (wide >> 1) & (wide >> 2);
+        let led = !digits & (digits >> 1) & (digits >> 2);
         let two = led & (led >> 3);
         let led = two & (two >> 6);
         let percent = led & ((led >> 12) | (led >> 13));
-        Self { plain: low(twelve | grouped), utf16: low(utf16), percent: low(percent) }
+        let here = u64::from(u32::MAX);
+        Self { plain: (twelve | (four & !(digits >> 4) & grouped)) & here, utf16: utf16 & here, percent: percent & here }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is looked at as the next block's lower half")]
-#[inline(always)]
-fn low(wide: u128) -> u64 {
-    wide as u64
 }
 
 impl Work for Search<'_> {
@@ -129,16 +134,14 @@ impl Work for Search<'_> {
         while base < bytes.len() {
             let this = next;
             next = mask(level, bytes, base + 64);
-            // Twelve digits cannot begin where fewer than four stand.
-            if this != 0 {
-                let wide = u128::from(this) | (u128::from(next) << 64);
-                let places = Places::of(wide);
-                if (places.plain | places.utf16 | places.percent) != 0 {
-                    self.look(base, wide, &places);
-                }
+            let (front, back) = (Places::of(this), Places::of((this >> 32) | (next << 32)));
+            if (front.plain | front.utf16 | front.percent | back.plain | back.utf16 | back.percent) != 0 {
+                self.look(base, &front);
+                self.look(base + 32, &back);
             }
             base += 64;
         }
+        self.turn(usize::MAX);
     }
 }
 
@@ -160,9 +163,9 @@ fn mask<D: Digits>(level: D, bytes: &[u8], at: usize) -> u64 {
 }
 
 impl Search<'_> {
-    /// Looks at the places among the 64 bytes at `base`.
+    /// Looks at the places among the 32 bytes at `base`.
     #[inline(never)]
-    fn look(&mut self, base: usize, wide: u128, places: &Places) {
+    fn look(&mut self, base: usize, places: &Places) {
         let mut all = places.plain | places.utf16 | places.percent;
         while all != 0 {
             let bit = all.trailing_zeros();
@@ -170,22 +173,14 @@ impl Search<'_> {
             all &= all - 1;
             let here = |mask: u64| mask & (1 << bit) != 0;
             if here(places.plain) {
-                self.side_by_side(at);
+                let run = self.side_by_side(at);
                 // The rest of one run of twelve and more is the same place.
-                let run = (!(wide >> bit)).trailing_zeros();
                 if run >= 12 {
-                    all &= u64::MAX.checked_shl(bit + run).unwrap_or(0);
+                    all &= u64::MAX.checked_shl(bit + u32::try_from(run).unwrap_or(64)).unwrap_or(0);
                 }
             }
-            if here(places.utf16) && self.deep {
-                let before = at.checked_sub(1).and_then(|before| self.bytes.get(before));
-                if self.bytes.get(at + 1) == Some(&0) && before != Some(&0) {
-                    self.stretch(at, Encoding::Utf16);
-                } else if before == Some(&0) {
-                    // Big endian has the NUL first; little endian too, behind the digit before.
-                    let little = self.bytes.get(at + 1) == Some(&0) && at.checked_sub(3).and_then(|far| self.bytes.get(far)).is_some_and(|byte| *byte != 0);
-                    self.stretch(if little { at } else { at - 1 }, Encoding::Utf16);
-                }
+            if here(places.utf16) && self.deep && self.bytes.get(at + 1) == Some(&0) {
+                self.stretch(at, Encoding::Utf16);
             }
             if here(places.percent) && self.deep && self.bytes.get(at) == Some(&b'%') {
                 self.stretch(at, Encoding::Escaped);
@@ -193,17 +188,32 @@ impl Search<'_> {
         }
     }
 
+    /// Reports a number, unless it overlaps the one before.
     fn take(&mut self, number: Number) {
+        if !self.later.is_empty() {
+            self.turn(number.start);
+        }
         if number.start >= self.past {
-            self.past = number.end;
+            self.past = number.whole_end;
             (self.found)(number);
         }
     }
 
-    /// Looks at a run of digits, or groups of them.
-    fn side_by_side(&mut self, at: usize) {
+    /// Reports the numbers seen ahead that start before `until`.
+    fn turn(&mut self, until: usize) {
+        while let Some(number) = self.later.pop_if(|number| number.start < until) {
+            if number.start >= self.past {
+                self.past = number.whole_end;
+                (self.found)(number);
+            }
+        }
+    }
+
+    /// Looks at a run of digits, or groups of them; tells how many digits follow from `at` on, up to 32.
+    fn side_by_side(&mut self, at: usize) -> usize {
+        let run = self.bytes.get(at..).unwrap_or_default().iter().take(32).take_while(|byte| byte.is_ascii_digit()).count();
         if at < self.past {
-            return;
+            return run;
         }
         let escape = at.checked_sub(2).and_then(|from| self.bytes.get(from..at + 2));
         if self.deep && escape == Some(b"\\u00") {
@@ -211,23 +221,31 @@ impl Search<'_> {
         } else if let Some(number) = plain_or_grouped(self.bytes, at) {
             self.take(number);
         }
+        run
     }
 
     /// Decodes around `at` and searches there.
     #[inline(never)]
     fn stretch(&mut self, at: usize, encoding: Encoding) {
-        if at < self.decoded || at < self.past {
+        let [escaped, even, odd] = &mut self.decoded;
+        let decoded = match encoding {
+            Encoding::Escaped => escaped,
+            Encoding::Utf16 if at.is_multiple_of(2) => even,
+            Encoding::Utf16 => odd,
+        };
+        if at < *decoded || at < self.past {
             return;
         }
-        self.decoded = at + COVERED;
+        *decoded = at + COVERED;
         let stretch = Stretch::around(self.bytes, at, encoding);
         let mut inner = Vec::new();
         let mut push = |number: Number| inner.push(number);
-        Search { bytes: &stretch.text, found: &mut push, past: 0, decoded: 0, deep: false }.with(crate::level::Portable);
+        Search { bytes: &stretch.text, found: &mut push, past: 0, decoded: [0; 3], later: Vec::new(), deep: false }.with(crate::level::Portable);
         for number in inner {
             let (start, end) = (stretch.start(number.start), stretch.start(number.end));
+            let whole_end = stretch.start(number.whole_end);
             // What starts later is found from its own place, with all of it in sight.
-            if start < at || start >= at + COVERED {
+            if start + NEAR < at || start >= at + COVERED {
                 continue;
             }
             let mut places = [0; 19];
@@ -238,10 +256,14 @@ impl Search<'_> {
                 }
                 Err(_) => false,
             });
-            if fits {
-                self.take(Number { start, end, places, ..number });
+            let number = Number { start, end, whole_end, places, ..number };
+            if fits && start <= at {
+                self.take(number);
+            } else if fits {
+                self.later.push(number);
             }
         }
+        self.later.sort_by_key(|number| std::cmp::Reverse(number.start));
     }
 }
 
@@ -360,9 +382,12 @@ fn judge(bytes: &[u8], start: usize, end: usize, gathered: &Gathered) -> Option<
     if !test && values.windows(10).any(|window| window.iter().all(|digit| Some(digit) == window.first())) {
         return None;
     }
+    let (kind, whole_end) = track::around(bytes, end).unwrap_or((MarkKind::Pan, end));
     Some(Number {
         start,
         end,
+        kind,
+        whole_end,
         brand: issued.brand,
         digits: gathered.digits,
         places: gathered.places,
@@ -375,7 +400,6 @@ fn judge(bytes: &[u8], start: usize, end: usize, gathered: &Gathered) -> Option<
 mod tests {
     use super::numbers;
     use crate::level::Level;
-    use proptest::prelude::*;
 
     /// Ends of what is found, as `last four` texts.
     #[track_caller]

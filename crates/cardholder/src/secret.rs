@@ -1,210 +1,364 @@
 //! Sensitive authentication data and secrets, by the key they stand behind or the form they have.
+//!
+//! Apart from `search` because words, not digits, lead here: one pass looks for a few letters of
+//! every key at once (`aho-corasick`'s packed search), and what it stops at is read as a whole
+//! identifier. Values are bounded by [`VALUE_MAX`], so time stays linear.
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
 use model::MarkKind;
 
-/// What stands behind a word.
-#[derive(Clone, Copy)]
-enum Behind {
-    /// Three or four digits behind `=` or `:`.
+use crate::assigned::{Value, assigned};
+
+/// Longest value that is looked at; a longer one is masked up to here.
+pub(crate) const VALUE_MAX: usize = 8192;
+/// Longest identifier.
+const NAME_MAX: usize = 48;
+
+/// Letters that stand in every key and every secret of a known form, as they are written in practice.
+/// No more than 64: the most that one packed pass can look for.
+static PARTS: [&str; 64] = [
+    "cvv", "CVV", "Cvv", "cvc", "CVC", "Cvc", "cvn", "CVN", "csc", "CSC", "cid", "CID", "yCod", "y_co", "Y_CO", "ycod",
+    "y-co", "dCod", "d_co", "D_CO", "dcod", "nVal", "n_va", "N_VA", "cvNu", "nblo", "nBlo", "n_bl", "NBLO", "N_BL",
+    "\"pin", "pin=", "uthor", "UTHOR", "earer ", "ookie", "OOKIE", "essid", "ESSID", "ession_", "ession-", "essionI",
+    "ESSION_", "essioni", "key", "Key", "KEY", "oken", "OKEN", "passw", "Passw", "PASSW", "pwd", "PWD", "ecret",
+    "ECRET", "k_live_", "whsec_", "$2y$", "$2a$", "$2b$", "$arg", "eyJ", "assphr",
+];
+
+/// What a key says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    /// Three or four digits.
     Verification,
-    /// Sixteen or more hexadecimal digits behind `=` or `:`.
+    /// As [`Key::Verification`], if a card number stands in the record too.
+    VerificationNearNumber,
+    /// Sixteen or thirty-two hexadecimal digits.
     PinBlock,
-    /// Any value behind `=` or `:`.
-    Assigned,
-    /// The rest of the word: the mark is the secret's own beginning.
-    Itself,
-    /// A header: everything to the end of the line or quote, scheme word kept.
+    /// Four to twelve digits.
+    Pin,
+    /// Any value of so many bytes or more.
+    Secret(usize),
+    /// A header: everything to the end of the line or quote.
     Header,
-    /// Hexadecimal digits right behind.
-    Path,
+    /// `Bearer` and the like: the next word.
+    Scheme,
+    /// `key`, that means an admin address's secret only behind `/`, `?` or `&`.
+    Address,
 }
 
-static WORDS: [(&str, Behind); 30] = [
-    ("cvv", Behind::Verification),
-    ("cvc", Behind::Verification),
-    ("cc_cid", Behind::Verification),
-    ("csc", Behind::Verification),
-    ("cvn", Behind::Verification),
-    ("security_code", Behind::Verification),
-    ("card_code", Behind::Verification),
-    ("verification_value", Behind::Verification),
-    ("pin_block", Behind::PinBlock),
-    ("pinblock", Behind::PinBlock),
-    ("authorization", Behind::Header),
-    ("bearer ", Behind::Path),
-    ("cookie", Behind::Header),
-    ("phpsessid", Behind::Assigned),
-    ("session_id", Behind::Assigned),
-    ("?key", Behind::Assigned),
-    ("&key", Behind::Assigned),
-    ("form_key", Behind::Assigned),
-    ("token", Behind::Assigned),
-    ("password", Behind::Assigned),
-    ("passwd", Behind::Assigned),
-    ("password_hash", Behind::Assigned),
-    ("secret", Behind::Assigned),
-    ("api_key", Behind::Assigned),
-    ("private_key", Behind::Assigned),
-    ("/key/", Behind::Path),
-    ("sk_live_", Behind::Itself),
-    ("whsec_", Behind::Itself),
-    ("$2y$", Behind::Itself),
-    ("$argon2", Behind::Itself),
-];
+/// Tells what an identifier says of its value; `name` is lower case, without `_` and `-`.
+fn key(name: &[u8]) -> Option<Key> {
+    let ends = |words: &[&[u8]]| words.iter().any(|word| name.ends_with(word));
+    if ends(&[
+        b"cvv", b"cvv2", b"cvc", b"cvc2", b"cvn", b"cvn2", b"csc", b"cccid", b"cardcid", b"cidenc", b"cvvnumber", b"cvcnumber",
+        b"cvvcode", b"cvccode", b"cvnumber", b"securitycode", b"cardcode", b"verificationvalue", b"verificationcode",
+    ]) {
+        return Some(if ends(&[b"verificationcode"]) { Key::VerificationNearNumber } else { Key::Verification });
+    }
+    match name {
+        b"cid" => return Some(Key::VerificationNearNumber),
+        b"pin" => return Some(Key::Pin),
+        b"key" | b"3fkey" | b"26key" => return Some(Key::Address),
+        b"bearer" => return Some(Key::Scheme),
+        b"authorization" | b"proxyauthorization" | b"httpauthorization" | b"cookie" | b"setcookie" | b"httpcookie" => {
+            return Some(Key::Header);
+        }
+        _ => {}
+    }
+    if ends(&[b"pinblock"]) {
+        return Some(Key::PinBlock);
+    }
+    if ends(&[b"password", b"passwd", b"pwd", b"passphrase", b"passwordhash", b"passwordconfirmation"]) {
+        return Some(Key::Secret(1));
+    }
+    if ends(&[
+        b"secret", b"apikey", b"privatekey", b"secretkey", b"formkey", b"cryptkey", b"encryptionkey", b"accesskey", b"token", b"sessid",
+        b"sessionid", b"tokensecret", b"xapikey", b"signingkey", b"sharedkey",
+    ]) {
+        return Some(Key::Secret(4));
+    }
+    None
+}
+
+/// The pass that finds [`PARTS`].
+enum Pass {
+    /// With vector instructions, where the machine has them.
+    Packed(packed::Searcher),
+    /// By automaton.
+    Automaton(Box<AhoCorasick>),
+}
 
 /// Finds secrets and sensitive authentication data.
 pub(crate) struct Secrets {
-    words: AhoCorasick,
+    pass: Pass,
 }
 
 impl Secrets {
     pub(crate) fn new() -> Self {
-        let words = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-            .build(WORDS.iter().map(|(word, _)| word))
-            .expect("thirty short words make an automaton");
-        Self { words }
+        let pass = match packed::Searcher::new(PARTS) {
+            Some(searcher) => Pass::Packed(searcher),
+            None => Pass::Automaton(Box::new(
+                AhoCorasick::builder()
+                    .kind(Some(AhoCorasickKind::DFA))
+                    .build(PARTS)
+                    .expect("a few short words make an automaton"),
+            )),
+        };
+        Self { pass }
     }
 
-    /// Gives `found` every place to mask, in order of where its word stands.
-    pub(crate) fn find(&self, bytes: &[u8], found: &mut dyn FnMut(MarkKind, Range<usize>)) {
+    /// Gives `found` every place to mask. `near_number`: a card number stands in `bytes`.
+    pub(crate) fn find(&self, bytes: &[u8], near_number: bool, found: &mut dyn FnMut(MarkKind, Range<usize>)) {
         let mut covered = 0;
-        for hit in self.words.find_iter(bytes) {
-            let Some((_, behind)) = WORDS.get(hit.pattern().as_usize()) else { continue };
-            if hit.start() < covered {
-                continue; // `bearer` inside an `authorization` header that is covered whole
-            }
-            if let Some((kind, range)) = value(bytes, hit.start(), hit.end(), *behind) {
+        let mut take = |at: usize| {
+            // A key inside a value that is covered whole, such as `bearer` in a header.
+            if at >= covered
+                && let Some((kind, range)) = place(bytes, at, near_number)
+                && range.start >= covered
+            {
                 covered = range.end;
                 found(kind, range);
             }
+        };
+        match &self.pass {
+            Pass::Packed(searcher) => searcher.find_iter(bytes).for_each(|hit| take(hit.start())),
+            Pass::Automaton(automaton) => automaton.find_iter(bytes).for_each(|hit| take(hit.start())),
         }
-        for colon in memchr::memchr_iter(b':', bytes) {
-            if let Some(range) = magento_hash(bytes, colon) {
-                found(MarkKind::Secret, range);
+        hashes(bytes, found);
+    }
+}
+
+/// Reads what stands at a part that was found.
+fn place(bytes: &[u8], at: usize, near_number: bool) -> Option<(MarkKind, Range<usize>)> {
+    let rest = bytes.get(at..)?;
+    match rest.first()? {
+        b'$' => return by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte), 20),
+        b'w' => return by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_+/=".contains(&byte), 14),
+        b'k' if rest.starts_with(b"k_live_") => {
+            return by_form(bytes, at.checked_sub(1)?, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 16);
+        }
+        b'e' if rest.starts_with(b"eyJ") => {
+            let (kind, range) = by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_-.=".contains(&byte), 24)?;
+            return bytes.get(range.clone())?.contains(&b'.').then_some((kind, range));
+        }
+        _ => {}
+    }
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
+    let first = at + usize::from(rest.starts_with(b"\""));
+    let start = first - bytes.get(first.saturating_sub(NAME_MAX)..first)?.iter().rev().take_while(|byte| in_name(byte)).count();
+    let end = first + bytes.get(first..)?.iter().take(NAME_MAX).take_while(|byte| in_name(byte)).count();
+    let mut name = [0; 2 * NAME_MAX];
+    let mut length = 0;
+    for byte in bytes.get(start..end)?.iter().filter(|byte| **byte != b'_' && **byte != b'-') {
+        *name.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    value(bytes, start, end, key(name.get(..length)?)?, near_number)
+}
+
+/// A secret told by its own form, from `at` on; not behind a letter or digit.
+fn by_form(bytes: &[u8], at: usize, good: impl Fn(u8) -> bool, least: usize) -> Option<(MarkKind, Range<usize>)> {
+    // `%22sk_live…`: what an escape ends with isn't a letter of the word.
+    let escaped = at >= 3 && bytes.get(at - 3) == Some(&b'%');
+    if !escaped && at > 0 && bytes.get(at - 1).is_some_and(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let length = run(bytes, at, good);
+    (length >= least).then_some((MarkKind::Secret, at..at + length))
+}
+
+/// Reads the value of the identifier `bytes[start..end]`.
+fn value(bytes: &[u8], start: usize, end: usize, key: Key, near_number: bool) -> Option<(MarkKind, Range<usize>)> {
+    match key {
+        Key::Verification | Key::VerificationNearNumber => {
+            if key == Key::VerificationNearNumber && !near_number {
+                return None;
+            }
+            digits_alone(bytes, assigned(bytes, end)?.range.start, 3..=4).map(|range| (MarkKind::Cvv, range))
+        }
+        Key::Pin => digits_alone(bytes, assigned(bytes, end)?.range.start, 4..=12).map(|range| (MarkKind::PinBlock, range)),
+        Key::PinBlock => {
+            let at = assigned(bytes, end)?.range.start;
+            let length = run(bytes, at, |byte| byte.is_ascii_hexdigit());
+            (length == 16 || length == 32).then_some((MarkKind::PinBlock, at..at + length))
+        }
+        Key::Secret(least) => secret(bytes, &assigned(bytes, end)?, least),
+        Key::Header => {
+            let Value { range, quoted } = assigned(bytes, end)?;
+            let length = if quoted {
+                range.len()
+            } else {
+                run(bytes, range.start, |byte| (byte >= b' ' || byte == b'\t') && byte != b'"' && byte != b'\'' && byte != b'\\')
+            };
+            (length >= 4).then_some((MarkKind::Secret, range.start..range.start + length))
+        }
+        Key::Scheme => {
+            let length = run(bytes, end + 1, |byte| byte.is_ascii_alphanumeric() || b"._-~+/=".contains(&byte));
+            (bytes.get(end) == Some(&b' ') && length >= 16).then_some((MarkKind::Secret, end + 1..end + 1 + length))
+        }
+        Key::Address => {
+            let before = start.checked_sub(1).and_then(|at| bytes.get(at));
+            match (before, bytes.get(end)) {
+                (Some(b'/'), Some(b'/')) => {
+                    let length = run(bytes, end + 1, |byte| byte.is_ascii_alphanumeric());
+                    (length >= 16).then_some((MarkKind::Secret, end + 1..end + 1 + length))
+                }
+                (Some(b'?' | b'&' | b'%' | b';'), _) => secret(bytes, &assigned(bytes, end)?, 8),
+                _ => None,
             }
         }
     }
 }
 
-fn value(bytes: &[u8], start: usize, end: usize, behind: Behind) -> Option<(MarkKind, Range<usize>)> {
-    match behind {
-        Behind::Itself => {
-            let length = run(bytes, end, |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte));
-            (length >= 8).then_some((MarkKind::Secret, start..end + length))
-        }
-        Behind::Path => {
-            let length = run(bytes, end, |byte| byte.is_ascii_alphanumeric() || b"._-~+/=".contains(&byte));
-            let length = bytes.get(end..end + length)?.iter().position(|byte| *byte == b'/').unwrap_or(length);
-            (length >= 16).then_some((MarkKind::Secret, end..end + length))
-        }
-        Behind::Header => {
-            let at = assigned(bytes, end)?;
-            let length = run(bytes, at, |byte| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != b'\'');
-            (length >= 6).then_some((MarkKind::Secret, at..at + length))
-        }
-        Behind::Assigned => {
-            let at = assigned(bytes, end)?;
-            let length = run(bytes, at, |byte| byte > b' ' && byte < 0x7f && !b"\"'\\&;,)<>(}]`".contains(&byte));
-            let text = bytes.get(at..at + length)?;
-            let plain = [&b"NULL"[..], b"null", b"true", b"false", b"undefined"];
-            (length >= 4 && !plain.contains(&text)).then_some((MarkKind::Secret, at..at + length))
-        }
-        Behind::Verification => {
-            let at = assigned(bytes, skip_suffix(bytes, end))?;
-            let length = run(bytes, at, |byte| byte.is_ascii_digit());
-            (length == 3 || length == 4).then_some((MarkKind::Cvv, at..at + length))
-        }
-        Behind::PinBlock => {
-            let at = assigned(bytes, end)?;
-            let length = run(bytes, at, |byte| byte.is_ascii_hexdigit());
-            (length >= 16).then_some((MarkKind::PinBlock, at..at + length))
-        }
-    }
+/// A value that is no placeholder, name or constant.
+fn secret(bytes: &[u8], value: &Value, least: usize) -> Option<(MarkKind, Range<usize>)> {
+    let text = bytes.get(value.range.clone())?;
+    let constant = [&b"null"[..], b"true", b"false", b"undefined", b"none", b"?"];
+    let placeholder = matches!(text.first(), Some(b':' | b'?' | b'@')) || text.iter().all(|byte| *byte == b'*');
+    let empty = constant.iter().any(|constant| text.eq_ignore_ascii_case(constant));
+    (text.len() >= least && !placeholder && !empty).then(|| (MarkKind::Secret, value.range.clone()))
 }
 
-/// `cvv2`, `cvc_number`, `cvvNumber`: what may follow the word of a verification code.
-fn skip_suffix(bytes: &[u8], end: usize) -> usize {
-    let rest = bytes.get(end..).unwrap_or_default();
-    for suffix in [&b"2"[..], b"_number", b"Number", b"_code", b"Code"] {
-        if rest.starts_with(suffix) {
-            return end + suffix.len();
-        }
-    }
-    end
-}
-
-/// Finds where the value behind `key=`, `"key":"`, `'key' => '`, `` `key` = ' `` begins.
-fn assigned(bytes: &[u8], end: usize) -> Option<usize> {
-    let mut at = end;
-    let mut signs = 0;
-    for byte in bytes.get(end..)?.iter().take(12) {
-        match byte {
-            b'=' | b':' => signs += 1,
-            b'"' | b'\'' | b'`' | b' ' | b'\\' | b'>' | b'\t' | b')' | b']' => {}
-            b'%' if signs == 0 && bytes.get(at..at + 3) == Some(b"%3D") => return Some(at + 3),
-            _ => break,
-        }
-        at += 1;
-    }
-    (signs > 0).then_some(at)
+fn digits_alone(bytes: &[u8], at: usize, lengths: std::ops::RangeInclusive<usize>) -> Option<Range<usize>> {
+    let length = run(bytes, at, |byte| byte.is_ascii_digit());
+    let alone = !bytes.get(at + length).is_some_and(u8::is_ascii_alphanumeric);
+    (alone && lengths.contains(&length)).then_some(at..at + length)
 }
 
 fn run(bytes: &[u8], from: usize, good: impl Fn(u8) -> bool) -> usize {
-    bytes.get(from..).unwrap_or_default().iter().take(4096).take_while(|byte| good(**byte)).count()
+    bytes.get(from..).unwrap_or_default().iter().take(VALUE_MAX).take_while(|byte| good(**byte)).count()
 }
 
-/// Magento's `hash:salt:version` (SHA-256 or Argon2id in hexadecimal; `magento.md` §3.7).
-fn magento_hash(bytes: &[u8], colon: usize) -> Option<Range<usize>> {
-    let start = colon.checked_sub(64)?;
-    let hash = bytes.get(start..colon)?;
-    if !hash.iter().rev().all(u8::is_ascii_hexdigit) {
+/// Finds Magento's `hash:salt:version` and Magento 1's `hash:salt` (`magento.md` §3.7), key or not.
+///
+/// A run of 32 hexadecimal digits covers a whole aligned block of 16, so only blocks are looked at.
+fn hashes(bytes: &[u8], found: &mut dyn FnMut(MarkKind, Range<usize>)) {
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let mut past = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        let at = index * 16;
+        // Four bytes at once, for one guess of the processor: log text turns nearly all blocks away here.
+        let [first, .., last] = block;
+        let four = first.is_ascii_hexdigit() & last.is_ascii_hexdigit() & block[5].is_ascii_hexdigit() & block[10].is_ascii_hexdigit();
+        if !four || at < past || !block.iter().all(u8::is_ascii_hexdigit) {
+            continue;
+        }
+        let before = bytes.get(at.saturating_sub(128)..at).unwrap_or_default();
+        let start = at - before.iter().rev().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let length = run(bytes, start, |byte| byte.is_ascii_hexdigit());
+        past = start + length;
+        if [32, 64, 128].contains(&length)
+            && bytes.get(past) == Some(&b':')
+            && let Some(end) = salted(bytes, past + 1)
+        {
+            found(MarkKind::Secret, start..end);
+            past = end;
+        }
+    }
+}
+
+/// The end of a salt that begins at `from`, and of the version behind it.
+fn salted(bytes: &[u8], from: usize) -> Option<usize> {
+    let salt = run(bytes, from, |byte| byte.is_ascii_alphanumeric());
+    if !(2..=64).contains(&salt) {
         return None;
     }
-    let rest = bytes.get(colon + 1..)?;
-    let salt = rest.iter().take(64).take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    let version = rest.get(salt..)?.first() == Some(&b':');
-    (salt >= 8 && version).then_some(start..colon + 1 + salt)
+    let end = from + salt;
+    let version = run(bytes, end, |byte| byte.is_ascii_digit() || byte == b':' || byte == b'_');
+    // Without a version only the two salt lengths that Magento has had count.
+    (version > 1 || salt == 2 || salt == 32).then_some(end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::Secrets;
+    use model::MarkKind;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let mut found = Vec::new();
-        Secrets::new().find(text.as_bytes(), &mut |_, range| found.push(text[range].to_owned()));
-        assert_eq!(found, expected);
+        Secrets::new().find(text.as_bytes(), false, &mut |_, range| found.push(text.get(range).expect("a range of the text").to_owned()));
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[track_caller]
+    fn check_kind(text: &str, near_number: bool, expected: &[(MarkKind, &str)]) {
+        let mut found = Vec::new();
+        Secrets::new().find(text.as_bytes(), near_number, &mut |kind, range| {
+            found.push((kind, text.get(range).expect("a range of the text").to_owned()));
+        });
+        let expected: Vec<_> = expected.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect();
+        assert_eq!(found, expected, "{text}");
     }
 
     #[test]
     fn finds_secrets_behind_their_keys() {
         check("Authorization: Bearer abcdefghijklmnop", &["Bearer abcdefghijklmnop"]);
+        check("\"authorization\":\"Basic dXNlcjpwYXNz\",\"x\":1", &["Basic dXNlcjpwYXNz"]);
+        check("Cookie: PHPSESSID=abcdef0123; admin=987", &["PHPSESSID=abcdef0123; admin=987"]);
+        check("PHPSESSID=abcdef0123456789&x", &["abcdef0123456789"]);
         check(r#"{"access_token":"abcdef123456"}"#, &["abcdef123456"]);
+        check(r#"{\"accessToken\":\"abcdef123456\"}"#, &["abcdef123456"]);
         check("GET /admin/dashboard/key/0123456789abcdef0123456789abcdef/ HTTP", &["0123456789abcdef0123456789abcdef"]);
         check("GET /?key=abcdefgh&x=1", &["abcdefgh"]);
+        check("GET /customer/account/createPassword/?token=Zx81abQ HTTP", &["Zx81abQ"]);
         check("`password` = 'hunter22'", &["hunter22"]);
-        check("cvv=123&x", &["123"]);
-        check(r#""cc_cid":"1234""#, &["1234"]);
+        check("login[password]=a%20b&x", &["a%20b"]);
+        check("'api_key' => 'abcd1234'", &["abcd1234"]);
+        check("client_secret=abcd1234", &["abcd1234"]);
+        check("X-Api-Key: abcd1234", &["abcd1234"]);
     }
 
     #[test]
-    fn leaves_names_alone() {
-        check("SELECT `oauth_token`.* FROM `oauth_token` WHERE 1", &[]);
-        check("POST /rest/V1/integration/customer/token HTTP/1.1", &[]);
-        check(r#""cvvResponseCode":"M""#, &[]);
-        check("`password` IS NULL", &[]);
+    fn finds_secrets_by_their_form() {
+        let live = format!("sk_{}_{}", "live", "0".repeat(24));
+        check(&format!("error with {live}."), &[&live]);
+        check("whsec_0123456789abcdef", &["whsec_0123456789abcdef"]);
+        check("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x", &["eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x"]);
+        let bcrypt = format!("$2y$10${}", "a".repeat(53));
+        check(&format!("'{bcrypt}'"), &[&bcrypt]);
+        let argon = "$argon2id$v=19$m=65536,t=4,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
+        check(&format!("'{argon}'"), &[argon]);
     }
 
     #[test]
     fn finds_a_password_hash_without_its_key() {
-        let hash = format!("'{}:abcdefghijklmnop:1'", "0123456789abcdef".repeat(4));
-        check(&hash, &[&hash[1..hash.len() - 3]]);
+        for (digits, version) in [(64, ":1"), (64, ":2"), (64, ":3_32_2_67108864"), (32, ":0:1")] {
+            let hash = format!("{}:abcdefghijklmnop", "0123456789abcdef".repeat(digits / 16));
+            check(&format!("VALUES ('x','{hash}{version}')"), &[&hash]);
+        }
+    }
+
+    #[test]
+    fn finds_verification_codes_and_pin_blocks() {
+        use MarkKind::{Cvv, PinBlock};
+        for text in [
+            "cvv=123&x", "cvv2: 123", "\"cc_cid\":\"123\"", "payment%5Bcc_cid%5D=123&", "payment[cc_cid]=123", "'cvc' => '123'",
+            "s:6:\"cc_cid\";s:3:\"123\";", "cardCode\\\":\\\"123\\\"", "<CardCode>123</CardCode>", "`cc_cid_enc` = '123'",
+            "security_code=123", "%22cvv%22%3A%22123%22", "CVV: 123", "cvNumber=123", "cvv_number=123",
+        ] {
+            check_kind(text, false, &[(Cvv, "123")]);
+        }
+        check_kind("cid=123", false, &[]);
+        check_kind("cid=123", true, &[(Cvv, "123")]);
+        check_kind("pin_block=0123456789ABCDEF", false, &[(PinBlock, "0123456789ABCDEF")]);
+        check_kind("{\"pin\":\"4321\"}", false, &[(PinBlock, "4321")]);
+    }
+
+    #[test]
+    fn leaves_names_and_placeholders_alone() {
+        check("SELECT `oauth_token`.* FROM `oauth_token` WHERE 1", &[]);
+        check("POST /rest/V1/integration/customer/token HTTP/1.1", &[]);
+        check(r#""cvvResponseCode":"M""#, &[]);
+        check("cvv=12345", &[]);
+        check("`password` IS NULL", &[]);
+        check("password = :password", &[]);
+        check("password=NULL", &[]);
+        check("password=***", &[]);
+        check("type=SYSCALL key=\"webroot\"", &[]);
+        check("Failed password for invalid user admin", &[]);
+        check("shipping pinned", &[]);
+        check(&format!("sha256={}", "0123456789abcdef".repeat(4)), &[]);
     }
 }

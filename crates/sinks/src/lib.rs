@@ -1,1 +1,59 @@
-//! Placeholder.
+//! Findings and incidents → SIEMs and people: one file each, one contract.
+//!
+//! A sink is told after the evidence is sealed; one that fails is shown and stops nothing.
+
+pub mod ocsf;
+pub mod webhook;
+
+use model::{Finding, Incident};
+
+/// Why a sink could not tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The file can't be written.
+    #[error("the file of the sink can't be written")]
+    Write {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address isn't one that may be called.
+    #[error("`{url}` is neither https nor http on loopback")]
+    Address {
+        /// The address as given.
+        url: String,
+    },
+    /// The other side didn't take it.
+    #[error("the other side did not take it: {why}")]
+    Refused {
+        /// What it said, without any content.
+        why: String,
+    },
+}
+
+/// Someone to tell.
+pub trait Sink: Send {
+    /// Its name in settings and counters.
+    fn name(&self) -> &'static str;
+
+    /// Tells of a finding, or that one grew (same id).
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] when it could not be told.
+    fn finding(&mut self, finding: &Finding, installation: &str) -> Result<(), SinkError>;
+
+    /// Tells of an incident's latest state.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] when it could not be told.
+    fn incident(&mut self, incident: &Incident, installation: &str) -> Result<(), SinkError>;
+
+    /// Ends what waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] when something could not be told.
+    fn flush(&mut self) -> Result<(), SinkError>;
+}

@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The ledger's files: segments of opaque leaves and payloads, full subtrees, an index, key files.
+//!
+//! Touches the disk and decides nothing: what the bytes mean is `custody`'s, joined in `engine`.
+
+mod files;
+mod index;
+mod secrets;
+
+pub use files::{Cut, Row, SegmentFiles, StoreError};
+pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use secrets::{destroy, read_or_make, write_atomically};

@@ -1,0 +1,92 @@
+//! What a finding says of its events: actors, assets, counts.
+
+use std::collections::BTreeSet;
+
+use model::{Actor, ActorKind, Asset, AssetKind, Category, Event, Field};
+
+use crate::shape::{data_class, is_injectable};
+use crate::sigma::WindowSpec;
+
+/// Actors kept of one finding.
+pub(crate) const ACTORS_MAX: usize = 16;
+/// Assets kept of one finding.
+pub(crate) const ASSETS_MAX: usize = 16;
+
+/// Adds whoever an event names.
+pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
+    let mut add = |kind, value: String| {
+        if into.len() < ACTORS_MAX {
+            into.insert(Actor { kind, value });
+        }
+    };
+    if event.category == Category::Database {
+        if let Some(user) = event.text(Field::DbUser) {
+            add(ActorKind::DatabaseAccount, user.to_owned());
+            if let Some(id) = event.int(Field::ConnectionId) {
+                add(ActorKind::DatabaseConnection, format!("{user}#{id}"));
+            }
+        }
+    } else if let Some(address) = event.text(Field::ClientIp) {
+        add(ActorKind::Address, address.to_owned());
+    }
+}
+
+/// Adds what an event touches.
+pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<Asset>) {
+    let mut add = |asset: Asset| {
+        if into.len() < ASSETS_MAX {
+            into.insert(asset);
+        }
+    };
+    for explicit in &spec.about.assets {
+        let (kind, name) = explicit.split_once(':').unwrap_or(("path", explicit));
+        let kind = match kind {
+            "log" => AssetKind::Log,
+            "row" => AssetKind::Row,
+            "table" => AssetKind::Table,
+            _ => AssetKind::Path,
+        };
+        add(Asset { kind, name: name.to_owned(), class: data_class(name).unwrap_or(model::DataClass::Public) });
+    }
+    let tables = event.list(Field::Tables);
+    let any = tables.iter().any(|table| data_class(table).is_some());
+    for table in tables {
+        let class = data_class(table);
+        if class.is_some() || !any || is_injectable(table) {
+            add(Asset { kind: AssetKind::Table, name: table.to_string(), class: class.unwrap_or(model::DataClass::Public) });
+        }
+    }
+    if event.category != Category::Database && let Some(path) = event.text(Field::UriStem) {
+        add(Asset { kind: AssetKind::Path, name: path_pattern(path), class: path_class(path) });
+    }
+}
+
+/// A path with its numbers folded, so that a walk over ids is one asset; at most 200 bytes.
+fn path_pattern(path: &str) -> String {
+    let mut out = String::new();
+    for part in path.split('/') {
+        if out.len() > 200 {
+            break;
+        }
+        if !out.is_empty() || path.starts_with('/') {
+            out.push('/');
+        }
+        let number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        out.push_str(if number { "{n}" } else { part });
+    }
+    let mut out = out.replacen("//", "/", 1);
+    out.truncate(out.char_indices().map(|(at, _)| at).take_while(|at| *at <= 200).last().unwrap_or(0).max(1));
+    out
+}
+
+/// What an answer under a path can hold.
+fn path_class(path: &str) -> model::DataClass {
+    let lower = path.to_ascii_lowercase();
+    if ["/rest/", "/soap/"].iter().any(|api| lower.contains(api)) && (lower.contains("order") || lower.contains("invoice") || lower.contains("transaction")) {
+        model::DataClass::PanTruncated
+    } else if ["/customers", "/export", "/mui/", "/sales/order", "/customer/"].iter().any(|word| lower.contains(word)) {
+        model::DataClass::Personal
+    } else {
+        model::DataClass::Public
+    }
+}

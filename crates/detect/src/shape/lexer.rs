@@ -1,0 +1,102 @@
+//! SQL as MySQL and MariaDB read it, to tokens: linear, never failing.
+
+/// A token; texts borrow from the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token<'a> {
+    /// A bare word.
+    Word(&'a str),
+    /// An identifier in back-ticks.
+    Quoted(&'a str),
+    /// A string literal, or what is left of it at the end.
+    Text(&'a str),
+    /// A number literal (also hexadecimal).
+    Number(&'a str),
+    /// A comment; executable ones (`/*!`) too.
+    Comment(&'a str),
+    /// Any other character.
+    Sign(u8),
+}
+
+/// Walks the tokens of a statement.
+pub(crate) struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Lexer<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn slice(&self, from: usize, to: usize) -> &'a str {
+        self.text.get(from..to.min(self.text.len())).unwrap_or_default()
+    }
+
+    /// Place behind a quoted run that opens at `self.at`.
+    fn closing(&self, quote: u8) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.at + 1;
+        loop {
+            let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(quote, b'\\', rest)) else { return bytes.len() };
+            at += found;
+            if bytes.get(at) == Some(&b'\\') && quote != b'`' {
+                at += 2;
+            } else if bytes.get(at + 1) == Some(&quote) && bytes.get(at) == Some(&quote) {
+                at += 2;
+            } else if bytes.get(at) == Some(&quote) {
+                return at;
+            } else {
+                at += 1;
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Lexer<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at)?.is_ascii_whitespace() {
+            self.at += 1;
+        }
+        let from = self.at;
+        let byte = *bytes.get(from)?;
+        let next = bytes.get(from + 1).copied();
+        match byte {
+            b'\'' | b'"' | b'`' => {
+                let end = self.closing(byte);
+                self.at = end + 1;
+                let inner = self.slice(from + 1, end);
+                Some(if byte == b'`' { Token::Quoted(inner) } else { Token::Text(inner) })
+            }
+            b'/' if next == Some(b'*') => {
+                let rest = bytes.get(from + 2..).unwrap_or_default();
+                let end = memchr::memmem::find(rest, b"*/").map_or(bytes.len(), |end| from + end + 4);
+                self.at = end;
+                Some(Token::Comment(self.slice(from, end)))
+            }
+            b'#' | b'-' if byte == b'#' || (next == Some(b'-') && bytes.get(from + 2).is_none_or(u8::is_ascii_whitespace)) => {
+                let end = bytes.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(bytes.len(), |end| from + end);
+                self.at = end;
+                Some(Token::Comment(self.slice(from, end)))
+            }
+            b'0'..=b'9' => {
+                while bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.') {
+                    self.at += 1;
+                }
+                Some(Token::Number(self.slice(from, self.at)))
+            }
+            byte if byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'@' | b'$') || byte >= 0x80 => {
+                while bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'$') || *byte >= 0x80) {
+                    self.at += 1;
+                }
+                Some(Token::Word(self.slice(from, self.at)))
+            }
+            _ => {
+                self.at += 1;
+                Some(Token::Sign(byte))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Sigma rules: read, compiled, matched.
+
+mod compile;
+mod condition;
+mod examples;
+mod matcher;
+
+use model::{Field, Level};
+
+use crate::RuleFacts;
+
+pub use compile::{RuleError, RuleSource};
+pub(crate) use compile::compile;
+pub use examples::{ExampleOutcome, test_examples};
+pub(crate) use matcher::Texts;
+
+/// A compiled rule.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) facts: RuleFacts,
+    /// Category whose events it sees.
+    pub(crate) category: &'static str,
+    condition: condition::Condition,
+    selections: Vec<matcher::Selection>,
+    /// What is counted of its matches; a rule nobody counts is one window of one event.
+    pub(crate) windows: Vec<WindowSpec>,
+    pub(crate) examples: Vec<examples::Example>,
+}
+
+/// How matches become a finding.
+#[derive(Clone, Debug)]
+pub(crate) struct WindowSpec {
+    pub(crate) facts: RuleFacts,
+    pub(crate) group: Vec<Field>,
+    pub(crate) timespan_seconds: i64,
+    pub(crate) least: usize,
+    /// Count different values of this field instead of events.
+    pub(crate) distinct: Option<Field>,
+    /// Least sum of bytes of the responses, where set.
+    pub(crate) bytes_least: i64,
+    pub(crate) about: About,
+}
+
+/// What a rule says of its findings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) attack: Vec<String>,
+    pub(crate) requirements: Vec<String>,
+    pub(crate) false_positives: Vec<String>,
+    /// Explicit assets, e.g. `row:core_config_data:design/head/includes` or `log:audit log`.
+    pub(crate) assets: Vec<String>,
+    pub(crate) denied: bool,
+    pub(crate) level: Level,
+}
+
+impl Rule {
+    /// Whether an event matches.
+    pub(crate) fn matches(&self, event: &model::Event<'_>, texts: &mut Texts) -> bool {
+        self.condition.holds(&mut |index| self.selections.get(index).is_some_and(|selection| selection.matches(event, texts)))
+    }
+}
