@@ -1,4 +1,5 @@
-//! The widest instructions this machine has, and the one question asked of them: which of 64 bytes are digits.
+//! The widest instructions this machine has, and the two questions asked of them: which of 64 bytes are
+//! digits, and where among 32 may one of a few triples of letters stand.
 //!
 //! Apart because everything else is the same code at every level. `pulp` proves by its tokens that
 //! the machine has the instructions, so no `unsafe` is needed. The portable level is always there
@@ -6,10 +7,16 @@
 
 use pulp::NullaryFnOnce;
 
-/// Tells which of 64 bytes are ASCII digits.
+use crate::triples::Triples;
+
+/// Tells where ASCII digits and certain triples of bytes stand.
 pub(crate) trait Digits: Copy {
     /// One bit for each byte, lowest first.
     fn digits(self, block: &[u8; 64]) -> u64;
+
+    /// One bit for each of the first 32 bytes, lowest first, where one of `triples` begins. May tell too
+    /// many, never too few.
+    fn triples(self, triples: &Triples, window: &[u8; 34]) -> u32;
 }
 
 /// Eight bytes a step in plain registers.
@@ -30,6 +37,17 @@ impl Digits for Portable {
         }
         mask
     }
+
+    #[inline(always)]
+    fn triples(self, triples: &Triples, window: &[u8; 34]) -> u32 {
+        let ([first, second, rest @ ..], mut mask) = (*window, 0);
+        let mut key = Triples::shift(Triples::shift(0, first), second);
+        for (at, byte) in rest.into_iter().enumerate() {
+            key = Triples::shift(key, byte);
+            mask |= u32::from(triples.may_be(key)) << at;
+        }
+        mask
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -45,6 +63,24 @@ impl Digits for pulp::x86::V3 {
         });
         low | (high << 32)
     }
+
+    #[inline(always)]
+    fn triples(self, triples: &Triples, window: &[u8; 34]) -> u32 {
+        // "Teddy" (Langdale): each half byte tells by table in which groups of triples it can stand.
+        let ([first @ .., _, _], [_, second @ .., _], [_, _, third @ ..]) = (*window, *window, *window);
+        let half = self.avx._mm256_set1_epi8(0x0f);
+        let mut groups = self.avx._mm256_set1_epi8(-1);
+        for (index, bytes) in [first, second, third].into_iter().enumerate() {
+            let bytes: core::arch::x86_64::__m256i = pulp::cast::<[u8; 32], _>(bytes);
+            let low = self.avx2._mm256_and_si256(bytes, half);
+            let high = self.avx2._mm256_and_si256(self.avx2._mm256_srli_epi16::<4>(bytes), half);
+            let low = self.avx2._mm256_shuffle_epi8(pulp::cast(triples.low[index]), low);
+            let high = self.avx2._mm256_shuffle_epi8(pulp::cast(triples.high[index]), high);
+            groups = self.avx2._mm256_and_si256(groups, self.avx2._mm256_and_si256(low, high));
+        }
+        let none = self.avx2._mm256_cmpeq_epi8(groups, self.avx._mm256_set1_epi8(0));
+        !self.avx2._mm256_movemask_epi8(none).cast_unsigned()
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -54,6 +90,12 @@ impl Digits for pulp::x86::V4 {
         let bytes: core::arch::x86_64::__m512i = pulp::cast(*block);
         let value = self.avx512bw._mm512_sub_epi8(bytes, self.avx512f._mm512_set1_epi8(0x30));
         self.avx512bw._mm512_cmplt_epu8_mask(value, self.avx512f._mm512_set1_epi8(10))
+    }
+
+    #[inline(always)]
+    fn triples(self, triples: &Triples, window: &[u8; 34]) -> u32 {
+        let narrower: pulp::x86::V3 = *self;
+        narrower.triples(triples, window)
     }
 }
 
@@ -147,11 +189,13 @@ pub fn level_name() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{Digits, Level, Work};
+    use crate::triples::Triples;
     use proptest::prelude::*;
 
     struct Ask<'a>(&'a [u8; 64], &'a mut u64);
 
     impl Work for Ask<'_> {
+        #[inline(always)]
         fn with<D: Digits>(self, level: D) {
             *self.1 = level.digits(self.0);
         }
@@ -170,6 +214,25 @@ mod tests {
                 let mut mask = 0;
                 level.run(Ask(&bytes, &mut mask));
                 prop_assert_eq!(mask, expected, "{}", level.name());
+            }
+        }
+
+        #[test]
+        fn every_level_sees_the_same_triples(text in "[cvokeyKEYs_in$2ab -]{0,300}", far in prop::collection::vec(any::<u8>(), 0..80)) {
+            let triples = Triples::new(&[&["cvv", "key"], &["oke"], &["n_i", "n-i"], &["$2y"]]);
+            let bytes = [text.as_bytes(), &far].concat();
+            let mut all = Vec::new();
+            for level in Level::every() {
+                let mut places = Vec::new();
+                triples.find(level, &bytes, &mut |at| places.push(at));
+                all.push(places);
+            }
+            let expected: Vec<usize> = bytes.windows(3).enumerate().filter(|(_, three)| {
+                let lower = three.to_ascii_lowercase();
+                [&b"cvv"[..], b"key", b"oke", b"n_i", b"n-i", b"$2y"].contains(&&lower[..])
+            }).map(|(at, _)| at).collect();
+            for places in all {
+                prop_assert_eq!(places, expected.clone());
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod assigned;
 mod brand;
+mod columns;
 mod context;
 mod encoded;
 mod level;
@@ -14,6 +15,7 @@ mod scan;
 mod search;
 mod secret;
 mod track;
+mod triples;
 
 pub use level::level_name;
 pub use mask::{FingerprintKey, Masker};

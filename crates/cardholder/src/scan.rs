@@ -66,7 +66,7 @@ impl Scanner {
     }
 
     fn at(level: Level) -> Self {
-        Self { level, secrets: Secrets::new(), buffer: Vec::new(), base: 0, reported: 0, codes_reported: 0 }
+        Self { level, secrets: Secrets::new(level), buffer: Vec::new(), base: 0, reported: 0, codes_reported: 0 }
     }
 
     /// Takes the next bytes; `end` says that no more will come.

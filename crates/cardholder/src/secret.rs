@@ -1,29 +1,41 @@
 //! Sensitive authentication data and secrets, by the key they stand behind or the form they have.
 //!
-//! Apart from `search` because words, not digits, lead here: one pass looks for a few letters of
-//! every key at once (`aho-corasick`'s packed search), and what it stops at is read as a whole
-//! identifier. Values are bounded by [`VALUE_MAX`], so time stays linear.
+//! Apart from `search` because words, not digits, lead here: one pass looks for three letters of
+//! every key at once ([`crate::triples`]), and what it stops at is read as a whole identifier. Values are bounded by [`VALUE_MAX`], so time stays linear.
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, packed};
 use model::MarkKind;
 
 use crate::assigned::{Value, assigned};
+use crate::columns;
+use crate::level::Level;
+use crate::triples::Triples;
 
 /// Longest value that is looked at; a longer one is masked up to here.
 pub(crate) const VALUE_MAX: usize = 8192;
+/// Lists of columns looked at in one record.
+const LISTS_MAX: usize = 8;
 /// Longest identifier.
 const NAME_MAX: usize = 48;
 
-/// Letters that stand in every key and every secret of a known form, as they are written in practice.
-/// No more than 64: the most that one packed pass can look for.
-static PARTS: [&str; 64] = [
-    "cvv", "CVV", "Cvv", "cvc", "CVC", "Cvc", "cvn", "CVN", "csc", "CSC", "cid", "CID", "yCod", "y_co", "Y_CO", "ycod",
-    "y-co", "dCod", "d_co", "D_CO", "dcod", "nVal", "n_va", "N_VA", "cvNu", "nblo", "nBlo", "n_bl", "NBLO", "N_BL",
-    "\"pin", "pin=", "uthor", "UTHOR", "earer ", "ookie", "OOKIE", "essid", "ESSID", "ession_", "ession-", "essionI",
-    "ESSION_", "essioni", "key", "Key", "KEY", "oken", "OKEN", "passw", "Passw", "PASSW", "pwd", "PWD", "ecret",
-    "ECRET", "k_live_", "whsec_", "$2y$", "$2a$", "$2b$", "$arg", "eyJ", "assphr",
+/// Three letters, as rare as can be, of every key and of every secret of a known form.
+static TRIPLES: [&[&str]; 8] = [
+    &["cvv", "cvc", "cvn", "csc", "cid"],
+    // securitycode, security_code, card_code, …
+    &["yco", "y_c", "y-c", "dco", "d_c", "d-c"],
+    // verification…, authorization, pwd
+    &["rif", "riz", "pwd"],
+    // pinblock, pin_block, sessionid, session_id, …
+    &["nbl", "n_b", "nid", "n_i", "n-i"],
+    // "pin", bearer, $argon2
+    &["\"pi", "bea", "gon"],
+    // cookie, token, key, sk_live_
+    &["oki", "oke", "key", "k_l"],
+    // phpsessid, password, passwd, passphrase, whsec_, sess_
+    &["sid", "ssw", "sph", "whs", "ss_"],
+    // secret, JWT, bcrypt
+    &["ecr", "eyj", "$2y", "$2a", "$2b"],
 ];
 
 /// What a key says of its value.
@@ -81,69 +93,104 @@ fn key(name: &[u8]) -> Option<Key> {
     None
 }
 
-/// The pass that finds [`PARTS`].
-enum Pass {
-    /// With vector instructions, where the machine has them.
-    Packed(packed::Searcher),
-    /// By automaton.
-    Automaton(Box<AhoCorasick>),
-}
-
 /// Finds secrets and sensitive authentication data.
 pub(crate) struct Secrets {
-    pass: Pass,
+    triples: Triples,
+    level: Level,
 }
 
 impl Secrets {
-    pub(crate) fn new() -> Self {
-        let pass = match packed::Searcher::new(PARTS) {
-            Some(searcher) => Pass::Packed(searcher),
-            None => Pass::Automaton(Box::new(
-                AhoCorasick::builder()
-                    .kind(Some(AhoCorasickKind::DFA))
-                    .build(PARTS)
-                    .expect("a few short words make an automaton"),
-            )),
-        };
-        Self { pass }
+    pub(crate) fn new(level: Level) -> Self {
+        Self { triples: Triples::new(&TRIPLES), level }
     }
 
     /// Gives `found` every place to mask. `near_number`: a card number stands in `bytes`.
     pub(crate) fn find(&self, bytes: &[u8], near_number: bool, found: &mut dyn FnMut(MarkKind, Range<usize>)) {
-        let mut covered = 0;
-        let mut take = |at: usize| {
+        let (mut covered, mut lists) = (0, LISTS_MAX);
+        self.triples.find(self.level, bytes, &mut |at| {
             // A key inside a value that is covered whole, such as `bearer` in a header.
-            if at >= covered
-                && let Some((kind, range)) = place(bytes, at, near_number)
+            if at < covered {
+                return;
+            }
+            let place = place(bytes, at).or_else(|| {
+                let name = name(bytes, at)?;
+                let place = value(bytes, &name, near_number);
+                if place.is_none() && lists > 0 && matches!(bytes.get(name.end), Some(b'`' | b',' | b')' | b'"' | b' ')) {
+                    lists -= 1;
+                    columns::values(bytes, name.start, name.end, &mut |range| {
+                        if let Some(kind) = listed(bytes, &range, name.key, near_number) {
+                            found(kind, range);
+                        }
+                    });
+                }
+                place
+            });
+            if let Some((kind, range)) = place
                 && range.start >= covered
             {
                 covered = range.end;
                 found(kind, range);
             }
-        };
-        match &self.pass {
-            Pass::Packed(searcher) => searcher.find_iter(bytes).for_each(|hit| take(hit.start())),
-            Pass::Automaton(automaton) => automaton.find_iter(bytes).for_each(|hit| take(hit.start())),
-        }
+        });
         hashes(bytes, found);
     }
 }
 
-/// Reads what stands at a part that was found.
-fn place(bytes: &[u8], at: usize, near_number: bool) -> Option<(MarkKind, Range<usize>)> {
+/// An identifier that says something of a value.
+struct Name {
+    start: usize,
+    end: usize,
+    key: Key,
+}
+
+/// Tells whether the value of a column is what its name says.
+fn listed(bytes: &[u8], range: &Range<usize>, key: Key, near_number: bool) -> Option<MarkKind> {
+    let text = bytes.get(range.clone())?;
+    let digits = text.iter().all(u8::is_ascii_digit);
+    match key {
+        Key::Verification => (digits && (3..=4).contains(&text.len())).then_some(MarkKind::Cvv),
+        Key::VerificationNearNumber => (near_number && digits && (3..=4).contains(&text.len())).then_some(MarkKind::Cvv),
+        Key::Pin => (digits && (4..=12).contains(&text.len())).then_some(MarkKind::PinBlock),
+        Key::PinBlock => (text.iter().all(u8::is_ascii_hexdigit) && [16, 32].contains(&text.len())).then_some(MarkKind::PinBlock),
+        Key::Secret(least) => {
+            let quoted = range.start.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(|byte| b"'\"".contains(byte));
+            secret(bytes, &Value { range: range.clone(), quoted }, least.max(8)).filter(|_| quoted).map(|(kind, _)| kind)
+        }
+        Key::Header | Key::Scheme | Key::Address => None,
+    }
+}
+
+/// Reads a secret that is known by its own form.
+fn place(bytes: &[u8], at: usize) -> Option<(MarkKind, Range<usize>)> {
     let rest = bytes.get(at..)?;
     match rest.first()? {
-        b'$' => return by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte), 20),
-        b'w' => return by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_+/=".contains(&byte), 14),
+        b'$' => by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"$./".contains(&byte), 20),
+        b'g' if rest.starts_with(b"gon2") => {
+            let start = at.checked_sub(3).filter(|start| bytes.get(*start) == Some(&b'$'))?;
+            by_form(bytes, start, |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte), 20)
+        }
+        b'w' if rest.starts_with(b"whsec_") => {
+            by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_+/=".contains(&byte), 14)
+        }
         b'k' if rest.starts_with(b"k_live_") => {
-            return by_form(bytes, at.checked_sub(1)?, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 16);
+            by_form(bytes, at.checked_sub(1)?, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 16)
+        }
+        // PHP's session files and Redis keys.
+        b's' if rest.starts_with(b"ss_") => {
+            let start = at.checked_sub(2).filter(|start| bytes.get(*start..at) == Some(b"se"))?;
+            by_form(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 25)
         }
         b'e' if rest.starts_with(b"eyJ") => {
             let (kind, range) = by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_-.=".contains(&byte), 24)?;
-            return bytes.get(range.clone())?.contains(&b'.').then_some((kind, range));
+            bytes.get(range.clone())?.contains(&b'.').then_some((kind, range))
         }
-        _ => {}
+        _ => None,
     }
+}
+
+/// Reads the identifier around a triple that was found.
+fn name(bytes: &[u8], at: usize) -> Option<Name> {
+    let rest = bytes.get(at..)?;
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
     let first = at + usize::from(rest.starts_with(b"\""));
     let start = first - bytes.get(first.saturating_sub(NAME_MAX)..first)?.iter().rev().take_while(|byte| in_name(byte)).count();
@@ -154,7 +201,7 @@ fn place(bytes: &[u8], at: usize, near_number: bool) -> Option<(MarkKind, Range<
         *name.get_mut(length)? = byte.to_ascii_lowercase();
         length += 1;
     }
-    value(bytes, start, end, key(name.get(..length)?)?, near_number)
+    Some(Name { start, end, key: key(name.get(..length)?)? })
 }
 
 /// A secret told by its own form, from `at` on; not behind a letter or digit.
@@ -168,8 +215,9 @@ fn by_form(bytes: &[u8], at: usize, good: impl Fn(u8) -> bool, least: usize) -> 
     (length >= least).then_some((MarkKind::Secret, at..at + length))
 }
 
-/// Reads the value of the identifier `bytes[start..end]`.
-fn value(bytes: &[u8], start: usize, end: usize, key: Key, near_number: bool) -> Option<(MarkKind, Range<usize>)> {
+/// Reads the value of an identifier.
+fn value(bytes: &[u8], name: &Name, near_number: bool) -> Option<(MarkKind, Range<usize>)> {
+    let Name { start, end, key } = *name;
     match key {
         Key::Verification | Key::VerificationNearNumber => {
             if key == Key::VerificationNearNumber && !near_number {
@@ -230,6 +278,19 @@ fn run(bytes: &[u8], from: usize, good: impl Fn(u8) -> bool) -> usize {
     bytes.get(from..).unwrap_or_default().iter().take(VALUE_MAX).take_while(|byte| good(**byte)).count()
 }
 
+/// Which bytes are hexadecimal digits.
+static HEX: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let is = (byte as u8).is_ascii_hexdigit();
+        table[byte] = is;
+        byte += 1;
+    }
+    table
+};
+
 /// Finds Magento's `hash:salt:version` and Magento 1's `hash:salt` (`magento.md` §3.7), key or not.
 ///
 /// A run of 32 hexadecimal digits covers a whole aligned block of 16, so only blocks are looked at.
@@ -239,9 +300,8 @@ fn hashes(bytes: &[u8], found: &mut dyn FnMut(MarkKind, Range<usize>)) {
     for (index, block) in blocks.iter().enumerate() {
         let at = index * 16;
         // Four bytes at once, for one guess of the processor: log text turns nearly all blocks away here.
-        let [first, .., last] = block;
-        let four = first.is_ascii_hexdigit() & last.is_ascii_hexdigit() & block[5].is_ascii_hexdigit() & block[10].is_ascii_hexdigit();
-        if !four || at < past || !block.iter().all(u8::is_ascii_hexdigit) {
+        let hex = |at: usize| HEX[usize::from(block[at])];
+        if !(hex(0) & hex(5) & hex(10) & hex(15)) || at < past || !block.iter().all(u8::is_ascii_hexdigit) {
             continue;
         }
         let before = bytes.get(at.saturating_sub(128)..at).unwrap_or_default();
@@ -273,19 +333,20 @@ fn salted(bytes: &[u8], from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::Secrets;
+    use crate::level::Level;
     use model::MarkKind;
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let mut found = Vec::new();
-        Secrets::new().find(text.as_bytes(), false, &mut |_, range| found.push(text.get(range).expect("a range of the text").to_owned()));
+        Secrets::new(Level::widest()).find(text.as_bytes(), false, &mut |_, range| found.push(text.get(range).expect("a range of the text").to_owned()));
         assert_eq!(found, expected, "{text}");
     }
 
     #[track_caller]
     fn check_kind(text: &str, near_number: bool, expected: &[(MarkKind, &str)]) {
         let mut found = Vec::new();
-        Secrets::new().find(text.as_bytes(), near_number, &mut |kind, range| {
+        Secrets::new(Level::widest()).find(text.as_bytes(), near_number, &mut |kind, range| {
             found.push((kind, text.get(range).expect("a range of the text").to_owned()));
         });
         let expected: Vec<_> = expected.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect();
@@ -315,6 +376,7 @@ mod tests {
         let live = format!("sk_{}_{}", "live", "0".repeat(24));
         check(&format!("error with {live}."), &[&live]);
         check("whsec_0123456789abcdef", &["whsec_0123456789abcdef"]);
+        check("\"GET\" \"sess_4aesvd6vnnkvckclsjumdqvc99\"", &["sess_4aesvd6vnnkvckclsjumdqvc99"]);
         check("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x", &["eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x"]);
         let bcrypt = format!("$2y$10${}", "a".repeat(53));
         check(&format!("'{bcrypt}'"), &[&bcrypt]);
@@ -344,6 +406,18 @@ mod tests {
         check_kind("cid=123", true, &[(Cvv, "123")]);
         check_kind("pin_block=0123456789ABCDEF", false, &[(PinBlock, "0123456789ABCDEF")]);
         check_kind("{\"pin\":\"4321\"}", false, &[(PinBlock, "4321")]);
+    }
+
+    #[test]
+    fn finds_values_of_named_columns() {
+        use MarkKind::{Cvv, Secret};
+        check_kind("INSERT INTO `quote_payment` (`method`, `cc_cid_enc`) VALUES ('cc', '123')", false, &[(Cvv, "123")]);
+        check_kind(
+            "INSERT INTO `oauth_token` (`consumer_id`, `token`, `secret`) VALUES (NULL, \\'abcd1234\\', \\'efgh5678\\')",
+            false,
+            &[(Secret, "abcd1234"), (Secret, "efgh5678")],
+        );
+        check_kind("INSERT INTO `t` (`a`, `cvv`) VALUES (1, NULL)", false, &[]);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Stream {
         let record = self.block.records.get_mut(self.next)?;
         self.next += 1;
         let open = self.open.as_ref()?;
-        Some(pipeline.entry(&open.intake, &self.block, record, received))
+        Some(pipeline.entry(&open.intake, &self.block.bytes, record, received))
     }
 }
 

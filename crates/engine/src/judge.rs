@@ -100,10 +100,10 @@ impl Judge {
         context: Context,
         own_rules: &[(String, String)],
     ) -> Result<Self, JudgeError> {
-        let rules: Vec<RuleSource<'_>> = content::under("rules/", ".yml")
-            .chain(own_rules.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        let mut rules: Vec<RuleSource<'_>> = content::under("rules/", ".yml")
             .map(|(name, text)| RuleSource { name, text })
             .collect();
+        rules.extend(own_rules.iter().map(|(name, text)| RuleSource { name, text }));
         let settings = detect::Settings {
             installation: installation.clone(),
             ..detect::Settings::default()
@@ -118,7 +118,7 @@ impl Judge {
             context,
             readers: BTreeMap::new(),
             detector,
-            grouper: Grouper::new(GroupingSettings::default(), &obligations),
+            grouper: Grouper::new(GroupingSettings::default(), obligations),
             findings: BTreeMap::new(),
             agents: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -209,10 +209,6 @@ impl Judge {
                 match change {
                     Change::Opened(id) | Change::Grew(id) => {
                         self.changed.insert(id);
-                    }
-                    Change::Merged { into, from } => {
-                        self.changed.insert(into);
-                        self.changed.insert(from);
                     }
                     _ => {}
                 }

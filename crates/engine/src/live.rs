@@ -168,7 +168,7 @@ impl Live {
         let mut records = std::mem::take(&mut block.records);
         for record in &mut records {
             track.last_event = record.said.max(track.last_event);
-            entries.push(self.pipeline.entry(intake, &block, record, now));
+            entries.push(self.pipeline.entry(intake, &block.bytes, record, now));
         }
     }
 

@@ -12,7 +12,7 @@ use parse::Context;
 use sinks::{Sink, SinkError};
 
 use crate::desk::{Desk, Update};
-use crate::intake::{Block, Intake, MaskedRecord};
+use crate::intake::{Intake, MaskedRecord};
 use crate::judge::{Judge, JudgeError, SealedRecord};
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::sealed::{Decided, InputFacts, VERSION};
@@ -181,12 +181,12 @@ impl Pipeline {
         &self.sink_errors
     }
 
-    /// Makes the entry of a masked record, to be sealed by [`Self::append`].
+    /// Makes the entry of a masked record of a block's `bytes`, to be sealed by [`Self::append`].
     #[must_use]
     pub fn entry(
         &self,
         intake: &Intake,
-        block: &Block,
+        bytes: &[u8],
         record: &mut MaskedRecord,
         received: Timestamp,
     ) -> NewEntry {
@@ -200,7 +200,7 @@ impl Pipeline {
             format: intake.format().name().into(),
             quarantined: record.quarantined,
             marks: std::mem::take(&mut record.marks),
-            payload: block.bytes.get(record.range.clone()).unwrap_or_default().to_vec(),
+            payload: bytes.get(record.range.clone()).unwrap_or_default().to_vec(),
             tokens: std::mem::take(&mut record.tokens),
         }
     }

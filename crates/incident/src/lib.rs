@@ -1,24 +1,13 @@
-//! Findings → incidents: grouping, exposure, severity and the duties to tell someone.
+//! Findings → incidents: who did what to what, what left, whom to tell by when.
 //!
-//! Apart because it decides and does nothing else: a fold over findings, pure, so that the same
-//! ledger gives the same incidents, in any order of arrival. What the law and the contracts say is
-//! data (`content/obligations/*.toml`); only the arithmetic of time is code.
-//!
-//! Invariants: a machine sets no state but `signal` and `merged`; duties are *projected* only.
+//! A fold: the same findings in give the same incidents out. A machine sets only `signal`; everything
+//! else is a named person's decision. Nothing here says that anyone complies with anything.
 
-mod calendar;
 mod clock;
-mod compose;
 mod exposure;
-mod grouper;
-mod links;
-mod project;
-mod rules;
-mod settings;
-mod sharing;
+mod group;
+mod obligation;
 
-pub use calendar::{BusinessCalendar, CalendarError};
-pub use clock::{Candidate, ClockEngine, ClockError, Deadline, Delay, Facts};
-pub use grouper::{Change, Grouper};
-pub use rules::{Limit, ObligationError, ObligationRule, ObligationRules, Outer, Trigger};
-pub use settings::{EntityProfile, GroupingSettings};
+pub use clock::{Limit, due};
+pub use group::{Change, Grouper, GroupingSettings};
+pub use obligation::{ObligationError, ObligationRules};

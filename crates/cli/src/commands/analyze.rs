@@ -114,7 +114,8 @@ impl Analyze {
                 let findings: BTreeMap<_, _> = pipeline.judge().findings().iter().collect();
                 let inputs: Vec<_> = outcome.inputs.iter().map(|input| &input.facts).collect();
                 writeln!(out, "{}", json!({"version": 1, "incidents": incidents, "findings": findings,
-                    "inputs": inputs, "not_read": outcome.not_read, "out": root.display().to_string()}))
+                    "inputs": inputs, "not_read": outcome.not_read,
+                    "entries": engine::report::entries(pipeline), "out": root.display().to_string()}))
                 .or_fail(hint)?;
             }
             Output::Ndjson => {

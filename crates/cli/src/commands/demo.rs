@@ -120,7 +120,7 @@ fn write_line(file: &Path, line: &str) -> std::io::Result<()> {
 
 /// The times a record may say.
 fn moment(now: Timestamp) -> Moment {
-    let zoned = jiff::Timestamp::from_microsecond(now.0).unwrap_or_default().to_zoned(TimeZone::UTC);
+    let zoned = jiff::Timestamp::from_microsecond(now.0).unwrap_or_default();
     Moment {
         clf: zoned.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
         audit: zoned.strftime("%Y%m%d %H:%M:%S").to_string(),

@@ -1,0 +1,125 @@
+//! From a pipeline's end state to a document, and entries for pages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use model::{Sequence, Timestamp};
+use report::{Document, EntryLine, InputLine};
+
+use crate::analyze::Outcome;
+use crate::desk::{EntryReader, EntryView};
+use crate::ledger::{Entry, Ledger, LedgerError};
+use crate::pipeline::Pipeline;
+
+/// Entries shown of one finding.
+const ENTRIES_PER_FINDING: usize = 12;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The file can't be written.
+    #[error("can't write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The page can't be made.
+    #[error("the report can't be made")]
+    Make {
+        /// What is wrong.
+        source: report::ReportError,
+    },
+}
+
+/// Writes `report.html` and `report.json` below `root`.
+///
+/// # Errors
+///
+/// [`ReportError`] when they can't be made or written.
+pub fn write(pipeline: &Pipeline, outcome: &Outcome, root: &Path, now: Timestamp) -> Result<(), ReportError> {
+    let entries = entries(pipeline);
+    let document = Document {
+        installation: pipeline.installation().0.clone(),
+        lane: pipeline.lane(),
+        generated: now,
+        incidents: pipeline.judge().incidents().cloned().collect(),
+        findings: pipeline.judge().findings().clone(),
+        entries,
+        inputs: outcome
+            .inputs
+            .iter()
+            .map(|input| InputLine {
+                path: input.facts.path.clone(),
+                format: input.facts.format.clone(),
+                records: input.facts.records,
+                quarantined: input.facts.quarantined,
+                hash: format!("{} {}", input.facts.hash_kind, input.facts.hash),
+                error: input.facts.error.clone(),
+            })
+            .collect(),
+        not_read: outcome.not_read.clone(),
+        checkpoint: pipeline.ledger().last_checkpoint().unwrap_or_default(),
+        entries_total: pipeline.ledger().len(),
+    };
+    let put = |name: &str, text: String| {
+        let path = root.join(name);
+        std::fs::write(&path, text).map_err(|source| ReportError::Write { path, source })
+    };
+    put("report.html", report::html(&document).map_err(|source| ReportError::Make { source })?)?;
+    put("report.json", report::json(&document))
+}
+
+/// The entries incidents rest on, the first ones of each finding.
+#[must_use]
+pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
+    let mut wanted = BTreeSet::new();
+    for incident in pipeline.judge().incidents() {
+        for finding in incident.findings.iter().filter_map(|joined| pipeline.judge().findings().get(&joined.finding)) {
+            wanted.extend(finding.events.iter().take(ENTRIES_PER_FINDING).map(|event| event.sequence));
+        }
+    }
+    wanted
+        .into_iter()
+        .filter_map(|sequence| {
+            let view = view(pipeline.ledger().read(sequence).ok()?);
+            Some((view.sequence, EntryLine { source: view.source, offset_bytes: view.offset_bytes, said: view.said, text: view.text.unwrap_or_else(|| "destroyed".to_owned()), leaf_hash: view.leaf_hash }))
+        })
+        .collect()
+}
+
+fn view(entry: Entry) -> EntryView {
+    EntryView {
+        sequence: entry.header.sequence.0,
+        source: entry.header.source.0,
+        format: entry.header.format,
+        said: entry.header.said,
+        received: entry.header.received,
+        lane: entry.header.lane,
+        quarantined: entry.header.quarantined,
+        text: entry.payload.map(|payload| String::from_utf8_lossy(&payload).into_owned()),
+        marks: entry.header.marks,
+        leaf_hash: entry.leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        offset_bytes: entry.header.identity.map(|identity| identity.position.offset_bytes),
+    }
+}
+
+/// Makes a reader of entries for pages; it opens the ledger again when an entry is newer than what it knows.
+///
+/// # Errors
+///
+/// [`LedgerError`] when the ledger can't be read.
+pub fn entry_reader(ledger: &Path, keys: &Path) -> Result<EntryReader, LedgerError> {
+    let (ledger, keys) = (ledger.to_owned(), keys.to_owned());
+    let open = Mutex::new(Ledger::open_read(&ledger, &keys)?);
+    Ok(Box::new(move |sequence| {
+        let mut open = open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if sequence >= open.len() {
+            *open = Ledger::open_read(&ledger, &keys).ok()?;
+        }
+        open.read(Sequence(sequence)).ok().map(view)
+    }))
+}

@@ -1,0 +1,39 @@
+// Keeps a page live: on news it fetches itself and swaps <main>, keeping focus, scroll and what is open.
+"use strict";
+let busy = false, again = false;
+async function refresh() {
+  if (busy) { again = true; return; }
+  busy = true;
+  try {
+    const answer = await fetch(location.href);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const typing = document.activeElement && document.activeElement.tagName === "INPUT";
+    if (typing) return;
+    const focus = document.activeElement && document.activeElement.getAttribute("href");
+    const closed = [...document.querySelectorAll("details:not([open])[id]")].map((one) => one.id);
+    document.querySelector("main").replaceWith(page.querySelector("main"));
+    document.querySelector("nav").replaceWith(page.querySelector("nav"));
+    document.title = page.title;
+    for (const id of closed) { const one = document.getElementById(id); if (one) one.open = false; }
+    if (focus) { const one = [...document.querySelectorAll("a")].find((link) => link.getAttribute("href") === focus); if (one) one.focus({ preventScroll: true }); }
+    count();
+  } finally { busy = false; if (again) { again = false; setTimeout(refresh, 250); } }
+}
+function count() {
+  for (const time of document.querySelectorAll("time.until")) {
+    const left = Math.floor((new Date(time.getAttribute("datetime")) - Date.now()) / 1000);
+    const hours = Math.floor(Math.abs(left) / 3600), minutes = Math.floor(Math.abs(left) / 60) % 60;
+    time.textContent = left < 0 ? `(${hours} h ${minutes} min late)` : `(in ${hours} h ${minutes} min)`;
+  }
+}
+new EventSource("/live").onmessage = refresh;
+count();
+setInterval(count, 30000);
+document.addEventListener("keydown", (event) => {
+  if (event.target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const cards = [...document.querySelectorAll("a.card")], at = cards.indexOf(document.activeElement);
+  if (event.key === "j" && cards.length) cards[Math.min(at + 1, cards.length - 1)].focus();
+  if (event.key === "k" && cards.length) cards[Math.max(at - 1, 0)].focus();
+  if (event.key === "u") { const up = document.querySelector("a[rel=up]"); if (up) up.click(); }
+});
