@@ -13,8 +13,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut code = String::from("&[\n");
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
-        let name = file.strip_prefix(&root)?.to_string_lossy().replace('\\', "/");
-        writeln!(code, "    ({name:?}, include_str!({:?})),", file.canonicalize()?)?;
+        let name = file
+            .strip_prefix(&root)?
+            .to_string_lossy()
+            .replace('\\', "/");
+        writeln!(
+            code,
+            "    ({name:?}, include_str!({:?})),",
+            file.canonicalize()?
+        )?;
     }
     code.push_str("]\n");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
@@ -28,7 +35,11 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         println!("cargo::rerun-if-changed={}", folder.display());
         if entry.file_type()?.is_dir() {
             collect(&entry.path(), files)?;
-        } else if entry.file_name().to_string_lossy().ends_with(['l', 'n', 'g']) {
+        } else if entry
+            .file_name()
+            .to_string_lossy()
+            .ends_with(['l', 'n', 'g'])
+        {
             files.push(entry.path());
         }
     }

@@ -49,8 +49,8 @@ def seconds(text):
 def actors_of(label):
     """What may name the label's actor."""
     names = [label[key] for key in ("src", "db_user", "user", "token") if label.get(key)]
-    if "stuffing" in label["name"] and not names:
-        names = ["127.67."]
+    if "stuffing" in label["name"]:  # its label names no source; the access log does
+        names = ["127.66.8."]
     if not names and "php_drop" not in label["name"]:
         names = ["magento"]
     return names

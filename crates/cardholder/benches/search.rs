@@ -19,7 +19,10 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
 }
@@ -43,11 +46,30 @@ fn planted(form: u64) -> &'static str {
 fn decoy(random: &mut Random) -> String {
     match random.next(6) {
         0 => format!("ref 411111111111{:04}", 2000 + random.next(1000)),
-        1 => format!("ts=17{:014}", random.next(100_000_000) * 1_000_000 + random.next(1_000_000)),
+        1 => format!(
+            "ts=17{:014}",
+            random.next(100_000_000) * 1_000_000 + random.next(1_000_000)
+        ),
         2 => format!("sha256={:016x}{:016x}", random.0, random.0.rotate_left(17)),
-        3 => format!("tracking={}{:010}{:07}", 4 + random.next(3), random.next(4_000_000_000), random.next(9_999_999)),
-        4 => format!("time=0.4{:09}{:07}", random.next(999_999_999), random.next(9_999_999)),
-        _ => format!("uuid={:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}", random.next(1 << 31), random.next(1 << 16), random.next(1 << 12), random.next(1 << 12), random.0 >> 16),
+        3 => format!(
+            "tracking={}{:010}{:07}",
+            4 + random.next(3),
+            random.next(4_000_000_000),
+            random.next(9_999_999)
+        ),
+        4 => format!(
+            "time=0.4{:09}{:07}",
+            random.next(999_999_999),
+            random.next(9_999_999)
+        ),
+        _ => format!(
+            "uuid={:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+            random.next(1 << 31),
+            random.next(1 << 16),
+            random.next(1 << 12),
+            random.next(1 << 12),
+            random.0 >> 16
+        ),
     }
 }
 
@@ -59,8 +81,9 @@ fn line(random: &mut Random, extra: &str) -> String {
             "{address} - - [05/Aug/2026:10:{minute:02}:{second:02} +0000] \"GET /catalog/product/view/id/{id}?{extra} HTTP/1.1\" 200 {id} \"https://shop.example/checkout/\" \"Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0\"\n"
         ),
         1 => format!(
-            "{{\"time\":\"2026-08-05T10:{minute:02}:{second:02}+00:00\",\"remote_addr\":\"{address}\",\"method\":\"POST\",\"uri\":\"/rest/V1/guest-carts/{:016x}/payment-information\",\"status\":200,\"args\":\"{extra}\"}}\n",
-            random.0
+            "{{\"time\":\"2026-08-05T10:{minute:02}:{second:02}+00:00\",\"remote_addr\":\"{address}\",\"method\":\"POST\",\"uri\":\"/rest/V1/guest-carts/{:016x}{:016x}/payment-information\",\"status\":200,\"args\":\"{extra}\"}}\n",
+            random.0,
+            random.0.rotate_left(29)
         ),
         2 => format!(
             "20260805 10:{minute:02}:{second:02},db1,magento,10.0.0.5,{id},{id},QUERY,magento,'SELECT `main_table`.* FROM `sales_order` AS `main_table` WHERE (entity_id = {id}) LIMIT 1 /* {extra} */',0\n"
@@ -77,7 +100,8 @@ fn line(random: &mut Random, extra: &str) -> String {
 
 /// The text, where in it the lines with a planted number begin and end, in order.
 fn text() -> (Vec<u8>, Vec<(u64, u64)>) {
-    let (mut text, mut places, mut random) = (Vec::with_capacity(SIZE + 1024), Vec::new(), Random(1));
+    let (mut text, mut places, mut random) =
+        (Vec::with_capacity(SIZE + 1024), Vec::new(), Random(1));
     while text.len() < SIZE {
         let start = text.len() as u64;
         // About eight planted numbers and four hundred look-alikes in a mebibyte.
@@ -117,13 +141,28 @@ fn search(name: &str, text: &[u8], places: &[(u64, u64)], scanner: impl Fn() -> 
         scanner.push(&[], true, &mut |hit| hits.push(hit));
         start.elapsed().as_secs_f64()
     });
-    let found = places.iter().filter(|place| hits.iter().any(|hit| (place.0..place.1).contains(&hit.offset_bytes))).count();
-    format!("search {name:<9}{speed:.2} GB/s, {found} of {} planted found, {} other reports", places.len(), hits.len() - found)
+    let found = places
+        .iter()
+        .filter(|place| {
+            hits.iter()
+                .any(|hit| (place.0..place.1).contains(&hit.offset_bytes))
+        })
+        .count();
+    format!(
+        "search {name:<9}{speed:.2} GB/s, {found} of {} planted found, {} other reports",
+        places.len(),
+        hits.len() - found
+    )
 }
 
 fn mask(text: &[u8], places: &[(u64, u64)]) -> String {
     let masker = Masker::new(FingerprintKey::new([1; 32]));
-    let ends: Vec<usize> = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+    let ends: Vec<usize> = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'\n')
+        .map(|(at, _)| at)
+        .collect();
     let (mut copy, mut marks) = (text.to_vec(), Vec::new());
     let speed = median(text.len(), || {
         copy.copy_from_slice(text);
@@ -137,8 +176,21 @@ fn mask(text: &[u8], places: &[(u64, u64)]) -> String {
         black_box(&copy);
         start.elapsed().as_secs_f64()
     });
-    let numbers = marks.iter().filter(|mark| matches!(mark.kind, MarkKind::Pan | MarkKind::Track1 | MarkKind::Track2)).count();
-    format!("mask   {:<9}{speed:.2} GB/s, {numbers} of {} planted masked, {} other marks", level_name(), places.len(), marks.len() - numbers)
+    let numbers = marks
+        .iter()
+        .filter(|mark| {
+            matches!(
+                mark.kind,
+                MarkKind::Pan | MarkKind::Track1 | MarkKind::Track2
+            )
+        })
+        .count();
+    format!(
+        "mask   {:<9}{speed:.2} GB/s, {numbers} of {} planted masked, {} other marks",
+        level_name(),
+        places.len(),
+        marks.len() - numbers
+    )
 }
 
 fn main() {

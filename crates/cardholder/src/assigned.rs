@@ -1,27 +1,49 @@
 //! Where the value of a key begins and ends, in every notation a log may hold.
 //!
 //! Apart because notations are many and the keys don't care: forms, JSON (escaped once more or not),
-//! SQL, PHP arrays and serialised values, XML, headers. Reads a bounded number of bytes.
+//! SQL, PHP arrays and serialised values, XML, headers. Finding the beginning reads a bounded number of
+//! bytes; the end is looked for only where a value is wanted, and what was read is masked.
 
 use std::ops::Range;
 
-use crate::secret::VALUE_MAX;
-
-/// A value's place.
+/// Where a value begins, and what opened it.
+#[derive(Clone, Copy)]
 pub(crate) struct Value {
-    /// Its bytes, quotes apart.
-    pub(crate) range: Range<usize>,
-    /// Whether a quote opened it.
-    pub(crate) quoted: bool,
+    /// Its first byte, behind the quote.
+    pub(crate) start: usize,
+    /// The quote.
+    pub(crate) quote: Option<&'static [u8]>,
+}
+
+impl Value {
+    /// Where it ends: at the quote that opened it, or at what ends a bare word. Reads all of it, however long.
+    pub(crate) fn range(self, bytes: &[u8]) -> Range<usize> {
+        let rest = bytes.get(self.start..).unwrap_or_default();
+        self.start
+            ..self.start
+                + self
+                    .quote
+                    .map_or_else(|| bare_length(rest), |quote| quoted_length(rest, quote))
+    }
 }
 
 /// What may stand between a key and its sign, or a sign and its value.
 static QUOTES: [&[u8]; 19] = [
-    b"\\u0022", b"\\u0027", b"&quot;", b"&#34;", b"&#039;", b"\\x22", b"\\x27", b"%255B", b"%255D", b"%22", b"%27", b"%5D", b"%5d",
-    b"%5B", b"\\\"", b"\\'", b"\"", b"'", b"`",
+    b"\\u0022", b"\\u0027", b"&quot;", b"&#34;", b"&#039;", b"\\x22", b"\\x27", b"%255B", b"%255D",
+    b"%22", b"%27", b"%5D", b"%5d", b"%5B", b"\\\"", b"\\'", b"\"", b"'", b"`",
 ];
 /// What stands between key and value.
-static SIGNS: [&[u8]; 9] = [b"=>", b"=\\u003e", b"=&gt;", b"%3D", b"%3d", b"%3A", b"%3a", b"=", b":"];
+static SIGNS: [&[u8]; 9] = [
+    b"=>",
+    b"=\\u003e",
+    b"=&gt;",
+    b"%3D",
+    b"%3d",
+    b"%3A",
+    b"%3a",
+    b"=",
+    b":",
+];
 /// The most pieces between a key and its value.
 const PIECES_MAX: usize = 10;
 
@@ -30,7 +52,10 @@ const PIECES_MAX: usize = 10;
 pub(crate) fn assigned(bytes: &[u8], end: usize) -> Option<Value> {
     let (mut at, mut signs, mut opened, mut space) = (end, 0, None, 0);
     if bytes.get(at) == Some(&b'>') {
-        return Some(Value { range: at + 1..value_end(bytes, at + 1, None), quoted: false });
+        return Some(Value {
+            start: at + 1,
+            quote: None,
+        });
     }
     for _ in 0..PIECES_MAX {
         let rest = bytes.get(at..)?;
@@ -58,10 +83,13 @@ pub(crate) fn assigned(bytes: &[u8], end: usize) -> Option<Value> {
             break;
         }
     }
-    (signs > 0).then(|| Value { range: at..value_end(bytes, at, opened), quoted: opened.is_some() })
+    (signs > 0).then_some(Value {
+        start: at,
+        quote: opened,
+    })
 }
 
-fn starts<'a>(rest: &[u8], pieces: &[&'a [u8]]) -> Option<&'a [u8]> {
+fn starts(rest: &[u8], pieces: &[&'static [u8]]) -> Option<&'static [u8]> {
     pieces.iter().copied().find(|piece| rest.starts_with(piece))
 }
 
@@ -72,40 +100,58 @@ fn serialized(rest: &[u8]) -> Option<usize> {
     if tail.starts_with(b";i:") {
         return Some(quote + 3);
     }
-    let digits = tail.strip_prefix(b";s:")?.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = tail
+        .strip_prefix(b";s:")?
+        .iter()
+        .take(6)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     (digits > 0 && tail.get(3 + digits) == Some(&b':')).then_some(quote + 3 + digits + 1)
 }
 
-/// Where a value ends that begins at `from`: at the quote that opened it, or at what ends a bare word.
-fn value_end(bytes: &[u8], from: usize, opened: Option<&[u8]>) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    let rest = rest.get(..rest.len().min(VALUE_MAX)).unwrap_or_default();
-    if let Some(quote) = opened {
-        let mut at = 0;
-        while let Some(byte) = rest.get(at) {
-            if rest.get(at..).is_some_and(|here| here.starts_with(quote)) {
-                return from + at;
-            }
-            // A quote behind a backslash doesn't close what a bare quote opened.
-            at += if *byte == b'\\' && quote.len() == 1 { 2 } else { 1 };
-            if *byte == b'\n' {
-                break;
-            }
-        }
-        // Cut off before its quote: all of it belongs to the value.
-        return from + at.min(rest.len());
-    }
-    let ends = |byte: &u8| *byte <= b' ' || *byte == 0x7f || b"\"'\\&;,)<>(}]`|".contains(byte);
+/// Length of a value that `quote` opened; one that was cut off before its quote reaches to the end of the line.
+fn quoted_length(rest: &[u8], quote: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(byte) = rest.get(at) {
-        let escaped_end = *byte == b'%'
-            && rest.get(at + 1..at + 3).is_some_and(|code| [&b"22"[..], b"26", b"27", b"2C", b"7D", b"2c", b"7d", b"0A", b"0a"].contains(&code));
-        if ends(byte) || escaped_end {
+    while let Some(byte) = rest.get(at).filter(|byte| **byte != b'\n') {
+        if rest.get(at..).is_some_and(|here| here.starts_with(quote)) {
             break;
         }
-        at += 1;
+        // A quote behind a backslash doesn't close what a bare quote opened.
+        at += if *byte == b'\\' && quote.len() == 1 {
+            2
+        } else {
+            1
+        };
     }
-    from + at
+    at.min(rest.len())
+}
+
+/// Length of a value without quotes.
+fn bare_length(rest: &[u8]) -> usize {
+    // A placeholder of a prepared statement is no value; read no further, lest a row of them be read again from each.
+    if matches!(rest.first(), Some(b':' | b'?' | b'@')) {
+        return 0;
+    }
+    let ends = |byte: u8| byte <= b' ' || byte == 0x7f || b"\"'\\&;,)<>(}]`|".contains(&byte);
+    let codes = [
+        &b"22"[..],
+        b"26",
+        b"27",
+        b"2C",
+        b"7D",
+        b"2c",
+        b"7d",
+        b"0A",
+        b"0a",
+    ];
+    let escaped_end = |at: usize| {
+        rest.get(at + 1..at + 3)
+            .is_some_and(|code| codes.contains(&code))
+    };
+    rest.iter()
+        .enumerate()
+        .take_while(|(at, byte)| !(ends(**byte) || (**byte == b'%' && escaped_end(*at))))
+        .count()
 }
 
 #[cfg(test)]
@@ -115,7 +161,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         let end = text.find("key").expect("a key") + 3;
-        let found = assigned(text.as_bytes(), end).and_then(|value| text.get(value.range));
+        let found =
+            assigned(text.as_bytes(), end).and_then(|value| text.get(value.range(text.as_bytes())));
         assert_eq!(found, expected, "{text}");
     }
 

@@ -36,7 +36,14 @@ macro_rules! ranges {
 
 /// Longest prefix first, so that co-badged ranges win over the scheme they sit in.
 static RANGES: &[Range] = ranges![
-    (6, 606_282, 606_282, Hipercard, lengths(&[13, 16, 19]), false),
+    (
+        6,
+        606_282,
+        606_282,
+        Hipercard,
+        lengths(&[13, 16, 19]),
+        false
+    ),
     (6, 637_095, 637_095, Hipercard, L16, false),
     (6, 637_568, 637_568, Hipercard, L16, false),
     (6, 637_599, 637_599, Hipercard, L16, false),
@@ -82,7 +89,14 @@ static RANGES: &[Range] = ranges![
     (2, 38, 39, DinersClub, lengths(&[14, 16, 19]), false),
     (2, 51, 55, Mastercard, L16, false),
     (2, 65, 65, Discover, lengths(&[16, 19]), false),
-    (2, 62, 62, UnionPay, lengths(&[14, 15, 16, 17, 18, 19]), false),
+    (
+        2,
+        62,
+        62,
+        UnionPay,
+        lengths(&[14, 15, 16, 17, 18, 19]),
+        false
+    ),
     (2, 60, 60, RuPay, L16, false),
     (2, 81, 82, RuPay, L16, false),
     (2, 50, 50, Maestro, ANY, true),
@@ -104,8 +118,15 @@ pub(crate) struct Issued {
 
 /// Tells which brand issues numbers of this prefix and length; `digits` holds values 0 to 9.
 pub(crate) fn issued(digits: &[u8]) -> Option<Issued> {
-    let length = u32::try_from(digits.len()).ok().filter(|length| (12..=19).contains(length))?;
-    let prefix = |count: usize| digits.iter().take(count).fold(0, |sum, digit| sum * 10 + u32::from(*digit));
+    let length = u32::try_from(digits.len())
+        .ok()
+        .filter(|length| (12..=19).contains(length))?;
+    let prefix = |count: usize| {
+        digits
+            .iter()
+            .take(count)
+            .fold(0, |sum, digit| sum * 10 + u32::from(*digit))
+    };
     let (one, two, three, four, six) = (prefix(1), prefix(2), prefix(3), prefix(4), prefix(6));
     RANGES
         .iter()
@@ -119,7 +140,10 @@ pub(crate) fn issued(digits: &[u8]) -> Option<Issued> {
             };
             (range.from..=range.to).contains(&value) && range.lengths & (1 << length) != 0
         })
-        .map(|range| Issued { brand: range.brand, needs_context: range.needs_context })
+        .map(|range| Issued {
+            brand: range.brand,
+            needs_context: range.needs_context,
+        })
 }
 
 /// Checks the last digit (ISO/IEC 7812-1 annex B, "Luhn"); `digits` holds values 0 to 9.
@@ -138,24 +162,74 @@ pub(crate) fn check_digit_holds(digits: &[u8]) -> bool {
 
 /// Published test numbers (`pci.md` §4.7), sorted as text.
 static TEST_NUMBERS: [&str; 58] = [
-    "30569309025904", "3056930009020004", "3088000000000017", "3530111333300000", "3566002020360505",
-    "36227206271667", "36259600000004", "370000000000002", "371449635398431", "378282246310005",
-    "378734493671000", "38000000000006", "38520000023237", "4000000000000002", "4000000000000077",
-    "4000000000000341", "4000000000003220", "4000000000009995", "4000002500003155", "4000056655665556",
-    "4000111111111115", "4005519200000004", "4007000000027", "4009348888881881", "4012000033330026",
-    "4012000077777777", "4012888818888", "4012888888881881", "4111111111111111", "4217651111111119",
-    "4222222222222", "4242424242424242", "4500600000000061", "5066991111111118", "5105105105105100",
-    "5136333333333335", "5200828282828210", "5555341244441115", "5555555555554444", "5577000055770004",
-    "2222400070000005", "2223000048400011", "2223003122003222", "6011000000000012", "6011000990139424",
-    "6011000991300009", "6011111111111117", "6011981111111113", "6062820524845321", "6200000000000005",
-    "6200000000000047", "6205500000000000004", "6221261111117766", "6223164991230014", "6243030000000001",
-    "6304000000000000", "6370950000000005", "6555900000604105",
+    "30569309025904",
+    "3056930009020004",
+    "3088000000000017",
+    "3530111333300000",
+    "3566002020360505",
+    "36227206271667",
+    "36259600000004",
+    "370000000000002",
+    "371449635398431",
+    "378282246310005",
+    "378734493671000",
+    "38000000000006",
+    "38520000023237",
+    "4000000000000002",
+    "4000000000000077",
+    "4000000000000341",
+    "4000000000003220",
+    "4000000000009995",
+    "4000002500003155",
+    "4000056655665556",
+    "4000111111111115",
+    "4005519200000004",
+    "4007000000027",
+    "4009348888881881",
+    "4012000033330026",
+    "4012000077777777",
+    "4012888818888",
+    "4012888888881881",
+    "4111111111111111",
+    "4217651111111119",
+    "4222222222222",
+    "4242424242424242",
+    "4500600000000061",
+    "5066991111111118",
+    "5105105105105100",
+    "5136333333333335",
+    "5200828282828210",
+    "5555341244441115",
+    "5555555555554444",
+    "5577000055770004",
+    "2222400070000005",
+    "2223000048400011",
+    "2223003122003222",
+    "6011000000000012",
+    "6011000990139424",
+    "6011000991300009",
+    "6011111111111117",
+    "6011981111111113",
+    "6062820524845321",
+    "6200000000000005",
+    "6200000000000047",
+    "6205500000000000004",
+    "6221261111117766",
+    "6223164991230014",
+    "6243030000000001",
+    "6304000000000000",
+    "6370950000000005",
+    "6555900000604105",
 ];
 
 /// Tells whether a number is a published test number; exact match only.
 pub(crate) fn is_test(digits: &[u8]) -> bool {
     TEST_NUMBERS.iter().any(|number| {
-        number.len() == digits.len() && number.bytes().zip(digits).all(|(left, right)| left - b'0' == *right)
+        number.len() == digits.len()
+            && number
+                .bytes()
+                .zip(digits)
+                .all(|(left, right)| left - b'0' == *right)
     })
 }
 
@@ -186,7 +260,10 @@ mod tests {
 
     #[track_caller]
     fn check(number: &str, expected: Brand) {
-        assert_eq!(issued(&values(number)).map(|issued| issued.brand), Some(expected));
+        assert_eq!(
+            issued(&values(number)).map(|issued| issued.brand),
+            Some(expected)
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ const VALUES_MAX: usize = 16_384;
 
 /// Gives `found` each value of the column named by `bytes[start..end]`, without its quotes.
 pub(crate) fn values(bytes: &[u8], start: usize, end: usize, found: &mut dyn FnMut(Range<usize>)) {
-    let Some((column, mut at)) = position(bytes, start, end) else { return };
+    let Some((column, mut at)) = position(bytes, start, end) else {
+        return;
+    };
     let limit = bytes.len().min(at.saturating_add(VALUES_MAX));
     let bytes = bytes.get(..limit).unwrap_or_default();
     while bytes.get(at) == Some(&b'(') {
@@ -40,11 +42,20 @@ pub(crate) fn values(bytes: &[u8], start: usize, end: usize, found: &mut dyn FnM
 fn position(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
     let in_list = |byte: &u8| byte.is_ascii_alphanumeric() || b"_`, .\"\\\n\t".contains(byte);
     let mut column = 0;
-    let open = bytes.get(start.saturating_sub(LIST_MAX)..start)?.iter().rev().find(|byte| {
-        column += usize::from(**byte == b',');
-        !in_list(byte)
-    })?;
-    let close = bytes.get(end..)?.iter().take(LIST_MAX).position(|byte| !in_list(byte))? + end;
+    let open = bytes
+        .get(start.saturating_sub(LIST_MAX)..start)?
+        .iter()
+        .rev()
+        .find(|byte| {
+            column += usize::from(**byte == b',');
+            !in_list(byte)
+        })?;
+    let close = bytes
+        .get(end..)?
+        .iter()
+        .take(LIST_MAX)
+        .position(|byte| !in_list(byte))?
+        + end;
     if *open != b'(' || bytes.get(close) != Some(&b')') {
         return None;
     }
@@ -54,7 +65,12 @@ fn position(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
 }
 
 fn skip(bytes: &[u8], from: usize, any: &[u8]) -> usize {
-    from + bytes.get(from..).unwrap_or_default().iter().take_while(|byte| any.contains(byte)).count()
+    from + bytes
+        .get(from..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|byte| any.contains(byte))
+        .count()
 }
 
 /// One value at `at`: its bytes without quotes, and what follows it.
@@ -65,13 +81,19 @@ fn value(bytes: &[u8], at: usize) -> (Range<usize>, usize) {
             let from = at + quote.len();
             let mut to = from;
             while let Some(tail) = bytes.get(to..).filter(|tail| !tail.is_empty()) {
-                let double = tail.get(..2 * quote.len()).is_some_and(|two| two.chunks(quote.len()).all(|one| one == quote));
+                let double = tail
+                    .get(..2 * quote.len())
+                    .is_some_and(|two| two.chunks(quote.len()).all(|one| one == quote));
                 if double {
                     to += 2 * quote.len();
                 } else if tail.starts_with(quote) {
                     return (from..to, to + quote.len());
                 } else {
-                    to += if quote.len() == 1 && tail.first() == Some(&b'\\') { 2 } else { 1 };
+                    to += if quote.len() == 1 && tail.first() == Some(&b'\\') {
+                        2
+                    } else {
+                        1
+                    };
                 }
             }
             return (from..bytes.len(), bytes.len());
@@ -101,16 +123,30 @@ mod tests {
     fn check(text: &str, expected: &[&str]) {
         let start = text.find("key").expect("a column");
         let mut found = Vec::new();
-        values(text.as_bytes(), start, start + 3, &mut |range| found.push(text.get(range).expect("a range of the text")));
+        values(text.as_bytes(), start, start + 3, &mut |range| {
+            found.push(text.get(range).expect("a range of the text"))
+        });
         assert_eq!(found, expected, "{text}");
     }
 
     #[test]
     fn finds_the_values_of_a_column() {
-        check("INSERT INTO `t` (`a`, `key`, `b`) VALUES ('1', '23', '4')", &["23"]);
-        check("insert into t (key) values (7),(8), ('9')", &["7", "8", "9"]);
-        check("INSERT INTO `t` (`a`,`key`) VALUES (\\'it\\'\\'s, (x)\\', \\'23\\')", &["23"]);
-        check("INSERT INTO t (a,key) VALUES ('it''s \\' x', now(1,2)), (3, 'cut", &["now(1,2)", "cut"]);
+        check(
+            "INSERT INTO `t` (`a`, `key`, `b`) VALUES ('1', '23', '4')",
+            &["23"],
+        );
+        check(
+            "insert into t (key) values (7),(8), ('9')",
+            &["7", "8", "9"],
+        );
+        check(
+            "INSERT INTO `t` (`a`,`key`) VALUES (\\'it\\'\\'s, (x)\\', \\'23\\')",
+            &["23"],
+        );
+        check(
+            "INSERT INTO t (a,key) VALUES ('it''s \\' x', now(1,2)), (3, 'cut",
+            &["now(1,2)", "cut"],
+        );
     }
 
     #[test]

@@ -28,8 +28,14 @@ static FOR: [(&[u8], bool); 15] = [
 ];
 
 /// Words behind a number that speak for it.
-static BEHIND: [(&[u8], bool); 6] =
-    [(b"cvv", false), (b"cvc", false), (b"cid", true), (b"exp", false), (b"security_code", false), (b"valid", false)];
+static BEHIND: [(&[u8], bool); 6] = [
+    (b"cvv", false),
+    (b"cvc", false),
+    (b"cid", true),
+    (b"exp", false),
+    (b"security_code", false),
+    (b"valid", false),
+];
 
 /// Words that speak against it; `true`: nothing may be glued behind the word, for it is short.
 static AGAINST: [(&[u8], bool); 41] = [
@@ -89,7 +95,9 @@ pub(crate) fn speaks_for(bytes: &[u8], start: usize, end: usize, needed: bool) -
     if bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) {
         return false;
     }
-    let before = bytes.get(start.saturating_sub(BEFORE)..start).unwrap_or_default();
+    let before = bytes
+        .get(start.saturating_sub(BEFORE)..start)
+        .unwrap_or_default();
     let key = key(before);
     // Of words for and against, the one nearest to the number is its key.
     if let Some(against) = last(key, &AGAINST) {
@@ -98,7 +106,9 @@ pub(crate) fn speaks_for(bytes: &[u8], start: usize, end: usize, needed: bool) -
     if !needed {
         return true;
     }
-    let behind = bytes.get(end..bytes.len().min(end + AFTER)).unwrap_or_default();
+    let behind = bytes
+        .get(end..bytes.len().min(end + AFTER))
+        .unwrap_or_default();
     last(before, &FOR).is_some() || last(behind, &BEHIND).is_some()
 }
 
@@ -117,7 +127,10 @@ fn key(before: &[u8]) -> &[u8] {
 
 /// Where the last of `words` stands in `text`, at the beginning of a word, and if so marked as all of it.
 fn last(text: &[u8], words: &[(&[u8], bool)]) -> Option<usize> {
-    let begins = |at: usize| match (at.checked_sub(1).and_then(|before| text.get(before)), text.get(at)) {
+    let begins = |at: usize| match (
+        at.checked_sub(1).and_then(|before| text.get(before)),
+        text.get(at),
+    ) {
         // A word begins behind no letter, or with a capital behind a small letter: `trackingNumber`, `myEan`.
         (Some(before), Some(here)) if before.is_ascii_lowercase() => here.is_ascii_uppercase(),
         (Some(before), Some(here)) => here.is_ascii_alphabetic() && !before.is_ascii_uppercase(),
@@ -125,42 +138,59 @@ fn last(text: &[u8], words: &[(&[u8], bool)]) -> Option<usize> {
         (_, None) => false,
     };
     let ends = |at: usize| match (text.get(at - 1), text.get(at)) {
-        (Some(last), Some(next)) => !(next.is_ascii_lowercase() || (next.is_ascii_uppercase() && last.is_ascii_uppercase())),
+        (Some(last), Some(next)) => {
+            !(next.is_ascii_lowercase() || (next.is_ascii_uppercase() && last.is_ascii_uppercase()))
+        }
         _ => true,
     };
     (0..text.len()).rev().filter(|at| begins(*at)).find(|at| {
         words.iter().any(|(word, whole)| {
-            text.get(*at..*at + word.len()).is_some_and(|here| here.eq_ignore_ascii_case(word)) && (!whole || ends(at + word.len()))
+            text.get(*at..*at + word.len())
+                .is_some_and(|here| here.eq_ignore_ascii_case(word))
+                && (!whole || ends(at + word.len()))
         })
     })
 }
 
 /// Letters or digits glued before a number make it part of an identifier or a hash – escapes apart.
 fn glued_before(bytes: &[u8], start: usize) -> bool {
-    let Some(before) = start.checked_sub(1).and_then(|at| bytes.get(at)) else { return false };
+    let Some(before) = start.checked_sub(1).and_then(|at| bytes.get(at)) else {
+        return false;
+    };
     if !before.is_ascii_alphanumeric() {
         return false;
     }
-    let tail = bytes.get(start.saturating_sub(8)..start).unwrap_or_default();
+    let tail = bytes
+        .get(start.saturating_sub(8)..start)
+        .unwrap_or_default();
     let hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
     match tail {
         // `%3D4111…`, `=3D4111…`, `%224111…`, `%B4111…` (track 1), `\n4111…`.
         [.., b'%', high, low] if hex(&[*high, *low]) => false,
-        [.., b'=', b'3', b'D'] | [.., b'%', b'B' | b'b'] | [.., b'\\', b'n' | b't' | b'r' | b'b' | b'f' | b'v'] => false,
+        [.., b'=', b'3', b'D']
+        | [.., b'%', b'B' | b'b']
+        | [.., b'\\', b'n' | b't' | b'r' | b'b' | b'f' | b'v'] => false,
         // `\x224111…`, `\u00224111…`, `%25224111…`.
         [.., b'\\', b'x', high, low] if hex(&[*high, *low]) => false,
         [.., b'\\', b'u', _, _, _, _] => !hex(tail.get(tail.len() - 4..).unwrap_or_default()),
         [.., b'%', b'2', b'5', high, low] if hex(&[*high, *low]) => false,
         // `cc4111…`, `card4111…`, `PAN4111…`.
-        _ => ![&b"card"[..], b"cc", b"pan", b"visa", b"number"].iter().any(|word| {
-            tail.len() >= word.len() && tail.get(tail.len() - word.len()..).is_some_and(|end| end.eq_ignore_ascii_case(word))
-        }),
+        _ => ![&b"card"[..], b"cc", b"pan", b"visa", b"number"]
+            .iter()
+            .any(|word| {
+                tail.len() >= word.len()
+                    && tail
+                        .get(tail.len() - word.len()..)
+                        .is_some_and(|end| end.eq_ignore_ascii_case(word))
+            }),
     }
 }
 
 /// A digit and a dot before a number make it the fraction of another.
 fn fraction(bytes: &[u8], start: usize) -> bool {
-    start >= 2 && bytes.get(start - 1) == Some(&b'.') && bytes.get(start - 2).is_some_and(u8::is_ascii_digit)
+    start >= 2
+        && bytes.get(start - 1) == Some(&b'.')
+        && bytes.get(start - 2).is_some_and(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -172,7 +202,11 @@ mod tests {
     fn check(text: &str, needed: bool, expected: bool) {
         let start = text.find('#').expect("a place");
         let text = text.replace('#', "4111111111111111");
-        assert_eq!(speaks_for(text.as_bytes(), start, start + 16, needed), expected, "{text}");
+        assert_eq!(
+            speaks_for(text.as_bytes(), start, start + 16, needed),
+            expected,
+            "{text}"
+        );
     }
 
     #[test]

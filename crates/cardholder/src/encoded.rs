@@ -35,7 +35,11 @@ pub(crate) struct Stretch {
 impl Stretch {
     /// Decodes what stands around `at`, where the first encoded character starts.
     pub(crate) fn around(bytes: &[u8], at: usize, encoding: Encoding) -> Self {
-        let mut stretch = Self { text: Vec::new(), starts: Vec::new(), tells: Vec::new() };
+        let mut stretch = Self {
+            text: Vec::new(),
+            starts: Vec::new(),
+            tells: Vec::new(),
+        };
         let end = bytes.len().min(at.saturating_add(AFTER));
         let mut from = at.saturating_sub(BEFORE);
         if encoding == Encoding::Utf16 {
@@ -57,7 +61,11 @@ impl Stretch {
 
     /// Where the character at `index` starts in the input; the end, for an index past the last.
     pub(crate) fn start(&self, index: usize) -> usize {
-        self.starts.get(index).or(self.starts.last()).copied().unwrap_or(0)
+        self.starts
+            .get(index)
+            .or(self.starts.last())
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Where the byte stands that tells the value of the character at `index`.
@@ -70,7 +78,8 @@ impl Stretch {
 ///
 /// In ASCII text either order has a NUL on both sides of nearly every byte, so one reading serves both.
 fn pair(bytes: &[u8], at: usize) -> (u8, usize, usize) {
-    let beside = bytes.get(at + 1) == Some(&0) || at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&0);
+    let beside = bytes.get(at + 1) == Some(&0)
+        || at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&0);
     match bytes.get(at) {
         Some(0xa0) if beside => (b' ', 0, 2),
         Some(byte) if beside => (*byte, 0, 2),

@@ -55,10 +55,15 @@ impl Digits for pulp::x86::V3 {
     #[inline(always)]
     fn digits(self, block: &[u8; 64]) -> u64 {
         let halves: [core::arch::x86_64::__m256i; 2] = pulp::cast(*block);
-        let (zero, nine) = (self.avx._mm256_set1_epi8(0x30), self.avx._mm256_set1_epi8(9));
+        let (zero, nine) = (
+            self.avx._mm256_set1_epi8(0x30),
+            self.avx._mm256_set1_epi8(9),
+        );
         let [low, high] = halves.map(|half| {
             let value = self.avx2._mm256_sub_epi8(half, zero);
-            let small = self.avx2._mm256_cmpeq_epi8(self.avx2._mm256_min_epu8(value, nine), value);
+            let small = self
+                .avx2
+                ._mm256_cmpeq_epi8(self.avx2._mm256_min_epu8(value, nine), value);
             u64::from(self.avx2._mm256_movemask_epi8(small).cast_unsigned())
         });
         low | (high << 32)
@@ -67,18 +72,29 @@ impl Digits for pulp::x86::V3 {
     #[inline(always)]
     fn triples(self, triples: &Triples, window: &[u8; 34]) -> u32 {
         // "Teddy" (Langdale): each half byte tells by table in which groups of triples it can stand.
-        let ([first @ .., _, _], [_, second @ .., _], [_, _, third @ ..]) = (*window, *window, *window);
+        let ([first @ .., _, _], [_, second @ .., _], [_, _, third @ ..]) =
+            (*window, *window, *window);
         let half = self.avx._mm256_set1_epi8(0x0f);
         let mut groups = self.avx._mm256_set1_epi8(-1);
         for (index, bytes) in [first, second, third].into_iter().enumerate() {
             let bytes: core::arch::x86_64::__m256i = pulp::cast::<[u8; 32], _>(bytes);
             let low = self.avx2._mm256_and_si256(bytes, half);
-            let high = self.avx2._mm256_and_si256(self.avx2._mm256_srli_epi16::<4>(bytes), half);
-            let low = self.avx2._mm256_shuffle_epi8(pulp::cast(triples.low[index]), low);
-            let high = self.avx2._mm256_shuffle_epi8(pulp::cast(triples.high[index]), high);
-            groups = self.avx2._mm256_and_si256(groups, self.avx2._mm256_and_si256(low, high));
+            let high = self
+                .avx2
+                ._mm256_and_si256(self.avx2._mm256_srli_epi16::<4>(bytes), half);
+            let low = self
+                .avx2
+                ._mm256_shuffle_epi8(pulp::cast(triples.low[index]), low);
+            let high = self
+                .avx2
+                ._mm256_shuffle_epi8(pulp::cast(triples.high[index]), high);
+            groups = self
+                .avx2
+                ._mm256_and_si256(groups, self.avx2._mm256_and_si256(low, high));
         }
-        let none = self.avx2._mm256_cmpeq_epi8(groups, self.avx._mm256_set1_epi8(0));
+        let none = self
+            .avx2
+            ._mm256_cmpeq_epi8(groups, self.avx._mm256_set1_epi8(0));
         !self.avx2._mm256_movemask_epi8(none).cast_unsigned()
     }
 }
@@ -88,8 +104,11 @@ impl Digits for pulp::x86::V4 {
     #[inline(always)]
     fn digits(self, block: &[u8; 64]) -> u64 {
         let bytes: core::arch::x86_64::__m512i = pulp::cast(*block);
-        let value = self.avx512bw._mm512_sub_epi8(bytes, self.avx512f._mm512_set1_epi8(0x30));
-        self.avx512bw._mm512_cmplt_epu8_mask(value, self.avx512f._mm512_set1_epi8(10))
+        let value = self
+            .avx512bw
+            ._mm512_sub_epi8(bytes, self.avx512f._mm512_set1_epi8(0x30));
+        self.avx512bw
+            ._mm512_cmplt_epu8_mask(value, self.avx512f._mm512_set1_epi8(10))
     }
 
     #[inline(always)]
@@ -151,7 +170,10 @@ impl Level {
     #[cfg(test)]
     pub(crate) fn every() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
-        let wide = [pulp::x86::V4::try_new().map(Self::Avx512), pulp::x86::V3::try_new().map(Self::Avx2)];
+        let wide = [
+            pulp::x86::V4::try_new().map(Self::Avx512),
+            pulp::x86::V3::try_new().map(Self::Avx2),
+        ];
         #[cfg(not(target_arch = "x86_64"))]
         let wide: [Option<Self>; 0] = [];
         wide.into_iter().flatten().chain([Self::Portable]).collect()

@@ -66,7 +66,14 @@ impl Scanner {
     }
 
     fn at(level: Level) -> Self {
-        Self { level, secrets: Secrets::new(level), buffer: Vec::new(), base: 0, reported: 0, codes_reported: 0 }
+        Self {
+            level,
+            secrets: Secrets::new(level),
+            buffer: Vec::new(),
+            base: 0,
+            reported: 0,
+            codes_reported: 0,
+        }
     }
 
     /// Takes the next bytes; `end` says that no more will come.
@@ -76,7 +83,8 @@ impl Scanner {
         // Only the seam with what was kept is copied; the rest of a big chunk is searched where it is.
         let big = chunk.len() >= 2 * FILL;
         let seam = if big { FILL } else { chunk.len() };
-        self.buffer.extend_from_slice(chunk.get(..seam).unwrap_or_default());
+        self.buffer
+            .extend_from_slice(chunk.get(..seam).unwrap_or_default());
         if !big && !end && self.buffer.len() < FILL {
             return;
         }
@@ -89,14 +97,19 @@ impl Scanner {
             let rest = chunk.get(seam - self.buffer.len()..).unwrap_or_default();
             let keep = self.search(rest, end, found);
             self.buffer.clear();
-            self.buffer.extend_from_slice(rest.get(keep..).unwrap_or_default());
+            self.buffer
+                .extend_from_slice(rest.get(keep..).unwrap_or_default());
         }
     }
 
     /// Searches bytes that begin at `base`; tells how many of them aren't needed any more, and moves on by as many.
     fn search(&mut self, bytes: &[u8], end: bool, found: &mut dyn FnMut(Hit)) -> usize {
         // What starts in the last bytes may go on in the next chunk.
-        let safe = if end { bytes.len() } else { bytes.len().saturating_sub(AHEAD) };
+        let safe = if end {
+            bytes.len()
+        } else {
+            bytes.len().saturating_sub(AHEAD)
+        };
         let (secrets, base, reported) = (&self.secrets, self.base, self.reported);
         let mut codes_reported = self.codes_reported;
         search::numbers(self.level, bytes, &mut |number| {
@@ -105,7 +118,9 @@ impl Scanner {
             }
             found(hit(base, &number));
             let from = number.start.saturating_sub(NEAR);
-            let around = bytes.get(from..bytes.len().min(number.whole_end + NEAR)).unwrap_or_default();
+            let around = bytes
+                .get(from..bytes.len().min(number.whole_end + NEAR))
+                .unwrap_or_default();
             secrets.find(around, true, &mut |kind, range| {
                 let (start, end) = (from + range.start, from + range.end);
                 let apart = end <= number.start || start >= number.whole_end;
@@ -115,7 +130,11 @@ impl Scanner {
                 }
             });
         });
-        let drop = if end { safe } else { safe.saturating_sub(BEHIND) };
+        let drop = if end {
+            safe
+        } else {
+            safe.saturating_sub(BEHIND)
+        };
         self.reported = safe - drop;
         self.codes_reported = codes_reported.saturating_sub(drop);
         self.base += drop as u64;
@@ -136,7 +155,10 @@ fn code(base: u64, kind: MarkKind, start: usize, end: usize) -> Hit {
 }
 
 fn hit(base: u64, number: &Number) -> Hit {
-    let last_four = number.values().last_chunk::<4>().map(|digits| digits.map(|digit| digit + b'0'));
+    let last_four = number
+        .values()
+        .last_chunk::<4>()
+        .map(|digits| digits.map(|digit| digit + b'0'));
     Hit {
         offset_bytes: base + number.start as u64,
         length_bytes: u32::try_from(number.whole_end - number.start).unwrap_or(u32::MAX),
@@ -157,9 +179,13 @@ mod tests {
     fn scan(mut scanner: Scanner, text: &[u8], cut: usize) -> Vec<(u64, u32, MarkKind)> {
         let mut found = Vec::new();
         for chunk in text.chunks(cut.max(1)) {
-            scanner.push(chunk, false, &mut |hit| found.push((hit.offset_bytes, hit.length_bytes, hit.kind)));
+            scanner.push(chunk, false, &mut |hit| {
+                found.push((hit.offset_bytes, hit.length_bytes, hit.kind))
+            });
         }
-        scanner.push(&[], true, &mut |hit| found.push((hit.offset_bytes, hit.length_bytes, hit.kind)));
+        scanner.push(&[], true, &mut |hit| {
+            found.push((hit.offset_bytes, hit.length_bytes, hit.kind))
+        });
         found
     }
 
@@ -170,11 +196,17 @@ mod tests {
             0 => (b" ", b"4111-1111-1111-1111 ".to_vec()),
             1 => (b"%22", b"378282246310005%22".to_vec()),
             2 => (b"cc=", b"5555+5555+5555+4444&".to_vec()),
-            3 => (b" ", b"%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31 ".to_vec()),
+            3 => (
+                b" ",
+                b"%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31 ".to_vec(),
+            ),
             4 => (b"=\0", wide("4111111111111111;")),
             5 => (b";", b"4111111111111111=29121010000?".to_vec()),
             6 => (b"n: ", b"6011%201111%201111%201117 ".to_vec()),
-            _ => (b"\"", b"\\u0034\\u0031\\u0031\\u0031111111111111\"".to_vec()),
+            _ => (
+                b"\"",
+                b"\\u0034\\u0031\\u0031\\u0031111111111111\"".to_vec(),
+            ),
         }
     }
 
@@ -213,7 +245,10 @@ mod tests {
     fn reports_the_code_near_a_number_and_no_other() {
         let text = b"cvv=123 nothing near                                                                                   \
             ........................................................ {\"cvv\":\"737\",\"n\":\"4111111111111111\"}";
-        let kinds: Vec<MarkKind> = scan(Scanner::new(), text, 7).iter().map(|hit| hit.2).collect();
+        let kinds: Vec<MarkKind> = scan(Scanner::new(), text, 7)
+            .iter()
+            .map(|hit| hit.2)
+            .collect();
         assert_eq!(kinds, [MarkKind::Pan, MarkKind::Cvv]);
     }
 }

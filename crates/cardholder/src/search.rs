@@ -42,12 +42,17 @@ pub(crate) struct Number {
 impl Number {
     /// The digit values.
     pub(crate) fn values(&self) -> &[u8] {
-        self.digits.get(..usize::from(self.count)).unwrap_or_default()
+        self.digits
+            .get(..usize::from(self.count))
+            .unwrap_or_default()
     }
 
     /// Where the byte of each digit stands in the searched bytes.
     pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.places.iter().take(usize::from(self.count)).map(|place| self.start + usize::from(*place))
+        self.places
+            .iter()
+            .take(usize::from(self.count))
+            .map(|place| self.start + usize::from(*place))
     }
 }
 
@@ -72,7 +77,14 @@ impl Gathered {
 /// Gives `found` every card number in `bytes`, in order, not overlapping.
 pub(crate) fn numbers(level: Level, bytes: &[u8], found: &mut dyn FnMut(Number)) {
     if bytes.len() >= 12 {
-        level.run(Search { bytes, found, past: 0, decoded: [0; 3], later: Vec::new(), deep: true });
+        level.run(Search {
+            bytes,
+            found,
+            past: 0,
+            decoded: [0; 3],
+            later: Vec::new(),
+            deep: true,
+        });
     }
 }
 
@@ -110,7 +122,10 @@ impl Places {
         };
         let twelve = four & (four >> 4) & (four >> 8);
         // Four, a separator of one to four, six or eight bytes (see `SEPARATORS`), then four and four or six and four.
-        let groups = |gap: u32| (four >> (4 + gap)) & ((four >> (8 + 2 * gap)) | ((four >> (6 + gap)) & (four >> (10 + 2 * gap))));
+        let groups = |gap: u32| {
+            (four >> (4 + gap))
+                & ((four >> (8 + 2 * gap)) | ((four >> (6 + gap)) & (four >> (10 + 2 * gap))))
+        };
         let grouped = groups(1) | groups(2) | groups(3) | groups(4) | groups(6) | groups(8);
         let alternating = digits & !(digits >> 1);
         let two = alternating & (alternating >> 2);
@@ -121,7 +136,11 @@ impl Places {
         let led = two & (two >> 6);
         let percent = led & ((led >> 12) | (led >> 13));
         let here = u64::from(u32::MAX);
-        Self { plain: (twelve | (four & !(digits >> 4) & grouped)) & here, utf16: utf16 & here, percent: percent & here }
+        Self {
+            plain: (twelve | (four & !(digits >> 4) & grouped)) & here,
+            utf16: utf16 & here,
+            percent: percent & here,
+        }
     }
 }
 
@@ -135,7 +154,9 @@ impl Work for Search<'_> {
             let this = next;
             next = mask(level, bytes, base + 64);
             let (front, back) = (Places::of(this), Places::of((this >> 32) | (next << 32)));
-            if (front.plain | front.utf16 | front.percent | back.plain | back.utf16 | back.percent) != 0 {
+            if (front.plain | front.utf16 | front.percent | back.plain | back.utf16 | back.percent)
+                != 0
+            {
                 self.look(base, &front);
                 self.look(base + 32, &back);
             }
@@ -148,7 +169,9 @@ impl Work for Search<'_> {
 /// The digit mask of the 64 bytes at `at`, those past the end not digits.
 #[inline(always)]
 fn mask<D: Digits>(level: D, bytes: &[u8], at: usize) -> u64 {
-    let Some(rest) = bytes.get(at..) else { return 0 };
+    let Some(rest) = bytes.get(at..) else {
+        return 0;
+    };
     if let Some((block, _)) = rest.split_first_chunk::<64>() {
         return level.digits(block);
     }
@@ -180,7 +203,9 @@ impl Search<'_> {
                 let run = self.side_by_side(at);
                 // The rest of one run of twelve and more is the same place.
                 if run >= 12 {
-                    all &= u64::MAX.checked_shl(bit + u32::try_from(run).unwrap_or(64)).unwrap_or(0);
+                    all &= u64::MAX
+                        .checked_shl(bit + u32::try_from(run).unwrap_or(64))
+                        .unwrap_or(0);
                 }
             }
             if here(places.utf16) && self.deep && self.bytes.get(at + 1) == Some(&0) {
@@ -215,11 +240,20 @@ impl Search<'_> {
 
     /// Looks at a run of digits, or groups of them; tells how many digits follow from `at` on, up to 32.
     fn side_by_side(&mut self, at: usize) -> usize {
-        let run = self.bytes.get(at..).unwrap_or_default().iter().take(32).take_while(|byte| byte.is_ascii_digit()).count();
+        let run = self
+            .bytes
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .take(32)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if at < self.past {
             return run;
         }
-        let escape = at.checked_sub(2).and_then(|from| self.bytes.get(from..at + 2));
+        let escape = at
+            .checked_sub(2)
+            .and_then(|from| self.bytes.get(from..at + 2));
         if self.deep && escape == Some(b"\\u00") {
             self.stretch(at - 2, Encoding::Escaped);
         } else if let Some(number) = plain_or_grouped(self.bytes, at) {
@@ -244,7 +278,15 @@ impl Search<'_> {
         let stretch = Stretch::around(self.bytes, at, encoding);
         let mut inner = Vec::new();
         let mut push = |number: Number| inner.push(number);
-        Search { bytes: &stretch.text, found: &mut push, past: 0, decoded: [0; 3], later: Vec::new(), deep: false }.with(crate::level::Portable);
+        Search {
+            bytes: &stretch.text,
+            found: &mut push,
+            past: 0,
+            decoded: [0; 3],
+            later: Vec::new(),
+            deep: false,
+        }
+        .with(crate::level::Portable);
         for number in inner {
             let (start, end) = (stretch.start(number.start), stretch.start(number.end));
             let whole_end = stretch.start(number.whole_end);
@@ -253,21 +295,30 @@ impl Search<'_> {
                 continue;
             }
             let mut places = [0; 19];
-            let fits = number.places().zip(&mut places).all(|(index, to)| match u8::try_from(stretch.tell(index).saturating_sub(start)) {
-                Ok(place) => {
-                    *to = place;
-                    true
+            let fits = number.places().zip(&mut places).all(|(index, to)| {
+                match u8::try_from(stretch.tell(index).saturating_sub(start)) {
+                    Ok(place) => {
+                        *to = place;
+                        true
+                    }
+                    Err(_) => false,
                 }
-                Err(_) => false,
             });
-            let number = Number { start, end, whole_end, places, ..number };
+            let number = Number {
+                start,
+                end,
+                whole_end,
+                places,
+                ..number
+            };
             if fits && start <= at {
                 self.take(number);
             } else if fits {
                 self.later.push(number);
             }
         }
-        self.later.sort_by_key(|number| std::cmp::Reverse(number.start));
+        self.later
+            .sort_by_key(|number| std::cmp::Reverse(number.start));
     }
 }
 
@@ -277,13 +328,23 @@ fn plain_or_grouped(bytes: &[u8], at: usize) -> Option<Number> {
     while start > 0 && at - start < 32 && bytes.get(start - 1).is_some_and(u8::is_ascii_digit) {
         start -= 1;
     }
-    let run = bytes.get(start..)?.iter().take(32).take_while(|byte| byte.is_ascii_digit()).count();
+    let run = bytes
+        .get(start..)?
+        .iter()
+        .take(32)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
     let escapes = escape_digits(bytes, start);
     if run >= 12 {
-        let trimmed = escapes.iter().find_map(|digits| plain(bytes, start + digits, start + run));
+        let trimmed = escapes
+            .iter()
+            .find_map(|digits| plain(bytes, start + digits, start + run));
         return trimmed.or_else(|| plain(bytes, start, start + run));
     }
-    escapes.iter().find_map(|digits| grouped(bytes, start + digits)).or_else(|| grouped(bytes, start))
+    escapes
+        .iter()
+        .find_map(|digits| grouped(bytes, start + digits))
+        .or_else(|| grouped(bytes, start))
 }
 
 /// How many leading digits of a run may belong to an escape before it: `%22`, `%2522`, `\x22`, `\u0022`.
@@ -294,7 +355,12 @@ fn escape_digits(bytes: &[u8], start: usize) -> &'static [usize] {
         Some([_, b'%'] | [b'%']) if bytes.get(start..start + 2) == Some(b"25") => &[4, 2],
         Some([_, b'%'] | [b'%']) => &[2],
         // `%C2%A04111`: letters end the escape, but `%D04111` leaves its last digit to the run.
-        _ if start >= 2 && bytes.get(start - 2) == Some(&b'%') && bytes.get(start - 1).is_some_and(u8::is_ascii_hexdigit) => &[1],
+        _ if start >= 2
+            && bytes.get(start - 2) == Some(&b'%')
+            && bytes.get(start - 1).is_some_and(u8::is_ascii_hexdigit) =>
+        {
+            &[1]
+        }
         _ => &[],
     }
 }
@@ -319,9 +385,16 @@ fn grouped(bytes: &[u8], start: usize) -> Option<Number> {
     let mut shorter = None;
     loop {
         let room = if group_count == 0 { 4 } else { 6 };
-        let length = bytes.get(at..)?.iter().take(room).take_while(|byte| byte.is_ascii_digit()).count();
+        let length = bytes
+            .get(at..)?
+            .iter()
+            .take(room)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         for (index, byte) in bytes.get(at..at + length)?.iter().enumerate() {
-            let Some(()) = gathered.add(*byte, at + index - start) else { return shorter };
+            let Some(()) = gathered.add(*byte, at + index - start) else {
+                return shorter;
+            };
         }
         *groups.get_mut(group_count)? = u8::try_from(length).ok()?;
         group_count += 1;
@@ -330,14 +403,18 @@ fn grouped(bytes: &[u8], start: usize) -> Option<Number> {
         if bytes.get(at).is_some_and(u8::is_ascii_digit) {
             return shorter;
         }
-        if matches!(shape, [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5] | [4, 4, 4, 1..=3] | [4, 4, 5])
-            && !in_a_chain(bytes, start, at, separator.unwrap_or_default())
+        if matches!(
+            shape,
+            [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5] | [4, 4, 4, 1..=3] | [4, 4, 5]
+        ) && !in_a_chain(bytes, start, at, separator.unwrap_or_default())
         {
             // `4111 1111 1111 1111 123`: what follows a whole number may belong to it, or be a code or date.
             shorter = judge(bytes, start, at, &gathered).or(shorter);
         }
         let next = separator_at(bytes.get(at..)?, separator);
-        match next.filter(|next| bytes.get(at + next.len()).is_some_and(u8::is_ascii_digit) && group_count < 5) {
+        match next.filter(|next| {
+            bytes.get(at + next.len()).is_some_and(u8::is_ascii_digit) && group_count < 5
+        }) {
             Some(next) => {
                 separator = Some(next);
                 at += next.len();
@@ -349,24 +426,57 @@ fn grouped(bytes: &[u8], start: usize) -> Option<Number> {
 
 /// Groups of four on and on are a dump or an account number of another kind, not a card number.
 fn in_a_chain(bytes: &[u8], start: usize, end: usize, separator: &[u8]) -> bool {
-    let group = |at: usize| bytes.get(at..at + 4).is_some_and(|group| group.iter().all(u8::is_ascii_digit));
-    let before = start
-        .checked_sub(separator.len() + 4)
-        .is_some_and(|at| group(at) && bytes.get(at + 4..).is_some_and(|rest| rest.starts_with(separator)));
-    let behind = bytes.get(end..).is_some_and(|rest| rest.starts_with(separator)) && group(end + separator.len());
+    let group = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .is_some_and(|group| group.iter().all(u8::is_ascii_digit))
+    };
+    let before = start.checked_sub(separator.len() + 4).is_some_and(|at| {
+        group(at)
+            && bytes
+                .get(at + 4..)
+                .is_some_and(|rest| rest.starts_with(separator))
+    });
+    let behind = bytes
+        .get(end..)
+        .is_some_and(|rest| rest.starts_with(separator))
+        && group(end + separator.len());
     before && behind
 }
 
 /// The separators that may stand between groups, longest first.
 static SEPARATORS: [&[u8]; 22] = [
-    b"\\xC2\\xA0", b"%C2%A0", b"%c2%a0", b"&nbsp;", b"&#160;", b"\\u00a0", b"\\u00A0", b"\\u2009", b"\\x20", b"\\x2D",
-    b"\xe2\x80\x89", b"%20", b"%2D", b"%2d", b"%2E", b"%2B", b"%A0", b"\xc2\xa0", b" ", b"-", b".", b"+",
+    b"\\xC2\\xA0",
+    b"%C2%A0",
+    b"%c2%a0",
+    b"&nbsp;",
+    b"&#160;",
+    b"\\u00a0",
+    b"\\u00A0",
+    b"\\u2009",
+    b"\\x20",
+    b"\\x2D",
+    b"\xe2\x80\x89",
+    b"%20",
+    b"%2D",
+    b"%2d",
+    b"%2E",
+    b"%2B",
+    b"%A0",
+    b"\xc2\xa0",
+    b" ",
+    b"-",
+    b".",
+    b"+",
 ];
 
 fn separator_at<'a>(rest: &'a [u8], same: Option<&[u8]>) -> Option<&'a [u8]> {
     let length = match same {
         Some(same) => rest.starts_with(same).then_some(same.len()),
-        None => SEPARATORS.iter().find(|separator| rest.starts_with(separator)).map(|separator| separator.len()),
+        None => SEPARATORS
+            .iter()
+            .find(|separator| rest.starts_with(separator))
+            .map(|separator| separator.len()),
     };
     rest.get(..length?)
 }
@@ -383,7 +493,11 @@ fn judge(bytes: &[u8], start: usize, end: usize, gathered: &Gathered) -> Option<
         return None;
     }
     // Ten equal digits in a row are a filler, not a number anyone was given.
-    if !test && values.windows(10).any(|window| window.iter().all(|digit| Some(digit) == window.first())) {
+    if !test
+        && values
+            .windows(10)
+            .any(|window| window.iter().all(|digit| Some(digit) == window.first()))
+    {
         return None;
     }
     let (kind, whole_end) = track::around(bytes, end).unwrap_or((MarkKind::Pan, end));
@@ -412,10 +526,19 @@ mod tests {
             let mut found = Vec::new();
             numbers(level, text, &mut |number| {
                 let values = number.values();
-                let last: String = values[values.len() - 4..].iter().map(|digit| char::from(digit + b'0')).collect();
+                let last: String = values[values.len() - 4..]
+                    .iter()
+                    .map(|digit| char::from(digit + b'0'))
+                    .collect();
                 found.push(last);
             });
-            assert_eq!(found, expected, "{} {}", level.name(), String::from_utf8_lossy(text));
+            assert_eq!(
+                found,
+                expected,
+                "{} {}",
+                level.name(),
+                String::from_utf8_lossy(text)
+            );
         }
     }
 
@@ -433,14 +556,29 @@ mod tests {
         check(b"\\u00224111111111111111\\u0022", &["1111"]);
         check(b"{\\\"n\\\":\\\"4111111111111111\\\"}", &["1111"]);
         check("4111\u{a0}1111\u{a0}1111\u{a0}1111".as_bytes(), &["1111"]);
-        check(b"n=%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31&", &["1111"]);
-        let wide: Vec<u8> = "x=4111111111111111;".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        check(
+            b"n=%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31&",
+            &["1111"],
+        );
+        let wide: Vec<u8> = "x=4111111111111111;"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         check(&wide, &["1111"]);
-        let wide: Vec<u8> = "x=4111111111111111;".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let wide: Vec<u8> = "x=4111111111111111;"
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
         check(&wide, &["1111"]);
-        let wide: Vec<u8> = "x=4111 1111 1111 1111;".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let wide: Vec<u8> = "x=4111 1111 1111 1111;"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         check(&wide, &["1111"]);
-        check(b"n=%34%31%31%31%20%31%31%31%31%20%31%31%31%31%20%31%31%31%31&", &["1111"]);
+        check(
+            b"n=%34%31%31%31%20%31%31%31%31%20%31%31%31%31%20%31%31%31%31&",
+            &["1111"],
+        );
         check(b"\\x224111111111111111\\x22", &["1111"]);
         check(b"%25224111111111111111%2522", &["1111"]);
         check(b"=3D4111111111111111", &["1111"]);
@@ -451,7 +589,10 @@ mod tests {
         check(b"4111\\xC2\\xA01111\\xC2\\xA01111\\xC2\\xA01111", &["1111"]);
         check(b"s:16:\"4111111111111111\";", &["1111"]);
         check(b"\"\\u0034\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\\u0031\"", &["1111"]);
-        check(b"4111111111111111|12|2029|123|5555555555554444|11", &["1111", "4444"]);
+        check(
+            b"4111111111111111|12|2029|123|5555555555554444|11",
+            &["1111", "4444"],
+        );
         check(b"visa 4111 1111 1111 1111 exp 12/29", &["1111"]);
         check(b"4111 1111 1111 1111 123", &["1111"]);
         check(b"6205 5000 0000 0000 004", &["0004"]);

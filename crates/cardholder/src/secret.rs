@@ -1,19 +1,20 @@
 //! Sensitive authentication data and secrets, by the key they stand behind or the form they have.
 //!
 //! Apart from `search` because words, not digits, lead here: one pass looks for three letters of
-//! every key at once ([`crate::triples`]), and what it stops at is read as a whole identifier. Values are bounded by [`VALUE_MAX`], so time stays linear.
+//! every key at once ([`crate::triples`]), and what it stops at is read as a whole identifier.
+//! Time stays linear: what is read without bound is masked and not read again; the rest is bounded.
 
 use std::ops::Range;
 
 use model::MarkKind;
 
-use crate::assigned::{Value, assigned};
+use crate::assigned::assigned;
 use crate::columns;
 use crate::level::Level;
 use crate::triples::Triples;
 
-/// Longest value that is looked at; a longer one is masked up to here.
-pub(crate) const VALUE_MAX: usize = 8192;
+/// Longest run of digits that is looked at for its length.
+const DIGITS_MAX: usize = 1024;
 /// Lists of columns looked at in one record.
 const LISTS_MAX: usize = 8;
 /// Longest identifier.
@@ -63,17 +64,43 @@ enum Key {
 fn key(name: &[u8]) -> Option<Key> {
     let ends = |words: &[&[u8]]| words.iter().any(|word| name.ends_with(word));
     if ends(&[
-        b"cvv", b"cvv2", b"cvc", b"cvc2", b"cvn", b"cvn2", b"csc", b"cccid", b"cardcid", b"cidenc", b"cvvnumber", b"cvcnumber",
-        b"cvvcode", b"cvccode", b"cvnumber", b"securitycode", b"cardcode", b"verificationvalue", b"verificationcode",
+        b"cvv",
+        b"cvv2",
+        b"cvc",
+        b"cvc2",
+        b"cvn",
+        b"cvn2",
+        b"csc",
+        b"cccid",
+        b"cardcid",
+        b"cidenc",
+        b"cvvnumber",
+        b"cvcnumber",
+        b"cvvcode",
+        b"cvccode",
+        b"cvnumber",
+        b"securitycode",
+        b"cardcode",
+        b"verificationvalue",
+        b"verificationcode",
     ]) {
-        return Some(if ends(&[b"verificationcode"]) { Key::VerificationNearNumber } else { Key::Verification });
+        return Some(if ends(&[b"verificationcode"]) {
+            Key::VerificationNearNumber
+        } else {
+            Key::Verification
+        });
     }
     match name {
         b"cid" => return Some(Key::VerificationNearNumber),
         b"pin" => return Some(Key::Pin),
         b"key" | b"3fkey" | b"26key" => return Some(Key::Address),
         b"bearer" => return Some(Key::Scheme),
-        b"authorization" | b"proxyauthorization" | b"httpauthorization" | b"cookie" | b"setcookie" | b"httpcookie" => {
+        b"authorization"
+        | b"proxyauthorization"
+        | b"httpauthorization"
+        | b"cookie"
+        | b"setcookie"
+        | b"httpcookie" => {
             return Some(Key::Header);
         }
         _ => {}
@@ -81,12 +108,32 @@ fn key(name: &[u8]) -> Option<Key> {
     if ends(&[b"pinblock"]) {
         return Some(Key::PinBlock);
     }
-    if ends(&[b"password", b"passwd", b"pwd", b"passphrase", b"passwordhash", b"passwordconfirmation"]) {
+    if ends(&[
+        b"password",
+        b"passwd",
+        b"pwd",
+        b"passphrase",
+        b"passwordhash",
+        b"passwordconfirmation",
+    ]) {
         return Some(Key::Secret(1));
     }
     if ends(&[
-        b"secret", b"apikey", b"privatekey", b"secretkey", b"formkey", b"cryptkey", b"encryptionkey", b"accesskey", b"token", b"sessid",
-        b"sessionid", b"tokensecret", b"xapikey", b"signingkey", b"sharedkey",
+        b"secret",
+        b"apikey",
+        b"privatekey",
+        b"secretkey",
+        b"formkey",
+        b"cryptkey",
+        b"encryptionkey",
+        b"accesskey",
+        b"token",
+        b"sessid",
+        b"sessionid",
+        b"tokensecret",
+        b"xapikey",
+        b"signingkey",
+        b"sharedkey",
     ]) {
         return Some(Key::Secret(4));
     }
@@ -101,11 +148,19 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn new(level: Level) -> Self {
-        Self { triples: Triples::new(&TRIPLES), level }
+        Self {
+            triples: Triples::new(&TRIPLES),
+            level,
+        }
     }
 
     /// Gives `found` every place to mask. `near_number`: a card number stands in `bytes`.
-    pub(crate) fn find(&self, bytes: &[u8], near_number: bool, found: &mut dyn FnMut(MarkKind, Range<usize>)) {
+    pub(crate) fn find(
+        &self,
+        bytes: &[u8],
+        near_number: bool,
+        found: &mut dyn FnMut(MarkKind, Range<usize>),
+    ) {
         let (mut covered, mut lists) = (0, LISTS_MAX);
         self.triples.find(self.level, bytes, &mut |at| {
             // A key inside a value that is covered whole, such as `bearer` in a header.
@@ -115,7 +170,10 @@ impl Secrets {
             let place = place(bytes, at).or_else(|| {
                 let name = name(bytes, at)?;
                 let place = value(bytes, &name, near_number);
-                if place.is_none() && lists > 0 && matches!(bytes.get(name.end), Some(b'`' | b',' | b')' | b'"' | b' ')) {
+                if place.is_none()
+                    && lists > 0
+                    && matches!(bytes.get(name.end), Some(b'`' | b',' | b')' | b'"' | b' '))
+                {
                     lists -= 1;
                     columns::values(bytes, name.start, name.end, &mut |range| {
                         if let Some(kind) = listed(bytes, &range, name.key, near_number) {
@@ -149,12 +207,21 @@ fn listed(bytes: &[u8], range: &Range<usize>, key: Key, near_number: bool) -> Op
     let digits = text.iter().all(u8::is_ascii_digit);
     match key {
         Key::Verification => (digits && (3..=4).contains(&text.len())).then_some(MarkKind::Cvv),
-        Key::VerificationNearNumber => (near_number && digits && (3..=4).contains(&text.len())).then_some(MarkKind::Cvv),
+        Key::VerificationNearNumber => {
+            (near_number && digits && (3..=4).contains(&text.len())).then_some(MarkKind::Cvv)
+        }
         Key::Pin => (digits && (4..=12).contains(&text.len())).then_some(MarkKind::PinBlock),
-        Key::PinBlock => (text.iter().all(u8::is_ascii_hexdigit) && [16, 32].contains(&text.len())).then_some(MarkKind::PinBlock),
+        Key::PinBlock => (text.iter().all(u8::is_ascii_hexdigit) && [16, 32].contains(&text.len()))
+            .then_some(MarkKind::PinBlock),
         Key::Secret(least) => {
-            let quoted = range.start.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(|byte| b"'\"".contains(byte));
-            secret(bytes, &Value { range: range.clone(), quoted }, least.max(8)).filter(|_| quoted).map(|(kind, _)| kind)
+            let quoted = range
+                .start
+                .checked_sub(1)
+                .and_then(|at| bytes.get(at))
+                .is_some_and(|byte| b"'\"".contains(byte));
+            secret(bytes, range.clone(), least.max(8))
+                .filter(|_| quoted)
+                .map(|(kind, _)| kind)
         }
         Key::Header | Key::Scheme | Key::Address => None,
     }
@@ -164,25 +231,72 @@ fn listed(bytes: &[u8], range: &Range<usize>, key: Key, near_number: bool) -> Op
 fn place(bytes: &[u8], at: usize) -> Option<(MarkKind, Range<usize>)> {
     let rest = bytes.get(at..)?;
     match rest.first()? {
-        b'$' => by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"$./".contains(&byte), 20),
+        b'$' => by_form(
+            bytes,
+            at,
+            |byte| byte.is_ascii_alphanumeric() || b"$./".contains(&byte),
+            20,
+        ),
         b'g' if rest.starts_with(b"gon2") => {
-            let start = at.checked_sub(3).filter(|start| bytes.get(*start) == Some(&b'$'))?;
-            by_form(bytes, start, |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte), 20)
+            let start = at
+                .checked_sub(3)
+                .filter(|start| bytes.get(*start) == Some(&b'$'))?;
+            by_form(
+                bytes,
+                start,
+                |byte| byte.is_ascii_alphanumeric() || b"$./=,+_-".contains(&byte),
+                20,
+            )
         }
-        b'w' if rest.starts_with(b"whsec_") => {
-            by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_+/=".contains(&byte), 14)
+        b'w' if rest.starts_with(b"whsec_") => by_form(
+            bytes,
+            at,
+            |byte| byte.is_ascii_alphanumeric() || b"_+/=".contains(&byte),
+            14,
+        ),
+        b'K' if rest.starts_with(b"KEY-----")
+            && bytes
+                .get(..at)
+                .is_some_and(|before| before.ends_with(b"PRIVATE ")) =>
+        {
+            let start = at + b"KEY-----".len();
+            let length = run(bytes, start, |byte| byte != b'-');
+            (length >= 32).then_some((MarkKind::Secret, start..start + length))
         }
-        b'k' if rest.starts_with(b"k_live_") => {
-            by_form(bytes, at.checked_sub(1)?, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 16)
-        }
+        b'k' if rest.starts_with(b"k_live_") => by_form(
+            bytes,
+            at.checked_sub(1)?,
+            |byte| byte.is_ascii_alphanumeric() || byte == b'_',
+            16,
+        ),
         // PHP's session files and Redis keys.
         b's' if rest.starts_with(b"ss_") => {
-            let start = at.checked_sub(2).filter(|start| bytes.get(*start..at) == Some(b"se"))?;
-            by_form(bytes, start, |byte| byte.is_ascii_alphanumeric() || byte == b'_', 25)
+            let start = at
+                .checked_sub(2)
+                .filter(|start| bytes.get(*start..at) == Some(b"se"))?;
+            let (kind, range) = by_form(
+                bytes,
+                start,
+                |byte| byte.is_ascii_alphanumeric() || byte == b'_',
+                25,
+            )?;
+            Some((kind, at + 3..range.end))
         }
         b'e' if rest.starts_with(b"eyJ") => {
-            let (kind, range) = by_form(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"_-.=".contains(&byte), 24)?;
-            bytes.get(range.clone())?.contains(&b'.').then_some((kind, range))
+            // Not behind another part of the same: a long row of them would be read again from each.
+            if at > 0 && bytes.get(at - 1).is_some_and(|byte| b"_-.".contains(byte)) {
+                return None;
+            }
+            let (kind, range) = by_form(
+                bytes,
+                at,
+                |byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
+                24,
+            )?;
+            bytes
+                .get(range.clone())?
+                .contains(&b'.')
+                .then_some((kind, range))
         }
         _ => None,
     }
@@ -193,19 +307,44 @@ fn name(bytes: &[u8], at: usize) -> Option<Name> {
     let rest = bytes.get(at..)?;
     let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
     let first = at + usize::from(rest.starts_with(b"\""));
-    let start = first - bytes.get(first.saturating_sub(NAME_MAX)..first)?.iter().rev().take_while(|byte| in_name(byte)).count();
-    let end = first + bytes.get(first..)?.iter().take(NAME_MAX).take_while(|byte| in_name(byte)).count();
+    let start = first
+        - bytes
+            .get(first.saturating_sub(NAME_MAX)..first)?
+            .iter()
+            .rev()
+            .take_while(|byte| in_name(byte))
+            .count();
+    let end = first
+        + bytes
+            .get(first..)?
+            .iter()
+            .take(NAME_MAX)
+            .take_while(|byte| in_name(byte))
+            .count();
     let mut name = [0; 2 * NAME_MAX];
     let mut length = 0;
-    for byte in bytes.get(start..end)?.iter().filter(|byte| **byte != b'_' && **byte != b'-') {
+    for byte in bytes
+        .get(start..end)?
+        .iter()
+        .filter(|byte| **byte != b'_' && **byte != b'-')
+    {
         *name.get_mut(length)? = byte.to_ascii_lowercase();
         length += 1;
     }
-    Some(Name { start, end, key: key(name.get(..length)?)? })
+    Some(Name {
+        start,
+        end,
+        key: key(name.get(..length)?)?,
+    })
 }
 
 /// A secret told by its own form, from `at` on; not behind a letter or digit.
-fn by_form(bytes: &[u8], at: usize, good: impl Fn(u8) -> bool, least: usize) -> Option<(MarkKind, Range<usize>)> {
+fn by_form(
+    bytes: &[u8],
+    at: usize,
+    good: impl Fn(u8) -> bool,
+    least: usize,
+) -> Option<(MarkKind, Range<usize>)> {
     // `%22sk_live…`: what an escape ends with isn't a letter of the word.
     let escaped = at >= 3 && bytes.get(at - 3) == Some(&b'%');
     if !escaped && at > 0 && bytes.get(at - 1).is_some_and(u8::is_ascii_alphanumeric) {
@@ -223,27 +362,37 @@ fn value(bytes: &[u8], name: &Name, near_number: bool) -> Option<(MarkKind, Rang
             if key == Key::VerificationNearNumber && !near_number {
                 return None;
             }
-            digits_alone(bytes, assigned(bytes, end)?.range.start, 3..=4).map(|range| (MarkKind::Cvv, range))
+            digits_alone(bytes, assigned(bytes, end)?.start, 3..=4)
+                .map(|range| (MarkKind::Cvv, range))
         }
-        Key::Pin => digits_alone(bytes, assigned(bytes, end)?.range.start, 4..=12).map(|range| (MarkKind::PinBlock, range)),
+        Key::Pin => digits_alone(bytes, assigned(bytes, end)?.start, 4..=12)
+            .map(|range| (MarkKind::PinBlock, range)),
         Key::PinBlock => {
-            let at = assigned(bytes, end)?.range.start;
-            let length = run(bytes, at, |byte| byte.is_ascii_hexdigit());
+            let at = assigned(bytes, end)?.start;
+            let length = run(bytes.get(..bytes.len().min(at + DIGITS_MAX))?, at, |byte| {
+                byte.is_ascii_hexdigit()
+            });
             (length == 16 || length == 32).then_some((MarkKind::PinBlock, at..at + length))
         }
-        Key::Secret(least) => secret(bytes, &assigned(bytes, end)?, least),
+        Key::Secret(least) => secret(bytes, assigned(bytes, end)?.range(bytes), least),
         Key::Header => {
-            let Value { range, quoted } = assigned(bytes, end)?;
-            let length = if quoted {
-                range.len()
-            } else {
-                run(bytes, range.start, |byte| (byte >= b' ' || byte == b'\t') && byte != b'"' && byte != b'\'' && byte != b'\\')
+            let value = assigned(bytes, end)?;
+            let in_header = |byte: u8| {
+                (byte >= b' ' || byte == b'\t') && byte != b'"' && byte != b'\'' && byte != b'\\'
             };
-            (length >= 4).then_some((MarkKind::Secret, range.start..range.start + length))
+            let length = if value.quote.is_some() {
+                value.range(bytes).len()
+            } else {
+                run(bytes, value.start, in_header)
+            };
+            (length >= 4).then_some((MarkKind::Secret, value.start..value.start + length))
         }
         Key::Scheme => {
-            let length = run(bytes, end + 1, |byte| byte.is_ascii_alphanumeric() || b"._-~+/=".contains(&byte));
-            (bytes.get(end) == Some(&b' ') && length >= 16).then_some((MarkKind::Secret, end + 1..end + 1 + length))
+            let length = run(bytes, end + 1, |byte| {
+                byte.is_ascii_alphanumeric() || b"._-~+/=".contains(&byte)
+            });
+            (bytes.get(end) == Some(&b' ') && length >= 16)
+                .then_some((MarkKind::Secret, end + 1..end + 1 + length))
         }
         Key::Address => {
             let before = start.checked_sub(1).and_then(|at| bytes.get(at));
@@ -252,7 +401,9 @@ fn value(bytes: &[u8], name: &Name, near_number: bool) -> Option<(MarkKind, Rang
                     let length = run(bytes, end + 1, |byte| byte.is_ascii_alphanumeric());
                     (length >= 16).then_some((MarkKind::Secret, end + 1..end + 1 + length))
                 }
-                (Some(b'?' | b'&' | b'%' | b';'), _) => secret(bytes, &assigned(bytes, end)?, 8),
+                (Some(b'?' | b'&' | b'%' | b';'), _) => {
+                    secret(bytes, assigned(bytes, end)?.range(bytes), 8)
+                }
                 _ => None,
             }
         }
@@ -260,22 +411,37 @@ fn value(bytes: &[u8], name: &Name, near_number: bool) -> Option<(MarkKind, Rang
 }
 
 /// A value that is no placeholder, name or constant.
-fn secret(bytes: &[u8], value: &Value, least: usize) -> Option<(MarkKind, Range<usize>)> {
-    let text = bytes.get(value.range.clone())?;
-    let constant = [&b"null"[..], b"true", b"false", b"undefined", b"none", b"?"];
-    let placeholder = matches!(text.first(), Some(b':' | b'?' | b'@')) || text.iter().all(|byte| *byte == b'*');
-    let empty = constant.iter().any(|constant| text.eq_ignore_ascii_case(constant));
-    (text.len() >= least && !placeholder && !empty).then(|| (MarkKind::Secret, value.range.clone()))
+fn secret(bytes: &[u8], range: Range<usize>, least: usize) -> Option<(MarkKind, Range<usize>)> {
+    let text = bytes.get(range.clone())?;
+    let constant = [&b"null"[..], b"true", b"false", b"undefined", b"none"];
+    let placeholder = text.iter().all(|byte| *byte == b'*');
+    let empty = constant
+        .iter()
+        .any(|constant| text.eq_ignore_ascii_case(constant));
+    (text.len() >= least && !placeholder && !empty).then_some((MarkKind::Secret, range))
 }
 
-fn digits_alone(bytes: &[u8], at: usize, lengths: std::ops::RangeInclusive<usize>) -> Option<Range<usize>> {
-    let length = run(bytes, at, |byte| byte.is_ascii_digit());
-    let alone = !bytes.get(at + length).is_some_and(u8::is_ascii_alphanumeric);
+fn digits_alone(
+    bytes: &[u8],
+    at: usize,
+    lengths: std::ops::RangeInclusive<usize>,
+) -> Option<Range<usize>> {
+    let length = run(bytes.get(..bytes.len().min(at + DIGITS_MAX))?, at, |byte| {
+        byte.is_ascii_digit()
+    });
+    let alone = !bytes
+        .get(at + length)
+        .is_some_and(u8::is_ascii_alphanumeric);
     (alone && lengths.contains(&length)).then_some(at..at + length)
 }
 
 fn run(bytes: &[u8], from: usize, good: impl Fn(u8) -> bool) -> usize {
-    bytes.get(from..).unwrap_or_default().iter().take(VALUE_MAX).take_while(|byte| good(**byte)).count()
+    bytes
+        .get(from..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|byte| good(**byte))
+        .count()
 }
 
 /// Which bytes are hexadecimal digits.
@@ -301,11 +467,19 @@ fn hashes(bytes: &[u8], found: &mut dyn FnMut(MarkKind, Range<usize>)) {
         let at = index * 16;
         // Four bytes at once, for one guess of the processor: log text turns nearly all blocks away here.
         let hex = |at: usize| HEX[usize::from(block[at])];
-        if !(hex(0) & hex(5) & hex(10) & hex(15)) || at < past || !block.iter().all(u8::is_ascii_hexdigit) {
+        if !(hex(0) & hex(5) & hex(10) & hex(15))
+            || at < past
+            || !block.iter().all(u8::is_ascii_hexdigit)
+        {
             continue;
         }
         let before = bytes.get(at.saturating_sub(128)..at).unwrap_or_default();
-        let start = at - before.iter().rev().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let start = at
+            - before
+                .iter()
+                .rev()
+                .take_while(|byte| byte.is_ascii_hexdigit())
+                .count();
         let length = run(bytes, start, |byte| byte.is_ascii_hexdigit());
         past = start + length;
         if [32, 64, 128].contains(&length)
@@ -320,12 +494,16 @@ fn hashes(bytes: &[u8], found: &mut dyn FnMut(MarkKind, Range<usize>)) {
 
 /// The end of a salt that begins at `from`, and of the version behind it.
 fn salted(bytes: &[u8], from: usize) -> Option<usize> {
-    let salt = run(bytes, from, |byte| byte.is_ascii_alphanumeric());
+    let salt = run(bytes.get(..bytes.len().min(from + 65))?, from, |byte| {
+        byte.is_ascii_alphanumeric()
+    });
     if !(2..=64).contains(&salt) {
         return None;
     }
     let end = from + salt;
-    let version = run(bytes, end, |byte| byte.is_ascii_digit() || byte == b':' || byte == b'_');
+    let version = run(bytes, end, |byte| {
+        byte.is_ascii_digit() || byte == b':' || byte == b'_'
+    });
     // Without a version only the two salt lengths that Magento has had count.
     (version > 1 || salt == 2 || salt == 32).then_some(end)
 }
@@ -339,7 +517,9 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let mut found = Vec::new();
-        Secrets::new(Level::widest()).find(text.as_bytes(), false, &mut |_, range| found.push(text.get(range).expect("a range of the text").to_owned()));
+        Secrets::new(Level::widest()).find(text.as_bytes(), false, &mut |_, range| {
+            found.push(text.get(range).expect("a range of the text").to_owned())
+        });
         assert_eq!(found, expected, "{text}");
     }
 
@@ -347,23 +527,44 @@ mod tests {
     fn check_kind(text: &str, near_number: bool, expected: &[(MarkKind, &str)]) {
         let mut found = Vec::new();
         Secrets::new(Level::widest()).find(text.as_bytes(), near_number, &mut |kind, range| {
-            found.push((kind, text.get(range).expect("a range of the text").to_owned()));
+            found.push((
+                kind,
+                text.get(range).expect("a range of the text").to_owned(),
+            ));
         });
-        let expected: Vec<_> = expected.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(kind, text)| (*kind, (*text).to_owned()))
+            .collect();
         assert_eq!(found, expected, "{text}");
     }
 
     #[test]
     fn finds_secrets_behind_their_keys() {
-        check("Authorization: Bearer abcdefghijklmnop", &["Bearer abcdefghijklmnop"]);
-        check("\"authorization\":\"Basic dXNlcjpwYXNz\",\"x\":1", &["Basic dXNlcjpwYXNz"]);
-        check("Cookie: PHPSESSID=abcdef0123; admin=987", &["PHPSESSID=abcdef0123; admin=987"]);
+        check(
+            "Authorization: Bearer abcdefghijklmnop",
+            &["Bearer abcdefghijklmnop"],
+        );
+        check(
+            "\"authorization\":\"Basic dXNlcjpwYXNz\",\"x\":1",
+            &["Basic dXNlcjpwYXNz"],
+        );
+        check(
+            "Cookie: PHPSESSID=abcdef0123; admin=987",
+            &["PHPSESSID=abcdef0123; admin=987"],
+        );
         check("PHPSESSID=abcdef0123456789&x", &["abcdef0123456789"]);
         check(r#"{"access_token":"abcdef123456"}"#, &["abcdef123456"]);
         check(r#"{\"accessToken\":\"abcdef123456\"}"#, &["abcdef123456"]);
-        check("GET /admin/dashboard/key/0123456789abcdef0123456789abcdef/ HTTP", &["0123456789abcdef0123456789abcdef"]);
+        check(
+            "GET /admin/dashboard/key/0123456789abcdef0123456789abcdef/ HTTP",
+            &["0123456789abcdef0123456789abcdef"],
+        );
         check("GET /?key=abcdefgh&x=1", &["abcdefgh"]);
-        check("GET /customer/account/createPassword/?token=Zx81abQ HTTP", &["Zx81abQ"]);
+        check(
+            "GET /customer/account/createPassword/?token=Zx81abQ HTTP",
+            &["Zx81abQ"],
+        );
         check("`password` = 'hunter22'", &["hunter22"]);
         check("login[password]=a%20b&x", &["a%20b"]);
         check("'api_key' => 'abcd1234'", &["abcd1234"]);
@@ -376,8 +577,21 @@ mod tests {
         let live = format!("sk_{}_{}", "live", "0".repeat(24));
         check(&format!("error with {live}."), &[&live]);
         check("whsec_0123456789abcdef", &["whsec_0123456789abcdef"]);
-        check("\"GET\" \"sess_4aesvd6vnnkvckclsjumdqvc99\"", &["sess_4aesvd6vnnkvckclsjumdqvc99"]);
-        check("eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x", &["eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x"]);
+        let body = "MC4CAQAwBQYDK2VwBCIEIA\nabcdefghijkl0123456789\n";
+        check(
+            &format!("-----BEGIN {} KEY-----{body}-----END", "PRIVATE"),
+            &[body],
+        );
+        let long = "a".repeat(20_000);
+        check(&format!("access_token={long}&x"), &[&long]);
+        check(
+            "\"GET\" \"sess_4aesvd6vnnkvckclsjumdqvc99\"",
+            &["4aesvd6vnnkvckclsjumdqvc99"],
+        );
+        check(
+            "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x",
+            &["eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x"],
+        );
         let bcrypt = format!("$2y$10${}", "a".repeat(53));
         check(&format!("'{bcrypt}'"), &[&bcrypt]);
         let argon = "$argon2id$v=19$m=65536,t=4,p=1$c2FsdHNhbHQ$aGFzaGhhc2g";
@@ -386,8 +600,16 @@ mod tests {
 
     #[test]
     fn finds_a_password_hash_without_its_key() {
-        for (digits, version) in [(64, ":1"), (64, ":2"), (64, ":3_32_2_67108864"), (32, ":0:1")] {
-            let hash = format!("{}:abcdefghijklmnop", "0123456789abcdef".repeat(digits / 16));
+        for (digits, version) in [
+            (64, ":1"),
+            (64, ":2"),
+            (64, ":3_32_2_67108864"),
+            (32, ":0:1"),
+        ] {
+            let hash = format!(
+                "{}:abcdefghijklmnop",
+                "0123456789abcdef".repeat(digits / 16)
+            );
             check(&format!("VALUES ('x','{hash}{version}')"), &[&hash]);
         }
     }
@@ -396,22 +618,42 @@ mod tests {
     fn finds_verification_codes_and_pin_blocks() {
         use MarkKind::{Cvv, PinBlock};
         for text in [
-            "cvv=123&x", "cvv2: 123", "\"cc_cid\":\"123\"", "payment%5Bcc_cid%5D=123&", "payment[cc_cid]=123", "'cvc' => '123'",
-            "s:6:\"cc_cid\";s:3:\"123\";", "cardCode\\\":\\\"123\\\"", "<CardCode>123</CardCode>", "`cc_cid_enc` = '123'",
-            "security_code=123", "%22cvv%22%3A%22123%22", "CVV: 123", "cvNumber=123", "cvv_number=123",
+            "cvv=123&x",
+            "cvv2: 123",
+            "\"cc_cid\":\"123\"",
+            "payment%5Bcc_cid%5D=123&",
+            "payment[cc_cid]=123",
+            "'cvc' => '123'",
+            "s:6:\"cc_cid\";s:3:\"123\";",
+            "cardCode\\\":\\\"123\\\"",
+            "<CardCode>123</CardCode>",
+            "`cc_cid_enc` = '123'",
+            "security_code=123",
+            "%22cvv%22%3A%22123%22",
+            "CVV: 123",
+            "cvNumber=123",
+            "cvv_number=123",
         ] {
             check_kind(text, false, &[(Cvv, "123")]);
         }
         check_kind("cid=123", false, &[]);
         check_kind("cid=123", true, &[(Cvv, "123")]);
-        check_kind("pin_block=0123456789ABCDEF", false, &[(PinBlock, "0123456789ABCDEF")]);
+        check_kind(
+            "pin_block=0123456789ABCDEF",
+            false,
+            &[(PinBlock, "0123456789ABCDEF")],
+        );
         check_kind("{\"pin\":\"4321\"}", false, &[(PinBlock, "4321")]);
     }
 
     #[test]
     fn finds_values_of_named_columns() {
         use MarkKind::{Cvv, Secret};
-        check_kind("INSERT INTO `quote_payment` (`method`, `cc_cid_enc`) VALUES ('cc', '123')", false, &[(Cvv, "123")]);
+        check_kind(
+            "INSERT INTO `quote_payment` (`method`, `cc_cid_enc`) VALUES ('cc', '123')",
+            false,
+            &[(Cvv, "123")],
+        );
         check_kind(
             "INSERT INTO `oauth_token` (`consumer_id`, `token`, `secret`) VALUES (NULL, \\'abcd1234\\', \\'efgh5678\\')",
             false,

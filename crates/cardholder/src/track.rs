@@ -7,7 +7,9 @@
 use model::MarkKind;
 
 /// The signs between a number and its expiry, plain and escaped.
-static EQUALS: [&[u8]; 8] = [b"=", b"D", b"d", b"%3D", b"%3d", b"\\u003d", b"\\u003D", b"\\x3D"];
+static EQUALS: [&[u8]; 8] = [
+    b"=", b"D", b"d", b"%3D", b"%3d", b"\\u003d", b"\\u003D", b"\\x3D",
+];
 /// The signs around the name.
 static CARETS: [&[u8]; 6] = [b"^", b"%5E", b"%5e", b"\\u005e", b"\\u005E", b"\\x5E"];
 /// Longest name between the carets, escapes included.
@@ -23,34 +25,63 @@ pub(crate) fn around(bytes: &[u8], end: usize) -> Option<(MarkKind, usize)> {
     }
     if let Some(length) = sign(bytes, end, &EQUALS) {
         let from = end + length;
-        return expiry(bytes, from).then(|| (MarkKind::Track2, from + run(bytes, from, u8::is_ascii_digit)));
+        return expiry(bytes, from).then(|| {
+            (
+                MarkKind::Track2,
+                from + run(bytes, from, u8::is_ascii_digit),
+            )
+        });
     }
     let from = end + sign(bytes, end, &CARETS)?;
-    let name = (2..NAME_MAX).take_while(|at| bytes.get(from + at).is_some_and(|byte| *byte >= b' '));
-    let (at, length) = name.filter_map(|at| Some((from + at, sign(bytes, from + at, &CARETS)?))).next()?;
+    let name =
+        (2..NAME_MAX).take_while(|at| bytes.get(from + at).is_some_and(|byte| *byte >= b' '));
+    let (at, length) = name
+        .filter_map(|at| Some((from + at, sign(bytes, from + at, &CARETS)?)))
+        .next()?;
     let from = at + length;
     let more = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b' ' || *byte == b'^';
     expiry(bytes, from).then(|| {
         let length = run(bytes, from, more);
         // Only the end sentinel proves that letters still belong to the track.
         let closed = bytes.get(from + length) == Some(&b'?');
-        (MarkKind::Track1, from + if closed { length } else { run(bytes, from, u8::is_ascii_digit) })
+        (
+            MarkKind::Track1,
+            from + if closed {
+                length
+            } else {
+                run(bytes, from, u8::is_ascii_digit)
+            },
+        )
     })
 }
 
 fn sign(bytes: &[u8], at: usize, signs: &[&[u8]]) -> Option<usize> {
     let rest = bytes.get(at..)?;
-    signs.iter().find(|sign| rest.starts_with(sign)).map(|sign| sign.len())
+    signs
+        .iter()
+        .find(|sign| rest.starts_with(sign))
+        .map(|sign| sign.len())
 }
 
 /// Year, month from 01 to 12, service code: seven digits.
 fn expiry(bytes: &[u8], from: usize) -> bool {
-    let digits = bytes.get(from..from + 7).filter(|digits| digits.iter().all(u8::is_ascii_digit));
-    matches!(digits, Some([_, _, b'0', b'1'..=b'9', ..] | [_, _, b'1', b'0'..=b'2', ..]))
+    let digits = bytes
+        .get(from..from + 7)
+        .filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    matches!(
+        digits,
+        Some([_, _, b'0', b'1'..=b'9', ..] | [_, _, b'1', b'0'..=b'2', ..])
+    )
 }
 
 fn run(bytes: &[u8], from: usize, good: impl Fn(&u8) -> bool) -> usize {
-    bytes.get(from..).unwrap_or_default().iter().take(REST_MAX).take_while(|byte| good(byte)).count()
+    bytes
+        .get(from..)
+        .unwrap_or_default()
+        .iter()
+        .take(REST_MAX)
+        .take_while(|byte| good(byte))
+        .count()
 }
 
 #[cfg(test)]
@@ -62,17 +93,27 @@ mod tests {
     #[track_caller]
     fn check(behind: &str, expected: Option<(MarkKind, &str)>) {
         let text = format!("4111111111111111{behind}");
-        let found = around(text.as_bytes(), 16).map(|(kind, end)| (kind, text.get(16..end).expect("a range of the text")));
+        let found = around(text.as_bytes(), 16)
+            .map(|(kind, end)| (kind, text.get(16..end).expect("a range of the text")));
         assert_eq!(found, expected);
     }
 
     #[test]
     fn reads_both_tracks() {
         check("=29121010000?", Some((MarkKind::Track2, "=29121010000")));
-        check("%3D29121010000%3F", Some((MarkKind::Track2, "%3D29121010000")));
+        check(
+            "%3D29121010000%3F",
+            Some((MarkKind::Track2, "%3D29121010000")),
+        );
         check("D29121010000F", Some((MarkKind::Track2, "D29121010000")));
-        check("^DOE/JANE^2912101ABC?", Some((MarkKind::Track1, "^DOE/JANE^2912101ABC")));
-        check("%5EDOE%2FJANE%5E29121010", Some((MarkKind::Track1, "%5EDOE%2FJANE%5E29121010")));
+        check(
+            "^DOE/JANE^2912101ABC?",
+            Some((MarkKind::Track1, "^DOE/JANE^2912101ABC")),
+        );
+        check(
+            "%5EDOE%2FJANE%5E29121010",
+            Some((MarkKind::Track1, "%5EDOE%2FJANE%5E29121010")),
+        );
     }
 
     #[test]

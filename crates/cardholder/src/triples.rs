@@ -20,7 +20,12 @@ pub(crate) struct Triples {
 impl Triples {
     /// Takes groups of triples of lower-case letters and other ASCII bytes; what isn't three bytes long is left out.
     pub(crate) fn new(groups: &[&[&str]]) -> Self {
-        let mut triples = Self { low: [[0; 32]; 3], high: [[0; 32]; 3], known: Box::new([0; 512]), all: Vec::new() };
+        let mut triples = Self {
+            low: [[0; 32]; 3],
+            high: [[0; 32]; 3],
+            known: Box::new([0; 512]),
+            all: Vec::new(),
+        };
         for (group, list) in groups.iter().take(8).enumerate() {
             for triple in *list {
                 if let Ok(triple) = <[u8; 3]>::try_from(triple.as_bytes()) {
@@ -61,12 +66,20 @@ impl Triples {
 
     /// Gives `found` each place where a triple begins, in order.
     pub(crate) fn find(&self, level: Level, bytes: &[u8], found: &mut dyn FnMut(usize)) {
-        level.run(Find { triples: self, bytes, found });
+        level.run(Find {
+            triples: self,
+            bytes,
+            found,
+        });
     }
 
     fn is_known(&self, three: &[u8; 3]) -> bool {
         let key = three.iter().fold(0, |key, byte| Self::shift(key, *byte));
-        self.may_be(key) && self.all.iter().any(|triple| three.eq_ignore_ascii_case(triple))
+        self.may_be(key)
+            && self
+                .all
+                .iter()
+                .any(|triple| three.eq_ignore_ascii_case(triple))
     }
 }
 

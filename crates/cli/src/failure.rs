@@ -1,7 +1,6 @@
 //! What went wrong, to what, and what to do next: the only place that turns errors into text.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::Write as _;
 
 /// An error on its way to a person, with the hint apart from it.
@@ -17,16 +16,21 @@ impl Failure {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            // Formatting into a string can't fail.
-            let _: std::fmt::Result = write!(message, "\n  because {error}");
+            message.push_str(&format!("\n  because {error}"));
             cause = error.source();
         }
-        Self { message, hint: hint.into() }
+        Self {
+            message,
+            hint: hint.into(),
+        }
     }
 
     /// Makes a failure from words.
     pub(crate) fn say(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// Writes it to standard error.

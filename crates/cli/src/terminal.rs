@@ -16,9 +16,10 @@ pub(crate) fn inert(text: &str) -> String {
         .map(|character| match character {
             '\n' | '\t' => ' ',
             character if character.is_control() => '\u{fffd}',
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
-                '\u{fffd}'
-            }
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' => '\u{fffd}',
             character => character,
         })
         .collect()
@@ -73,6 +74,9 @@ mod tests {
 
     #[test]
     fn makes_escapes_and_direction_marks_inert() {
-        assert_eq!(inert("a\u{1b}[31mb\u{202e}c\nd"), "a\u{fffd}[31mb\u{fffd}c d");
+        assert_eq!(
+            inert("a\u{1b}[31mb\u{202e}c\nd"),
+            "a\u{fffd}[31mb\u{fffd}c d"
+        );
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! The header commits to the payload by a salted hash and does not hold it.
 
-use model::{Brand, Generation, Lane, Mark, MarkKind, Position, RecordIdentity, Sequence, SourceId, Timestamp};
+use model::{
+    Brand, Generation, Lane, Mark, MarkKind, Position, RecordIdentity, Sequence, SourceId,
+    Timestamp,
+};
 
 use crate::Hash;
 
@@ -72,7 +75,12 @@ impl Header {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(192 + self.marks.len() * 40);
-        out.extend_from_slice(&[VERSION, self.kind as u8, u8::from(self.lane == Lane::Exercise), u8::from(self.quarantined)]);
+        out.extend_from_slice(&[
+            VERSION,
+            self.kind as u8,
+            u8::from(self.lane == Lane::Exercise),
+            u8::from(self.quarantined),
+        ]);
         out.extend_from_slice(&self.sequence.0.to_be_bytes());
         out.extend_from_slice(&self.received.0.to_be_bytes());
         out.push(u8::from(self.said.is_some()));
@@ -87,7 +95,10 @@ impl Header {
             out.extend_from_slice(&identity.position.offset_bytes.to_be_bytes());
             out.extend_from_slice(&identity.length_bytes.to_be_bytes());
         }
-        let marks = self.marks.get(..self.marks.len().min(MARKS_MAX)).unwrap_or_default();
+        let marks = self
+            .marks
+            .get(..self.marks.len().min(MARKS_MAX))
+            .unwrap_or_default();
         out.extend_from_slice(&u16::try_from(marks.len()).unwrap_or(u16::MAX).to_be_bytes());
         for mark in marks {
             out.extend_from_slice(&mark.offset_bytes.to_be_bytes());
@@ -95,7 +106,11 @@ impl Header {
             out.push(place(&KINDS, mark.kind));
             out.push(mark.brand.map_or(255, |brand| place(&BRANDS, brand)));
             out.push(mark.digits);
-            out.push(u8::from(mark.is_test) | u8::from(mark.last_four.is_some()) << 1 | u8::from(mark.fingerprint.is_some()) << 2);
+            out.push(
+                u8::from(mark.is_test)
+                    | u8::from(mark.last_four.is_some()) << 1
+                    | u8::from(mark.fingerprint.is_some()) << 2,
+            );
             out.extend_from_slice(&mark.last_four.unwrap_or_default());
             out.extend_from_slice(&mark.fingerprint.unwrap_or_default());
         }
@@ -120,7 +135,11 @@ impl Header {
             3 => EntryKind::Redacted,
             _ => return Err(EncodeError::Value { field: "kind" }),
         };
-        let lane = if input.flag("lane")? { Lane::Exercise } else { Lane::Live };
+        let lane = if input.flag("lane")? {
+            Lane::Exercise
+        } else {
+            Lane::Live
+        };
         let quarantined = input.flag("quarantined")?;
         let sequence = Sequence(input.number()?);
         let received = Timestamp(i64::from_be_bytes(input.array()?));
@@ -129,10 +148,21 @@ impl Header {
         let source = SourceId(input.text()?);
         let format = input.text()?;
         let identity = if input.flag("identity")? {
-            let generation = Generation { device: input.number()?, inode: input.number()?, head_hash: input.array()? };
-            let position = Position { offset_bytes: input.number()? };
+            let generation = Generation {
+                device: input.number()?,
+                inode: input.number()?,
+                head_hash: input.array()?,
+            };
+            let position = Position {
+                offset_bytes: input.number()?,
+            };
             let length_bytes = u32::from_be_bytes(input.array()?);
-            Some(RecordIdentity { source: source.clone(), generation, position, length_bytes })
+            Some(RecordIdentity {
+                source: source.clone(),
+                generation,
+                position,
+                length_bytes,
+            })
         } else {
             None
         };
@@ -145,21 +175,55 @@ impl Header {
         if !input.0.is_empty() {
             return Err(EncodeError::Length);
         }
-        Ok(Self { sequence, kind, lane, quarantined, received, said: has_said.then_some(said), source, format, identity, marks, payload_hash })
+        Ok(Self {
+            sequence,
+            kind,
+            lane,
+            quarantined,
+            received,
+            said: has_said.then_some(said),
+            source,
+            format,
+            identity,
+            marks,
+            payload_hash,
+        })
     }
 }
 
 /// Kinds by number in the encoding; append only.
-static KINDS: [MarkKind; 6] =
-    [MarkKind::Pan, MarkKind::Track1, MarkKind::Track2, MarkKind::Cvv, MarkKind::PinBlock, MarkKind::Secret];
+static KINDS: [MarkKind; 6] = [
+    MarkKind::Pan,
+    MarkKind::Track1,
+    MarkKind::Track2,
+    MarkKind::Cvv,
+    MarkKind::PinBlock,
+    MarkKind::Secret,
+];
 /// Brands by number in the encoding; append only.
 static BRANDS: [Brand; 15] = [
-    Brand::Other, Brand::Visa, Brand::Mastercard, Brand::AmericanExpress, Brand::Discover, Brand::DinersClub, Brand::Jcb,
-    Brand::UnionPay, Brand::Maestro, Brand::Mir, Brand::RuPay, Brand::Elo, Brand::Hipercard, Brand::Troy, Brand::Verve,
+    Brand::Other,
+    Brand::Visa,
+    Brand::Mastercard,
+    Brand::AmericanExpress,
+    Brand::Discover,
+    Brand::DinersClub,
+    Brand::Jcb,
+    Brand::UnionPay,
+    Brand::Maestro,
+    Brand::Mir,
+    Brand::RuPay,
+    Brand::Elo,
+    Brand::Hipercard,
+    Brand::Troy,
+    Brand::Verve,
 ];
 
-fn place<T: PartialEq>(list: &[T], value: T) -> u8 {
-    list.iter().position(|known| *known == value).and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+fn place<T: PartialEq + Copy>(list: &[T], value: T) -> u8 {
+    list.iter()
+        .position(|known| *known == value)
+        .and_then(|at| u8::try_from(at).ok())
+        .unwrap_or(0)
 }
 
 fn text(out: &mut Vec<u8>, text: &str, most: usize) {
@@ -208,15 +272,23 @@ impl Input<'_> {
     fn mark(&mut self) -> Result<Mark, EncodeError> {
         let offset_bytes = u32::from_be_bytes(self.array()?);
         let length_bytes = u32::from_be_bytes(self.array()?);
-        let kind = *KINDS.get(usize::from(self.byte()?)).ok_or(EncodeError::Value { field: "mark" })?;
+        let kind = *KINDS
+            .get(usize::from(self.byte()?))
+            .ok_or(EncodeError::Value { field: "mark" })?;
         let brand = match self.byte()? {
             255 => None,
-            number => Some(*BRANDS.get(usize::from(number)).ok_or(EncodeError::Value { field: "brand" })?),
+            number => Some(
+                *BRANDS
+                    .get(usize::from(number))
+                    .ok_or(EncodeError::Value { field: "brand" })?,
+            ),
         };
         let digits = self.byte()?;
         let flags = self.byte()?;
         if flags > 7 {
-            return Err(EncodeError::Value { field: "mark flags" });
+            return Err(EncodeError::Value {
+                field: "mark flags",
+            });
         }
         let (last_four, fingerprint) = (self.array()?, self.array()?);
         Ok(Mark {
@@ -235,14 +307,47 @@ impl Input<'_> {
 #[cfg(test)]
 mod tests {
     use super::{EntryKind, Header};
-    use model::{Brand, Generation, Lane, Mark, MarkKind, Position, RecordIdentity, Sequence, SourceId, Timestamp};
+    use model::{
+        Brand, Generation, Lane, Mark, MarkKind, Position, RecordIdentity, Sequence, SourceId,
+        Timestamp,
+    };
     use proptest::prelude::*;
 
     fn header(source: &str, marks: usize) -> Header {
         let source = SourceId(source.to_owned());
-        let identity = RecordIdentity { source: source.clone(), generation: Generation { device: 1, inode: 2, head_hash: [3; 16] }, position: Position { offset_bytes: 4 }, length_bytes: 5 };
-        let mark = Mark { offset_bytes: 1, length_bytes: 16, kind: MarkKind::Pan, brand: Some(Brand::Visa), digits: 16, last_four: Some(*b"1111"), fingerprint: Some([9; 16]), is_test: true };
-        Header { sequence: Sequence(7), kind: EntryKind::Observed, lane: Lane::Exercise, quarantined: true, received: Timestamp(8), said: Some(Timestamp(-9)), source, format: "x".to_owned(), identity: Some(identity), marks: vec![mark; marks], payload_hash: [1; 32] }
+        let identity = RecordIdentity {
+            source: source.clone(),
+            generation: Generation {
+                device: 1,
+                inode: 2,
+                head_hash: [3; 16],
+            },
+            position: Position { offset_bytes: 4 },
+            length_bytes: 5,
+        };
+        let mark = Mark {
+            offset_bytes: 1,
+            length_bytes: 16,
+            kind: MarkKind::Pan,
+            brand: Some(Brand::Visa),
+            digits: 16,
+            last_four: Some(*b"1111"),
+            fingerprint: Some([9; 16]),
+            is_test: true,
+        };
+        Header {
+            sequence: Sequence(7),
+            kind: EntryKind::Observed,
+            lane: Lane::Exercise,
+            quarantined: true,
+            received: Timestamp(8),
+            said: Some(Timestamp(-9)),
+            source,
+            format: "x".to_owned(),
+            identity: Some(identity),
+            marks: vec![mark; marks],
+            payload_hash: [1; 32],
+        }
     }
 
     proptest! {

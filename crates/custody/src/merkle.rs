@@ -8,13 +8,22 @@ pub type Hash = [u8; 32];
 /// Hash of a leaf: SHA-256(0x00 ‖ data) (RFC 9162 §2.1.1).
 #[must_use]
 pub fn hash_leaf(data: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(data).finalize().into()
+    Sha256::new()
+        .chain_update([0])
+        .chain_update(data)
+        .finalize()
+        .into()
 }
 
 /// Hash of an inner node: SHA-256(0x01 ‖ left ‖ right) (RFC 9162 §2.1.1).
 #[must_use]
 pub fn hash_children(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+    Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right)
+        .finalize()
+        .into()
 }
 
 /// The right edge of a growing tree: one hash per set bit of its size.
@@ -38,7 +47,10 @@ impl Tree {
 
     /// Adds a full subtree of `2^level` leaves; the size so far must be a multiple of that.
     pub fn push_subtree(&mut self, mut hash: Hash, level: u32) {
-        debug_assert!(self.size.is_multiple_of(1 << level), "a subtree joins at its own boundary");
+        debug_assert!(
+            self.size.is_multiple_of(1 << level),
+            "a subtree joins at its own boundary"
+        );
         let mut size = self.size >> level;
         while size & 1 == 1 {
             let Some(left) = self.edge.pop() else { break };
@@ -53,7 +65,9 @@ impl Tree {
     #[must_use]
     pub fn root(&self) -> Hash {
         let mut hashes = self.edge.iter().rev();
-        let Some(last) = hashes.next() else { return Sha256::digest([]).into() };
+        let Some(last) = hashes.next() else {
+            return Sha256::digest([]).into();
+        };
         hashes.fold(*last, |right, left| hash_children(left, &right))
     }
 }
@@ -149,7 +163,13 @@ pub fn check_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root:
 
 /// Checks a consistency proof (RFC 9162 §2.1.4.2).
 #[must_use]
-pub fn check_consistency(old: u64, new: u64, proof: &[Hash], old_root: &Hash, new_root: &Hash) -> bool {
+pub fn check_consistency(
+    old: u64,
+    new: u64,
+    proof: &[Hash],
+    old_root: &Hash,
+    new_root: &Hash,
+) -> bool {
     if old == new {
         return proof.is_empty() && old_root == new_root;
     }
@@ -157,7 +177,11 @@ pub fn check_consistency(old: u64, new: u64, proof: &[Hash], old_root: &Hash, ne
         return false;
     }
     let mut hashes = proof.iter();
-    let first = if old.is_power_of_two() { Some(old_root) } else { hashes.next() };
+    let first = if old.is_power_of_two() {
+        Some(old_root)
+    } else {
+        hashes.next()
+    };
     let Some(first) = first else { return false };
     let (mut node, mut last) = (old - 1, new - 1);
     while node & 1 == 1 {
@@ -187,11 +211,16 @@ pub fn check_consistency(old: u64, new: u64, proof: &[Hash], old_root: &Hash, ne
 
 #[cfg(test)]
 mod tests {
-    use super::{Hash, check_consistency, check_inclusion, consistency_proof, hash_leaf, inclusion_proof, root_of};
+    use super::{
+        Hash, check_consistency, check_inclusion, consistency_proof, hash_leaf, inclusion_proof,
+        root_of,
+    };
     use proptest::prelude::*;
 
     fn leaves(count: usize) -> Vec<Hash> {
-        (0..count).map(|index| hash_leaf(&index.to_be_bytes())).collect()
+        (0..count)
+            .map(|index| hash_leaf(&index.to_be_bytes()))
+            .collect()
     }
 
     fn hex(hash: Hash) -> String {
@@ -202,14 +231,28 @@ mod tests {
     fn agrees_with_the_vectors_of_certificate_transparency() {
         // The eight leaves and roots published with RFC 6962's reference implementation.
         let data: [&[u8]; 8] = [
-            b"", b"\x00", b"\x10", b"\x20\x21", b"\x30\x31", b"\x40\x41\x42\x43",
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
             b"\x50\x51\x52\x53\x54\x55\x56\x57",
             b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
         ];
         let leaves: Vec<Hash> = data.iter().map(|data| hash_leaf(data)).collect();
-        assert_eq!(hex(root_of(&[])), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(hex(root_of(&leaves[..1])), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
-        assert_eq!(hex(root_of(&leaves[..8])), "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328");
+        assert_eq!(
+            hex(root_of(&[])),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(
+            hex(root_of(&leaves[..1])),
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+        );
+        assert_eq!(
+            hex(root_of(&leaves[..8])),
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"
+        );
     }
 
     proptest! {

@@ -25,12 +25,23 @@ impl PayloadKey {
     /// Takes 32 random bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
-        let salt_key = Sha256::new().chain_update(b"magewarden salt v1").chain_update(bytes).finalize().into();
-        Self { cipher: ChaCha20Poly1305::new(&Key::from(bytes)), salt_key }
+        let salt_key = Sha256::new()
+            .chain_update(b"magewarden salt v1")
+            .chain_update(bytes)
+            .finalize()
+            .into();
+        Self {
+            cipher: ChaCha20Poly1305::new(&Key::from(bytes)),
+            salt_key,
+        }
     }
 
     fn salt(&self, sequence: Sequence) -> [u8; SALT_BYTES] {
-        let full: Hash = Sha256::new().chain_update(self.salt_key).chain_update(sequence.0.to_be_bytes()).finalize().into();
+        let full: Hash = Sha256::new()
+            .chain_update(self.salt_key)
+            .chain_update(sequence.0.to_be_bytes())
+            .finalize()
+            .into();
         let mut salt = [0; SALT_BYTES];
         for (to, from) in salt.iter_mut().zip(full) {
             *to = from;
@@ -60,7 +71,11 @@ pub fn payload_hash(salted: &[u8]) -> Hash {
 /// # Errors
 ///
 /// [`PayloadError`] when the payload is longer than the cipher takes (256 GiB).
-pub fn seal_payload(key: &PayloadKey, sequence: Sequence, payload: &[u8]) -> Result<(Hash, Vec<u8>), PayloadError> {
+pub fn seal_payload(
+    key: &PayloadKey,
+    sequence: Sequence,
+    payload: &[u8],
+) -> Result<(Hash, Vec<u8>), PayloadError> {
     let mut salted = Vec::with_capacity(SALT_BYTES + payload.len());
     salted.extend_from_slice(&key.salt(sequence));
     salted.extend_from_slice(payload);
@@ -73,8 +88,14 @@ pub fn seal_payload(key: &PayloadKey, sequence: Sequence, payload: &[u8]) -> Res
 /// # Errors
 ///
 /// As [`seal_payload`].
-pub(crate) fn reseal(key: &PayloadKey, sequence: Sequence, salted: &[u8]) -> Result<Vec<u8>, PayloadError> {
-    key.cipher.encrypt(&nonce(sequence), salted).map_err(|_| PayloadError)
+pub(crate) fn reseal(
+    key: &PayloadKey,
+    sequence: Sequence,
+    salted: &[u8],
+) -> Result<Vec<u8>, PayloadError> {
+    key.cipher
+        .encrypt(&nonce(sequence), salted)
+        .map_err(|_| PayloadError)
 }
 
 /// Decrypts to salt and payload, which [`payload_hash`] checks against the leaf; the payload starts at byte 16.
@@ -82,8 +103,14 @@ pub(crate) fn reseal(key: &PayloadKey, sequence: Sequence, salted: &[u8]) -> Res
 /// # Errors
 ///
 /// [`PayloadError`] when key or bytes aren't the right ones.
-pub fn open_payload(key: &PayloadKey, sequence: Sequence, stored: &[u8]) -> Result<Vec<u8>, PayloadError> {
-    key.cipher.decrypt(&nonce(sequence), stored).map_err(|_| PayloadError)
+pub fn open_payload(
+    key: &PayloadKey,
+    sequence: Sequence,
+    stored: &[u8],
+) -> Result<Vec<u8>, PayloadError> {
+    key.cipher
+        .decrypt(&nonce(sequence), stored)
+        .map_err(|_| PayloadError)
 }
 
 impl PayloadKey {
@@ -112,6 +139,9 @@ mod tests {
         assert!(open_payload(&other, Sequence(5), &stored).is_err());
         assert!(open_payload(&key, Sequence(6), &stored).is_err());
         let again = other.reseal(Sequence(5), &salted).expect("sealed again");
-        assert_eq!(payload_hash(&open_payload(&other, Sequence(5), &again).expect("opened")), hash);
+        assert_eq!(
+            payload_hash(&open_payload(&other, Sequence(5), &again).expect("opened")),
+            hash
+        );
     }
 }

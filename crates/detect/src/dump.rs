@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Actor, ActorKind, Asset, AssetKind, Category, Count, Event, EventRef, Field, Finding, Grade, InstallationId, Lane, Level, Scope, Timestamp};
+use model::{
+    Actor, ActorKind, Asset, AssetKind, Category, Count, Event, EventRef, Field, Finding, Grade,
+    InstallationId, Lane, Level, Scope, Timestamp,
+};
 
 use crate::hash::fnv128;
 use crate::shape::data_class;
@@ -38,38 +41,80 @@ pub(crate) struct Dumps {
 
 impl Dumps {
     pub(crate) fn new(installation: InstallationId) -> Self {
-        Self { installation, open: BTreeMap::new(), newest: Timestamp::default() }
+        Self {
+            installation,
+            open: BTreeMap::new(),
+            newest: Timestamp::default(),
+        }
     }
 
-    pub(crate) fn push(&mut self, event: &Event<'_>, refs: &[EventRef], lane: Lane, out: &mut Vec<Finding>) {
+    pub(crate) fn push(
+        &mut self,
+        event: &Event<'_>,
+        refs: &[EventRef],
+        lane: Lane,
+        out: &mut Vec<Finding>,
+    ) {
         if event.category != Category::Database {
             return;
         }
-        let (Some(user), Some(connection), Some(time)) = (event.text(Field::DbUser), event.int(Field::ConnectionId), event.time) else { return };
+        let (Some(user), Some(connection), Some(time)) = (
+            event.text(Field::DbUser),
+            event.int(Field::ConnectionId),
+            event.time,
+        ) else {
+            return;
+        };
         if time > self.newest {
             self.newest = time;
             self.judge_quiet(time, out);
         }
-        let dumps = event.list(Field::ShapeTraits).iter().any(|name| name == "no_cache_hint") && event.text(Field::StatementClass) == Some("select");
+        let dumps = event
+            .list(Field::ShapeTraits)
+            .iter()
+            .any(|name| name == "no_cache_hint")
+            && event.text(Field::StatementClass) == Some("select");
         if !dumps {
             return;
         }
         let key = (user.to_owned(), connection);
         if self.open.len() >= CONNECTIONS_MAX && !self.open.contains_key(&key) {
-            let oldest = self.open.iter().min_by_key(|(_, dump)| dump.last).map(|(key, _)| key.clone());
-            if let Some((oldest, dump)) = oldest.and_then(|oldest| self.open.remove_entry(&oldest)) {
+            let oldest = self
+                .open
+                .iter()
+                .min_by_key(|(_, dump)| dump.last)
+                .map(|(key, _)| key.clone());
+            if let Some((oldest, dump)) = oldest.and_then(|oldest| self.open.remove_entry(&oldest))
+            {
                 out.extend(self.finding(&oldest, &dump));
             }
         }
-        let dump = self.open.entry(key).or_insert_with(|| Dump { tables: BTreeSet::new(), first: time, last: time, refs: Vec::new(), rows: BTreeMap::new(), bytes: BTreeMap::new(), lane, count: 0 });
-        dump.tables.extend(event.list(Field::Tables).iter().map(|table| table.to_string()));
+        let dump = self.open.entry(key).or_insert_with(|| Dump {
+            tables: BTreeSet::new(),
+            first: time,
+            last: time,
+            refs: Vec::new(),
+            rows: BTreeMap::new(),
+            bytes: BTreeMap::new(),
+            lane,
+            count: 0,
+        });
+        dump.tables.extend(
+            event
+                .list(Field::Tables)
+                .iter()
+                .map(|table| table.to_string()),
+        );
         dump.first = dump.first.min(time);
         dump.last = dump.last.max(time);
         dump.count += 1;
         if dump.refs.len() < 256 {
             dump.refs.extend(refs.iter().take(4));
         }
-        let shape = crate::hash::fnv64(&[event.text(Field::ShapeFingerprint).unwrap_or_default().as_bytes()]);
+        let shape = crate::hash::fnv64(&[event
+            .text(Field::ShapeFingerprint)
+            .unwrap_or_default()
+            .as_bytes()]);
         if let Some(rows) = event.int(Field::RowsSent) {
             dump.rows.insert(shape, rows);
         }
@@ -80,7 +125,12 @@ impl Dumps {
 
     /// Judges connections that have been silent.
     fn judge_quiet(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
-        let quiet: Vec<_> = self.open.iter().filter(|(_, dump)| now.seconds_since(dump.last) >= QUIET_SECONDS).map(|(key, _)| key.clone()).collect();
+        let quiet: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, dump)| now.seconds_since(dump.last) >= QUIET_SECONDS)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in quiet {
             if let Some(dump) = self.open.remove(&key) {
                 out.extend(self.finding(&key, &dump));
@@ -99,7 +149,13 @@ impl Dumps {
         let assets: Vec<Asset> = dump
             .tables
             .iter()
-            .filter_map(|table| Some(Asset { kind: AssetKind::Table, name: table.clone(), class: data_class(table)? }))
+            .filter_map(|table| {
+                Some(Asset {
+                    kind: AssetKind::Table,
+                    name: table.clone(),
+                    class: data_class(table)?,
+                })
+            })
             .take(32)
             .collect();
         if assets.is_empty() {
@@ -111,24 +167,57 @@ impl Dumps {
         let total = |of: &BTreeMap<u64, i64>| u64::try_from(of.values().sum::<i64>()).unwrap_or(0);
         let rows = total(&dump.rows);
         Some(Finding {
-            id: fnv128(&[self.installation.0.as_bytes(), RULE.as_bytes(), group.as_bytes(), &first.sequence.0.to_be_bytes(), &first.index.to_be_bytes()]),
-            rule: if whole { "db-backup-of-whole-schema" } else { RULE }.to_owned(),
-            title: if whole { "Whole schema dumped, as a backup does" } else { "Sensitive tables dumped by a dump tool" }.to_owned(),
-            level: if whole { Level::Informational } else { Level::Critical },
+            id: fnv128(&[
+                self.installation.0.as_bytes(),
+                RULE.as_bytes(),
+                group.as_bytes(),
+                &first.sequence.0.to_be_bytes(),
+                &first.index.to_be_bytes(),
+            ]),
+            rule: if whole {
+                "db-backup-of-whole-schema"
+            } else {
+                RULE
+            }
+            .to_owned(),
+            title: if whole {
+                "Whole schema dumped, as a backup does"
+            } else {
+                "Sensitive tables dumped by a dump tool"
+            }
+            .to_owned(),
+            level: if whole {
+                Level::Informational
+            } else {
+                Level::Critical
+            },
             lane: dump.lane,
             first: dump.first,
             last: dump.last,
             actors: vec![
-                Actor { kind: ActorKind::DatabaseAccount, value: user.clone() },
-                Actor { kind: ActorKind::DatabaseConnection, value: group },
+                Actor {
+                    kind: ActorKind::DatabaseAccount,
+                    value: user.clone(),
+                },
+                Actor {
+                    kind: ActorKind::DatabaseConnection,
+                    value: group,
+                },
             ],
             scope: Scope::Unknown,
             assets,
-            rows: (!dump.rows.is_empty()).then_some(Count { lower: rows, upper: Some(rows), grade: Grade::Exact }),
+            rows: (!dump.rows.is_empty()).then_some(Count {
+                lower: rows,
+                upper: Some(rows),
+                grade: Grade::Exact,
+            }),
             bytes: (!dump.bytes.is_empty()).then(|| total(&dump.bytes)),
             event_count: dump.count,
             events: dump.refs.clone(),
-            reason: format!("{} tables read whole with a dump tool's hint over one connection; a backup of the whole schema reads {BACKUP_TABLES_MIN} or more", dump.tables.len()),
+            reason: format!(
+                "{} tables read whole with a dump tool's hint over one connection; a backup of the whole schema reads {BACKUP_TABLES_MIN} or more",
+                dump.tables.len()
+            ),
             attack: vec!["T1005".to_owned()],
             requirements: vec!["10.2.1.1".to_owned(), "10.4.1".to_owned()],
             false_positives: vec!["a backup of single tables".to_owned()],

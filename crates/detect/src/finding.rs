@@ -46,18 +46,32 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             "table" => AssetKind::Table,
             _ => AssetKind::Path,
         };
-        add(Asset { kind, name: name.to_owned(), class: data_class(name).unwrap_or(model::DataClass::Public) });
+        add(Asset {
+            kind,
+            name: name.to_owned(),
+            class: data_class(name).unwrap_or(model::DataClass::Public),
+        });
     }
     let tables = event.list(Field::Tables);
     let any = tables.iter().any(|table| data_class(table).is_some());
     for table in tables {
         let class = data_class(table);
         if class.is_some() || !any || is_injectable(table) {
-            add(Asset { kind: AssetKind::Table, name: table.to_string(), class: class.unwrap_or(model::DataClass::Public) });
+            add(Asset {
+                kind: AssetKind::Table,
+                name: table.to_string(),
+                class: class.unwrap_or(model::DataClass::Public),
+            });
         }
     }
-    if event.category != Category::Database && let Some(path) = event.text(Field::UriStem) {
-        add(Asset { kind: AssetKind::Path, name: path_pattern(path), class: path_class(path) });
+    if event.category != Category::Database
+        && let Some(path) = event.text(Field::UriStem)
+    {
+        add(Asset {
+            kind: AssetKind::Path,
+            name: path_pattern(path),
+            class: path_class(path),
+        });
     }
 }
 
@@ -72,19 +86,45 @@ fn path_pattern(path: &str) -> String {
             out.push('/');
         }
         let number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        out.push_str(if number { "{n}" } else { part });
+        // A long mix of letters and digits names one cart or one session, not a place.
+        let token = part.len() >= 24
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*');
+        out.push_str(if number {
+            "{n}"
+        } else if token {
+            "{id}"
+        } else {
+            part
+        });
     }
     let mut out = out.replacen("//", "/", 1);
-    out.truncate(out.char_indices().map(|(at, _)| at).take_while(|at| *at <= 200).last().unwrap_or(0).max(1));
+    let end = (0..=200.min(out.len()))
+        .rev()
+        .find(|at| out.is_char_boundary(*at))
+        .unwrap_or(0);
+    out.truncate(end);
     out
 }
 
 /// What an answer under a path can hold.
 fn path_class(path: &str) -> model::DataClass {
     let lower = path.to_ascii_lowercase();
-    if ["/rest/", "/soap/"].iter().any(|api| lower.contains(api)) && (lower.contains("order") || lower.contains("invoice") || lower.contains("transaction")) {
+    if ["/rest/", "/soap/"].iter().any(|api| lower.contains(api))
+        && (lower.contains("order") || lower.contains("invoice") || lower.contains("transaction"))
+    {
         model::DataClass::PanTruncated
-    } else if ["/customers", "/export", "/mui/", "/sales/order", "/customer/"].iter().any(|word| lower.contains(word)) {
+    } else if [
+        "/customers",
+        "/export",
+        "/mui/",
+        "/sales/order",
+        "/customer/",
+    ]
+    .iter()
+    .any(|word| lower.contains(word))
+    {
         model::DataClass::Personal
     } else {
         model::DataClass::Public

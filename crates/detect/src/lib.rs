@@ -27,7 +27,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { installation: InstallationId("shop".to_owned()), state_entries_max: 200_000 }
+        Self {
+            installation: InstallationId("shop".to_owned()),
+            state_entries_max: 200_000,
+        }
     }
 }
 
@@ -66,15 +69,34 @@ impl Detector {
             by_category.entry(rule.category).or_default().push(index);
         }
         let dumps = dump::Dumps::new(settings.installation.clone());
-        Ok(Self { rules, by_category, windows: Windows::new(settings), dumps })
+        Ok(Self {
+            rules,
+            by_category,
+            windows: Windows::new(settings),
+            dumps,
+        })
     }
 
     /// Judges one event; findings that open or grow are added to `out`.
-    pub fn push(&mut self, event: &Event<'_>, refs: &[EventRef], lane: Lane, scope: &Scope, out: &mut Vec<Finding>) {
+    pub fn push(
+        &mut self,
+        event: &Event<'_>,
+        refs: &[EventRef],
+        lane: Lane,
+        scope: &Scope,
+        out: &mut Vec<Finding>,
+    ) {
         let mut texts = sigma::Texts::default();
         let mut seen: Option<Seen> = None;
-        for index in self.by_category.get(event.category.name()).into_iter().flatten() {
-            let Some(rule) = self.rules.get(*index) else { continue };
+        for index in self
+            .by_category
+            .get(event.category.name())
+            .into_iter()
+            .flatten()
+        {
+            let Some(rule) = self.rules.get(*index) else {
+                continue;
+            };
             if rule.matches(event, &mut texts) {
                 let seen = seen.get_or_insert_with(|| Seen::new(event, refs, lane, scope));
                 for window in &rule.windows {

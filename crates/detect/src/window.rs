@@ -8,7 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use model::{Actor, Asset, Category, Count, Event, EventRef, Field, Finding, Grade, Lane, Scope, Timestamp, Value};
+use model::{
+    Actor, Asset, Category, Count, Event, EventRef, Field, Finding, Grade, Lane, Scope, Timestamp,
+    Value,
+};
 
 use crate::hash::{fnv64, fnv128};
 use crate::sigma::{Rule, WindowSpec};
@@ -40,9 +43,19 @@ impl Seen {
         let text = |field| event.text(field).unwrap_or_default().as_bytes();
         let number = |field| event.int(field).unwrap_or(0).to_be_bytes();
         let twin = if event.category == Category::Database {
-            fnv64(&[&number(Field::ConnectionId), text(Field::ShapeFingerprint), text(Field::Operation), &second])
+            fnv64(&[
+                &number(Field::ConnectionId),
+                text(Field::ShapeFingerprint),
+                text(Field::Operation),
+                &second,
+            ])
         } else {
-            fnv64(&[text(Field::ClientIp), text(Field::Uri), &number(Field::Status), &second])
+            fnv64(&[
+                text(Field::ClientIp),
+                text(Field::Uri),
+                &number(Field::Status),
+                &second,
+            ])
         };
         Self {
             time,
@@ -52,7 +65,10 @@ impl Seen {
             twin,
             format: fnv64(&[text(Field::Format)]),
             rows: event.int(Field::RowsSent),
-            bytes: event.int(Field::BytesSent).or_else(|| event.int(Field::ResponseBytes)).unwrap_or(0),
+            bytes: event
+                .int(Field::BytesSent)
+                .or_else(|| event.int(Field::ResponseBytes))
+                .unwrap_or(0),
         }
     }
 }
@@ -105,26 +121,54 @@ pub(crate) struct Windows {
 
 impl Windows {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, windows: BTreeMap::new(), specs: Vec::new(), clock: 0, evicted: 0 }
+        Self {
+            settings,
+            windows: BTreeMap::new(),
+            specs: Vec::new(),
+            clock: 0,
+            evicted: 0,
+        }
     }
 
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    pub(crate) fn push(&mut self, _rule: &Rule, spec: &WindowSpec, event: &Event<'_>, seen: &Seen, out: &mut Vec<Finding>) {
+    pub(crate) fn push(
+        &mut self,
+        _rule: &Rule,
+        spec: &WindowSpec,
+        event: &Event<'_>,
+        seen: &Seen,
+        out: &mut Vec<Finding>,
+    ) {
         let key = (spec.facts.id.clone(), group(spec, event));
         self.clock += 1;
         if !self.windows.contains_key(&key) {
             self.make_room();
-            let rule = self.specs.iter().position(|known| known.facts.id == spec.facts.id).unwrap_or_else(|| {
-                self.specs.push(spec.clone());
-                self.specs.len() - 1
-            });
-            let window = Window { rule, matches: VecDeque::new(), actors: BTreeSet::new(), assets: BTreeSet::new(), scope: seen.scope.clone(), lane: seen.lane, open: None, touched: 0 };
+            let rule = self
+                .specs
+                .iter()
+                .position(|known| known.facts.id == spec.facts.id)
+                .unwrap_or_else(|| {
+                    self.specs.push(spec.clone());
+                    self.specs.len() - 1
+                });
+            let window = Window {
+                rule,
+                matches: VecDeque::new(),
+                actors: BTreeSet::new(),
+                assets: BTreeSet::new(),
+                scope: seen.scope.clone(),
+                lane: seen.lane,
+                open: None,
+                touched: 0,
+            };
             self.windows.insert(key.clone(), window);
         }
-        let Some(window) = self.windows.get_mut(&key) else { return };
+        let Some(window) = self.windows.get_mut(&key) else {
+            return;
+        };
         window.touched = self.clock;
         window.take(spec, event, seen);
         if let Some(finding) = window.judge(spec, &key.1, &self.settings) {
@@ -148,8 +192,14 @@ impl Windows {
     /// Tells the latest state of what grew.
     pub(crate) fn flush(&mut self, out: &mut Vec<Finding>) {
         for ((_, group), window) in &mut self.windows {
-            let Some(spec) = self.specs.get(window.rule) else { continue };
-            if window.open.as_ref().is_some_and(|told| told.count > told.told_at) {
+            let Some(spec) = self.specs.get(window.rule) else {
+                continue;
+            };
+            if window
+                .open
+                .as_ref()
+                .is_some_and(|told| told.count > told.told_at)
+            {
                 out.extend(window.tell(spec, group, &self.settings));
             }
         }
@@ -175,7 +225,10 @@ impl Window {
     /// Takes a match in order of time; a twin of one that is there only adds to it.
     fn take(&mut self, spec: &WindowSpec, event: &Event<'_>, seen: &Seen) {
         let span = spec.timespan_seconds;
-        let stale = self.matches.back().is_some_and(|last| seen.time.seconds_since(last.time) > span);
+        let stale = self
+            .matches
+            .back()
+            .is_some_and(|last| seen.time.seconds_since(last.time) > span);
         if stale {
             // The next act of this group is another finding.
             self.matches.clear();
@@ -187,7 +240,13 @@ impl Window {
         finding::actors(event, &mut self.actors);
         finding::assets(event, spec, &mut self.assets);
         if self.scope != seen.scope {
-            self.scope = if self.scope == Scope::Unknown { seen.scope.clone() } else if seen.scope == Scope::Unknown { self.scope.clone() } else { Scope::Unknown };
+            self.scope = if self.scope == Scope::Unknown {
+                seen.scope.clone()
+            } else if seen.scope == Scope::Unknown {
+                self.scope.clone()
+            } else {
+                Scope::Unknown
+            };
         }
         let value = spec.distinct.map_or(0, |field| match event.get(field) {
             Some(Value::Text(text)) => fnv64(&[text.as_bytes()]),
@@ -195,9 +254,20 @@ impl Window {
             Some(Value::List(list)) => fnv64(&[list.join(",").as_bytes()]),
             None => 0,
         });
-        let twin = self.matches.iter_mut().rev().take(TWINS_LOOK).find(|other| other.twin == seen.twin && other.format != seen.format && seen.time.seconds_since(other.time).abs() <= 1);
+        let twin = self
+            .matches
+            .iter_mut()
+            .rev()
+            .take(TWINS_LOOK)
+            .find(|other| {
+                other.twin == seen.twin
+                    && other.format != seen.format
+                    && seen.time.seconds_since(other.time).abs() <= 1
+            });
         if let Some(twin) = twin {
-            if twin.rows.is_none() && let Some(rows) = seen.rows {
+            if twin.rows.is_none()
+                && let Some(rows) = seen.rows
+            {
                 twin.rows = Some(rows);
                 if let Some(told) = &mut self.open {
                     told.rows = Some(told.rows.unwrap_or(0) + u64::try_from(rows).unwrap_or(0));
@@ -213,14 +283,31 @@ impl Window {
             twin.refs.extend(seen.refs.iter().take(8));
             return;
         }
-        let new = Match { time: seen.time, refs: seen.refs.clone(), twin: seen.twin, format: seen.format, value, rows: seen.rows, bytes: seen.bytes };
+        let new = Match {
+            time: seen.time,
+            refs: seen.refs.clone(),
+            twin: seen.twin,
+            format: seen.format,
+            value,
+            rows: seen.rows,
+            bytes: seen.bytes,
+        };
         if let Some(told) = &mut self.open {
             told.add(&new);
         }
-        let at = self.matches.iter().rposition(|other| other.time <= new.time).map_or(0, |at| at + 1);
+        let at = self
+            .matches
+            .iter()
+            .rposition(|other| other.time <= new.time)
+            .map_or(0, |at| at + 1);
         self.matches.insert(at, new);
         let newest = self.matches.back().map_or(seen.time, |last| last.time);
-        while self.matches.len() > MATCHES_MAX || self.matches.front().is_some_and(|first| newest.seconds_since(first.time) > span) {
+        while self.matches.len() > MATCHES_MAX
+            || self
+                .matches
+                .front()
+                .is_some_and(|first| newest.seconds_since(first.time) > span)
+        {
             self.matches.pop_front();
         }
     }
@@ -229,11 +316,22 @@ impl Window {
     fn judge(&mut self, spec: &WindowSpec, group: &str, settings: &Settings) -> Option<Finding> {
         if let Some(told) = &self.open {
             let due = told.count >= told.told_at.saturating_mul(2);
-            return if due { self.tell(spec, group, settings) } else { None };
+            return if due {
+                self.tell(spec, group, settings)
+            } else {
+                None
+            };
         }
         let enough = match spec.distinct {
             None => self.matches.len() >= spec.least,
-            Some(_) => self.matches.iter().map(|one| one.value).collect::<BTreeSet<_>>().len() >= spec.least,
+            Some(_) => {
+                self.matches
+                    .iter()
+                    .map(|one| one.value)
+                    .collect::<BTreeSet<_>>()
+                    .len()
+                    >= spec.least
+            }
         };
         let bytes: i64 = self.matches.iter().map(|one| one.bytes).sum();
         if !enough || bytes < spec.bytes_least {
@@ -241,8 +339,23 @@ impl Window {
         }
         let first = self.matches.front()?;
         let event = first.refs.first()?;
-        let id = fnv128(&[settings.installation.0.as_bytes(), spec.facts.id.as_bytes(), group.as_bytes(), &event.sequence.0.to_be_bytes(), &event.index.to_be_bytes()]);
-        let mut told = Told { id, first: first.time, count: 0, rows: None, bytes: 0, events: Vec::new(), told_at: 0, last: first.time };
+        let id = fnv128(&[
+            settings.installation.0.as_bytes(),
+            spec.facts.id.as_bytes(),
+            group.as_bytes(),
+            &event.sequence.0.to_be_bytes(),
+            &event.index.to_be_bytes(),
+        ]);
+        let mut told = Told {
+            id,
+            first: first.time,
+            count: 0,
+            rows: None,
+            bytes: 0,
+            events: Vec::new(),
+            told_at: 0,
+            last: first.time,
+        };
         for one in &self.matches {
             told.add(one);
         }
@@ -255,9 +368,17 @@ impl Window {
         let told = self.open.as_mut()?;
         told.told_at = told.count;
         let rows = if spec.about.denied {
-            Some(Count { lower: 0, upper: Some(0), grade: Grade::Exact })
+            Some(Count {
+                lower: 0,
+                upper: Some(0),
+                grade: Grade::Exact,
+            })
         } else {
-            told.rows.map(|rows| Count { lower: rows, upper: Some(rows), grade: Grade::Exact })
+            told.rows.map(|rows| Count {
+                lower: rows,
+                upper: Some(rows),
+                grade: Grade::Exact,
+            })
         };
         let span = told.last.seconds_since(told.first);
         Some(Finding {
@@ -275,7 +396,10 @@ impl Window {
             bytes: (told.bytes > 0 && !spec.about.denied).then_some(told.bytes),
             event_count: told.count,
             events: told.events.clone(),
-            reason: format!("{} matching events in {span} s (rule asks for {} within {} s)", told.count, spec.least, spec.timespan_seconds),
+            reason: format!(
+                "{} matching events in {span} s (rule asks for {} within {} s)",
+                told.count, spec.least, spec.timespan_seconds
+            ),
             attack: spec.about.attack.clone(),
             requirements: spec.about.requirements.clone(),
             false_positives: spec.about.false_positives.clone(),

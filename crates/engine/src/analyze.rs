@@ -95,7 +95,9 @@ pub fn analyze(
     let mut batch: Vec<NewEntry> = Vec::with_capacity(BATCH_RECORDS);
     let mut received = clock();
     while let Some(Reverse((_, index))) = heap.pop() {
-        let Some(stream) = streams.get_mut(index) else { continue };
+        let Some(stream) = streams.get_mut(index) else {
+            continue;
+        };
         let bound = heap.peek().map(|Reverse((time, _))| *time);
         // Records of one stream follow each other until another stream is due.
         while let Some(time) = stream.head() {
@@ -144,17 +146,30 @@ fn recognise(
                 Ok(Some(format)) => queue.push_back((input, format)),
                 Ok(None) => {
                     progress.advance(input.size_bytes);
-                    let reason = if input.size_bytes == 0 { "empty" } else { "no known format" };
-                    outcome.not_read.push((input.id.0.clone(), reason.to_owned()));
+                    let reason = if input.size_bytes == 0 {
+                        "empty"
+                    } else {
+                        "no known format"
+                    };
+                    outcome
+                        .not_read
+                        .push((input.id.0.clone(), reason.to_owned()));
                 }
                 Err(error) => {
                     progress.advance(input.size_bytes);
-                    outcome.not_read.push((input.id.0.clone(), error.to_string()));
+                    outcome
+                        .not_read
+                        .push((input.id.0.clone(), error.to_string()));
                 }
             }
         }
         if !queue.is_empty() {
-            streams.push(Stream { queue, open: None, block: Block::default(), next: 0 });
+            streams.push(Stream {
+                queue,
+                open: None,
+                block: Block::default(),
+                next: 0,
+            });
         }
     }
     streams
@@ -172,7 +187,10 @@ fn head(input: &Input, limits: &Limits) -> Result<Vec<u8>, SourceError> {
 impl Stream {
     /// Time of the next record; a record that says no time comes at once.
     fn head(&self) -> Option<Timestamp> {
-        self.block.records.get(self.next).map(|record| record.said.unwrap_or(Timestamp(i64::MIN)))
+        self.block
+            .records
+            .get(self.next)
+            .map(|record| record.said.unwrap_or(Timestamp(i64::MIN)))
     }
 
     fn take(&mut self, pipeline: &Pipeline, received: Timestamp) -> Option<NewEntry> {
@@ -204,14 +222,18 @@ fn refill(
             outcome.inputs.push(input);
         }
         if stream.open.is_none() {
-            let Some((input, format)) = stream.queue.pop_front() else { return Ok(()) };
+            let Some((input, format)) = stream.queue.pop_front() else {
+                return Ok(());
+            };
             match open(input, format, limits) {
                 Ok(open) => stream.open = Some(open),
                 Err((id, error)) => outcome.not_read.push((id, error.to_string())),
             }
             continue;
         }
-        let Some(open) = stream.open.as_mut() else { continue };
+        let Some(open) = stream.open.as_mut() else {
+            continue;
+        };
         let length = match open.reader.read(&mut buffer) {
             Ok(length) => length,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -237,23 +259,39 @@ fn open(
     format: &'static dyn Format,
     limits: &Limits,
 ) -> Result<Open, (String, SourceError)> {
-    let opened = input.open(limits).and_then(|mut reader| Ok((reader.generation()?, reader)));
+    let opened = input
+        .open(limits)
+        .and_then(|mut reader| Ok((reader.generation()?, reader)));
     let (generation, reader) = opened.map_err(|error| (input.id.0.clone(), error))?;
     let intake = Intake::new(input.id.clone(), generation, 0, format);
-    Ok(Open { input, reader, intake, ended: false, error: String::new() })
+    Ok(Open {
+        input,
+        reader,
+        intake,
+        ended: false,
+        error: String::new(),
+    })
 }
 
 fn close(open: Open, pipeline: &Pipeline) -> InputOutcome {
     let counters = open.intake.counters();
     let key = (counters.card_numbers > 0).then(|| pipeline.ledger().fingerprint_key());
-    let hash_kind = if key.is_some() { "hmac-sha256" } else { "sha256" };
+    let hash_kind = if key.is_some() {
+        "hmac-sha256"
+    } else {
+        "sha256"
+    };
     let hash = hash_file(&open.input.path, key).unwrap_or_else(|error| format!("unknown: {error}"));
     let facts = InputFacts {
         source: open.input.id.0.clone(),
         path: open.input.path.display().to_string(),
         format: open.intake.format().name().to_owned(),
         size_bytes: open.input.size_bytes,
-        modified: open.input.modified.map(|time| time.to_string()).unwrap_or_default(),
+        modified: open
+            .input
+            .modified
+            .map(|time| time.to_string())
+            .unwrap_or_default(),
         hash,
         hash_kind: hash_kind.to_owned(),
         records: counters.records,
@@ -267,13 +305,14 @@ fn close(open: Open, pipeline: &Pipeline) -> InputOutcome {
 fn hash_file(path: &Path, key: Option<[u8; 32]>) -> Result<String, std::io::Error> {
     let mut file = File::open(path)?;
     let mut plain = Sha256::new();
-    let mut keyed = key.map(|key| {
-        Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length")
-    });
+    let mut keyed = key
+        .map(|key| Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length"));
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let length = file.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { break };
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
         match &mut keyed {
             Some(keyed) => keyed.update(bytes),
             None => Digest::update(&mut plain, bytes),

@@ -139,7 +139,11 @@ impl Desk {
     /// Makes an empty desk that reads entries through `read_entry`.
     #[must_use]
     pub fn new(read_entry: EntryReader) -> Self {
-        Self(Arc::new(Inner { state: RwLock::default(), version: watch::Sender::new(0), read_entry }))
+        Self(Arc::new(Inner {
+            state: RwLock::default(),
+            version: watch::Sender::new(0),
+            read_entry,
+        }))
     }
 
     /// Takes news and wakes whoever waits for it.
@@ -147,9 +151,20 @@ impl Desk {
         {
             let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
             match update {
-                Update::Decided { findings, incidents } => {
-                    state.findings.extend(findings.into_iter().map(|finding| (finding.id.clone(), Arc::new(finding))));
-                    state.incidents.extend(incidents.into_iter().map(|incident| (incident.id.clone(), Arc::new(incident))));
+                Update::Decided {
+                    findings,
+                    incidents,
+                } => {
+                    state.findings.extend(
+                        findings
+                            .into_iter()
+                            .map(|finding| (finding.id.clone(), Arc::new(finding))),
+                    );
+                    state.incidents.extend(
+                        incidents
+                            .into_iter()
+                            .map(|incident| (incident.id.clone(), Arc::new(incident))),
+                    );
                 }
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
@@ -167,7 +182,12 @@ impl Desk {
     #[must_use]
     pub fn incidents(&self) -> Vec<Arc<Incident>> {
         let mut all: Vec<_> = self.state().incidents.values().cloned().collect();
-        all.sort_by_key(|incident| (std::cmp::Reverse((incident.severity, incident.last)), incident.id.clone()));
+        all.sort_by_key(|incident| {
+            (
+                std::cmp::Reverse((incident.severity, incident.last)),
+                incident.id.clone(),
+            )
+        });
         all
     }
 

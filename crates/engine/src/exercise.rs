@@ -130,8 +130,10 @@ impl Exercise {
     ///
     /// [`ExerciseError`] when it is not of the format above.
     pub fn parse(name: &str, text: &str) -> Result<Self, ExerciseError> {
-        let exercise: Self = toml::from_str(text)
-            .map_err(|source| ExerciseError::Format { name: name.to_owned(), source })?;
+        let exercise: Self = toml::from_str(text).map_err(|source| ExerciseError::Format {
+            name: name.to_owned(),
+            source,
+        })?;
         for inject in &exercise.inject {
             if !exercise.log.iter().any(|log| log.name == inject.log) {
                 let (name, log) = (name.to_owned(), inject.log.clone());
@@ -146,7 +148,9 @@ impl Exercise {
     pub fn lines(&self) -> Vec<Line<'_>> {
         let mut lines = Vec::new();
         for inject in &self.inject {
-            let Some(log) = self.log.iter().find(|log| log.name == inject.log) else { continue };
+            let Some(log) = self.log.iter().find(|log| log.name == inject.log) else {
+                continue;
+            };
             for turn in 0..inject.repeat.clamp(0, 100_000) {
                 lines.push(Line {
                     due_ms: inject.after_ms + turn * inject.every_ms,
@@ -199,8 +203,17 @@ mod tests {
             [[inject]]\nafter_ms=50\nlog='a'\nrecord='late'\n\
             [[inject]]\nafter_ms=0\nlog='a'\nrepeat=2\nevery_ms=10\nfirst=7\nrecord='{n} {epoch}'\n";
         let exercise = Exercise::parse("x", text).expect("readable");
-        let moment = Moment { clf: String::new(), audit: String::new(), iso: String::new(), epoch: 9 };
-        let lines: Vec<_> = exercise.lines().iter().map(|line| line.render(&moment)).collect();
+        let moment = Moment {
+            clf: String::new(),
+            audit: String::new(),
+            iso: String::new(),
+            epoch: 9,
+        };
+        let lines: Vec<_> = exercise
+            .lines()
+            .iter()
+            .map(|line| line.render(&moment))
+            .collect();
         assert_eq!(lines, ["7 9\n", "8 9\n", "late\n"]);
     }
 }

@@ -30,7 +30,11 @@ pub struct MaskedRecord {
 /// Hash under which an entry is found by a field's value: FNV-1a (64 bit) over name, `=`, value.
 #[must_use]
 pub fn token(field: Field, value: &str) -> u64 {
-    let bytes = field.name().bytes().chain(std::iter::once(b'=')).chain(value.bytes());
+    let bytes = field
+        .name()
+        .bytes()
+        .chain(std::iter::once(b'='))
+        .chain(value.bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
@@ -127,12 +131,18 @@ impl Intake {
     }
 
     /// The identity of one of this intake's records.
+    ///
+    /// # Panics
+    ///
+    /// Never: a record is at most [`RECORD_BYTES_MAX`] long.
     #[must_use]
     pub fn identity(&self, record: &MaskedRecord) -> RecordIdentity {
         RecordIdentity {
             source: self.source.clone(),
             generation: self.generation,
-            position: Position { offset_bytes: record.offset_bytes },
+            position: Position {
+                offset_bytes: record.offset_bytes,
+            },
             length_bytes: u32::try_from(record.range.len())
                 .expect("a record is at most RECORD_BYTES_MAX long"),
         }
@@ -172,13 +182,20 @@ impl Intake {
         let from = block.bytes.len();
         block.bytes.extend_from_slice(record);
         let range = from..block.bytes.len();
-        let masked = block.bytes.get_mut(range.clone()).expect("the range was just appended");
+        let masked = block
+            .bytes
+            .get_mut(range.clone())
+            .expect("the range was just appended");
         let mut marks = Vec::new();
         masker.mask(masked, &mut marks);
         let mut tokens = Vec::new();
         let (said, quarantined) = match self.format.parse(masked, context, &mut self.state) {
             Ok(event) => {
-                tokens.extend(INDEXED.iter().filter_map(|field| Some(token(*field, event.text(*field)?))));
+                tokens.extend(
+                    INDEXED
+                        .iter()
+                        .filter_map(|field| Some(token(*field, event.text(*field)?))),
+                );
                 (event.time, false)
             }
             // An empty line is no record anyone lost.
@@ -188,8 +205,10 @@ impl Intake {
         self.counters.records += 1;
         self.counters.bytes += record.len() as u64;
         self.counters.quarantined += u64::from(quarantined);
-        self.counters.card_numbers +=
-            marks.iter().filter(|mark| mark.kind == model::MarkKind::Pan).count() as u64;
+        self.counters.card_numbers += marks
+            .iter()
+            .filter(|mark| mark.kind == model::MarkKind::Pan)
+            .count() as u64;
         block.records.push(MaskedRecord {
             range,
             offset_bytes: self.offset_bytes,

@@ -103,7 +103,11 @@ impl Judge {
         let mut rules: Vec<RuleSource<'_>> = content::under("rules/", ".yml")
             .map(|(name, text)| RuleSource { name, text })
             .collect();
-        rules.extend(own_rules.iter().map(|(name, text)| RuleSource { name, text }));
+        rules.extend(
+            own_rules
+                .iter()
+                .map(|(name, text)| RuleSource { name, text }),
+        );
         let settings = detect::Settings {
             installation: installation.clone(),
             ..detect::Settings::default()
@@ -140,16 +144,29 @@ impl Judge {
             .get(record.source)
             .is_some_and(|reader| reader.format.name() == record.format);
         if !fits {
-            let Some(format) = parse::named(record.format) else { return };
-            let reader = Reader { format, state: SourceState::default(), joiner: Joiner::new() };
+            let Some(format) = parse::named(record.format) else {
+                return;
+            };
+            let reader = Reader {
+                format,
+                state: SourceState::default(),
+                joiner: Joiner::new(),
+            };
             self.readers.insert(record.source.clone(), reader);
         }
-        let Some(reader) = self.readers.get_mut(record.source) else { return };
-        let read = reader.format.parse(record.payload, &self.context, &mut reader.state);
+        let Some(reader) = self.readers.get_mut(record.source) else {
+            return;
+        };
+        let read = reader
+            .format
+            .parse(record.payload, &self.context, &mut reader.state);
         let Ok(mut event) = read else { return };
         count_marks(&mut event, record.marks);
         event.put_text(Field::Format, record.format);
-        let at = EventRef { sequence: record.sequence, index: 0 };
+        let at = EventRef {
+            sequence: record.sequence,
+            index: 0,
+        };
         let mut joined = Vec::new();
         reader.joiner.push(event, at, &mut joined);
         for event in joined {
@@ -200,9 +217,15 @@ impl Judge {
             // An address that many clients share names nobody.
             finding.actors.retain(|actor| {
                 actor.kind != ActorKind::Address
-                    || agents.get(&actor.value).is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
+                    || agents
+                        .get(&actor.value)
+                        .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
             });
-            if self.findings.insert(finding.id.clone(), finding.clone()).is_none() {
+            if self
+                .findings
+                .insert(finding.id.clone(), finding.clone())
+                .is_none()
+            {
                 self.counters.findings += 1;
             }
             for change in self.grouper.push(finding, received) {
@@ -233,7 +256,8 @@ impl Judge {
         if self.agents.len() >= PROXY_ADDRESSES_MAX {
             self.agents.pop_first();
         }
-        self.agents.insert(address.to_owned(), BTreeSet::from([hash]));
+        self.agents
+            .insert(address.to_owned(), BTreeSet::from([hash]));
     }
 
     /// Gives the ids of incidents that changed since the last call.
@@ -278,9 +302,11 @@ pub fn count_marks(event: &mut Event<'_>, marks: &[Mark]) {
             _ => sensitive += 1,
         }
     }
-    for (field, count) in
-        [(Field::PanCount, numbers), (Field::TestPanCount, tests), (Field::SadCount, sensitive)]
-    {
+    for (field, count) in [
+        (Field::PanCount, numbers),
+        (Field::TestPanCount, tests),
+        (Field::SadCount, sensitive),
+    ] {
         if count > 0 {
             event.put(field, Value::Int(count));
         }

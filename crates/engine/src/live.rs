@@ -96,9 +96,12 @@ impl Live {
                 .next(WAIT, &mut chunks)
                 .map_err(|source| LiveError::Source { source })?;
             let now = clock();
-            self.step(&chunks, now).map_err(|source| LiveError::Pipeline { source })?;
+            self.step(&chunks, now)
+                .map_err(|source| LiveError::Pipeline { source })?;
         }
-        self.pipeline.flush(clock()).map_err(|source| LiveError::Pipeline { source })
+        self.pipeline
+            .flush(clock())
+            .map_err(|source| LiveError::Pipeline { source })
     }
 
     fn step(&mut self, chunks: &[Chunk], now: Timestamp) -> Result<(), PipelineError> {
@@ -129,13 +132,16 @@ impl Live {
 
     /// Turns one chunk into entries; keeps bytes of a source whose format is not known yet.
     fn take(&mut self, chunk: &Chunk, now: Timestamp, entries: &mut Vec<NewEntry>) {
-        let track = self.tracks.entry(chunk.source.clone()).or_insert_with(|| Track {
-            intake: None,
-            head: Vec::new(),
-            head_offset: chunk.offset_bytes,
-            news: String::new(),
-            last_event: None,
-        });
+        let track = self
+            .tracks
+            .entry(chunk.source.clone())
+            .or_insert_with(|| Track {
+                intake: None,
+                head: Vec::new(),
+                head_offset: chunk.offset_bytes,
+                news: String::new(),
+                last_event: None,
+            });
         if let Some(news) = &chunk.news {
             track.news = describe(news);
         }
@@ -157,7 +163,13 @@ impl Live {
             let mut intake = Intake::new(chunk.source.clone(), chunk.generation, offset, format);
             let head = std::mem::take(&mut track.head);
             let end = chunk.end_of_generation;
-            intake.push(&head, end, self.pipeline.masker(), self.pipeline.context(), &mut block);
+            intake.push(
+                &head,
+                end,
+                self.pipeline.masker(),
+                self.pipeline.context(),
+                &mut block,
+            );
             track.intake = Some(intake);
         } else if let Some(intake) = &mut track.intake {
             let end = chunk.end_of_generation;
@@ -175,11 +187,24 @@ impl Live {
     /// Shows sources and counters on the pages.
     fn show(&self, now: Timestamp) {
         let sources = self.tracks.iter().map(|(id, track)| {
-            let counters = track.intake.as_ref().map(Intake::counters).unwrap_or_default();
+            let counters = track
+                .intake
+                .as_ref()
+                .map(Intake::counters)
+                .unwrap_or_default();
             SourceView {
                 id: id.0.clone(),
-                format: track.intake.as_ref().map_or("", |intake| intake.format().name()).to_owned(),
-                state: if track.intake.is_some() { "reading" } else { "not read" }.to_owned(),
+                format: track
+                    .intake
+                    .as_ref()
+                    .map_or("", |intake| intake.format().name())
+                    .to_owned(),
+                state: if track.intake.is_some() {
+                    "reading"
+                } else {
+                    "not read"
+                }
+                .to_owned(),
                 records: counters.records,
                 bytes: counters.bytes,
                 quarantined: counters.quarantined,

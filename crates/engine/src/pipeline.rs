@@ -94,9 +94,16 @@ impl Pipeline {
             &settings.installation,
             settings.second_place.as_deref(),
         )
-        .map_err(|source| PipelineError::Ledger { path: settings.ledger.clone(), source })?;
-        let judge = Judge::new(&settings.installation, settings.context, &settings.own_rules)
-            .map_err(|source| PipelineError::Judge { source })?;
+        .map_err(|source| PipelineError::Ledger {
+            path: settings.ledger.clone(),
+            source,
+        })?;
+        let judge = Judge::new(
+            &settings.installation,
+            settings.context,
+            &settings.own_rules,
+        )
+        .map_err(|source| PipelineError::Judge { source })?;
         let masker = Masker::new(FingerprintKey::new(ledger.fingerprint_key()));
         Ok(Self {
             path: settings.ledger,
@@ -214,7 +221,10 @@ impl Pipeline {
         if entries.is_empty() {
             return Ok(());
         }
-        let first = self.ledger.append(entries).map_err(|source| self.ledger_error(source))?;
+        let first = self
+            .ledger
+            .append(entries)
+            .map_err(|source| self.ledger_error(source))?;
         let mut findings = Vec::new();
         let mut received = Timestamp::default();
         for (entry, sequence) in entries.iter().zip(first.0..) {
@@ -222,7 +232,9 @@ impl Pipeline {
             if entry.kind != EntryKind::Observed || entry.quarantined {
                 continue;
             }
-            let Some(format) = parse::named(&entry.format) else { continue };
+            let Some(format) = parse::named(&entry.format) else {
+                continue;
+            };
             self.judge.push(
                 &SealedRecord {
                     sequence: Sequence(sequence),
@@ -261,7 +273,9 @@ impl Pipeline {
     ///
     /// [`PipelineError::Ledger`] when it can't be written.
     pub fn checkpoint(&mut self, now: Timestamp) -> Result<(), PipelineError> {
-        self.ledger.checkpoint(now).map_err(|source| self.ledger_error(source))?;
+        self.ledger
+            .checkpoint(now)
+            .map_err(|source| self.ledger_error(source))?;
         Ok(())
     }
 
@@ -272,7 +286,9 @@ impl Pipeline {
     /// [`PipelineError::Ledger`] when the ledger can't take it.
     pub fn tick(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         let entry = self.own_entry(EntryKind::Tick, Vec::new(), now);
-        self.ledger.append(&[entry]).map_err(|source| self.ledger_error(source))?;
+        self.ledger
+            .append(&[entry])
+            .map_err(|source| self.ledger_error(source))?;
         let mut findings = Vec::new();
         self.judge.flush(now, &mut findings);
         self.decide(findings, now)
@@ -288,7 +304,9 @@ impl Pipeline {
             .to_bytes()
             .map_err(|source| PipelineError::Encode { source })?;
         let entry = self.own_entry(EntryKind::Decided, payload, now);
-        self.ledger.append(&[entry]).map_err(|source| self.ledger_error(source))?;
+        self.ledger
+            .append(&[entry])
+            .map_err(|source| self.ledger_error(source))?;
         Ok(())
     }
 
@@ -321,16 +339,28 @@ impl Pipeline {
         }
         let mut entries = Vec::with_capacity(findings.len() + changed.len());
         for finding in &findings {
-            let decided = Decided::Finding { v: VERSION, finding: Box::new(finding.clone()) };
-            let payload = decided.to_bytes().map_err(|source| PipelineError::Encode { source })?;
+            let decided = Decided::Finding {
+                v: VERSION,
+                finding: Box::new(finding.clone()),
+            };
+            let payload = decided
+                .to_bytes()
+                .map_err(|source| PipelineError::Encode { source })?;
             entries.push(self.own_entry(EntryKind::Decided, payload, now));
         }
         for incident in &changed {
-            let decided = Decided::Incident { v: VERSION, incident: Box::new(incident.clone()) };
-            let payload = decided.to_bytes().map_err(|source| PipelineError::Encode { source })?;
+            let decided = Decided::Incident {
+                v: VERSION,
+                incident: Box::new(incident.clone()),
+            };
+            let payload = decided
+                .to_bytes()
+                .map_err(|source| PipelineError::Encode { source })?;
             entries.push(self.own_entry(EntryKind::Decided, payload, now));
         }
-        self.ledger.append(&entries).map_err(|source| self.ledger_error(source))?;
+        self.ledger
+            .append(&entries)
+            .map_err(|source| self.ledger_error(source))?;
         for sink in &mut self.sinks {
             for finding in &findings {
                 let result = sink.finding(finding, &self.installation.0);
@@ -342,13 +372,19 @@ impl Pipeline {
             }
         }
         if let Some(desk) = &self.desk {
-            desk.publish(Update::Decided { findings, incidents: changed });
+            desk.publish(Update::Decided {
+                findings,
+                incidents: changed,
+            });
         }
         Ok(())
     }
 
     fn ledger_error(&self, source: LedgerError) -> PipelineError {
-        PipelineError::Ledger { path: self.path.clone(), source }
+        PipelineError::Ledger {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

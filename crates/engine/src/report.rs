@@ -40,7 +40,12 @@ pub enum ReportError {
 /// # Errors
 ///
 /// [`ReportError`] when they can't be made or written.
-pub fn write(pipeline: &Pipeline, outcome: &Outcome, root: &Path, now: Timestamp) -> Result<(), ReportError> {
+pub fn write(
+    pipeline: &Pipeline,
+    outcome: &Outcome,
+    root: &Path,
+    now: Timestamp,
+) -> Result<(), ReportError> {
     let entries = entries(pipeline);
     let document = Document {
         installation: pipeline.installation().0.clone(),
@@ -69,7 +74,10 @@ pub fn write(pipeline: &Pipeline, outcome: &Outcome, root: &Path, now: Timestamp
         let path = root.join(name);
         std::fs::write(&path, text).map_err(|source| ReportError::Write { path, source })
     };
-    put("report.html", report::html(&document).map_err(|source| ReportError::Make { source })?)?;
+    put(
+        "report.html",
+        report::html(&document).map_err(|source| ReportError::Make { source })?,
+    )?;
     put("report.json", report::json(&document))
 }
 
@@ -78,15 +86,34 @@ pub fn write(pipeline: &Pipeline, outcome: &Outcome, root: &Path, now: Timestamp
 pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
     let mut wanted = BTreeSet::new();
     for incident in pipeline.judge().incidents() {
-        for finding in incident.findings.iter().filter_map(|joined| pipeline.judge().findings().get(&joined.finding)) {
-            wanted.extend(finding.events.iter().take(ENTRIES_PER_FINDING).map(|event| event.sequence));
+        for finding in incident
+            .findings
+            .iter()
+            .filter_map(|joined| pipeline.judge().findings().get(&joined.finding))
+        {
+            wanted.extend(
+                finding
+                    .events
+                    .iter()
+                    .take(ENTRIES_PER_FINDING)
+                    .map(|event| event.sequence),
+            );
         }
     }
     wanted
         .into_iter()
         .filter_map(|sequence| {
             let view = view(pipeline.ledger().read(sequence).ok()?);
-            Some((view.sequence, EntryLine { source: view.source, offset_bytes: view.offset_bytes, said: view.said, text: view.text.unwrap_or_else(|| "destroyed".to_owned()), leaf_hash: view.leaf_hash }))
+            Some((
+                view.sequence,
+                EntryLine {
+                    source: view.source,
+                    offset_bytes: view.offset_bytes,
+                    said: view.said,
+                    text: view.text.unwrap_or_else(|| "destroyed".to_owned()),
+                    leaf_hash: view.leaf_hash,
+                },
+            ))
         })
         .collect()
 }
@@ -100,10 +127,19 @@ fn view(entry: Entry) -> EntryView {
         received: entry.header.received,
         lane: entry.header.lane,
         quarantined: entry.header.quarantined,
-        text: entry.payload.map(|payload| String::from_utf8_lossy(&payload).into_owned()),
+        text: entry
+            .payload
+            .map(|payload| String::from_utf8_lossy(&payload).into_owned()),
         marks: entry.header.marks,
-        leaf_hash: entry.leaf_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
-        offset_bytes: entry.header.identity.map(|identity| identity.position.offset_bytes),
+        leaf_hash: entry
+            .leaf_hash
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        offset_bytes: entry
+            .header
+            .identity
+            .map(|identity| identity.position.offset_bytes),
     }
 }
 
@@ -116,7 +152,9 @@ pub fn entry_reader(ledger: &Path, keys: &Path) -> Result<EntryReader, LedgerErr
     let (ledger, keys) = (ledger.to_owned(), keys.to_owned());
     let open = Mutex::new(Ledger::open_read(&ledger, &keys)?);
     Ok(Box::new(move |sequence| {
-        let mut open = open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut open = open
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if sequence >= open.len() {
             *open = Ledger::open_read(&ledger, &keys).ok()?;
         }

@@ -46,7 +46,10 @@ mod tests {
 
     #[track_caller]
     fn check(start: i64, limit: Limit, expected: &str) {
-        assert_eq!(due(Timestamp::from_seconds(start), limit).to_string(), expected);
+        assert_eq!(
+            due(Timestamp::from_seconds(start), limit).to_string(),
+            expected
+        );
     }
 
     /// 2026-03-27 10:00:00 UTC, a Friday, two days before clocks change in Europe.

@@ -18,14 +18,27 @@ pub(crate) fn compute(findings: &[&Finding], first: Timestamp, last: Timestamp) 
             denied += 1;
             continue;
         }
-        let table = finding.assets.iter().any(|asset| asset.kind == AssetKind::Table && asset.class >= DataClass::Personal);
-        assets.extend(finding.assets.iter().filter(|asset| asset.class >= DataClass::Personal).cloned());
+        let table = finding
+            .assets
+            .iter()
+            .any(|asset| asset.kind == AssetKind::Table && asset.class >= DataClass::Personal);
+        assets.extend(
+            finding
+                .assets
+                .iter()
+                .filter(|asset| asset.class >= DataClass::Personal)
+                .cloned(),
+        );
         if table {
             // Tables are shared by every store of an installation.
             scopes.insert(Scope::Installation);
             channels.insert("database");
             read += 1;
-        } else if finding.assets.iter().any(|asset| asset.class >= DataClass::Personal) {
+        } else if finding
+            .assets
+            .iter()
+            .any(|asset| asset.class >= DataClass::Personal)
+        {
             scopes.insert(finding.scope.clone());
             channels.insert("web response");
             read += 1;
@@ -41,20 +54,37 @@ pub(crate) fn compute(findings: &[&Finding], first: Timestamp, last: Timestamp) 
         _ if read == 0 => None,
         (Some(rows), _) => {
             basis.push(format!("{rows} rows: sent to the client as the slow query log counted them, the largest of the findings"));
-            Some(Count { lower: rows, upper: Some(rows), grade: Grade::Exact })
+            Some(Count {
+                lower: rows,
+                upper: Some(rows),
+                grade: Grade::Exact,
+            })
         }
         (None, Some(bytes)) => {
             let upper = bytes / ROW_BYTES_LEAST;
             basis.push(format!("at most {upper} rows: {bytes} bytes were answered, and a row takes at least {ROW_BYTES_LEAST}"));
-            Some(Count { lower: u64::from(bytes > 0), upper: Some(upper), grade: Grade::Bounded })
+            Some(Count {
+                lower: u64::from(bytes > 0),
+                upper: Some(upper),
+                grade: Grade::Bounded,
+            })
         }
         (None, None) => {
-            basis.push("rows unknown: no log counts them; the worst case is every row of the tables named".to_owned());
-            Some(Count { lower: 0, upper: None, grade: Grade::WorstCase })
+            basis.push(
+                "rows unknown: no log counts them; the worst case is every row of the tables named"
+                    .to_owned(),
+            );
+            Some(Count {
+                lower: 0,
+                upper: None,
+                grade: Grade::WorstCase,
+            })
         }
     };
     if denied > 0 {
-        basis.push(format!("{denied} findings tell of attempts that were refused: they exposed nothing"));
+        basis.push(format!(
+            "{denied} findings tell of attempts that were refused: they exposed nothing"
+        ));
     }
     if assets.is_empty() {
         basis.push("nothing named here is known to hold data worth stealing".to_owned());
@@ -72,4 +102,8 @@ pub(crate) fn compute(findings: &[&Finding], first: Timestamp, last: Timestamp) 
 }
 
 /// What a refused attempt exposes.
-pub(crate) const NOTHING: Count = Count { lower: 0, upper: Some(0), grade: Grade::Exact };
+pub(crate) const NOTHING: Count = Count {
+    lower: 0,
+    upper: Some(0),
+    grade: Grade::Exact,
+};

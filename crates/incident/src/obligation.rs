@@ -60,7 +60,10 @@ impl ObligationRules {
     pub fn parse(files: &[(&str, &str)]) -> Result<Self, ObligationError> {
         let mut rules = Vec::new();
         for (file, text) in files {
-            let read: File = toml::from_str(text).map_err(|source| ObligationError::Format { file: (*file).to_owned(), source })?;
+            let read: File = toml::from_str(text).map_err(|source| ObligationError::Format {
+                file: (*file).to_owned(),
+                source,
+            })?;
             rules.extend(read.obligation);
         }
         Ok(Self { rules })

@@ -186,13 +186,21 @@ impl<'a> Event<'a> {
     /// Makes an event without fields.
     #[must_use]
     pub fn new(category: Category) -> Self {
-        Self { category, time: None, time_quality: TimeQuality::Received, fields: Vec::with_capacity(16) }
+        Self {
+            category,
+            time: None,
+            time_quality: TimeQuality::Received,
+            fields: Vec::with_capacity(16),
+        }
     }
 
     /// Finds a field's value.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<&Value<'a>> {
-        self.fields.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map(|(_, value)| value)
     }
 
     /// Finds a text field.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct InstallationId(pub String);
 
 /// Whether a record is of the shop, or of an exercise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// From the shop.
@@ -27,7 +29,9 @@ pub struct SourceId(pub String);
 /// Which incarnation of a source gave a record. For files: device, inode and the first
 /// 16 bytes of SHA-256 over the first 256 bytes, so that it survives rotation; for a
 /// compressed or archived file, the same hash over its decompressed bytes with zero device and inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Generation {
     /// Device number; zero when there is none.
     pub device: u64,
@@ -38,7 +42,9 @@ pub struct Generation {
 }
 
 /// Where a record starts in its generation, in (decompressed) bytes or receipts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Position {
     /// Bytes before the record.
     pub offset_bytes: u64,
@@ -58,7 +64,9 @@ pub struct RecordIdentity {
 }
 
 /// An entry's place in the ledger, counted from zero. The ledger's order is the only order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
 

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{Actor, Asset, Count, Lane, Level, Scope, Timestamp};
 
 /// Life cycle (`pci.md` §6.1). A machine sets only `Signal`; every other move is a named person's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IncidentState {

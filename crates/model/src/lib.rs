@@ -14,10 +14,12 @@ mod mark;
 mod time;
 
 pub use event::{Category, Event, Field, Value};
-pub use finding::{Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level};
+pub use finding::{
+    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,
+};
 pub use identity::{
     Generation, InstallationId, Lane, Position, RecordIdentity, Scope, Sequence, SourceId,
 };
 pub use incident::{Exposure, Incident, IncidentState, Joined, Obligation, ObligationState};
 pub use mark::{Brand, Mark, MarkKind};
-pub use time::{Timestamp, TimeQuality};
+pub use time::{TimeQuality, Timestamp};

@@ -32,14 +32,20 @@ impl Civil {
         if !self.valid() {
             return None;
         }
-        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let year = if self.month <= 2 {
+            self.year - 1
+        } else {
+            self.year
+        };
         let era = year.div_euclid(400);
         let year_of_era = year.rem_euclid(400);
         let month = (self.month + 9) % 12;
         let day_of_year = (153 * month + 2) / 5 + self.day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
         let days = era * 146_097 + day_of_era - 719_468;
-        Some(Timestamp::from_seconds(days * 86_400 + self.hour * 3600 + self.minute * 60 + self.second))
+        Some(Timestamp::from_seconds(
+            days * 86_400 + self.hour * 3600 + self.minute * 60 + self.second,
+        ))
     }
 
     /// In a zone given by its offset in seconds east of UTC.
@@ -76,7 +82,9 @@ fn zoned(civil: Civil, zone: &TimeZone) -> Option<Timestamp> {
         0,
     )
     .ok()?;
-    Some(Timestamp(zone.to_timestamp(date_time).ok()?.as_microsecond()))
+    Some(Timestamp(
+        zone.to_timestamp(date_time).ok()?.as_microsecond(),
+    ))
 }
 
 fn digits(bytes: &[u8], from: usize, length: usize) -> Option<i64> {
@@ -114,7 +122,10 @@ pub(crate) fn short(bytes: &[u8]) -> Option<Civil> {
 /// `2026-08-05T10:15:30` or with a blank, or `2026/08/05 10:15:30`; gives the bytes read too.
 pub(crate) fn iso_civil(bytes: &[u8]) -> Option<Civil> {
     let dash = *bytes.get(4)?;
-    if !(dash == b'-' || dash == b'/') || bytes.get(7) != Some(&dash) || !matches!(bytes.get(10), Some(b'T' | b' ')) {
+    if !(dash == b'-' || dash == b'/')
+        || bytes.get(7) != Some(&dash)
+        || !matches!(bytes.get(10), Some(b'T' | b' '))
+    {
         return None;
     }
     Some(Civil {
@@ -128,12 +139,20 @@ pub(crate) fn iso_civil(bytes: &[u8]) -> Option<Civil> {
 }
 
 /// ISO 8601 with optional fraction and zone. Gives the time, and whether the zone was said.
-pub(crate) fn iso(bytes: &[u8], context: &Context, state: &mut SourceState) -> Option<(Timestamp, bool)> {
+pub(crate) fn iso(
+    bytes: &[u8],
+    context: &Context,
+    state: &mut SourceState,
+) -> Option<(Timestamp, bool)> {
     let civil = iso_civil(bytes)?;
     let mut rest = bytes.get(19..).unwrap_or_default();
     let mut fraction = 0;
     if let Some(b'.' | b',') = rest.first() {
-        let count = rest.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+        let count = rest
+            .iter()
+            .skip(1)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let mut six = [b'0'; 6];
         for (to, from) in six.iter_mut().zip(rest.get(1..=count)?) {
             *to = *from;
@@ -168,9 +187,13 @@ pub(crate) fn zone_offset(bytes: &[u8]) -> Option<i64> {
 /// Month by its English short name.
 pub(crate) fn month(name: &[u8]) -> Option<i64> {
     let names: [&[u8]; 12] = [
-        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
     ];
-    names.iter().position(|known| *known == name).and_then(|at| i64::try_from(at + 1).ok())
+    names
+        .iter()
+        .position(|known| *known == name)
+        .and_then(|at| i64::try_from(at + 1).ok())
 }
 
 /// `05/Aug/2026:10:15:30 +0000` (common log format).

@@ -19,7 +19,12 @@ impl Format for NginxCombined {
         sniff(head, false)
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, _state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        _state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         read(self.name(), record, context, false)
     }
 }
@@ -33,7 +38,12 @@ impl Format for ApacheCombined {
         sniff(head, true) || sniff(head, false)
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, _state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        _state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         let vhost = split(record, false).is_none_or(|parts| parts.user.starts_with(b"- "));
         read(self.name(), record, context, vhost)
     }
@@ -44,7 +54,12 @@ fn sniff(head: &[u8], vhost: bool) -> bool {
     for line in lines(head, 8) {
         match split(line, vhost) {
             // With a virtual host in front, address and identity slide into the user's place.
-            Some(parts) if !parts.user.starts_with(b"- ") && (parts.client.contains(&b'.') || parts.client.contains(&b':')) => good += 1,
+            Some(parts)
+                if !parts.user.starts_with(b"- ")
+                    && (parts.client.contains(&b'.') || parts.client.contains(&b':')) =>
+            {
+                good += 1
+            }
             _ => bad += 1,
         }
     }
@@ -77,7 +92,13 @@ fn split(record: &[u8], vhost: bool) -> Option<Parts<'_>> {
     let after = rest.get(open + 1..)?;
     let close = memchr::memchr(b']', after)?;
     let quote = after.get(close + 1..)?.strip_prefix(b" ")?;
-    (quote.first() == Some(&b'"') && close >= 26).then_some(Parts { host, client, user, time: after.get(..close)?, rest: quote })
+    (quote.first() == Some(&b'"') && close >= 26).then_some(Parts {
+        host,
+        client,
+        user,
+        time: after.get(..close)?,
+        rest: quote,
+    })
 }
 
 /// Takes a quoted field; a quote inside is escaped by a backslash (`\"` or `\x22`).
@@ -93,7 +114,12 @@ fn quoted(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-fn read<'a>(format: &'static str, record: &'a [u8], context: &Context, vhost: bool) -> Result<Event<'a>, ParseError> {
+fn read<'a>(
+    format: &'static str,
+    record: &'a [u8],
+    context: &Context,
+    vhost: bool,
+) -> Result<Event<'a>, ParseError> {
     let missing = |field| ParseError::Missing { format, field };
     let record = record.trim_ascii_end();
     let parts = split(record, vhost).ok_or_else(|| missing("time_local"))?;
@@ -102,22 +128,36 @@ fn read<'a>(format: &'static str, record: &'a [u8], context: &Context, vhost: bo
     event.time_quality = TimeQuality::Stated;
     let (request, rest) = quoted(parts.rest).ok_or_else(|| missing("request"))?;
     let mut words = rest.trim_ascii_start().splitn(3, |byte| *byte == b' ');
-    let status = words.next().and_then(number).ok_or_else(|| missing("status"))?;
+    let status = words
+        .next()
+        .and_then(number)
+        .ok_or_else(|| missing("status"))?;
     let bytes = words.next().and_then(number).unwrap_or(0);
     event.put_int(Field::Status, status);
     event.put_int(Field::ResponseBytes, bytes);
     let mut tail = words.next().unwrap_or_default();
     for field in [Field::Referer, Field::UserAgent] {
-        let Some((value, after)) = quoted(tail) else { break };
+        let Some((value, after)) = quoted(tail) else {
+            break;
+        };
         if value != b"-" {
             event.put_text(field, text(value));
         }
         tail = after.trim_ascii_start();
     }
     // A third quoted field is `$http_x_forwarded_for` in the packaged `main` format.
-    let forwarded = quoted(tail).map(|(value, _)| text(value)).filter(|value| value != "-");
+    let forwarded = quoted(tail)
+        .map(|(value, _)| text(value))
+        .filter(|value| value != "-");
     let peer = text(parts.client);
-    event.put_text(Field::ClientIp, client(&peer, forwarded.as_deref().unwrap_or_default(), &context.trusted_proxies));
+    event.put_text(
+        Field::ClientIp,
+        client(
+            &peer,
+            forwarded.as_deref().unwrap_or_default(),
+            &context.trusted_proxies,
+        ),
+    );
     event.put_text(Field::PeerIp, peer);
     if let Some(forwarded) = forwarded {
         event.put_text(Field::ForwardedFor, forwarded);
@@ -138,8 +178,14 @@ fn request_line<'a>(event: &mut Event<'a>, request: &'a [u8]) {
     let last = memchr::memrchr(b' ', request);
     match (first, last) {
         (Some(first), Some(last)) if first < last => {
-            event.put_text(Field::Method, text(request.get(..first).unwrap_or_default()));
-            uri(event, text(request.get(first + 1..last).unwrap_or_default()));
+            event.put_text(
+                Field::Method,
+                text(request.get(..first).unwrap_or_default()),
+            );
+            uri(
+                event,
+                text(request.get(first + 1..last).unwrap_or_default()),
+            );
         }
         _ => uri(event, text(request)),
     }
@@ -156,7 +202,10 @@ pub(crate) fn uri<'a>(event: &mut Event<'a>, uri: Cow<'a, str>) {
             }
         }
         Cow::Owned(whole) => {
-            event.put_text(Field::UriStem, decoded(whole.get(..at).unwrap_or_default()).into_owned());
+            event.put_text(
+                Field::UriStem,
+                decoded(whole.get(..at).unwrap_or_default()).into_owned(),
+            );
             if let Some(query) = whole.get(at + 1..) {
                 event.put_text(Field::UriQuery, decoded(query).into_owned());
             }
@@ -174,7 +223,12 @@ fn decoded(text: &str) -> Cow<'_, str> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = |index: usize| bytes.get(index).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+        let hex = |index: usize| {
+            bytes
+                .get(index)
+                .and_then(|byte| char::from(*byte).to_digit(16))
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
         match (byte, hex(at + 1), hex(at + 2)) {
             (b'%', Some(high), Some(low)) => {
                 plain.push(high * 16 + low);
@@ -185,5 +239,8 @@ fn decoded(text: &str) -> Cow<'_, str> {
         }
         at += 1;
     }
-    Cow::Owned(String::from_utf8(plain).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Cow::Owned(
+        String::from_utf8(plain)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }

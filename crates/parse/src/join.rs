@@ -49,9 +49,14 @@ impl Joiner {
 
     /// Takes the next event; what is whole is added to `out`.
     pub fn push<'a>(&mut self, mut event: Event<'a>, at: EventRef, out: &mut Vec<Joined<'a>>) {
-        let key = event.int(Field::ConnectionId).zip(event.int(Field::QueryId));
+        let key = event
+            .int(Field::ConnectionId)
+            .zip(event.int(Field::QueryId));
         let (Some(key), Some(operation)) = (key, event.text(Field::Operation)) else {
-            out.push(Joined { event, refs: vec![at] });
+            out.push(Joined {
+                event,
+                refs: vec![at],
+            });
             return;
         };
         if operation != "query" {
@@ -68,9 +73,23 @@ impl Joiner {
         out.push(Joined { event, refs });
     }
 
-    fn wait<'a>(&mut self, key: (i64, i64), event: Event<'a>, at: EventRef, out: &mut Vec<Joined<'a>>) {
-        let written: Vec<String> = event.list(Field::TablesWritten).iter().map(|name| name.to_string()).collect();
-        let tables: Vec<String> = event.list(Field::Tables).iter().map(|name| name.to_string()).collect();
+    fn wait<'a>(
+        &mut self,
+        key: (i64, i64),
+        event: Event<'a>,
+        at: EventRef,
+        out: &mut Vec<Joined<'a>>,
+    ) {
+        let written: Vec<String> = event
+            .list(Field::TablesWritten)
+            .iter()
+            .map(|name| name.to_string())
+            .collect();
+        let tables: Vec<String> = event
+            .list(Field::Tables)
+            .iter()
+            .map(|name| name.to_string())
+            .collect();
         if let Some(told) = self.waiting.get_mut(&key) {
             add(&mut told.tables, tables);
             add(&mut told.written, written);
@@ -80,20 +99,30 @@ impl Joiner {
             return;
         }
         while self.waiting.len() >= WAITING_MAX {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
+            let Some((_, oldest)) = self.order.pop_first() else {
+                break;
+            };
             out.extend(self.waiting.remove(&oldest).map(Waiting::leave));
         }
         let order = self.next;
         self.next += 1;
         self.order.insert(order, key);
-        let waiting = Waiting { first: event.into_owned(), tables, written, refs: vec![at], order };
+        let waiting = Waiting {
+            first: event.into_owned(),
+            tables,
+            written,
+            refs: vec![at],
+            order,
+        };
         self.waiting.insert(key, waiting);
     }
 
     /// Gives up what waited since before `time`: its QUERY record will not come.
     pub fn expire(&mut self, time: Timestamp, out: &mut Vec<Joined<'static>>) {
         while let Some((_, key)) = self.order.first_key_value() {
-            let Some(told) = self.waiting.get(key) else { break };
+            let Some(told) = self.waiting.get(key) else {
+                break;
+            };
             if told.first.time.is_none_or(|said| said >= time) {
                 break;
             }
@@ -116,7 +145,10 @@ impl Waiting {
         let mut event = self.first;
         put(&mut event, Field::Tables, self.tables);
         put(&mut event, Field::TablesWritten, self.written);
-        Joined { event, refs: self.refs }
+        Joined {
+            event,
+            refs: self.refs,
+        }
     }
 }
 
@@ -130,6 +162,9 @@ fn add(known: &mut Vec<String>, new: Vec<String>) {
 
 fn put(event: &mut Event<'_>, field: Field, names: Vec<String>) {
     if !names.is_empty() {
-        event.set(field, Value::List(names.into_iter().map(Cow::Owned).collect()));
+        event.set(
+            field,
+            Value::List(names.into_iter().map(Cow::Owned).collect()),
+        );
     }
 }

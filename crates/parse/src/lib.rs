@@ -5,8 +5,8 @@
 
 mod clock;
 mod combined;
-mod json_audit;
 mod join;
+mod json_audit;
 mod mariadb_server_audit;
 mod monolog;
 mod mysql_general;
@@ -81,7 +81,9 @@ pub struct Context {
 impl Context {
     /// Strips schema quotes and the table prefix from a table's name.
     pub(crate) fn table<'a>(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(self.table_prefix.as_str()).filter(|rest| !rest.is_empty()).unwrap_or(name)
+        name.strip_prefix(self.table_prefix.as_str())
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(name)
     }
 }
 
@@ -102,7 +104,8 @@ impl SourceState {
         if self.accounts.len() >= CONNECTIONS_MAX {
             self.accounts.pop_first();
         }
-        self.accounts.insert(connection, (user.to_owned(), host.to_owned()));
+        self.accounts
+            .insert(connection, (user.to_owned(), host.to_owned()));
     }
 }
 
@@ -192,7 +195,8 @@ pub(crate) fn number(bytes: &[u8]) -> Option<i64> {
         return None;
     }
     bytes.iter().try_fold(0_i64, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+        byte.is_ascii_digit()
+            .then(|| sum * 10 + i64::from(byte - b'0'))
     })
 }
 

@@ -35,20 +35,35 @@ impl Format for MariadbServerAudit {
     fn frame(&self, bytes: &[u8], _end: bool) -> Frame {
         // Very old plugins write newlines raw, but only inside a quoted statement: such a record
         // goes on where the next line starts no record.
-        let Frame::Record { end } = line(bytes) else { return Frame::More };
+        let Frame::Record { end } = line(bytes) else {
+            return Frame::More;
+        };
         match bytes.get(..end) {
             Some(first) if !closed(first) && starts(first) => {
                 let limit = bytes.len().min(64 * 1024);
-                crate::until_start(bytes.get(..limit).unwrap_or(bytes), |next| starts(next) || is_syslog(next))
+                crate::until_start(bytes.get(..limit).unwrap_or(bytes), |next| {
+                    starts(next) || is_syslog(next)
+                })
             }
             _ => Frame::Record { end },
         }
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         let record = record.trim_ascii_end();
-        let fields = split(record).ok_or(ParseError::Missing { format: NAME, field: "operation" })?;
-        let operation = operation(fields.operation).ok_or(ParseError::Missing { format: NAME, field: "operation" })?;
+        let fields = split(record).ok_or(ParseError::Missing {
+            format: NAME,
+            field: "operation",
+        })?;
+        let operation = operation(fields.operation).ok_or(ParseError::Missing {
+            format: NAME,
+            field: "operation",
+        })?;
         let mut event = Event::new(Category::Database);
         if let Some((time, quality)) = time(fields.time, context, state) {
             event.time = Some(time);
@@ -96,13 +111,21 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
     }
     let field = |index: usize| -> Option<&[u8]> {
         let before = *at.get(index)?;
-        let start = if index == usize::from(syslog) { 0 } else { before + 1 };
+        let start = if index == usize::from(syslog) {
+            0
+        } else {
+            before + 1
+        };
         record.get(start..*at.get(index + 1)?)
     };
     let server = field(1)?;
     let fields = Fields {
         time: if syslog { &[] } else { field(0)? },
-        server: if syslog { server.rsplit(|byte| *byte == b' ').next()? } else { server },
+        server: if syslog {
+            server.rsplit(|byte| *byte == b' ').next()?
+        } else {
+            server
+        },
         user: field(2)?,
         host: field(3)?,
         connection: field(4)?,
@@ -120,30 +143,51 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
 ///
 /// The plugin writes no time of its own there.
 fn is_syslog(line: &[u8]) -> bool {
-    line.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'<') && memchr::memmem::find(line, b": ").is_some()
+    line.first()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'<')
+        && memchr::memmem::find(line, b": ").is_some()
 }
 
 fn starts(line: &[u8]) -> bool {
     clock::compact(line).is_some() && line.get(17) == Some(&b',')
-        || line.iter().take(17).take_while(|byte| byte.is_ascii_digit()).count() == 16 && line.get(16) == Some(&b',')
+        || line
+            .iter()
+            .take(17)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
+            == 16
+            && line.get(16) == Some(&b',')
 }
 
 /// Whether a QUERY record's statement is closed on its line.
 fn closed(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
-    let Some(comma) = memchr::memrchr(b',', line) else { return true };
-    let tail_is_code = line.get(comma + 1..).is_some_and(|tail| tail.iter().all(u8::is_ascii_digit));
-    tail_is_code && (line.get(..comma).is_some_and(|head| head.ends_with(b"'")) || memchr::memmem::find(line, b",'").is_none())
+    let Some(comma) = memchr::memrchr(b',', line) else {
+        return true;
+    };
+    let tail_is_code = line
+        .get(comma + 1..)
+        .is_some_and(|tail| tail.iter().all(u8::is_ascii_digit));
+    tail_is_code
+        && (line.get(..comma).is_some_and(|head| head.ends_with(b"'"))
+            || memchr::memmem::find(line, b",'").is_none())
         || line.ends_with(b",")
         || memchr::memmem::find(line, b",'").is_none()
 }
 
-fn time(field: &[u8], context: &Context, state: &mut SourceState) -> Option<(Timestamp, TimeQuality)> {
+fn time(
+    field: &[u8],
+    context: &Context,
+    state: &mut SourceState,
+) -> Option<(Timestamp, TimeQuality)> {
     if let Some(civil) = clock::compact(field) {
         return Some((civil.local(context, state)?, context.zone_quality));
     }
     // Aurora: microseconds since the epoch.
-    (field.len() == 16).then(|| number(field)).flatten().map(|micros| (Timestamp(micros), TimeQuality::Stated))
+    (field.len() == 16)
+        .then(|| number(field))
+        .flatten()
+        .map(|micros| (Timestamp(micros), TimeQuality::Stated))
 }
 
 fn operation(field: &[u8]) -> Option<&'static str> {
@@ -165,14 +209,25 @@ fn operation(field: &[u8]) -> Option<&'static str> {
 
 fn without_port(host: &[u8]) -> &[u8] {
     match memchr::memrchr(b':', host) {
-        Some(at) if host.get(at + 1..).is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
-            && memchr::memchr(b':', host) == Some(at) => host.get(..at).unwrap_or(host),
+        Some(at)
+            if host
+                .get(at + 1..)
+                .is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+                && memchr::memchr(b':', host) == Some(at) =>
+        {
+            host.get(..at).unwrap_or(host)
+        }
         _ => host,
     }
 }
 
 /// Reads object and return code as the operation has them.
-fn object<'a>(event: &mut Event<'a>, operation: &'static str, fields: &Fields<'a>, context: &Context) {
+fn object<'a>(
+    event: &mut Event<'a>,
+    operation: &'static str,
+    fields: &Fields<'a>,
+    context: &Context,
+) {
     if !fields.schema.is_empty() {
         event.put_text(Field::Schema, text(fields.schema));
     }
@@ -180,12 +235,18 @@ fn object<'a>(event: &mut Event<'a>, operation: &'static str, fields: &Fields<'a
     match operation {
         "query" => {
             let comma = memchr::memrchr(b',', rest);
-            let (quoted, code) = match comma.map(|at| (rest.get(..at), rest.get(at + 1..).and_then(number))) {
+            let (quoted, code) = match comma
+                .map(|at| (rest.get(..at), rest.get(at + 1..).and_then(number)))
+            {
                 Some((Some(quoted), Some(code))) if quoted.ends_with(b"'") => (quoted, Some(code)),
                 _ => (rest, None),
             };
             let raw = quoted.strip_prefix(b"'").unwrap_or(quoted);
-            let raw = if code.is_some() { raw.strip_suffix(b"'").unwrap_or(raw) } else { raw };
+            let raw = if code.is_some() {
+                raw.strip_suffix(b"'").unwrap_or(raw)
+            } else {
+                raw
+            };
             if code.is_none() || raw.len() + 1 >= STATEMENT_LIMIT {
                 event.put_int(Field::StatementCut, 1);
             }
@@ -193,7 +254,9 @@ fn object<'a>(event: &mut Event<'a>, operation: &'static str, fields: &Fields<'a
             event.put_int(Field::ErrorCode, code.unwrap_or(0));
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
-            let name = memchr::memrchr(b',', rest).and_then(|at| rest.get(..at)).unwrap_or(rest);
+            let name = memchr::memrchr(b',', rest)
+                .and_then(|at| rest.get(..at))
+                .unwrap_or(rest);
             let name = name.split(|byte| *byte == b'|').next().unwrap_or(name);
             let table = match text(name) {
                 Cow::Borrowed(name) => Cow::Borrowed(context.table(name)),
@@ -233,5 +296,8 @@ fn unescape(raw: &[u8]) -> Cow<'_, str> {
         from += at + 2;
     }
     plain.extend_from_slice(raw.get(from..).unwrap_or_default());
-    Cow::Owned(String::from_utf8(plain).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Cow::Owned(
+        String::from_utf8(plain)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }

@@ -21,26 +21,54 @@ impl Format for Monolog {
         until_start(bytes, starts)
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
-        let missing = |field| ParseError::Missing { format: NAME, field };
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
+        let missing = |field| ParseError::Missing {
+            format: NAME,
+            field,
+        };
         let record = record.trim_ascii_end();
-        let inner = record.strip_prefix(b"[").ok_or_else(|| missing("datetime"))?;
-        let close = memchr::memchr(b']', inner.get(..48.min(inner.len())).unwrap_or_default()).ok_or_else(|| missing("datetime"))?;
-        let (time, said) = clock::iso(inner.get(..close).unwrap_or_default(), context, state).ok_or_else(|| missing("datetime"))?;
+        let inner = record
+            .strip_prefix(b"[")
+            .ok_or_else(|| missing("datetime"))?;
+        let close = memchr::memchr(b']', inner.get(..48.min(inner.len())).unwrap_or_default())
+            .ok_or_else(|| missing("datetime"))?;
+        let (time, said) = clock::iso(inner.get(..close).unwrap_or_default(), context, state)
+            .ok_or_else(|| missing("datetime"))?;
         let mut event = Event::new(Category::Application);
         event.time = Some(time);
-        event.time_quality = if said { TimeQuality::Stated } else { context.zone_quality };
-        let rest = inner.get(close + 1..).unwrap_or_default().trim_ascii_start();
+        event.time_quality = if said {
+            TimeQuality::Stated
+        } else {
+            context.zone_quality
+        };
+        let rest = inner
+            .get(close + 1..)
+            .unwrap_or_default()
+            .trim_ascii_start();
         let colon = memchr::memmem::find(rest, b": ").ok_or_else(|| missing("level_name"))?;
         let head = rest.get(..colon).unwrap_or_default();
         let dot = memchr::memrchr(b'.', head).ok_or_else(|| missing("channel"))?;
         event.put_text(Field::Logger, text(head.get(..dot).unwrap_or_default()));
-        event.put_text(Field::Severity, text(head.get(dot + 1..).unwrap_or_default()));
+        event.put_text(
+            Field::Severity,
+            text(head.get(dot + 1..).unwrap_or_default()),
+        );
         let message = rest.get(colon + 2..).unwrap_or_default();
         // The context is the JSON behind the message; where a message holds ` {` itself, it starts there.
         let split = memchr::memmem::find(message, b" {\"").unwrap_or(message.len());
-        event.put_text(Field::Message, text(message.get(..split).unwrap_or_default()));
-        if let Some(context) = message.get(split + 1..).filter(|context| !context.is_empty()) {
+        event.put_text(
+            Field::Message,
+            text(message.get(..split).unwrap_or_default()),
+        );
+        if let Some(context) = message
+            .get(split + 1..)
+            .filter(|context| !context.is_empty())
+        {
             event.put_text(Field::Context, text(context));
         }
         Ok(event)
@@ -48,5 +76,8 @@ impl Format for Monolog {
 }
 
 fn starts(line: &[u8]) -> bool {
-    line.first() == Some(&b'[') && line.get(1..).is_some_and(|rest| clock::iso_civil(rest).is_some())
+    line.first() == Some(&b'[')
+        && line
+            .get(1..)
+            .is_some_and(|rest| clock::iso_civil(rest).is_some())
 }

@@ -2,7 +2,9 @@
 
 use model::{Category, Event, Field, TimeQuality, Timestamp};
 
-use crate::{Context, Format, Frame, ParseError, SourceState, clock, lines, number, text, until_start};
+use crate::{
+    Context, Format, Frame, ParseError, SourceState, clock, lines, number, text, until_start,
+};
 
 pub(crate) struct MysqlGeneral;
 
@@ -47,14 +49,22 @@ impl Format for MysqlGeneral {
         until_start(bytes, |next| starts(next) || banner(next))
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         if banner(record) || record.starts_with(b"Tcp port:") || record.starts_with(b"Time") {
             let mut event = Event::new(Category::Health);
             event.time = state.last;
             event.put_text(Field::HealthKind, "server_start");
             return Ok(event);
         }
-        let head = split(record).ok_or(ParseError::Missing { format: NAME, field: "command" })?;
+        let head = split(record).ok_or(ParseError::Missing {
+            format: NAME,
+            field: "command",
+        })?;
         let mut event = Event::new(Category::Database);
         if let Some((time, quality)) = time(head.time, context, state) {
             state.last = Some(time);
@@ -69,9 +79,15 @@ impl Format for MysqlGeneral {
         let argument = head.argument.trim_ascii();
         match head.operation {
             "connect" => {
-                let account = argument.split(|byte| *byte == b' ').next().unwrap_or_default();
+                let account = argument
+                    .split(|byte| *byte == b' ')
+                    .next()
+                    .unwrap_or_default();
                 let at = memchr::memrchr(b'@', account).unwrap_or(account.len());
-                let (user, host) = (account.get(..at).unwrap_or_default(), account.get(at + 1..).unwrap_or_default());
+                let (user, host) = (
+                    account.get(..at).unwrap_or_default(),
+                    account.get(at + 1..).unwrap_or_default(),
+                );
                 state.remember(head.connection, &text(user), &text(host));
                 event.put_text(Field::DbUser, text(user));
                 event.put_text(Field::DbHost, text(host));
@@ -118,9 +134,18 @@ fn split(line: &[u8]) -> Option<Head<'_>> {
     let connection = number(rest.get(..digits)?)?;
     let command = rest.get(digits..)?.strip_prefix(b" ")?;
     let (name, operation) = COMMANDS.iter().find(|(name, _)| {
-        command.starts_with(name) && matches!(command.get(name.len()), None | Some(b'\t' | b'\n' | b' ' | b'\r'))
+        command.starts_with(name)
+            && matches!(
+                command.get(name.len()),
+                None | Some(b'\t' | b'\n' | b' ' | b'\r')
+            )
     })?;
-    Some(Head { time, connection, operation, argument: command.get(name.len()..)? })
+    Some(Head {
+        time,
+        connection,
+        operation,
+        argument: command.get(name.len()..)?,
+    })
 }
 
 fn starts(line: &[u8]) -> bool {
@@ -129,16 +154,33 @@ fn starts(line: &[u8]) -> bool {
 }
 
 fn banner(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     line.len() < 512 && line.trim_ascii_end().ends_with(b"started with:")
 }
 
-fn time(bytes: &[u8], context: &Context, state: &mut SourceState) -> Option<(Timestamp, TimeQuality)> {
+fn time(
+    bytes: &[u8],
+    context: &Context,
+    state: &mut SourceState,
+) -> Option<(Timestamp, TimeQuality)> {
     if bytes.is_empty() {
         return None;
     }
     if let Some((time, said)) = clock::iso(bytes, context, state) {
-        return Some((time, if said { TimeQuality::Stated } else { context.zone_quality }));
+        return Some((
+            time,
+            if said {
+                TimeQuality::Stated
+            } else {
+                context.zone_quality
+            },
+        ));
     }
-    Some((clock::short(bytes)?.local(context, state)?, context.zone_quality))
+    Some((
+        clock::short(bytes)?.local(context, state)?,
+        context.zone_quality,
+    ))
 }

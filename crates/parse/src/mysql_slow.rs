@@ -2,7 +2,10 @@
 
 use model::{Category, Event, Field, TimeQuality, Timestamp};
 
-use crate::{Context, Format, Frame, ParseError, SourceState, clock, lines, micros, number, text, until_start};
+use crate::{
+    Context, Format, Frame, ParseError, SourceState, clock, lines, micros, number, text,
+    until_start,
+};
 
 pub(crate) struct MysqlSlow;
 
@@ -32,7 +35,12 @@ impl Format for MysqlSlow {
         }
     }
 
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         if is_banner(record) || record.starts_with(b"Tcp port:") || record.starts_with(b"Time\t") {
             let mut event = Event::new(Category::Health);
             event.time = state.last;
@@ -45,7 +53,11 @@ impl Format for MysqlSlow {
         let mut said = None;
         while let Some((line, after)) = next_line(rest) {
             if line.starts_with(b"# Time:") {
-                said = header_time(line.get(7..).unwrap_or_default().trim_ascii(), context, state);
+                said = header_time(
+                    line.get(7..).unwrap_or_default().trim_ascii(),
+                    context,
+                    state,
+                );
             } else if line.starts_with(b"# User@Host:") {
                 account(&mut event, line.get(12..).unwrap_or_default());
             } else if line.starts_with(b"# explain:") {
@@ -55,8 +67,12 @@ impl Format for MysqlSlow {
                 let schema = schema.trim_ascii().strip_suffix(b";").unwrap_or(schema);
                 event.put_text(Field::Schema, text(schema.trim_ascii()).replace('`', ""));
             } else if let Some(stamp) = line.strip_prefix(b"SET timestamp=") {
-                let digits = stamp.split(|byte| !byte.is_ascii_digit()).next().unwrap_or_default();
-                said = number(digits).map(|seconds| (Timestamp::from_seconds(seconds), TimeQuality::Stated));
+                let digits = stamp
+                    .split(|byte| !byte.is_ascii_digit())
+                    .next()
+                    .unwrap_or_default();
+                said = number(digits)
+                    .map(|seconds| (Timestamp::from_seconds(seconds), TimeQuality::Stated));
             } else {
                 break;
             }
@@ -65,7 +81,10 @@ impl Format for MysqlSlow {
         let statement = rest.trim_ascii();
         let statement = statement.strip_suffix(b";").unwrap_or(statement);
         if event.get(Field::DbUser).is_none() {
-            return Err(ParseError::Missing { format: NAME, field: "User@Host" });
+            return Err(ParseError::Missing {
+                format: NAME,
+                field: "User@Host",
+            });
         }
         if let Some(administrator) = statement.strip_prefix(b"# administrator command: ") {
             event.put_text(Field::Operation, text(administrator).to_lowercase());
@@ -81,7 +100,10 @@ impl Format for MysqlSlow {
 }
 
 fn is_banner(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     line.len() < 512 && line.trim_ascii_end().ends_with(b"started with:")
 }
 
@@ -91,11 +113,25 @@ fn next_line(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `260805 10:15:30` (MariaDB) or ISO 8601 (MySQL 5.7 and later).
-fn header_time(bytes: &[u8], context: &Context, state: &mut SourceState) -> Option<(Timestamp, TimeQuality)> {
+fn header_time(
+    bytes: &[u8],
+    context: &Context,
+    state: &mut SourceState,
+) -> Option<(Timestamp, TimeQuality)> {
     if let Some((time, said)) = clock::iso(bytes, context, state) {
-        return Some((time, if said { TimeQuality::Stated } else { context.zone_quality }));
+        return Some((
+            time,
+            if said {
+                TimeQuality::Stated
+            } else {
+                context.zone_quality
+            },
+        ));
     }
-    Some((clock::short(bytes)?.local(context, state)?, context.zone_quality))
+    Some((
+        clock::short(bytes)?.local(context, state)?,
+        context.zone_quality,
+    ))
 }
 
 /// `magento[magento] @ app1 [10.0.0.12]  Id: 9`.
@@ -103,12 +139,23 @@ fn account<'a>(event: &mut Event<'a>, line: &'a [u8]) {
     let line = line.trim_ascii();
     let user = line.split(|byte| *byte == b'[').next().unwrap_or_default();
     event.put_text(Field::DbUser, text(user.trim_ascii()));
-    let Some(at) = memchr::memchr(b'@', line) else { return };
+    let Some(at) = memchr::memchr(b'@', line) else {
+        return;
+    };
     let after = line.get(at + 1..).unwrap_or_default();
     let open = memchr::memchr(b'[', after);
-    let name = open.and_then(|open| after.get(..open)).unwrap_or(after).trim_ascii();
-    let address = open.and_then(|open| after.get(open + 1..)).and_then(|rest| rest.split(|byte| *byte == b']').next()).unwrap_or_default();
-    event.put_text(Field::DbHost, text(if address.is_empty() { name } else { address }));
+    let name = open
+        .and_then(|open| after.get(..open))
+        .unwrap_or(after)
+        .trim_ascii();
+    let address = open
+        .and_then(|open| after.get(open + 1..))
+        .and_then(|rest| rest.split(|byte| *byte == b']').next())
+        .unwrap_or_default();
+    event.put_text(
+        Field::DbHost,
+        text(if address.is_empty() { name } else { address }),
+    );
     if let Some(id) = memchr::memmem::find(after, b"Id:").and_then(|at| after.get(at + 3..)) {
         event.put_int(Field::ConnectionId, number(id.trim_ascii()).unwrap_or(0));
     }
@@ -116,7 +163,9 @@ fn account<'a>(event: &mut Event<'a>, line: &'a [u8]) {
 
 /// `Thread_id: 9  Schema: magento  Rows_sent: 5 …`.
 fn pairs<'a>(event: &mut Event<'a>, line: &'a [u8]) {
-    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
     while let Some(name) = words.next() {
         let field = match name {
             b"Thread_id:" => Field::ConnectionId,
@@ -152,7 +201,9 @@ mod tests {
     #[test]
     fn a_statement_over_several_lines_is_one_record() {
         let text = b"# Time: 260805 10:15:30\n# User@Host: a[a] @ b []\nselect\n1;\n# User@Host: a[a] @ b []\nselect 2;\n";
-        let Frame::Record { end } = MysqlSlow.frame(text, false) else { panic!("a record") };
+        let Frame::Record { end } = MysqlSlow.frame(text, false) else {
+            panic!("a record")
+        };
         assert!(text[..end].ends_with(b"1;\n"));
         assert_eq!(MysqlSlow.frame(&text[end..], true), Frame::More);
     }

@@ -27,7 +27,11 @@ impl FromStr for IpNetwork {
         let address: IpAddr = address.parse().map_err(|_| NoNetwork)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
-        if bits > most { Err(NoNetwork) } else { Ok(Self { address, bits }) }
+        if bits > most {
+            Err(NoNetwork)
+        } else {
+            Ok(Self { address, bits })
+        }
     }
 }
 
@@ -41,7 +45,9 @@ impl IpNetwork {
                 own.to_bits() & mask == other.to_bits() & mask
             }
             (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.bits))
+                    .unwrap_or(0);
                 own.to_bits() & mask == other.to_bits() & mask
             }
             _ => false,
@@ -52,9 +58,14 @@ impl IpNetwork {
 /// The client: the right-most of the forwarded addresses and the peer that is no trusted proxy.
 ///
 /// Without trusted proxies that is the peer: whoever connects can write any header.
-pub(crate) fn client<'a>(peer: &Cow<'a, str>, forwarded: &str, trusted: &[IpNetwork]) -> Cow<'a, str> {
+pub(crate) fn client<'a>(
+    peer: &Cow<'a, str>,
+    forwarded: &str,
+    trusted: &[IpNetwork],
+) -> Cow<'a, str> {
     let is_trusted = |text: &str| {
-        text.parse().is_ok_and(|address| trusted.iter().any(|network| network.contains(address)))
+        text.parse()
+            .is_ok_and(|address| trusted.iter().any(|network| network.contains(address)))
     };
     if trusted.is_empty() || !is_trusted(peer) {
         return peer.clone();
@@ -81,8 +92,18 @@ mod tests {
     fn the_client_is_the_right_most_address_nobody_vouches_for() {
         check("10.0.0.1", "203.0.113.9", &[], "10.0.0.1");
         check("10.0.0.1", "203.0.113.9", &["10.0.0.0/8"], "203.0.113.9");
-        check("10.0.0.1", "6.6.6.6, 203.0.113.9, 10.0.0.7", &["10.0.0.0/8"], "203.0.113.9");
-        check("198.51.100.1", "203.0.113.9", &["10.0.0.0/8"], "198.51.100.1");
+        check(
+            "10.0.0.1",
+            "6.6.6.6, 203.0.113.9, 10.0.0.7",
+            &["10.0.0.0/8"],
+            "203.0.113.9",
+        );
+        check(
+            "198.51.100.1",
+            "203.0.113.9",
+            &["10.0.0.0/8"],
+            "198.51.100.1",
+        );
         check("::1", "", &["::1"], "::1");
     }
 }

@@ -14,26 +14,49 @@ impl Format for NginxError {
     }
 
     fn sniff(&self, head: &[u8]) -> bool {
-        lines(head, 1).any(|line| clock::iso_civil(line).is_some() && line.get(4) == Some(&b'/') && line.get(20) == Some(&b'['))
+        lines(head, 1).any(|line| {
+            clock::iso_civil(line).is_some()
+                && line.get(4) == Some(&b'/')
+                && line.get(20) == Some(&b'[')
+        })
     }
 
     /// `2026/11/23 22:30:44 [error] 619#619: *1010 message, client: …, server: …, request: "…", host: "…"`.
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
-        let missing = |field| ParseError::Missing { format: "nginx_error", field };
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
+        let missing = |field| ParseError::Missing {
+            format: "nginx_error",
+            field,
+        };
         let record = record.trim_ascii_end();
         let civil = clock::iso_civil(record).ok_or_else(|| missing("time"))?;
         let mut event = Event::new(Category::WebserverError);
         event.time = civil.local(context, state);
         event.time_quality = context.zone_quality;
-        let rest = record.get(20..).and_then(|rest| rest.strip_prefix(b"[")).ok_or_else(|| missing("level"))?;
+        let rest = record
+            .get(20..)
+            .and_then(|rest| rest.strip_prefix(b"["))
+            .ok_or_else(|| missing("level"))?;
         let close = memchr::memchr(b']', rest).ok_or_else(|| missing("level"))?;
         event.put_text(Field::Severity, text(rest.get(..close).unwrap_or_default()));
         let message = rest.get(close + 1..).unwrap_or_default().trim_ascii_start();
         event.put_text(Field::Message, text(message));
-        for (field, key) in [(Field::ClientIp, &b", client: "[..]), (Field::Host, b", host: \"")] {
-            let Some(at) = memchr::memmem::find(message, key) else { continue };
+        for (field, key) in [
+            (Field::ClientIp, &b", client: "[..]),
+            (Field::Host, b", host: \""),
+        ] {
+            let Some(at) = memchr::memmem::find(message, key) else {
+                continue;
+            };
             let value = message.get(at + key.len()..).unwrap_or_default();
-            let end = value.iter().position(|byte| *byte == b',' || *byte == b'"').unwrap_or(value.len());
+            let end = value
+                .iter()
+                .position(|byte| *byte == b',' || *byte == b'"')
+                .unwrap_or(value.len());
             event.put_text(field, text(value.get(..end).unwrap_or_default()));
         }
         if let Some(at) = memchr::memmem::find(message, b", request: \"") {
@@ -56,13 +79,21 @@ impl Format for MysqlError {
     }
 
     /// `2026-11-23 22:06:20 0 [Note] message`; a line without a time belongs to the one before it.
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
         let record = record.trim_ascii_end();
         let mut event = Event::new(Category::Application);
         event.put_text(Field::Logger, "mysqld");
         let Some((level, message)) = split_mysql(record) else {
             if record.is_empty() {
-                return Err(ParseError::Missing { format: "mysql_error", field: "message" });
+                return Err(ParseError::Missing {
+                    format: "mysql_error",
+                    field: "message",
+                });
             }
             event.time = state.last;
             event.put_text(Field::Message, text(record));
@@ -71,7 +102,11 @@ impl Format for MysqlError {
         let (time, said) = clock::iso(record, context, state)
             .map_or((None, false), |(time, said)| (Some(time), said));
         event.time = time;
-        event.time_quality = if said { TimeQuality::Stated } else { context.zone_quality };
+        event.time_quality = if said {
+            TimeQuality::Stated
+        } else {
+            context.zone_quality
+        };
         state.last = time.or(state.last);
         event.put_text(Field::Severity, text(level));
         event.put_text(Field::Message, text(message));
@@ -84,8 +119,16 @@ fn split_mysql(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let open = memchr::memmem::find(line.get(..64.min(line.len()))?, b" [")?;
     let rest = line.get(open + 2..)?;
     let close = memchr::memchr(b']', rest)?;
-    let digits = line.get(19..open)?.iter().all(|byte| byte.is_ascii_digit() || b" .Z+-:".contains(byte));
-    digits.then(|| Some((rest.get(..close)?, rest.get(close + 1..)?.trim_ascii_start())))?
+    let digits = line
+        .get(19..open)?
+        .iter()
+        .all(|byte| byte.is_ascii_digit() || b" .Z+-:".contains(byte));
+    digits.then(|| {
+        Some((
+            rest.get(..close)?,
+            rest.get(close + 1..)?.trim_ascii_start(),
+        ))
+    })?
 }
 
 impl Format for PhpFpmAccess {
@@ -98,9 +141,18 @@ impl Format for PhpFpmAccess {
     }
 
     /// `127.0.0.1 -  23/Nov/2026:22:27:55 +0000 "GET /index.php" 200` (PHP-FPM's default `access.format`).
-    fn parse<'a>(&self, record: &'a [u8], _context: &Context, _state: &mut SourceState) -> Result<Event<'a>, ParseError> {
-        let missing = |field| ParseError::Missing { format: "php_fpm_access", field };
-        let (client, time, rest) = split_fpm(record.trim_ascii_end()).ok_or_else(|| missing("time"))?;
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        _context: &Context,
+        _state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
+        let missing = |field| ParseError::Missing {
+            format: "php_fpm_access",
+            field,
+        };
+        let (client, time, rest) =
+            split_fpm(record.trim_ascii_end()).ok_or_else(|| missing("time"))?;
         let mut event = Event::new(Category::Application);
         event.time = clock::common_log(time);
         event.time_quality = TimeQuality::Stated;
@@ -110,11 +162,23 @@ impl Format for PhpFpmAccess {
         }
         let inner = rest.strip_prefix(b"\"").ok_or_else(|| missing("request"))?;
         let close = memchr::memrchr(b'"', inner).ok_or_else(|| missing("request"))?;
-        let mut words = inner.get(..close).unwrap_or_default().split(|byte| *byte == b' ');
+        let mut words = inner
+            .get(..close)
+            .unwrap_or_default()
+            .split(|byte| *byte == b' ');
         event.put_text(Field::Method, text(words.next().unwrap_or_default()));
         combined::uri(&mut event, text(words.next().unwrap_or_default()));
         let status = inner.get(close + 1..).unwrap_or_default().trim_ascii();
-        event.put_int(Field::Status, number(status.split(|byte| *byte == b' ').next().unwrap_or_default()).ok_or_else(|| missing("status"))?);
+        event.put_int(
+            Field::Status,
+            number(
+                status
+                    .split(|byte| *byte == b' ')
+                    .next()
+                    .unwrap_or_default(),
+            )
+            .ok_or_else(|| missing("status"))?,
+        );
         Ok(event)
     }
 }

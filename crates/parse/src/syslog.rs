@@ -18,13 +18,28 @@ impl Format for Syslog5424 {
     }
 
     /// `<PRI>1 TIMESTAMP HOST APP PROCID MSGID SD MSG` (RFC 5424 §6).
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
-        let rest = split_5424(record.trim_ascii_end()).ok_or(ParseError::Missing { format: "syslog_5424", field: "VERSION" })?;
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
+        let rest = split_5424(record.trim_ascii_end()).ok_or(ParseError::Missing {
+            format: "syslog_5424",
+            field: "VERSION",
+        })?;
         let mut words = rest.splitn(6, |byte| *byte == b' ');
         let mut event = Event::new(Category::Syslog);
-        if let Some((time, said)) = words.next().and_then(|word| clock::iso(word, context, state)) {
+        if let Some((time, said)) = words
+            .next()
+            .and_then(|word| clock::iso(word, context, state))
+        {
             event.time = Some(time);
-            event.time_quality = if said { TimeQuality::Stated } else { context.zone_quality };
+            event.time_quality = if said {
+                TimeQuality::Stated
+            } else {
+                context.zone_quality
+            };
         }
         event.put_text(Field::LogHost, text(words.next().unwrap_or_default()));
         event.put_text(Field::Logger, text(words.next().unwrap_or_default()));
@@ -55,7 +70,9 @@ fn after_structured_data(tail: &[u8]) -> &[u8] {
         match byte {
             b'\\' => at += 1,
             b'"' => quoted = !quoted,
-            b']' if !quoted && tail.get(at + 1) != Some(&b'[') => return tail.get(at + 1..).unwrap_or_default().trim_ascii_start(),
+            b']' if !quoted && tail.get(at + 1) != Some(&b'[') => {
+                return tail.get(at + 1..).unwrap_or_default().trim_ascii_start();
+            }
             _ => {}
         }
         at += 1;
@@ -74,8 +91,16 @@ impl Format for Syslog3164 {
 
     /// `<PRI>Aug  5 10:15:30 host tag[pid]: message` (RFC 3164 §4.1). The year is that of the record
     /// before it, else of 1970: the caller's received time widens it.
-    fn parse<'a>(&self, record: &'a [u8], context: &Context, state: &mut SourceState) -> Result<Event<'a>, ParseError> {
-        let (civil, rest) = split_3164(record.trim_ascii_end()).ok_or(ParseError::Missing { format: "syslog_3164", field: "TIMESTAMP" })?;
+    fn parse<'a>(
+        &self,
+        record: &'a [u8],
+        context: &Context,
+        state: &mut SourceState,
+    ) -> Result<Event<'a>, ParseError> {
+        let (civil, rest) = split_3164(record.trim_ascii_end()).ok_or(ParseError::Missing {
+            format: "syslog_3164",
+            field: "TIMESTAMP",
+        })?;
         let mut event = Event::new(Category::Syslog);
         // Without a year there is no time to state; the place in the year is kept in the message.
         let _ = (civil, context, &state);
@@ -87,10 +112,17 @@ impl Format for Syslog3164 {
         let tag = body.get(..colon).unwrap_or_default();
         let name = tag.split(|byte| *byte == b'[').next().unwrap_or_default();
         event.put_text(Field::Logger, text(name));
-        if let Some(id) = tag.get(name.len() + 1..).and_then(|id| id.strip_suffix(b"]")).and_then(number) {
+        if let Some(id) = tag
+            .get(name.len() + 1..)
+            .and_then(|id| id.strip_suffix(b"]"))
+            .and_then(number)
+        {
             event.put_int(Field::ProcessId, id);
         }
-        event.put_text(Field::Message, text(body.get(colon + 2..).unwrap_or_default()));
+        event.put_text(
+            Field::Message,
+            text(body.get(colon + 2..).unwrap_or_default()),
+        );
         Ok(event)
     }
 }
@@ -108,5 +140,6 @@ fn split_3164(line: &[u8]) -> Option<(Civil, &[u8])> {
         minute: number(line.get(10..12)?)?,
         second: number(line.get(13..15)?)?,
     };
-    (line.get(9) == Some(&b':') && line.get(15) == Some(&b' ')).then(|| Some((civil, line.get(16..)?)))?
+    (line.get(9) == Some(&b':') && line.get(15) == Some(&b' '))
+        .then(|| Some((civil, line.get(16..)?)))?
 }

@@ -89,7 +89,10 @@ pub fn inert(text: impl AsRef<str>) -> String {
         .map(|character| match character {
             '\n' | '\t' => character,
             character if character.is_control() => '\u{fffd}',
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}' => '\u{fffd}',
             character => character,
         })
         .collect()
@@ -101,8 +104,15 @@ pub fn excerpt(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return inert(text);
     }
-    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{} … ({} bytes in all)", inert(text.get(..end).unwrap_or_default()), text.len())
+    let end = (0..=bytes)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
+    format!(
+        "{} … ({} bytes in all)",
+        inert(text.get(..end).unwrap_or_default()),
+        text.len()
+    )
 }
 
 /// A count in words: `245`, `1 to 90`, `at least 3`, `unknown`.
@@ -110,10 +120,24 @@ pub fn excerpt(text: &str, bytes: usize) -> String {
 pub fn count(count: &Option<Count>) -> String {
     match *count {
         None => "none or unknown".to_owned(),
-        Some(Count { lower, upper: Some(upper), .. }) if lower == upper => lower.to_string(),
-        Some(Count { lower, upper: Some(upper), .. }) => format!("{lower} to {upper}"),
-        Some(Count { lower: 0, upper: None, .. }) => "unknown; at worst every row".to_owned(),
-        Some(Count { lower, upper: None, .. }) => format!("at least {lower}"),
+        Some(Count {
+            lower,
+            upper: Some(upper),
+            ..
+        }) if lower == upper => lower.to_string(),
+        Some(Count {
+            lower,
+            upper: Some(upper),
+            ..
+        }) => format!("{lower} to {upper}"),
+        Some(Count {
+            lower: 0,
+            upper: None,
+            ..
+        }) => "unknown; at worst every row".to_owned(),
+        Some(Count {
+            lower, upper: None, ..
+        }) => format!("at least {lower}"),
     }
 }
 
@@ -149,14 +173,29 @@ impl Page<'_> {
         let mut members: Vec<_> = incident
             .findings
             .iter()
-            .filter_map(|joined| Some((self.document.findings.get(&joined.finding)?, joined.because.as_str())))
+            .filter_map(|joined| {
+                Some((
+                    self.document.findings.get(&joined.finding)?,
+                    joined.because.as_str(),
+                ))
+            })
             .collect();
         members.sort_by_key(|(finding, _)| finding.first);
         members
     }
 
     fn evidence<'a>(&'a self, finding: &Finding) -> Vec<(u64, &'a EntryLine)> {
-        finding.events.iter().take(12).filter_map(|event| Some((event.sequence.0, self.document.entries.get(&event.sequence.0)?))).collect()
+        finding
+            .events
+            .iter()
+            .take(12)
+            .filter_map(|event| {
+                Some((
+                    event.sequence.0,
+                    self.document.entries.get(&event.sequence.0)?,
+                ))
+            })
+            .collect()
     }
 
     fn bar(&self, incident: &Incident) -> (i64, i64) {
@@ -170,9 +209,21 @@ impl Page<'_> {
 ///
 /// [`ReportError`] when the template can't be filled.
 pub fn html(document: &Document) -> Result<String, ReportError> {
-    let from = document.incidents.iter().map(|incident| incident.first).min().unwrap_or_default();
-    let to = document.incidents.iter().map(|incident| incident.last).max().unwrap_or_default();
-    Page { document, from, to }.render().map_err(|source| ReportError::Template { source })
+    let from = document
+        .incidents
+        .iter()
+        .map(|incident| incident.first)
+        .min()
+        .unwrap_or_default();
+    let to = document
+        .incidents
+        .iter()
+        .map(|incident| incident.last)
+        .max()
+        .unwrap_or_default();
+    Page { document, from, to }
+        .render()
+        .map_err(|source| ReportError::Template { source })
 }
 
 /// Makes the JSON document, version 1.
@@ -202,7 +253,11 @@ mod tests {
             entries_total: 0,
         };
         let page = html(&document).expect("a page");
-        assert!(page.contains("No incident was found") && !page.contains("<script>") && !page.contains('\u{202e}'));
+        assert!(
+            page.contains("No incident was found")
+                && !page.contains("<script>")
+                && !page.contains('\u{202e}')
+        );
         assert!(!page.to_lowercase().contains("compliant"));
     }
 

@@ -40,7 +40,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 /// # Errors
 ///
 /// [`ServeError`] when the listener fails.
-pub async fn serve(desk: Desk, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+pub async fn serve(
+    desk: Desk,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     // Pages that are live hold their connection open: on stopping they are dropped, not waited for.
     tokio::select! {
         result = axum::serve(listener, router(desk)).into_future() => result.map_err(|source| ServeError::Listen { source }),
@@ -58,18 +62,42 @@ pub fn router(desk: Desk) -> Router {
         .route("/api/incidents", get(pages::api_incidents))
         .route("/api/incidents/{id}", get(pages::api_incident))
         .route("/live", get(live))
-        .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../static/style.css")) }))
-        .route("/live.js", get(|| async { ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../static/live.js")) }))
+        .route(
+            "/style.css",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+                    include_str!("../static/style.css"),
+                )
+            }),
+        )
+        .route(
+            "/live.js",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+                    include_str!("../static/live.js"),
+                )
+            }),
+        )
         .layer(middleware::from_fn(guard))
         .with_state(desk)
 }
 
 /// Refuses a request made under another host's name (DNS rebinding), and sets the policies of every answer.
 async fn guard(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
-        return (StatusCode::MISDIRECTED_REQUEST, "this console answers on 127.0.0.1 and localhost only\n").into_response();
+        return (
+            StatusCode::MISDIRECTED_REQUEST,
+            "this console answers on 127.0.0.1 and localhost only\n",
+        )
+            .into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -86,6 +114,7 @@ async fn guard(request: Request, next: Next) -> Response {
 
 /// Tells an open page that there is news.
 async fn live(State(desk): State<Desk>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news = WatchStream::from_changes(desk.version()).map(|version| Ok(Event::default().data(version.to_string())));
+    let news = WatchStream::from_changes(desk.version())
+        .map(|version| Ok(Event::default().data(version.to_string())));
     Sse::new(news).keep_alive(KeepAlive::default())
 }

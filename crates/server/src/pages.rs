@@ -19,16 +19,28 @@ const ENTRIES_MAX: usize = 24;
 fn page(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => Html(html).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the page can't be made: {error}\n")).into_response(),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the page can't be made: {error}\n"),
+        )
+            .into_response(),
     }
 }
 
 fn missing(what: &str) -> Response {
-    (StatusCode::NOT_FOUND, format!("there is no such {what}; it may have been named by another ledger\n")).into_response()
+    (
+        StatusCode::NOT_FOUND,
+        format!("there is no such {what}; it may have been named by another ledger\n"),
+    )
+        .into_response()
 }
 
 fn json(value: &serde_json::Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        value.to_string(),
+    )
+        .into_response()
 }
 
 /// What the frame around every page shows.
@@ -40,8 +52,13 @@ struct Frame {
 impl Frame {
     fn new(desk: &Desk) -> Self {
         let overview = desk.overview();
-        let exercise = overview.as_ref().is_some_and(|overview| overview.lane == Lane::Exercise)
-            || desk.incidents().iter().any(|incident| incident.lane == Lane::Exercise);
+        let exercise = overview
+            .as_ref()
+            .is_some_and(|overview| overview.lane == Lane::Exercise)
+            || desk
+                .incidents()
+                .iter()
+                .any(|incident| incident.lane == Lane::Exercise);
         Self { exercise, overview }
     }
 }
@@ -64,22 +81,50 @@ impl Queue {
 }
 
 /// The queue of incidents; `?q=` keeps those that name a text.
-pub(crate) async fn queue(State(desk): State<Desk>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+pub(crate) async fn queue(
+    State(desk): State<Desk>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     let filter = query.get("q").cloned().unwrap_or_default();
     let lower = filter.to_lowercase();
     let fits = |incident: &Incident| {
         lower.is_empty()
             || incident.title.to_lowercase().contains(&lower)
             || incident.severity.name() == lower
-            || incident.actors.iter().any(|actor| actor.value.to_lowercase().contains(&lower))
-            || incident.assets.iter().any(|asset| asset.name.to_lowercase().contains(&lower))
+            || incident
+                .actors
+                .iter()
+                .any(|actor| actor.value.to_lowercase().contains(&lower))
+            || incident
+                .assets
+                .iter()
+                .any(|asset| asset.name.to_lowercase().contains(&lower))
     };
-    let mut incidents: Vec<_> = desk.incidents().into_iter().filter(|incident| fits(incident)).collect();
+    let mut incidents: Vec<_> = desk
+        .incidents()
+        .into_iter()
+        .filter(|incident| fits(incident))
+        .collect();
     let total = incidents.len();
     incidents.truncate(QUEUE_MAX);
-    let from = incidents.iter().map(|incident| incident.first).min().unwrap_or_default();
-    let to = incidents.iter().map(|incident| incident.last).max().unwrap_or_default();
-    page(&Queue { frame: Frame::new(&desk), incidents, total, filter, from, to })
+    let from = incidents
+        .iter()
+        .map(|incident| incident.first)
+        .min()
+        .unwrap_or_default();
+    let to = incidents
+        .iter()
+        .map(|incident| incident.last)
+        .max()
+        .unwrap_or_default();
+    page(&Queue {
+        frame: Frame::new(&desk),
+        incidents,
+        total,
+        filter,
+        from,
+        to,
+    })
 }
 
 #[derive(Template)]
@@ -93,20 +138,30 @@ struct IncidentPage {
 impl IncidentPage {
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
-        self.incident.exposure.channels.iter().any(|channel| channel == "database")
+        self.incident
+            .exposure
+            .channels
+            .iter()
+            .any(|channel| channel == "database")
     }
 }
 
 /// One incident: the four questions, the story, the duties, the evidence.
 pub(crate) async fn incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
-    let Some(incident) = desk.incident(&id) else { return missing("incident") };
+    let Some(incident) = desk.incident(&id) else {
+        return missing("incident");
+    };
     let mut findings: Vec<_> = incident
         .findings
         .iter()
         .filter_map(|joined| Some((desk.finding(&joined.finding)?, joined.because.clone())))
         .collect();
     findings.sort_by_key(|(finding, _)| finding.first);
-    page(&IncidentPage { frame: Frame::new(&desk), incident, findings })
+    page(&IncidentPage {
+        frame: Frame::new(&desk),
+        incident,
+        findings,
+    })
 }
 
 #[derive(Template)]
@@ -119,7 +174,10 @@ struct EntryPage {
 /// One sealed entry.
 pub(crate) async fn entry(State(desk): State<Desk>, Path(sequence): Path<u64>) -> Response {
     match desk.entry(sequence) {
-        Some(entry) => page(&EntryPage { frame: Frame::new(&desk), entry }),
+        Some(entry) => page(&EntryPage {
+            frame: Frame::new(&desk),
+            entry,
+        }),
         None => missing("entry"),
     }
 }
@@ -134,18 +192,33 @@ struct Sources {
 
 /// Sources and their health, and what isn't seen.
 pub(crate) async fn sources(State(desk): State<Desk>) -> Response {
-    page(&Sources { frame: Frame::new(&desk), sources: desk.sources(), gaps: desk.gaps() })
+    page(&Sources {
+        frame: Frame::new(&desk),
+        sources: desk.sources(),
+        gaps: desk.gaps(),
+    })
 }
 
 /// Every incident as JSON.
 pub(crate) async fn api_incidents(State(desk): State<Desk>) -> Response {
-    let incidents: Vec<_> = desk.incidents().iter().map(|incident| serde_json::json!(&**incident)).collect();
+    let incidents: Vec<_> = desk
+        .incidents()
+        .iter()
+        .map(|incident| serde_json::json!(&**incident))
+        .collect();
     json(&serde_json::json!({ "version": 1, "incidents": incidents }))
 }
 
 /// One incident with its findings as JSON.
 pub(crate) async fn api_incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
-    let Some(incident) = desk.incident(&id) else { return missing("incident") };
-    let findings: Vec<_> = incident.findings.iter().filter_map(|joined| desk.finding(&joined.finding)).map(|finding| serde_json::json!(&*finding)).collect();
+    let Some(incident) = desk.incident(&id) else {
+        return missing("incident");
+    };
+    let findings: Vec<_> = incident
+        .findings
+        .iter()
+        .filter_map(|joined| desk.finding(&joined.finding))
+        .map(|finding| serde_json::json!(&*finding))
+        .collect();
     json(&serde_json::json!({ "version": 1, "incident": &*incident, "findings": findings }))
 }

@@ -22,7 +22,9 @@ impl Ocsf {
     /// [`SinkError::Write`] when it can't be made.
     pub fn create(path: &Path) -> Result<Self, SinkError> {
         let file = File::create(path).map_err(|source| SinkError::Write { source })?;
-        Ok(Self { out: Box::new(BufWriter::new(file)) })
+        Ok(Self {
+            out: Box::new(BufWriter::new(file)),
+        })
     }
 
     /// Writes to a stream.
@@ -38,7 +40,8 @@ impl Sink for Ocsf {
     }
 
     fn finding(&mut self, finding: &Finding, installation: &str) -> Result<(), SinkError> {
-        writeln!(self.out, "{}", document(finding, installation)).map_err(|source| SinkError::Write { source })?;
+        writeln!(self.out, "{}", document(finding, installation))
+            .map_err(|source| SinkError::Write { source })?;
         self.flush()
     }
 
@@ -47,7 +50,9 @@ impl Sink for Ocsf {
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
-        self.out.flush().map_err(|source| SinkError::Write { source })
+        self.out
+            .flush()
+            .map_err(|source| SinkError::Write { source })
     }
 }
 
@@ -60,9 +65,17 @@ fn document(finding: &Finding, installation: &str) -> Value {
         Level::High => (4, "High"),
         Level::Critical => (5, "Critical"),
     };
-    let resources: Vec<Value> = finding.assets.iter().map(|asset| json!({"name": asset.name, "type": asset.kind})).collect();
+    let resources: Vec<Value> = finding
+        .assets
+        .iter()
+        .map(|asset| json!({"name": asset.name, "type": asset.kind}))
+        .collect();
     let observables: Vec<Value> = finding.actors.iter().map(observable).collect();
-    let attacks: Vec<Value> = finding.attack.iter().map(|uid| json!({"technique": {"uid": uid}})).collect();
+    let attacks: Vec<Value> = finding
+        .attack
+        .iter()
+        .map(|uid| json!({"technique": {"uid": uid}}))
+        .collect();
     json!({
         "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
         "activity_id": 1, "activity_name": "Create", "type_uid": 200_401,
@@ -93,15 +106,41 @@ mod tests {
     #[test]
     fn writes_a_detection_finding() {
         let finding = Finding {
-            id: "ab".to_owned(), rule: "r".to_owned(), title: "t".to_owned(), level: Level::High, lane: Lane::Live,
-            first: Timestamp(1_000_000), last: Timestamp(2_000_000),
-            actors: vec![Actor { kind: ActorKind::Address, value: "192.0.2.1".to_owned() }],
-            scope: Scope::Unknown, assets: Vec::new(), rows: None, bytes: None, event_count: 3, events: Vec::new(),
-            reason: "why".to_owned(), attack: vec!["T1190".to_owned()], requirements: Vec::new(), false_positives: Vec::new(),
+            id: "ab".to_owned(),
+            rule: "r".to_owned(),
+            title: "t".to_owned(),
+            level: Level::High,
+            lane: Lane::Live,
+            first: Timestamp(1_000_000),
+            last: Timestamp(2_000_000),
+            actors: vec![Actor {
+                kind: ActorKind::Address,
+                value: "192.0.2.1".to_owned(),
+            }],
+            scope: Scope::Unknown,
+            assets: Vec::new(),
+            rows: None,
+            bytes: None,
+            event_count: 3,
+            events: Vec::new(),
+            reason: "why".to_owned(),
+            attack: vec!["T1190".to_owned()],
+            requirements: Vec::new(),
+            false_positives: Vec::new(),
         };
         let value = document(&finding, "shop");
-        assert_eq!((value["class_uid"].as_i64(), value["type_uid"].as_i64(), value["severity_id"].as_i64()), (Some(2004), Some(200_401), Some(4)));
-        assert_eq!((value["time"].as_i64(), value["count"].as_i64()), (Some(2000), Some(3)));
+        assert_eq!(
+            (
+                value["class_uid"].as_i64(),
+                value["type_uid"].as_i64(),
+                value["severity_id"].as_i64()
+            ),
+            (Some(2004), Some(200_401), Some(4))
+        );
+        assert_eq!(
+            (value["time"].as_i64(), value["count"].as_i64()),
+            (Some(2000), Some(3))
+        );
         assert_eq!(value["observables"][0]["value"], "192.0.2.1");
     }
 }

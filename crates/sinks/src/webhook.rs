@@ -43,30 +43,52 @@ impl Webhook {
     ///
     /// [`SinkError::Address`] for what is neither https nor http on loopback.
     pub fn new(url: &str, secret: &[u8]) -> Result<Self, SinkError> {
-        let loopback = ["http://127.", "http://localhost:", "http://localhost/", "http://[::1]"];
+        let loopback = [
+            "http://127.",
+            "http://localhost:",
+            "http://localhost/",
+            "http://[::1]",
+        ];
         if !url.starts_with("https://") && !loopback.iter().any(|start| url.starts_with(start)) {
-            return Err(SinkError::Address { url: url.to_owned() });
+            return Err(SinkError::Address {
+                url: url.to_owned(),
+            });
         }
         let (queue, messages) = sync_channel::<Message>(WAITING_MAX);
         let failed = Arc::new(AtomicU64::new(0));
         let (counter, url, secret) = (Arc::clone(&failed), url.to_owned(), secret.to_vec());
         let thread = std::thread::spawn(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).build().into();
+            let agent: ureq::Agent = ureq::Agent::config_builder()
+                .timeout_global(Some(TIMEOUT))
+                .build()
+                .into();
             for message in messages {
                 if !send(&agent, &url, &secret, &message) {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        Ok(Self { queue: Some(queue), thread: Some(thread), failed })
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+            failed,
+        })
     }
 
     fn put(&self, id: String, body: String) -> Result<(), SinkError> {
-        let refused = |why: &str| SinkError::Refused { why: why.to_owned() };
-        match self.queue.as_ref().map(|queue| queue.try_send(Message { id, body })) {
+        let refused = |why: &str| SinkError::Refused {
+            why: why.to_owned(),
+        };
+        match self
+            .queue
+            .as_ref()
+            .map(|queue| queue.try_send(Message { id, body }))
+        {
             Some(Ok(())) => match self.failed.load(Ordering::Relaxed) {
                 0 => Ok(()),
-                count => Err(SinkError::Refused { why: format!("{count} messages were given up so far") }),
+                count => Err(SinkError::Refused {
+                    why: format!("{count} messages were given up so far"),
+                }),
             },
             Some(Err(TrySendError::Full(_))) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
@@ -86,16 +108,25 @@ impl Drop for Webhook {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the scheme signs the time of sending")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the scheme signs the time of sending"
+)]
 fn send(agent: &ureq::Agent, url: &str, secret: &[u8], message: &Message) -> bool {
     for attempt in 0..ATTEMPTS {
-        let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         let answer = agent
             .post(url)
             .header("content-type", "application/json")
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", seconds.to_string())
-            .header("webhook-signature", sign(secret, &message.id, seconds, &message.body))
+            .header(
+                "webhook-signature",
+                sign(secret, &message.id, seconds, &message.body),
+            )
             .send(message.body.as_bytes());
         match answer {
             Ok(_) => return true,
@@ -144,7 +175,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
         let webhook = Webhook::new(&url, b"key").expect("allowed");
-        webhook.put("id-1".to_owned(), "{\"a\":1}".to_owned()).expect("queued");
+        webhook
+            .put("id-1".to_owned(), "{\"a\":1}".to_owned())
+            .expect("queued");
         let (mut stream, _) = listener.accept().expect("called");
         let mut text = String::new();
         let mut buffer = [0; 4096];
@@ -152,10 +185,21 @@ mod tests {
             let count = stream.read(&mut buffer).expect("read");
             text.push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
-        stream.write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").expect("answered");
-        let header = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).expect("a header").to_owned();
+        stream
+            .write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .expect("answered");
+        let header = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+                .expect("a header")
+                .to_owned()
+        };
         let seconds = header("webhook-timestamp:").parse().expect("seconds");
-        assert_eq!(header("webhook-signature:"), sign(b"key", "id-1", seconds, "{\"a\":1}"));
+        assert_eq!(
+            header("webhook-signature:"),
+            sign(b"key", "id-1", seconds, "{\"a\":1}")
+        );
     }
 
     #[test]

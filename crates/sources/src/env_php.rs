@@ -38,7 +38,10 @@ pub struct ShopConfig {
 pub fn read(path: &Path) -> Result<ShopConfig, SourceError> {
     let facts = std::fs::metadata(path).map_err(SourceError::io(path))?;
     if facts.len() > FILE_BYTES_MAX {
-        return Err(SourceError::TooLarge { path: path.to_owned(), limit_bytes: FILE_BYTES_MAX });
+        return Err(SourceError::TooLarge {
+            path: path.to_owned(),
+            limit_bytes: FILE_BYTES_MAX,
+        });
     }
     let mut bytes = std::fs::read(path).map_err(SourceError::io(path))?;
     let config = parse(&bytes);
@@ -85,7 +88,10 @@ pub fn parse(bytes: &[u8]) -> ShopConfig {
             b'#' => at = line_end(bytes, at),
             b'/' if bytes.get(at + 1) == Some(&b'/') => at = line_end(bytes, at),
             b'/' if bytes.get(at + 1) == Some(&b'*') => {
-                at = bytes.get(at + 2..).and_then(|rest| rest.windows(2).position(|pair| pair == b"*/")).map_or(bytes.len(), |end| at + end + 3);
+                at = bytes
+                    .get(at + 2..)
+                    .and_then(|rest| rest.windows(2).position(|pair| pair == b"*/"))
+                    .map_or(bytes.len(), |end| at + end + 3);
             }
             _ => {}
         }
@@ -95,7 +101,10 @@ pub fn parse(bytes: &[u8]) -> ShopConfig {
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
-    bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')).map_or(bytes.len(), |end| at + end)
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
+        .map_or(bytes.len(), |end| at + end)
 }
 
 /// Place of a string's closing quote.
@@ -120,13 +129,23 @@ fn copy(bytes: &[u8], from: usize, to: usize) -> String {
 /// Copies a value when its path is one that holds no secret.
 fn take(config: &mut ShopConfig, path: &[String], value: impl FnOnce() -> String) {
     // The outermost array has no name.
-    let path: Vec<&str> = path.iter().map(String::as_str).skip_while(|name| name.is_empty()).collect();
+    let path: Vec<&str> = path
+        .iter()
+        .map(String::as_str)
+        .skip_while(|name| name.is_empty())
+        .collect();
     match path.as_slice() {
         ["db", "table_prefix"] => config.table_prefix = value(),
-        ["db", "connection", name, "host"] => drop(config.database_hosts.insert((*name).to_owned(), value())),
-        ["db", "connection", name, "dbname"] => drop(config.database_names.insert((*name).to_owned(), value())),
+        ["db", "connection", name, "host"] => {
+            drop(config.database_hosts.insert((*name).to_owned(), value()))
+        }
+        ["db", "connection", name, "dbname"] => {
+            drop(config.database_names.insert((*name).to_owned(), value()))
+        }
         ["session", "save"] => config.session_save = value(),
-        ["cache", "frontend", name, "backend"] => drop(config.cache_backends.insert((*name).to_owned(), value())),
+        ["cache", "frontend", name, "backend"] => {
+            drop(config.cache_backends.insert((*name).to_owned(), value()))
+        }
         ["backend", "frontName"] => config.backend_front_name = value(),
         ["MAGE_MODE"] => config.mode = value(),
         _ => {}
@@ -157,7 +176,10 @@ return [
     fn takes_what_is_listed_and_no_secret() {
         let config = parse(FILE.as_bytes());
         assert_eq!(config.table_prefix, "mg_");
-        assert_eq!(config.database_hosts.get("default").map(String::as_str), Some("10.0.0.5"));
+        assert_eq!(
+            config.database_hosts.get("default").map(String::as_str),
+            Some("10.0.0.5")
+        );
         assert_eq!(config.session_save, "redis");
         assert_eq!(config.backend_front_name, "admin_x");
         assert_eq!(config.mode, "production");

@@ -26,7 +26,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inputs_max: 100_000, depth_max: 32, decompressed_bytes_max: 1 << 40 }
+        Self {
+            inputs_max: 100_000,
+            depth_max: 32,
+            decompressed_bytes_max: 1 << 40,
+        }
     }
 }
 
@@ -81,7 +85,9 @@ pub fn discover(paths: &[PathBuf], limits: &Limits) -> Result<Discovery, SourceE
         if facts.is_dir() {
             walk(path, 0, limits, &mut found);
         } else {
-            found.inputs.push(input(path, &facts).map_err(SourceError::io(path))?);
+            found
+                .inputs
+                .push(input(path, &facts).map_err(SourceError::io(path))?);
         }
     }
     Ok(found)
@@ -95,13 +101,19 @@ fn walk(folder: &Path, depth: usize, limits: &Limits, found: &mut Discovery) {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
         if found.inputs.len() >= limits.inputs_max {
-            found.skipped.push((path, format!("more than {} inputs", limits.inputs_max)));
+            found
+                .skipped
+                .push((path, format!("more than {} inputs", limits.inputs_max)));
             return;
         }
         if kind.is_symlink() {
-            found.skipped.push((path, "a link; name its target to read it".to_owned()));
+            found
+                .skipped
+                .push((path, "a link; name its target to read it".to_owned()));
         } else if kind.is_dir() && depth < limits.depth_max {
             walk(&path, depth + 1, limits, found);
         } else if kind.is_file() {
@@ -133,7 +145,9 @@ fn input(path: &Path, facts: &fs::Metadata) -> io::Result<Input> {
         path: path.to_owned(),
         compression,
         size_bytes: facts.len(),
-        modified: Some(Timestamp(facts.mtime() * Timestamp::SECOND + facts.mtime_nsec() / 1000)),
+        modified: Some(Timestamp(
+            facts.mtime() * Timestamp::SECOND + facts.mtime_nsec() / 1000,
+        )),
     })
 }
 
@@ -162,10 +176,16 @@ impl Input {
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
             Compression::Xz => Box::new(xz2::bufread::XzDecoder::new_multi_decoder(file)),
-            Compression::Zstd => Box::new(zstd::Decoder::with_buffer(file).map_err(SourceError::io(&self.path))?),
+            Compression::Zstd => {
+                Box::new(zstd::Decoder::with_buffer(file).map_err(SourceError::io(&self.path))?)
+            }
         };
         let mut head = Vec::with_capacity(HEAD_BYTES);
-        inner.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(SourceError::io(&self.path))?;
+        inner
+            .by_ref()
+            .take(HEAD_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(SourceError::io(&self.path))?;
         let plain = self.compression == Compression::Plain;
         Ok(Reader {
             head_hash: head_hash(&head),
@@ -194,7 +214,11 @@ impl Reader {
     ///
     /// None today; a reader that must read on to tell may fail.
     pub fn generation(&mut self) -> Result<Generation, SourceError> {
-        Ok(Generation { device: self.device, inode: self.inode, head_hash: self.head_hash })
+        Ok(Generation {
+            device: self.device,
+            inode: self.inode,
+            head_hash: self.head_hash,
+        })
     }
 }
 
@@ -202,7 +226,10 @@ impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            io::Error::other(format!("more than {} bytes after decompression", self.limit))
+            io::Error::other(format!(
+                "more than {} bytes after decompression",
+                self.limit
+            ))
         })?;
         Ok(count)
     }
@@ -211,7 +238,8 @@ impl Read for Reader {
 /// Groups rotated siblings (`access.log`, `access.log.1`, `access.log.2.gz`): one log each, oldest file first.
 #[must_use]
 pub fn group_rotated(inputs: Vec<Input>) -> Vec<Vec<Input>> {
-    let mut groups: std::collections::BTreeMap<PathBuf, Vec<(u64, Input)>> = std::collections::BTreeMap::new();
+    let mut groups: std::collections::BTreeMap<PathBuf, Vec<(u64, Input)>> =
+        std::collections::BTreeMap::new();
     for input in inputs {
         let (base, age) = rotation(&input.path);
         groups.entry(base).or_default().push((age, input));
@@ -227,14 +255,19 @@ pub fn group_rotated(inputs: Vec<Input>) -> Vec<Vec<Input>> {
 
 /// A log's base path, and how old a rotation it is: 0 the one being written.
 fn rotation(path: &Path) -> (PathBuf, u64) {
-    let mut name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     for ending in [".gz", ".bz2", ".xz", ".zst"] {
         if let Some(short) = name.strip_suffix(ending) {
             name = short.to_owned();
         }
     }
     let age = match name.rsplit_once('.') {
-        Some((base, number)) if number.len() <= 3 => number.parse().ok().map(|age: u64| (base.to_owned(), age)),
+        Some((base, number)) if number.len() <= 3 => {
+            number.parse().ok().map(|age: u64| (base.to_owned(), age))
+        }
         _ => None,
     };
     let (base, age) = age.unwrap_or((name, 0));
@@ -249,8 +282,14 @@ mod tests {
     use std::path::Path;
 
     fn gzip(path: &Path, text: &[u8]) {
-        let mut encoder = flate2::write::GzEncoder::new(fs::File::create(path).expect("writable"), flate2::Compression::fast());
-        encoder.write_all(text).and_then(|()| encoder.finish()).expect("written");
+        let mut encoder = flate2::write::GzEncoder::new(
+            fs::File::create(path).expect("writable"),
+            flate2::Compression::fast(),
+        );
+        encoder
+            .write_all(text)
+            .and_then(|()| encoder.finish())
+            .expect("written");
     }
 
     #[test]
@@ -266,7 +305,11 @@ mod tests {
         assert_eq!(groups.len(), 1);
         let mut text = String::new();
         for input in &groups[0] {
-            input.open(&Limits::default()).expect("opened").read_to_string(&mut text).expect("read");
+            input
+                .open(&Limits::default())
+                .expect("opened")
+                .read_to_string(&mut text)
+                .expect("read");
         }
         assert_eq!(text, "onetwothree");
     }
@@ -275,13 +318,21 @@ mod tests {
     fn a_corrupt_file_gives_what_could_be_read_and_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.gz");
-        let text: Vec<u8> = (0..400_000_u32).flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..400_000_u32)
+            .flat_map(|number| (number.wrapping_mul(2_654_435_761)).to_le_bytes())
+            .collect();
         gzip(&path, &text);
         let bytes = fs::read(&path).expect("read");
         fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
         let found = discover(&[path], &Limits::default()).expect("found");
         let mut out = Vec::new();
-        assert!(found.inputs[0].open(&Limits::default()).expect("opened").read_to_end(&mut out).is_err());
+        assert!(
+            found.inputs[0]
+                .open(&Limits::default())
+                .expect("opened")
+                .read_to_end(&mut out)
+                .is_err()
+        );
         assert!(!out.is_empty());
     }
 }

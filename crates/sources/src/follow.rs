@@ -86,21 +86,40 @@ impl Follower {
     /// # Errors
     ///
     /// [`SourceError`] when no file's folder exists.
-    pub fn new(files: Vec<PathBuf>, resume: BTreeMap<SourceId, (Generation, Position)>) -> Result<Self, SourceError> {
+    pub fn new(
+        files: Vec<PathBuf>,
+        resume: &BTreeMap<SourceId, (Generation, Position)>,
+    ) -> Result<Self, SourceError> {
         let inotify = Inotify::init().ok();
         let mut followed = Vec::new();
         for path in files {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."))
+                .to_owned();
             fs::metadata(&folder).map_err(SourceError::io(&folder))?;
             if let Some(inotify) = &inotify {
                 // Without the watch the look at each file still finds everything, later.
-                drop(inotify.watches().add(&folder, WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVE | WatchMask::DELETE));
+                drop(inotify.watches().add(
+                    &folder,
+                    WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVE | WatchMask::DELETE,
+                ));
             }
             let source = SourceId(format!("file:{}", path.display()));
             let resume = resume.get(&source).copied();
-            followed.push(Followed { path, source, open: None, resume, seen: false });
+            followed.push(Followed {
+                path,
+                source,
+                open: None,
+                resume,
+                seen: false,
+            });
         }
-        Ok(Self { files: followed, inotify })
+        Ok(Self {
+            files: followed,
+            inotify,
+        })
     }
 
     /// Waits up to `timeout` for something new and adds it to `out`, in order for each source.
@@ -123,7 +142,11 @@ impl Follower {
             std::thread::sleep(LOOK);
             waited += LOOK;
             let mut buffer = [0; 4096];
-            look = match self.inotify.as_mut().map(|inotify| inotify.read_events(&mut buffer).map(Iterator::count)) {
+            look = match self
+                .inotify
+                .as_mut()
+                .map(|inotify| inotify.read_events(&mut buffer).map(Iterator::count))
+            {
                 Some(Ok(count)) => count > 0,
                 Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => waited >= timeout,
                 _ => true,
@@ -136,19 +159,31 @@ impl Followed {
     /// Reads what is new of one file.
     fn step(&mut self, out: &mut Vec<Chunk>) -> Result<(), SourceError> {
         let first = out.len();
-        let Some(open) = &mut self.open else { return self.try_open(out) };
+        let Some(open) = &mut self.open else {
+            return self.try_open(out);
+        };
         let facts = open.file.metadata().map_err(SourceError::io(&self.path))?;
-        let on_disk = fs::metadata(&self.path).ok().map(|facts| (facts.dev(), facts.ino()));
+        let on_disk = fs::metadata(&self.path)
+            .ok()
+            .map(|facts| (facts.dev(), facts.ino()));
         if facts.len() < open.offset {
             // What was between our position and the old end is unknown; the file is read from its start.
             let news = News::Truncated;
-            *open = Open { generation: generation(&open.file, &facts).map_err(SourceError::io(&self.path))?, file: open.file.try_clone().map_err(SourceError::io(&self.path))?, offset: 0 };
+            *open = Open {
+                generation: generation(&open.file, &facts).map_err(SourceError::io(&self.path))?,
+                file: open.file.try_clone().map_err(SourceError::io(&self.path))?,
+                offset: 0,
+            };
             out.push(chunk(&self.source, open, Vec::new(), Some(news)));
         }
         read(&self.source, open, out).map_err(SourceError::io(&self.path))?;
         let full = out.len() - first >= CHUNKS_MAX;
         if !full && on_disk != Some((facts.dev(), facts.ino())) {
-            let news = if on_disk.is_some() { News::Rotated } else { News::Deleted };
+            let news = if on_disk.is_some() {
+                News::Rotated
+            } else {
+                News::Deleted
+            };
             let mut last = chunk(&self.source, open, Vec::new(), Some(news));
             last.end_of_generation = true;
             out.push(last);
@@ -166,20 +201,30 @@ impl Followed {
                 self.seen = true;
                 return Ok(());
             }
-            Err(source) => return Err(SourceError::Io { path: self.path.clone(), source }),
+            Err(source) => {
+                return Err(SourceError::Io {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
         };
         let facts = file.metadata().map_err(SourceError::io(&self.path))?;
         let now = generation(&file, &facts).map_err(SourceError::io(&self.path))?;
         let mut offset = 0;
         if let Some((sealed, position)) = self.resume.take() {
-            let same_file = (sealed.device, sealed.inode) == (now.device, now.inode) && position.offset_bytes <= facts.len();
+            let same_file = (sealed.device, sealed.inode) == (now.device, now.inode)
+                && position.offset_bytes <= facts.len();
             if same_file && same_head(&file, sealed, position) {
                 offset = position.offset_bytes;
             } else {
                 self.finish_rotated(sealed, position, out)?;
             }
         }
-        let open = self.open.insert(Open { file, generation: now, offset });
+        let open = self.open.insert(Open {
+            file,
+            generation: now,
+            offset,
+        });
         if self.seen {
             out.push(chunk(&self.source, open, Vec::new(), Some(News::Appeared)));
         }
@@ -189,17 +234,44 @@ impl Followed {
     }
 
     /// Finds the file that was being read among its rotated siblings, and reads it to its end.
-    fn finish_rotated(&self, sealed: Generation, position: Position, out: &mut Vec<Chunk>) -> Result<(), SourceError> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let base = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for entry in fs::read_dir(folder).map_err(SourceError::io(folder))?.flatten() {
-            let sibling = entry.file_name().to_string_lossy().starts_with(base.as_str()) && entry.path() != self.path;
-            let Ok(facts) = entry.metadata() else { continue };
+    fn finish_rotated(
+        &self,
+        sealed: Generation,
+        position: Position,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), SourceError> {
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let base = self
+            .path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        for entry in fs::read_dir(folder)
+            .map_err(SourceError::io(folder))?
+            .flatten()
+        {
+            let sibling = entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(base.as_str())
+                && entry.path() != self.path;
+            let Ok(facts) = entry.metadata() else {
+                continue;
+            };
             if !sibling || (facts.dev(), facts.ino()) != (sealed.device, sealed.inode) {
                 continue;
             }
             let file = File::open(entry.path()).map_err(SourceError::io(&entry.path()))?;
-            let mut open = Open { file, generation: sealed, offset: position.offset_bytes };
+            let mut open = Open {
+                file,
+                generation: sealed,
+                offset: position.offset_bytes,
+            };
             while read(&self.source, &mut open, out).map_err(SourceError::io(&entry.path()))? > 0 {}
             let mut last = chunk(&self.source, &open, Vec::new(), Some(News::Rotated));
             last.end_of_generation = true;
@@ -213,20 +285,38 @@ impl Followed {
 fn generation(file: &File, facts: &fs::Metadata) -> std::io::Result<Generation> {
     let mut head = [0; HEAD_BYTES];
     let count = file.read_at(&mut head, 0)?;
-    Ok(Generation { device: facts.dev(), inode: facts.ino(), head_hash: head_hash(head.get(..count).unwrap_or_default()) })
+    Ok(Generation {
+        device: facts.dev(),
+        inode: facts.ino(),
+        head_hash: head_hash(head.get(..count).unwrap_or_default()),
+    })
 }
 
 /// Whether a file's first bytes are those it had when it was sealed up to `position`.
 fn same_head(file: &File, sealed: Generation, position: Position) -> bool {
     let mut head = [0; HEAD_BYTES];
-    let Ok(count) = file.read_at(&mut head, 0) else { return false };
+    let Ok(count) = file.read_at(&mut head, 0) else {
+        return false;
+    };
     // It may have been shorter than it is now when it was first seen.
-    let most = usize::try_from(position.offset_bytes).unwrap_or(HEAD_BYTES).min(count);
-    (0..=most.max(count)).rev().any(|length| head.get(..length).is_some_and(|part| head_hash(part) == sealed.head_hash))
+    let most = usize::try_from(position.offset_bytes)
+        .unwrap_or(HEAD_BYTES)
+        .min(count);
+    (0..=most.max(count)).rev().any(|length| {
+        head.get(..length)
+            .is_some_and(|part| head_hash(part) == sealed.head_hash)
+    })
 }
 
 fn chunk(source: &SourceId, open: &Open, bytes: Vec<u8>, news: Option<News>) -> Chunk {
-    Chunk { source: source.clone(), generation: open.generation, offset_bytes: open.offset, bytes, end_of_generation: false, news }
+    Chunk {
+        source: source.clone(),
+        generation: open.generation,
+        offset_bytes: open.offset,
+        bytes,
+        end_of_generation: false,
+        news,
+    }
 }
 
 /// Reads on, up to [`CHUNKS_MAX`] chunks; gives how many bytes.
@@ -258,18 +348,27 @@ mod tests {
     use std::time::Duration;
 
     fn append(path: &Path, text: &str) {
-        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("writable");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("writable");
         file.write_all(text.as_bytes()).expect("written");
     }
 
     fn next(follower: &mut Follower) -> Vec<Chunk> {
         let mut out = Vec::new();
-        follower.next(Duration::from_secs(1), &mut out).expect("read");
+        follower
+            .next(Duration::from_secs(1), &mut out)
+            .expect("read");
         out
     }
 
     fn text(chunks: &[Chunk]) -> String {
-        chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.bytes).into_owned()).collect()
+        chunks
+            .iter()
+            .map(|chunk| String::from_utf8_lossy(&chunk.bytes).into_owned())
+            .collect()
     }
 
     #[test]
@@ -277,7 +376,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.log");
         append(&path, "one\n");
-        let mut follower = Follower::new(vec![path.clone()], BTreeMap::new()).expect("followed");
+        let mut follower = Follower::new(vec![path.clone()], &BTreeMap::new()).expect("followed");
         assert_eq!(text(&next(&mut follower)), "one\n");
         append(&path, "two\n");
         assert_eq!(text(&next(&mut follower)), "two\n");
@@ -286,11 +385,19 @@ mod tests {
         append(&path, "four\n");
         let chunks = next(&mut follower);
         assert_eq!(text(&chunks), "three\nfour\n");
-        assert!(chunks.iter().any(|chunk| chunk.end_of_generation && chunk.news == Some(News::Rotated)));
+        assert!(
+            chunks
+                .iter()
+                .any(|chunk| chunk.end_of_generation && chunk.news == Some(News::Rotated))
+        );
         fs::write(&path, "5\n").expect("written");
         let chunks = next(&mut follower);
         assert_eq!(text(&chunks), "5\n");
-        assert!(chunks.iter().any(|chunk| chunk.news == Some(News::Truncated)));
+        assert!(
+            chunks
+                .iter()
+                .any(|chunk| chunk.news == Some(News::Truncated))
+        );
     }
 
     #[test]
@@ -298,15 +405,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.log");
         append(&path, "one\ntwo\n");
-        let mut follower = Follower::new(vec![path.clone()], BTreeMap::new()).expect("followed");
+        let mut follower = Follower::new(vec![path.clone()], &BTreeMap::new()).expect("followed");
         let first = next(&mut follower);
-        let resume = BTreeMap::from([(first[0].source.clone(), (first[0].generation, Position { offset_bytes: 4 }))]);
-        let mut again = Follower::new(vec![path.clone()], resume.clone()).expect("followed");
+        let resume = BTreeMap::from([(
+            first[0].source.clone(),
+            (first[0].generation, Position { offset_bytes: 4 }),
+        )]);
+        let mut again = Follower::new(vec![path.clone()], &resume).expect("followed");
         assert_eq!(text(&next(&mut again)), "two\n");
         append(&path, "three\n");
         fs::rename(&path, folder.path().join("a.log.1")).expect("renamed");
         append(&path, "four\n");
-        let mut again = Follower::new(vec![path], resume).expect("followed");
+        let mut again = Follower::new(vec![path], &resume).expect("followed");
         assert_eq!(text(&next(&mut again)), "two\nthree\nfour\n");
     }
 }

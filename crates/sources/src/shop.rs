@@ -25,32 +25,70 @@ pub fn find_logs(root: &Path, config: &ShopConfig) -> Found {
 pub(crate) fn find_logs_below(root: &Path, config: &ShopConfig, system: &Path) -> Found {
     let mut found = Found::default();
     let magento = with_ending(&root.join("var/log"), ".log");
-    note(&mut found, magento, "Magento's own log", "Magento's logs", &root.join("var/log"));
-    let mut web: BTreeSet<PathBuf> = with_ending(&system.join("var/log/nginx"), ".log").into_iter().collect();
+    note(
+        &mut found,
+        magento,
+        "Magento's own log",
+        "Magento's logs",
+        &root.join("var/log"),
+    );
+    let mut web: BTreeSet<PathBuf> = with_ending(&system.join("var/log/nginx"), ".log")
+        .into_iter()
+        .collect();
     web.extend(with_ending(&system.join("var/log/apache2"), ".log"));
     web.extend(nginx_logs(&system.join("etc/nginx")));
-    note(&mut found, web.into_iter().collect(), "web server log", "the web server's access log", &system.join("var/log/nginx"));
-    let folders = ["var/log/mysql", "var/lib/mysql", "var/log/mariadb"].map(|folder| system.join(folder));
+    note(
+        &mut found,
+        web.into_iter().collect(),
+        "web server log",
+        "the web server's access log",
+        &system.join("var/log/nginx"),
+    );
+    let folders =
+        ["var/log/mysql", "var/lib/mysql", "var/log/mariadb"].map(|folder| system.join(folder));
     let mut database = Vec::new();
     for folder in &folders {
         database.extend(with_ending(folder, ".log"));
     }
-    let local = config.database_hosts.values().all(|host| matches!(host.split(':').next(), Some("localhost" | "127.0.0.1" | "")));
-    let place = if local { folders[0].display().to_string() } else { "this host; the database runs on another".to_owned() };
-    note(&mut found, database, "database log", "the database's audit, slow and general log", Path::new(&place));
+    let local = config
+        .database_hosts
+        .values()
+        .all(|host| matches!(host.split(':').next(), Some("localhost" | "127.0.0.1" | "")));
+    let place = if local {
+        folders[0].display().to_string()
+    } else {
+        "this host; the database runs on another".to_owned()
+    };
+    note(
+        &mut found,
+        database,
+        "database log",
+        "the database's audit, slow and general log",
+        Path::new(&place),
+    );
     found
 }
 
 fn note(found: &mut Found, files: Vec<PathBuf>, what: &'static str, wanted: &str, looked: &Path) {
     if files.is_empty() {
-        found.missing.push((wanted.to_owned(), looked.display().to_string()));
+        found
+            .missing
+            .push((wanted.to_owned(), looked.display().to_string()));
     }
-    found.files.extend(files.into_iter().map(|file| (file, what)));
+    found
+        .files
+        .extend(files.into_iter().map(|file| (file, what)));
 }
 
 fn with_ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file() && path.to_string_lossy().ends_with(ending)).collect();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file() && path.to_string_lossy().ends_with(ending))
+        .collect();
     files.sort();
     files
 }
@@ -58,14 +96,21 @@ fn with_ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
 /// Paths of `access_log` and `error_log` in nginx's settings, one folder deep.
 fn nginx_logs(folder: &Path) -> Vec<PathBuf> {
     let mut logs = Vec::new();
-    for place in [folder.to_owned(), folder.join("conf.d"), folder.join("sites-enabled")] {
+    for place in [
+        folder.to_owned(),
+        folder.join("conf.d"),
+        folder.join("sites-enabled"),
+    ] {
         for file in fs::read_dir(&place).into_iter().flatten().flatten() {
-            let Ok(text) = fs::read_to_string(file.path()) else { continue };
+            let Ok(text) = fs::read_to_string(file.path()) else {
+                continue;
+            };
             for line in text.lines().map(str::trim) {
                 let mut words = line.split_whitespace();
                 if matches!(words.next(), Some("access_log" | "error_log"))
                     && let Some(path) = words.next().map(|path| path.trim_end_matches(';'))
-                    && path.starts_with('/') && Path::new(path).is_file()
+                    && path.starts_with('/')
+                    && Path::new(path).is_file()
                 {
                     logs.push(PathBuf::from(path));
                 }

@@ -101,9 +101,19 @@ impl SegmentFiles {
     ///
     /// [`StoreError`] when the files can't be used, or another process writes to them.
     pub fn open(folder: &Path) -> Result<(Self, Cut), StoreError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(StoreError::io(folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(StoreError::io(folder))?;
         let path = folder.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(StoreError::io(&path))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(StoreError::io(&path))?;
         lock.try_lock().map_err(|_| StoreError::Locked { path })?;
         Self::load(folder, Some(lock))
     }
@@ -120,24 +130,38 @@ impl SegmentFiles {
     fn load(folder: &Path, lock: Option<File>) -> Result<(Self, Cut), StoreError> {
         let writer = lock.is_some();
         let mut places = Vec::new();
-        let mut cut = Cut::default();
         let mut segment = 0;
         loop {
             let next = path(folder, segment + 1, "leaf").exists();
             let (leaf_end, data_end) = scan(folder, segment, writer, &mut places)?;
-            let lengths = (length(folder, segment, "leaf"), length(folder, segment, "data"));
+            let lengths = (
+                length(folder, segment, "leaf"),
+                length(folder, segment, "data"),
+            );
             if next && (lengths.0, lengths.1) != (leaf_end, data_end) {
-                return Err(StoreError::Corrupt { path: path(folder, segment, "leaf"), what: "a broken record before the last segment" });
+                return Err(StoreError::Corrupt {
+                    path: path(folder, segment, "leaf"),
+                    what: "a broken record before the last segment",
+                });
             }
             if next {
                 segment += 1;
                 continue;
             }
-            cut = Cut { leaf_bytes: lengths.0 - leaf_end, data_bytes: lengths.1.saturating_sub(data_end), ..cut };
+            let cut = Cut {
+                leaf_bytes: lengths.0 - leaf_end,
+                data_bytes: lengths.1.saturating_sub(data_end),
+            };
             let (leaf, data) = if writer {
-                (open_end(folder, segment, "leaf", leaf_end)?, open_end(folder, segment, "data", data_end)?)
+                (
+                    open_end(folder, segment, "leaf", leaf_end)?,
+                    open_end(folder, segment, "data", data_end)?,
+                )
             } else {
-                (open_plain(folder, segment, "leaf")?, open_plain(folder, segment, "data")?)
+                (
+                    open_plain(folder, segment, "leaf")?,
+                    open_plain(folder, segment, "data")?,
+                )
             };
             let files = Self {
                 folder: folder.to_owned(),
@@ -185,17 +209,25 @@ impl SegmentFiles {
         }
         let (mut leaves, mut payloads, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
-            places.push(Place { segment: self.segment, leaf: self.leaf_length + leaves.len() as u64, data: self.data_length + payloads.len() as u64 });
+            places.push(Place {
+                segment: self.segment,
+                leaf: self.leaf_length + leaves.len() as u64,
+                data: self.data_length + payloads.len() as u64,
+            });
             framed(&mut leaves, &row.leaf);
             framed(&mut payloads, &row.payload);
         }
-        let written = write(&self.data, &payloads, self.data_length).and_then(|()| write(&self.leaf, &leaves, self.leaf_length));
+        let written = write(&self.data, &payloads, self.data_length)
+            .and_then(|()| write(&self.leaf, &leaves, self.leaf_length));
         if let Err(source) = written {
             // What the kernel kept is unknown: cut back what can be, and take nothing more.
             self.stopped = true;
             drop(self.leaf.set_len(self.leaf_length));
             drop(self.data.set_len(self.data_length));
-            return Err(StoreError::Io { path: path(&self.folder, self.segment, "leaf"), source });
+            return Err(StoreError::Io {
+                path: path(&self.folder, self.segment, "leaf"),
+                source,
+            });
         }
         self.leaf_length += leaves.len() as u64;
         self.data_length += payloads.len() as u64;
@@ -209,14 +241,40 @@ impl SegmentFiles {
     ///
     /// [`StoreError`] when the files can't be read.
     pub fn read(&self, number: u64) -> Result<Option<Row>, StoreError> {
-        let Some(place) = usize::try_from(number).ok().and_then(|at| self.places.get(at)).copied() else { return Ok(None) };
-        let mut readers = self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if readers.as_ref().is_none_or(|(segment, ..)| *segment != place.segment) {
-            *readers = Some((place.segment, open_plain(&self.folder, place.segment, "leaf")?, open_plain(&self.folder, place.segment, "data")?));
+        let Some(place) = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.places.get(at))
+            .copied()
+        else {
+            return Ok(None);
+        };
+        let mut readers = self
+            .readers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if readers
+            .as_ref()
+            .is_none_or(|(segment, ..)| *segment != place.segment)
+        {
+            *readers = Some((
+                place.segment,
+                open_plain(&self.folder, place.segment, "leaf")?,
+                open_plain(&self.folder, place.segment, "data")?,
+            ));
         }
-        let Some((_, leaf, data)) = readers.as_ref() else { return Ok(None) };
-        let leaf = read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&path(&self.folder, place.segment, "leaf")))?;
-        let payload = read_framed(data, place.data, PAYLOAD_MAX).map_err(StoreError::io(&path(&self.folder, place.segment, "data")))?;
+        let Some((_, leaf, data)) = readers.as_ref() else {
+            return Ok(None);
+        };
+        let leaf = read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&path(
+            &self.folder,
+            place.segment,
+            "leaf",
+        )))?;
+        let payload = read_framed(data, place.data, PAYLOAD_MAX).map_err(StoreError::io(&path(
+            &self.folder,
+            place.segment,
+            "data",
+        )))?;
         Ok(Some(Row { leaf, payload }))
     }
 
@@ -227,14 +285,31 @@ impl SegmentFiles {
     ///
     /// [`StoreError`] when the file can't be written, or new bytes have another length.
     pub fn overwrite_payload(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let Some(place) = usize::try_from(number).ok().and_then(|at| self.places.get(at)).copied() else { return Ok(()) };
+        let Some(place) = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.places.get(at))
+            .copied()
+        else {
+            return Ok(());
+        };
         let file = path(&self.folder, place.segment, "data");
-        let old = self.read(number)?.map(|row| row.payload.len()).unwrap_or_default();
+        let old = self
+            .read(number)?
+            .map(|row| row.payload.len())
+            .unwrap_or_default();
         if old != bytes.len() {
-            return Err(StoreError::Corrupt { path: file, what: "a payload of another length" });
+            return Err(StoreError::Corrupt {
+                path: file,
+                what: "a payload of another length",
+            });
         }
-        let data = OpenOptions::new().write(true).open(&file).map_err(StoreError::io(&file))?;
-        data.write_all_at(bytes, place.data + 4).and_then(|()| data.sync_data()).map_err(StoreError::io(&file))
+        let data = OpenOptions::new()
+            .write(true)
+            .open(&file)
+            .map_err(StoreError::io(&file))?;
+        data.write_all_at(bytes, place.data + 4)
+            .and_then(|()| data.sync_data())
+            .map_err(StoreError::io(&file))
     }
 }
 
@@ -253,8 +328,17 @@ fn open_plain(folder: &Path, segment: u32, ending: &str) -> Result<File, StoreEr
 
 fn open_end(folder: &Path, segment: u32, ending: &str, end: u64) -> Result<File, StoreError> {
     let path = path(folder, segment, ending);
-    let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(StoreError::io(&path))?;
-    file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(StoreError::io(&path))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(StoreError::io(&path))?;
+    file.set_len(end)
+        .and_then(|()| file.seek(SeekFrom::Start(end)))
+        .map_err(StoreError::io(&path))?;
     Ok(file)
 }
 
@@ -274,7 +358,10 @@ fn read_framed(file: &File, at: u64, most: u32) -> std::io::Result<Vec<u8>> {
     file.read_exact_at(&mut prefix, at)?;
     let length = u32::from_be_bytes(prefix);
     if length > most {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "a record longer than any that was written"));
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "a record longer than any that was written",
+        ));
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut bytes, at + 4)?;
@@ -282,7 +369,12 @@ fn read_framed(file: &File, at: u64, most: u32) -> std::io::Result<Vec<u8>> {
 }
 
 /// Finds the whole entries of a segment: ends of leaves and payloads.
-fn scan(folder: &Path, segment: u32, make: bool, places: &mut Vec<Place>) -> Result<(u64, u64), StoreError> {
+fn scan(
+    folder: &Path,
+    segment: u32,
+    make: bool,
+    places: &mut Vec<Place>,
+) -> Result<(u64, u64), StoreError> {
     let leaf_path = path(folder, segment, "leaf");
     if !leaf_path.exists() && make {
         return Ok((0, 0));
@@ -291,7 +383,11 @@ fn scan(folder: &Path, segment: u32, make: bool, places: &mut Vec<Place>) -> Res
     let payloads = lengths(&path(folder, segment, "data"), PAYLOAD_MAX)?;
     let (mut leaf, mut data) = (0, 0);
     for (leaf_length, data_length) in leaves.iter().zip(&payloads) {
-        places.push(Place { segment, leaf, data });
+        places.push(Place {
+            segment,
+            leaf,
+            data,
+        });
         leaf += 4 + u64::from(*leaf_length);
         data += 4 + u64::from(*data_length);
     }
@@ -301,11 +397,19 @@ fn scan(folder: &Path, segment: u32, make: bool, places: &mut Vec<Place>) -> Res
 /// Lengths of the whole records of a file.
 fn lengths(path: &Path, most: u32) -> Result<Vec<u32>, StoreError> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(StoreError::io(path))?;
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(StoreError::io(path))?;
     let (mut found, mut rest) = (Vec::new(), bytes.as_slice());
     while let Some((prefix, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*prefix);
-        let Some(next) = usize::try_from(length).ok().filter(|_| length <= most).and_then(|length| after.get(length..)) else { break };
+        let Some(next) = usize::try_from(length)
+            .ok()
+            .filter(|_| length <= most)
+            .and_then(|length| after.get(length..))
+        else {
+            break;
+        };
         found.push(length);
         rest = next;
     }
@@ -318,7 +422,12 @@ mod tests {
     use std::fs;
 
     fn rows(from: u8, count: u8) -> Vec<Row> {
-        (from..from + count).map(|value| Row { leaf: vec![value; 10], payload: vec![value; 20] }).collect()
+        (from..from + count)
+            .map(|value| Row {
+                leaf: vec![value; 10],
+                payload: vec![value; 20],
+            })
+            .collect()
     }
 
     #[test]
@@ -327,16 +436,28 @@ mod tests {
         let (mut files, _) = SegmentFiles::open(folder.path()).expect("opened");
         files.append(&rows(0, 3)).expect("appended");
         drop(files);
-        let (leaf, data) = (folder.path().join("00000000.leaf"), folder.path().join("00000000.data"));
-        let (whole_leaf, whole_data) = (fs::read(&leaf).expect("leaves"), fs::read(&data).expect("payloads"));
+        let (leaf, data) = (
+            folder.path().join("00000000.leaf"),
+            folder.path().join("00000000.data"),
+        );
+        let (whole_leaf, whole_data) = (
+            fs::read(&leaf).expect("leaves"),
+            fs::read(&data).expect("payloads"),
+        );
         for torn in 0..14 {
             fs::write(&leaf, [&whole_leaf[..], &whole_leaf[..torn]].concat()).expect("written");
             fs::write(&data, [&whole_data[..], &whole_data[..24]].concat()).expect("written");
             let (mut files, cut) = SegmentFiles::open(folder.path()).expect("opened");
             assert_eq!((files.len(), cut.leaf_bytes), (3, torn as u64));
             files.append(&rows(9, 1)).expect("appended");
-            assert_eq!(files.read(3).expect("read").map(|row| row.leaf), Some(vec![9; 10]));
-            assert_eq!(files.read(2).expect("read").map(|row| row.payload), Some(vec![2; 20]));
+            assert_eq!(
+                files.read(3).expect("read").map(|row| row.leaf),
+                Some(vec![9; 10])
+            );
+            assert_eq!(
+                files.read(2).expect("read").map(|row| row.payload),
+                Some(vec![2; 20])
+            );
         }
     }
 

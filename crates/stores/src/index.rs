@@ -48,10 +48,16 @@ impl BlockIndex {
     /// Adds the next entry.
     pub fn push(&mut self, entry: &Indexed<'_>) {
         if self.entries.is_multiple_of(BLOCK_ENTRIES) {
-            self.blocks.push(Block { first: i64::MAX, last: i64::MIN, bloom: Box::new([0; BLOOM_WORDS]) });
+            self.blocks.push(Block {
+                first: i64::MAX,
+                last: i64::MIN,
+                bloom: Box::new([0; BLOOM_WORDS]),
+            });
         }
         self.entries += 1;
-        let Some(block) = self.blocks.last_mut() else { return };
+        let Some(block) = self.blocks.last_mut() else {
+            return;
+        };
         let time = entry.said.unwrap_or(entry.received);
         block.first = block.first.min(time);
         block.last = block.last.max(time);
@@ -72,7 +78,14 @@ impl BlockIndex {
             .filter(move |(block, _)| {
                 query.from.is_none_or(|from| block.last >= from)
                     && query.to.is_none_or(|to| block.first <= to)
-                    && query.tokens.iter().all(|token| bits(*token).all(|(word, bit)| block.bloom.get(word).is_some_and(|word| word >> bit & 1 == 1)))
+                    && query.tokens.iter().all(|token| {
+                        bits(*token).all(|(word, bit)| {
+                            block
+                                .bloom
+                                .get(word)
+                                .is_some_and(|word| word >> bit & 1 == 1)
+                        })
+                    })
             })
             .map(|(_, first)| first)
     }
@@ -96,10 +109,27 @@ mod tests {
         let mut index = BlockIndex::default();
         for number in 0..2000_i64 {
             let tokens = if number == 1500 { vec![77] } else { vec![5] };
-            index.push(&Indexed { received: 0, said: Some(number), tokens: &tokens });
+            index.push(&Indexed {
+                received: 0,
+                said: Some(number),
+                tokens: &tokens,
+            });
         }
         let of = |query: IndexQuery| index.candidates(&query).collect::<Vec<_>>();
-        assert_eq!(of(IndexQuery { tokens: vec![77], ..IndexQuery::default() }), [1280]);
-        assert_eq!(of(IndexQuery { from: Some(600), to: Some(700), ..IndexQuery::default() }), [512]);
+        assert_eq!(
+            of(IndexQuery {
+                tokens: vec![77],
+                ..IndexQuery::default()
+            }),
+            [1280]
+        );
+        assert_eq!(
+            of(IndexQuery {
+                from: Some(600),
+                to: Some(700),
+                ..IndexQuery::default()
+            }),
+            [512]
+        );
     }
 }

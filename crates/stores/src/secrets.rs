@@ -12,9 +12,15 @@ use crate::StoreError;
 /// # Errors
 ///
 /// [`StoreError`] when it can't be read or written, or holds another number of bytes.
-pub fn read_or_make<const N: usize>(path: &Path, fresh: impl FnOnce() -> [u8; N]) -> Result<[u8; N], StoreError> {
+pub fn read_or_make<const N: usize>(
+    path: &Path,
+    fresh: impl FnOnce() -> [u8; N],
+) -> Result<[u8; N], StoreError> {
     match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| StoreError::Corrupt { path: path.to_owned(), what: "a key of the wrong length" }),
+        Ok(bytes) => bytes.try_into().map_err(|_| StoreError::Corrupt {
+            path: path.to_owned(),
+            what: "a key of the wrong length",
+        }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let bytes = fresh();
             write_atomically(path, &bytes)?;
@@ -31,11 +37,24 @@ pub fn read_or_make<const N: usize>(path: &Path, fresh: impl FnOnce() -> [u8; N]
 /// [`StoreError::Io`] naming the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let aside = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&aside).map_err(StoreError::io(&aside))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StoreError::io(&aside))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)
+        .map_err(StoreError::io(&aside))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(StoreError::io(&aside))?;
     fs::rename(&aside, path).map_err(StoreError::io(path))?;
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::io(folder))
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StoreError::io(folder))
 }
 
 /// Overwrites a file with zeros, syncs, and removes it. On a copying file system old blocks may stay.
@@ -49,8 +68,13 @@ pub fn destroy(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(StoreError::io(path)(source)),
     };
-    let mut file = OpenOptions::new().write(true).open(path).map_err(StoreError::io(path))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .map_err(StoreError::io(path))?;
     let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
-    file.write_all(&zeros).and_then(|()| file.sync_all()).map_err(StoreError::io(path))?;
+    file.write_all(&zeros)
+        .and_then(|()| file.sync_all())
+        .map_err(StoreError::io(path))?;
     fs::remove_file(path).map_err(StoreError::io(path))
 }

@@ -24,9 +24,11 @@ use crate::terminal::{Bar, inert, level};
 /// Reads only; writes only under --out. Rotated, compressed and archived logs are read too; what no
 /// format recognises is listed with the reason.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  magewarden analyze /var/log/nginx /var/log/mysql /var/www/shop/var/log\n  \
+#[command(
+    after_help = "Examples:\n  magewarden analyze /var/log/nginx /var/log/mysql /var/www/shop/var/log\n  \
     magewarden analyze logs.tar.gz --zone Europe/Berlin --format json --fail-on high\n\n\
-    Exit code 10 when there is an incident at or above --fail-on.")]
+    Exit code 10 when there is an incident at or above --fail-on."
+)]
 pub(crate) struct Analyze {
     /// Files, folders, archives
     #[arg(required = true, value_name = "PATH")]
@@ -78,7 +80,8 @@ impl Analyze {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let limits = Limits::default();
-        let found = discover(&self.paths, &limits).or_fail("check the paths, and that you may read them")?;
+        let found = discover(&self.paths, &limits)
+            .or_fail("check the paths, and that you may read them")?;
         let named = self.named.as_deref().map(format_named).transpose()?;
         let folder = run_folder(&self.out)?;
         let mut pipeline = Pipeline::open(Settings {
@@ -92,17 +95,35 @@ impl Analyze {
         })
         .or_fail("check that --out is writable and has room")?;
         let ocsf = folder.root.join("findings.ocsf.ndjson");
-        pipeline.tell(Box::new(Ocsf::create(&ocsf).or_fail("check that --out is writable")?));
-        let mut bar = Bar::bytes(found.inputs.iter().map(|input| input.size_bytes).sum(), "analyzing");
+        pipeline.tell(Box::new(
+            Ocsf::create(&ocsf).or_fail("check that --out is writable")?,
+        ));
+        let mut bar = Bar::bytes(
+            found.inputs.iter().map(|input| input.size_bytes).sum(),
+            "analyzing",
+        );
         let mut outcome =
             engine_analyze::analyze(&mut pipeline, found.inputs, named, &limits, &now, &mut bar)
                 .or_fail("free some disk space; the ledger keeps what was acknowledged")?;
         bar.finish();
-        outcome.not_read.extend(found.skipped.into_iter().map(|(path, why)| (path.display().to_string(), why)));
-        engine::report::write(&pipeline, &outcome, &folder.root, now()).or_fail("check that --out is writable")?;
+        outcome.not_read.extend(
+            found
+                .skipped
+                .into_iter()
+                .map(|(path, why)| (path.display().to_string(), why)),
+        );
+        engine::report::write(&pipeline, &outcome, &folder.root, now())
+            .or_fail("check that --out is writable")?;
         self.print(&pipeline, &outcome, &folder.root)?;
-        let reached = pipeline.judge().incidents().any(|incident| self.fail_on.reached(incident.severity));
-        Ok(if reached { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+        let reached = pipeline
+            .judge()
+            .incidents()
+            .any(|incident| self.fail_on.reached(incident.severity));
+        Ok(if reached {
+            ExitCode::from(FOUND)
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 
     fn print(&self, pipeline: &Pipeline, outcome: &Outcome, root: &Path) -> Result<(), Failure> {
@@ -128,15 +149,24 @@ impl Analyze {
                     print_incident(&mut out, incident).or_fail(hint)?;
                 }
                 let counters = pipeline.judge().counters();
-                let quarantined: u64 = outcome.inputs.iter().map(|input| input.counters.quarantined).sum();
+                let quarantined: u64 = outcome
+                    .inputs
+                    .iter()
+                    .map(|input| input.counters.quarantined)
+                    .sum();
                 writeln!(out, "{} incidents from {} findings; {} inputs with {} records read, {quarantined} of them in quarantine, {} inputs not read",
                     incidents.len(), counters.findings, outcome.inputs.len(), counters.records + quarantined, outcome.not_read.len())
                 .or_fail(hint)?;
                 for (path, why) in outcome.not_read.iter().take(20) {
                     writeln!(out, "  not read: {}: {}", inert(path), inert(why)).or_fail(hint)?;
                 }
-                writeln!(out, "report:   {}\nevidence: {} (magewarden verify {})", root.join("report.html").display(),
-                    root.join("ledger").display(), root.join("ledger").display())
+                writeln!(
+                    out,
+                    "report:   {}\nevidence: {} (magewarden verify {})",
+                    root.join("report.html").display(),
+                    root.join("ledger").display(),
+                    root.join("ledger").display()
+                )
                 .or_fail(hint)?;
             }
         }
@@ -146,7 +176,12 @@ impl Analyze {
 
 /// Prints an incident in four lines: what, when, what left, what is due.
 fn print_incident(out: &mut dyn std::io::Write, incident: &Incident) -> std::io::Result<()> {
-    writeln!(out, "{}  {}", level(incident.severity), inert(&incident.title))?;
+    writeln!(
+        out,
+        "{}  {}",
+        level(incident.severity),
+        inert(&incident.title)
+    )?;
     writeln!(out, "    {} to {}", incident.first, incident.last)?;
     let rows = match &incident.exposure.rows {
         Some(rows) => match rows.upper {
@@ -156,10 +191,25 @@ fn print_incident(out: &mut dyn std::io::Write, incident: &Incident) -> std::io:
         },
         None => "rows unknown".to_owned(),
     };
-    let assets: Vec<_> = incident.assets.iter().take(8).map(|asset| inert(&asset.name)).collect();
+    let assets: Vec<_> = incident
+        .assets
+        .iter()
+        .take(8)
+        .map(|asset| inert(&asset.name))
+        .collect();
     writeln!(out, "    {rows}; {}", assets.join(", "))?;
-    if let Some(due) = incident.obligations.iter().filter_map(|duty| Some((duty.due?, duty))).min_by_key(|(due, _)| *due) {
-        writeln!(out, "    first deadline {} (projected): {}", due.0, inert(&due.1.regime))?;
+    if let Some(due) = incident
+        .obligations
+        .iter()
+        .filter_map(|duty| Some((duty.due?, duty)))
+        .min_by_key(|(due, _)| *due)
+    {
+        writeln!(
+            out,
+            "    first deadline {} (projected): {}",
+            due.0,
+            inert(&due.1.regime)
+        )?;
     }
     writeln!(out)
 }
@@ -183,5 +233,8 @@ fn run_folder(out: &Path) -> Result<OutputFolder, Failure> {
             Err(error) => return Err(Failure::new(&error, hint)),
         }
     }
-    Err(Failure::say(format!("{} holds 9999 runs", out.display()), "name another folder with --out"))
+    Err(Failure::say(
+        format!("{} holds 9999 runs", out.display()),
+        "name another folder with --out",
+    ))
 }

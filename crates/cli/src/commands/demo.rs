@@ -43,13 +43,22 @@ impl Demo {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let (name, text) = content::under("exercises/demo", ".toml")
             .next()
-            .ok_or_else(|| Failure::say("this build holds no demo", "build it with content/exercises/demo.toml"))?;
+            .ok_or_else(|| {
+                Failure::say(
+                    "this build holds no demo",
+                    "build it with content/exercises/demo.toml",
+                )
+            })?;
         let exercise = Exercise::parse(name, text).or_fail("mend the exercise")?;
         let data = self.data.unwrap_or_else(|| {
             std::env::temp_dir().join(format!("magewarden-demo-{}", std::process::id()))
         });
         let logs = data.join("logs");
-        let files: BTreeSet<PathBuf> = exercise.log.iter().map(|log| logs.join(&log.file)).collect();
+        let files: BTreeSet<PathBuf> = exercise
+            .log
+            .iter()
+            .map(|log| logs.join(&log.file))
+            .collect();
         for file in &files {
             let folder = file.parent().unwrap_or(&logs);
             std::fs::create_dir_all(folder).or_fail("check that --data is writable")?;
@@ -70,13 +79,28 @@ impl Demo {
         })
         .or_fail("name an empty folder with --data")?;
         let mut out = std::io::stderr().lock();
-        drop(writeln!(out, "EXERCISE: {}\n{}\nwrites under {}", exercise.title, exercise.story, data.display()));
+        drop(writeln!(
+            out,
+            "EXERCISE: {}\n{}\nwrites under {}",
+            exercise.title,
+            exercise.story,
+            data.display()
+        ));
         drop(out);
         let stop = up::stop_on_signals()?;
         let writer = start_writer(exercise, logs, self.stop_after, Arc::clone(&stop));
-        let served = up::serve_and_follow(pipeline, files.into_iter().collect(), Vec::new(), self.port, &data, &stop);
+        let served = up::serve_and_follow(
+            pipeline,
+            files.into_iter().collect(),
+            Vec::new(),
+            self.port,
+            &data,
+            &stop,
+        );
         stop.store(true, Ordering::SeqCst);
-        let written = writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the writer panicked")));
+        let written = writer
+            .join()
+            .unwrap_or_else(|_| Err(std::io::Error::other("the writer panicked")));
         served?;
         written.or_fail("check that --data is writable and has room")?;
         Ok(ExitCode::SUCCESS)
@@ -95,7 +119,9 @@ fn start_writer(
         for line in exercise.lines() {
             let due = Duration::from_millis(u64::try_from(line.due_ms).unwrap_or(0));
             while start.elapsed() < due && !stop.load(Ordering::SeqCst) {
-                std::thread::sleep((due.saturating_sub(start.elapsed())).min(Duration::from_millis(50)));
+                std::thread::sleep(
+                    (due.saturating_sub(start.elapsed())).min(Duration::from_millis(50)),
+                );
             }
             if stop.load(Ordering::SeqCst) {
                 return Ok(());
@@ -115,7 +141,11 @@ fn start_writer(
 }
 
 fn write_line(file: &Path, line: &str) -> std::io::Result<()> {
-    OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)?
+        .write_all(line.as_bytes())
 }
 
 /// The times a record may say.

@@ -68,7 +68,10 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
 pub(crate) const FOUND: u8 = 10;
 
 /// The time now; the edge is the only place that reads the clock.
-#[expect(clippy::disallowed_methods, reason = "the edge reads the clock and hands it in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge reads the clock and hands it in"
+)]
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

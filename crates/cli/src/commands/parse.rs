@@ -16,7 +16,9 @@ use crate::failure::{Failure, OrFail};
 
 /// Show what a log format reads from a file, one JSON document a record, card numbers masked
 #[derive(Args)]
-#[command(after_help = "Example:\n  magewarden parse --as nginx_combined /var/log/nginx/access.log | head")]
+#[command(
+    after_help = "Example:\n  magewarden parse --as nginx_combined /var/log/nginx/access.log | head"
+)]
 pub(crate) struct Parse {
     /// Format; recognised from the file when not given
     #[arg(long = "as", value_name = "FORMAT")]
@@ -31,7 +33,10 @@ pub(crate) struct Parse {
 pub(crate) fn format_named(name: &str) -> Result<&'static dyn Format, Failure> {
     parse::named(name).ok_or_else(|| {
         let names: Vec<_> = parse::FORMATS.iter().map(|format| format.name()).collect();
-        Failure::say(format!("there is no format `{name}`"), format!("one of {}", names.join(", ")))
+        Failure::say(
+            format!("there is no format `{name}`"),
+            format!("one of {}", names.join(", ")),
+        )
     })
 }
 
@@ -41,15 +46,19 @@ impl Parse {
         let mut bytes = Vec::new();
         let hint = "check the path, and that you may read it";
         if self.file.as_os_str() == "-" {
-            std::io::stdin().lock().read_to_end(&mut bytes).or_fail(hint)?;
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .or_fail(hint)?;
         } else {
             bytes = std::fs::read(&self.file).or_fail(hint)?;
         }
         let format = match &self.format {
             Some(name) => format_named(name)?,
-            None => parse::sniff(bytes.get(..bytes.len().min(16_384)).unwrap_or_default()).ok_or_else(|| {
-                Failure::say("no format recognises this file", "name it with --as FORMAT")
-            })?,
+            None => parse::sniff(bytes.get(..bytes.len().min(16_384)).unwrap_or_default())
+                .ok_or_else(|| {
+                    Failure::say("no format recognises this file", "name it with --as FORMAT")
+                })?,
         };
         let context = self.reading.context()?;
         // The key is thrown away with the process: nothing printed here depends on it.

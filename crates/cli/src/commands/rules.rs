@@ -51,7 +51,10 @@ impl Rules {
                 .map(|(name, text)| (name.to_owned(), text.to_owned()))
                 .collect(),
         };
-        let rules: Vec<_> = texts.iter().map(|(name, text)| RuleSource { name, text }).collect();
+        let rules: Vec<_> = texts
+            .iter()
+            .map(|(name, text)| RuleSource { name, text })
+            .collect();
         let detector = Detector::new(&rules, Settings::default())
             .or_fail("mend the rule; docs/rules.md shows what can be written")?;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -69,7 +72,12 @@ impl Rules {
             let word = if outcome.passed { "ok    " } else { "FAILED" };
             writeln!(out, "{word}  {}  {}", outcome.rule, outcome.description).or_fail(hint)?;
         }
-        writeln!(out, "{} passed, {failed} failed", outcomes.len() - failed as usize).or_fail(hint)?;
+        writeln!(
+            out,
+            "{} passed, {failed} failed",
+            outcomes.len() - failed as usize
+        )
+        .or_fail(hint)?;
         Ok(ExitCode::from(u8::from(failed > 0)))
     }
 }
@@ -77,9 +85,14 @@ impl Rules {
 /// Reads an example's records the way the pipeline does: masked, parsed, joined, shaped.
 fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
     let format = format_named(format).map_err(|_| format!("there is no format `{format}`"))?;
-    let context = Reading { zone: None, trusted_proxies: Vec::new(), table_prefix: String::new(), rules: None }
-        .context()
-        .map_err(|_| "the default context can't be made".to_owned())?;
+    let context = Reading {
+        zone: None,
+        trusted_proxies: Vec::new(),
+        table_prefix: String::new(),
+        rules: None,
+    }
+    .context()
+    .map_err(|_| "the default context can't be made".to_owned())?;
     let masker = Masker::new(FingerprintKey::new([0; 32]));
     let mut intake = Intake::new(SourceId(String::new()), Generation::default(), 0, format);
     let mut block = Block::default();
@@ -87,10 +100,20 @@ fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
     let (mut state, mut joiner, mut joined) = (SourceState::default(), Joiner::new(), Vec::new());
     for (record, sequence) in block.records.iter().zip(0..) {
         let masked = block.bytes.get(record.range.clone()).unwrap_or_default();
-        let mut event = format.parse(masked, &context, &mut state).map_err(|error| error.to_string())?.into_owned();
+        let mut event = format
+            .parse(masked, &context, &mut state)
+            .map_err(|error| error.to_string())?
+            .into_owned();
         event.put_text(Field::Format, format.name());
         engine::judge::count_marks(&mut event, &record.marks);
-        joiner.push(event, EventRef { sequence: Sequence(sequence), index: 0 }, &mut joined);
+        joiner.push(
+            event,
+            EventRef {
+                sequence: Sequence(sequence),
+                index: 0,
+            },
+            &mut joined,
+        );
     }
     joiner.flush(&mut joined);
     let mut shaper = detect::shape::Shaper::new(String::new());

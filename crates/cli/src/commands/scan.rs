@@ -17,8 +17,10 @@ use crate::terminal::{Bar, inert};
 
 /// Find card numbers and sensitive authentication data in files, archives and ledgers; never prints more than the last four digits
 #[derive(Args)]
-#[command(after_help = "Examples:\n  magewarden scan /var/www/shop/var /backup/dump.sql.gz\n  \
-    magewarden scan magewarden-out/latest/ledger\n\nExit code 10 when something other than published test numbers was found.")]
+#[command(
+    after_help = "Examples:\n  magewarden scan /var/www/shop/var /backup/dump.sql.gz\n  \
+    magewarden scan magewarden-out/latest/ledger\n\nExit code 10 when something other than published test numbers was found."
+)]
 pub(crate) struct Scan {
     /// Files, folders, archives, or a ledger's folder
     #[arg(required = true)]
@@ -48,13 +50,28 @@ impl Scan {
         }
         self.print(&rows, &skipped)?;
         let found = rows.iter().any(|row| row["test"] == json!(false));
-        Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+        Ok(if found {
+            ExitCode::from(FOUND)
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 
-    fn files(&self, paths: &[PathBuf], rows: &mut Vec<Value>, skipped: &mut Vec<Value>) -> Result<(), Failure> {
+    fn files(
+        &self,
+        paths: &[PathBuf],
+        rows: &mut Vec<Value>,
+        skipped: &mut Vec<Value>,
+    ) -> Result<(), Failure> {
         let limits = Limits::default();
-        let found = discover(paths, &limits).or_fail("check the paths, and that you may read them")?;
-        skipped.extend(found.skipped.iter().map(|(path, why)| json!({"path": path.display().to_string(), "why": why})));
+        let found =
+            discover(paths, &limits).or_fail("check the paths, and that you may read them")?;
+        skipped.extend(
+            found
+                .skipped
+                .iter()
+                .map(|(path, why)| json!({"path": path.display().to_string(), "why": why})),
+        );
         let total = found.inputs.iter().map(|input| input.size_bytes).sum();
         let mut bar = Bar::bytes(total, "scanning");
         let mut buffer = vec![0; 256 * 1024];
@@ -70,7 +87,11 @@ impl Scan {
                             0
                         }
                     };
-                    scanner.push(buffer.get(..length).unwrap_or_default(), length == 0, &mut take);
+                    scanner.push(
+                        buffer.get(..length).unwrap_or_default(),
+                        length == 0,
+                        &mut take,
+                    );
                     if length == 0 {
                         break;
                     }
@@ -87,11 +108,17 @@ impl Scan {
     fn ledger(&self, path: &std::path::Path, rows: &mut Vec<Value>) -> Result<(), Failure> {
         let ledger = super::verify::open_ledger(path)?;
         for sequence in 0..ledger.len() {
-            let entry = ledger.read(model::Sequence(sequence)).or_fail("magewarden verify the ledger")?;
-            let Some(payload) = entry.payload else { continue };
+            let entry = ledger
+                .read(model::Sequence(sequence))
+                .or_fail("magewarden verify the ledger")?;
+            let Some(payload) = entry.payload else {
+                continue;
+            };
             let mut scanner = Scanner::new();
             let name = format!("{}#{sequence}", path.display());
-            scanner.push(&payload, true, &mut |hit| self.take(&name, Some(sequence), &hit, rows));
+            scanner.push(&payload, true, &mut |hit| {
+                self.take(&name, Some(sequence), &hit, rows)
+            });
         }
         Ok(())
     }
@@ -100,7 +127,9 @@ impl Scan {
         if hit.kind == MarkKind::Secret || (hit.is_test && !self.test_numbers) {
             return;
         }
-        let last_four = hit.last_four.map(|digits| String::from_utf8_lossy(&digits).into_owned());
+        let last_four = hit
+            .last_four
+            .map(|digits| String::from_utf8_lossy(&digits).into_owned());
         rows.push(json!({
             "path": path, "entry": entry, "offset_bytes": hit.offset_bytes, "length_bytes": hit.length_bytes,
             "kind": hit.kind, "brand": hit.brand, "digits": hit.digits, "last_four": last_four, "test": hit.is_test,
@@ -112,7 +141,12 @@ impl Scan {
         let hint = "check where the output goes";
         match self.format {
             Output::Json => {
-                writeln!(out, "{}", json!({"version": 1, "found": rows, "not_read": skipped})).or_fail(hint)?;
+                writeln!(
+                    out,
+                    "{}",
+                    json!({"version": 1, "found": rows, "not_read": skipped})
+                )
+                .or_fail(hint)?;
             }
             Output::Ndjson => {
                 for row in rows {
@@ -125,7 +159,12 @@ impl Scan {
                     writeln!(
                         out,
                         "{}: byte {}: {} {} {} digits, ends in {}",
-                        inert(&text("path")), row["offset_bytes"], text("kind"), text("brand"), row["digits"], text("last_four"),
+                        inert(&text("path")),
+                        row["offset_bytes"],
+                        text("kind"),
+                        text("brand"),
+                        row["digits"],
+                        text("last_four"),
                     )
                     .or_fail(hint)?;
                 }
@@ -133,7 +172,13 @@ impl Scan {
                     let text = |name: &str| inert(row[name].as_str().unwrap_or_default());
                     writeln!(out, "not read: {}: {}", text("path"), text("why")).or_fail(hint)?;
                 }
-                writeln!(out, "{} found, {} inputs not read", rows.len(), skipped.len()).or_fail(hint)?;
+                writeln!(
+                    out,
+                    "{} found, {} inputs not read",
+                    rows.len(),
+                    skipped.len()
+                )
+                .or_fail(hint)?;
             }
         }
         Ok(())

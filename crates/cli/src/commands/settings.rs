@@ -31,19 +31,28 @@ impl Reading {
     pub(crate) fn context(&self) -> Result<Context, Failure> {
         let (zone, zone_quality) = match &self.zone {
             Some(name) => (
-                TimeZone::get(name).or_fail("a name of the IANA time zone database, e.g. Europe/Berlin")?,
+                TimeZone::get(name)
+                    .or_fail("a name of the IANA time zone database, e.g. Europe/Berlin")?,
                 TimeQuality::ZoneConfigured,
             ),
             None => (TimeZone::UTC, TimeQuality::ZoneGuessed),
         };
         let mut trusted_proxies = Vec::new();
         for text in &self.trusted_proxies {
-            let network: IpNetwork = text
-                .parse()
-                .map_err(|_| Failure::say(format!("`{text}` is no address or network"), "e.g. 10.0.0.0/8 or ::1"))?;
+            let network: IpNetwork = text.parse().map_err(|_| {
+                Failure::say(
+                    format!("`{text}` is no address or network"),
+                    "e.g. 10.0.0.0/8 or ::1",
+                )
+            })?;
             trusted_proxies.push(network);
         }
-        Ok(Context { zone, zone_quality, trusted_proxies, table_prefix: self.table_prefix.clone() })
+        Ok(Context {
+            zone,
+            zone_quality,
+            trusted_proxies,
+            table_prefix: self.table_prefix.clone(),
+        })
     }
 
     /// Reads the merchant's own rules.
@@ -62,7 +71,10 @@ pub(crate) fn read_rules(path: &Path) -> Result<Vec<(String, String)>, Failure> 
         let hint = "name a folder of .yml files that you may read";
         for entry in std::fs::read_dir(path).or_fail(hint)? {
             let file = entry.or_fail(hint)?.path();
-            if file.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") {
+            if file
+                .extension()
+                .is_some_and(|ending| ending == "yml" || ending == "yaml")
+            {
                 files.push(file);
             }
         }

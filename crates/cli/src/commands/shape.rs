@@ -50,7 +50,9 @@ impl Shape {
         let hint = "check where the output goes";
         if self.format == Output::Human {
             for (name, value) in value.as_object().into_iter().flatten() {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 writeln!(out, "{name:>15}  {text}").or_fail(hint)?;
             }
         } else {

@@ -84,27 +84,44 @@ impl Up {
         let mut gaps = Vec::new();
         let mut out = std::io::stderr().lock();
         if let Some(root) = self.magento.clone() {
-            let config = env_php::read(&root.join("app/etc/env.php"))
-                .or_fail("--magento names the folder that holds app/etc/env.php; check that you may read it")?;
+            let config = env_php::read(&root.join("app/etc/env.php")).or_fail(
+                "--magento names the folder that holds app/etc/env.php; check that you may read it",
+            )?;
             if self.reading.table_prefix.is_empty() {
                 self.reading.table_prefix.clone_from(&config.table_prefix);
             }
             let found = shop::find_logs(&root, &config);
             for (path, why) in found.files {
-                drop(writeln!(out, "sees      {} ({why})", inert(&path.display().to_string())));
+                drop(writeln!(
+                    out,
+                    "sees      {} ({why})",
+                    inert(&path.display().to_string())
+                ));
                 files.push(path);
             }
             for (what, looked) in found.missing {
-                drop(writeln!(out, "can't see {} (looked at {})", inert(&what), inert(&looked)));
+                drop(writeln!(
+                    out,
+                    "can't see {} (looked at {})",
+                    inert(&what),
+                    inert(&looked)
+                ));
                 gaps.push(gap(&what, &looked));
             }
         }
         if files.is_empty() {
-            return Err(Failure::say("there is no log to follow", "name the shop with --magento ROOT, or logs with --log FILE"));
+            return Err(Failure::say(
+                "there is no log to follow",
+                "name the shop with --magento ROOT, or logs with --log FILE",
+            ));
         }
         gaps.extend(database_gaps(&files));
         for gap in &gaps {
-            drop(writeln!(out, "\n{}\n  {}\n  do:    {}\n  price: {}\n  undo:  {}", gap.what, gap.why_it_matters, gap.statement, gap.price, gap.undo));
+            drop(writeln!(
+                out,
+                "\n{}\n  {}\n  do:    {}\n  price: {}\n  undo:  {}",
+                gap.what, gap.why_it_matters, gap.statement, gap.price, gap.undo
+            ));
         }
         drop(out);
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
@@ -126,7 +143,9 @@ impl Up {
 
     /// Fills what the flags left open from the settings file.
     fn read_file(&mut self) -> Result<(), Failure> {
-        let Some(path) = &self.config else { return Ok(()) };
+        let Some(path) = &self.config else {
+            return Ok(());
+        };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
             .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints")?;
@@ -148,8 +167,10 @@ impl Up {
             pipeline.tell(Box::new(sink));
         }
         if let (Some(url), Some(file)) = (&self.webhook, &self.webhook_secret_file) {
-            let secret = std::fs::read_to_string(file).or_fail("check the path of --webhook-secret-file")?;
-            let sink = Webhook::new(url, secret.trim().as_bytes()).or_fail("https, or http on 127.0.0.1")?;
+            let secret =
+                std::fs::read_to_string(file).or_fail("check the path of --webhook-secret-file")?;
+            let sink = Webhook::new(url, secret.trim().as_bytes())
+                .or_fail("https, or http on 127.0.0.1")?;
             pipeline.tell(Box::new(sink));
         }
         Ok(())
@@ -161,7 +182,8 @@ fn gap(what: &str, looked: &str) -> GapView {
     GapView {
         what: format!("{what} not found"),
         why_it_matters: format!("looked at {looked}; what happens there stays unseen"),
-        statement: "name it with --log FILE, or make it readable for magewarden's account".to_owned(),
+        statement: "name it with --log FILE, or make it readable for magewarden's account"
+            .to_owned(),
         price: "none for the shop".to_owned(),
         undo: "leave the flag out".to_owned(),
     }
@@ -169,7 +191,11 @@ fn gap(what: &str, looked: &str) -> GapView {
 
 /// Says how to see reads of the payment tables when no database log is followed.
 fn database_gaps(files: &[PathBuf]) -> Vec<GapView> {
-    let named = |word: &str| files.iter().any(|file| file.to_string_lossy().contains(word));
+    let named = |word: &str| {
+        files
+            .iter()
+            .any(|file| file.to_string_lossy().contains(word))
+    };
     let mut gaps = Vec::new();
     if !named("audit") {
         gaps.push(GapView {
@@ -203,7 +229,9 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     std::thread::spawn(move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let Ok(mut term) = signal(SignalKind::terminate()) else { return };
+            let Ok(mut term) = signal(SignalKind::terminate()) else {
+                return;
+            };
             tokio::select! {
                 _ = term.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
@@ -229,7 +257,7 @@ pub(super) fn serve_and_follow(
     desk.publish(Update::Gaps(gaps));
     pipeline.show_on(desk.clone());
     let resume = pipeline.ledger().resume_positions();
-    let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
+    let follower = Follower::new(files, &resume).or_fail("check that the logs may be read")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -254,6 +282,9 @@ pub(super) fn serve_and_follow(
     let result = live.run(&now, &|| stop.load(Ordering::SeqCst));
     stop.store(true, Ordering::SeqCst);
     result.or_fail("free some disk space and start again: it resumes where the ledger ends")?;
-    runtime.block_on(serving).or_fail("")?.or_fail("start again; the ledger is whole")?;
+    runtime
+        .block_on(serving)
+        .or_fail("")?
+        .or_fail("start again; the ledger is whole")?;
     Ok(())
 }

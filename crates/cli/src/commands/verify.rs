@@ -13,11 +13,13 @@ use crate::failure::{Failure, OrFail};
 
 /// Check a ledger: every entry, every proof, every checkpoint
 #[derive(Args)]
-#[command(after_help = "Examples:\n  magewarden verify magewarden-out/latest/ledger\n  \
+#[command(
+    after_help = "Examples:\n  magewarden verify magewarden-out/latest/ledger\n  \
     magewarden verify LEDGER --checkpoint /mnt/elsewhere/checkpoints.copy\n\n\
     Alone, it finds every change except a roll-back to an earlier checkpoint and a rewrite with\n\
     the signing key; with a checkpoint held elsewhere it finds those too.\n\
-    Exit codes: 0 verified, 1 broken or not readable.")]
+    Exit codes: 0 verified, 1 broken or not readable."
+)]
 pub(crate) struct Verify {
     /// Folder of the ledger
     ledger: PathBuf,
@@ -34,15 +36,22 @@ pub(crate) struct Verify {
 
 /// Opens a ledger to read from; the keys lie beside it unless told otherwise.
 pub(crate) fn open_ledger(path: &Path) -> Result<Ledger, Failure> {
-    let keys = path.parent().map_or_else(|| PathBuf::from("keys"), |parent| parent.join("keys"));
-    Ledger::open_read(path, &keys).or_fail("name the folder that holds `segments/`; its keys lie in `keys/` beside it")
+    let keys = path
+        .parent()
+        .map_or_else(|| PathBuf::from("keys"), |parent| parent.join("keys"));
+    Ledger::open_read(path, &keys)
+        .or_fail("name the folder that holds `segments/`; its keys lie in `keys/` beside it")
 }
 
 impl Verify {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let report = ledger::verify(&self.ledger, self.key.as_deref(), self.checkpoint.as_deref())
-            .or_fail("name the folder that holds `segments/` and `checkpoint`")?;
+        let report = ledger::verify(
+            &self.ledger,
+            self.key.as_deref(),
+            self.checkpoint.as_deref(),
+        )
+        .or_fail("name the folder that holds `segments/` and `checkpoint`")?;
         let mut out = std::io::stdout().lock();
         let hint = "check where the output goes";
         if self.format == Output::Human {
@@ -50,6 +59,10 @@ impl Verify {
         } else {
             writeln!(out, "{}", json!(report)).or_fail(hint)?;
         }
-        Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(if report.ok {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
     }
 }

@@ -43,7 +43,9 @@ fn root() -> PathBuf {
 }
 
 fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -88,8 +90,13 @@ fn a_crate_uses_lower_floors_only_and_floors_one_and_two_use_model_alone() {
             .unwrap_or_default();
         for line in dependencies.lines() {
             let used = line.split([' ', '=', '.']).next().unwrap_or_default();
-            let Some(lower) = floors.get(used) else { continue };
-            assert!(*lower < floor, "{name} (floor {floor}) uses {used} (floor {lower})");
+            let Some(lower) = floors.get(used) else {
+                continue;
+            };
+            assert!(
+                *lower < floor,
+                "{name} (floor {floor}) uses {used} (floor {lower})"
+            );
             if floor == 1 || floor == 2 {
                 assert_eq!(used, "model", "{name} may know `model` alone");
             }
@@ -99,9 +106,15 @@ fn a_crate_uses_lower_floors_only_and_floors_one_and_two_use_model_alone() {
 
 #[test]
 fn every_crate_has_a_floor() {
-    for entry in fs::read_dir(root().join("crates")).expect("there are crates").flatten() {
+    for entry in fs::read_dir(root().join("crates"))
+        .expect("there are crates")
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
-        assert!(FLOORS.iter().any(|(known, _)| *known == name), "{name} has no floor");
+        assert!(
+            FLOORS.iter().any(|(known, _)| *known == name),
+            "{name} has no floor"
+        );
     }
 }
 
@@ -125,7 +138,11 @@ fn floors_zero_and_one_are_pure() {
 #[test]
 fn every_source_file_says_what_it_is() {
     for (path, text) in rust_files(&root().join("crates")) {
-        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with //!",
+            path.display()
+        );
     }
 }
 
@@ -135,20 +152,33 @@ fn files_stay_under_five_hundred_lines() {
         let lines = without_tests(&text).lines().count();
         let shown = path.display().to_string();
         let excused = LONG.iter().any(|(name, _)| shown.ends_with(name));
-        assert!(lines <= 500 || excused, "{shown} has {lines} lines without its tests");
+        assert!(
+            lines <= 500 || excused,
+            "{shown} has {lines} lines without its tests"
+        );
     }
 }
 
 #[test]
 fn the_repository_names_no_machine() {
-    let needles = [["/wor", "k/"].concat(), ["/ro", "ot/"].concat(), ["/var/www", "/lab"].concat()];
-    for ending in [".rs", ".toml", ".yml", ".md", ".py", ".html", ".js", ".css", ".log"] {
+    let needles = [
+        ["/wor", "k/"].concat(),
+        ["/ro", "ot/"].concat(),
+        ["/var/www", "/lab"].concat(),
+    ];
+    for ending in [
+        ".rs", ".toml", ".yml", ".md", ".py", ".html", ".js", ".css", ".log",
+    ] {
         let mut found = Vec::new();
         files(&root(), ending, &mut found);
         for path in found {
             let text = fs::read_to_string(&path).unwrap_or_default();
             for needle in &needles {
-                assert!(!text.contains(needle.as_str()), "{} names {needle}", path.display());
+                assert!(
+                    !text.contains(needle.as_str()),
+                    "{} names {needle}",
+                    path.display()
+                );
             }
         }
     }
@@ -157,14 +187,25 @@ fn the_repository_names_no_machine() {
 #[test]
 fn content_holds_nothing_of_any_one_shop() {
     // Loopback sources and planted names of captures used while developing must not be learnt.
-    let needles = ["127.66.", "127.67.", "127.20.", "127.30.", "storefinder", "labgateway", "marketing-feed", "erp-sync"];
+    let needles = [
+        "127.66.",
+        "127.67.",
+        "127.20.",
+        "127.30.",
+        "storefinder",
+        "labgateway",
+        "marketing-feed",
+        "erp-sync",
+    ];
     let mut found = Vec::new();
     for ending in [".yml", ".toml"] {
         files(&root().join("content"), ending, &mut found);
     }
     assert!(!found.is_empty(), "there is content");
     for path in found {
-        let text = fs::read_to_string(&path).expect("content is text").to_lowercase();
+        let text = fs::read_to_string(&path)
+            .expect("content is text")
+            .to_lowercase();
         for needle in needles {
             assert!(!text.contains(needle), "{} names {needle}", path.display());
         }

@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-#[expect(clippy::disallowed_methods, reason = "the test starts the program under test")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test starts the program under test"
+)]
 fn magewarden(arguments: &[&str], folder: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_magewarden"))
         .args(arguments)
@@ -48,7 +51,13 @@ fn a_dump_of_the_payment_table_becomes_an_incident_with_evidence_that_verifies()
     fs::write(folder.path().join("logs/server_audit.log"), dump()).expect("writable");
     fs::write(folder.path().join("logs/notes.bin"), [0_u8, 159, 146, 150]).expect("writable");
     let run = magewarden(&["analyze", "logs", "--format", "json"], folder.path());
-    assert_eq!(run.status.code(), Some(10), "{}{}", text(&run.stdout), text(&run.stderr));
+    assert_eq!(
+        run.status.code(),
+        Some(10),
+        "{}{}",
+        text(&run.stdout),
+        text(&run.stderr)
+    );
     let report: Value = serde_json::from_slice(&run.stdout).expect("JSON");
     let incidents = report["incidents"].as_array().expect("incidents");
     assert_eq!(incidents.len(), 1, "{incidents:#?}");
@@ -57,8 +66,15 @@ fn a_dump_of_the_payment_table_becomes_an_incident_with_evidence_that_verifies()
     assert!(incident.contains("\"shop\""), "{incident}");
     assert_eq!(report["not_read"].as_array().map(Vec::len), Some(1));
     let verified = magewarden(&["verify", "magewarden-out/latest/ledger"], folder.path());
-    assert_eq!(verified.status.code(), Some(0), "{}{}", text(&verified.stdout), text(&verified.stderr));
-    let html = fs::read_to_string(folder.path().join("magewarden-out/latest/report.html")).expect("a report");
+    assert_eq!(
+        verified.status.code(),
+        Some(0),
+        "{}{}",
+        text(&verified.stdout),
+        text(&verified.stderr)
+    );
+    let html = fs::read_to_string(folder.path().join("magewarden-out/latest/report.html"))
+        .expect("a report");
     assert!(html.contains("sales_order_payment"));
 }
 
@@ -79,10 +95,20 @@ fn one_flipped_bit_is_found() {
     bytes[middle] ^= 1;
     fs::write(&segment, bytes).expect("writable");
     let verified = magewarden(
-        &["verify", "magewarden-out/latest/ledger", "--checkpoint", "magewarden-out/latest/checkpoints.copy"],
+        &[
+            "verify",
+            "magewarden-out/latest/ledger",
+            "--checkpoint",
+            "magewarden-out/latest/checkpoints.copy",
+        ],
         folder.path(),
     );
-    assert_eq!(verified.status.code(), Some(1), "{}", text(&verified.stdout));
+    assert_eq!(
+        verified.status.code(),
+        Some(1),
+        "{}",
+        text(&verified.stdout)
+    );
 }
 
 #[test]
@@ -91,23 +117,37 @@ fn says_what_to_do_when_a_path_is_missing() {
     let run = magewarden(&["analyze", "nowhere"], folder.path());
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains("try:"), "{}", text(&run.stderr));
-    assert!(!folder.path().join("magewarden-out").exists(), "nothing is written before the inputs are found");
+    assert!(
+        !folder.path().join("magewarden-out").exists(),
+        "nothing is written before the inputs are found"
+    );
 }
 
 #[test]
 fn usage_errors_exit_with_two() {
     let folder = tempfile::tempdir().expect("a folder");
-    assert_eq!(magewarden(&["analyze"], folder.path()).status.code(), Some(2));
-    assert_eq!(magewarden(&["nonsense"], folder.path()).status.code(), Some(2));
+    assert_eq!(
+        magewarden(&["analyze"], folder.path()).status.code(),
+        Some(2)
+    );
+    assert_eq!(
+        magewarden(&["nonsense"], folder.path()).status.code(),
+        Some(2)
+    );
 }
 
 #[test]
 fn every_command_has_help_with_an_example() {
     let folder = tempfile::tempdir().expect("a folder");
-    for command in ["analyze", "up", "demo", "verify", "parse", "shape", "scan", "rules"] {
+    for command in [
+        "analyze", "up", "demo", "verify", "parse", "shape", "scan", "rules",
+    ] {
         let run = magewarden(&[command, "--help"], folder.path());
         assert_eq!(run.status.code(), Some(0));
-        assert!(text(&run.stdout).contains("Example"), "{command} has no example");
+        assert!(
+            text(&run.stdout).contains("Example"),
+            "{command} has no example"
+        );
     }
 }
 
@@ -117,7 +157,10 @@ fn scan_finds_a_test_number_only_when_asked_and_never_prints_it() {
     fs::write(folder.path().join("a.log"), "card=4111111111111111\n").expect("writable");
     let quiet = magewarden(&["scan", "a.log", "--format", "json"], folder.path());
     assert_eq!(quiet.status.code(), Some(0));
-    let asked = magewarden(&["scan", "a.log", "--test-numbers", "--format", "json"], folder.path());
+    let asked = magewarden(
+        &["scan", "a.log", "--test-numbers", "--format", "json"],
+        folder.path(),
+    );
     let found: Value = serde_json::from_slice(&asked.stdout).expect("JSON");
     assert_eq!(found["found"].as_array().map(Vec::len), Some(1));
     assert!(!text(&asked.stdout).contains("4111111111"));

@@ -126,9 +126,26 @@ pub struct Traits(u32);
 
 /// Names of traits; the place is the bit.
 const TRAITS: [&str; 20] = [
-    "union", "tautology", "into_outfile", "into_dumpfile", "no_cache_hint", "sleep", "benchmark", "xpath_error",
-    "information_schema", "comment", "hex_literal", "load_file", "limit_offset", "backticked", "cut", "sub_select",
-    "char_function", "substring_probe", "script", "snapshot",
+    "union",
+    "tautology",
+    "into_outfile",
+    "into_dumpfile",
+    "no_cache_hint",
+    "sleep",
+    "benchmark",
+    "xpath_error",
+    "information_schema",
+    "comment",
+    "hex_literal",
+    "load_file",
+    "limit_offset",
+    "backticked",
+    "cut",
+    "sub_select",
+    "char_function",
+    "substring_probe",
+    "script",
+    "snapshot",
 ];
 
 impl Traits {
@@ -141,13 +158,21 @@ impl Traits {
     /// Whether a trait is there.
     #[must_use]
     pub fn has(self, name: &str) -> bool {
-        TRAITS.iter().position(|known| *known == name).is_some_and(|bit| self.0 >> bit & 1 == 1)
+        TRAITS
+            .iter()
+            .position(|known| *known == name)
+            .is_some_and(|bit| self.0 >> bit & 1 == 1)
     }
 
     /// The names of those that are there.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        TRAITS.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| *name).collect()
+        TRAITS
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| self.0 >> bit & 1 == 1)
+            .map(|(_, name)| *name)
+            .collect()
     }
 }
 
@@ -229,7 +254,10 @@ impl Shape {
         for token in Lexer::new(statement) {
             if first && let Token::Word(word) = token {
                 walk.shape.class = class(word);
-                if matches!(walk.shape.class, StatementClass::Update | StatementClass::Show) {
+                if matches!(
+                    walk.shape.class,
+                    StatementClass::Update | StatementClass::Show
+                ) {
                     walk.expect_table = true;
                     walk.written = walk.shape.class == StatementClass::Update;
                 }
@@ -250,7 +278,9 @@ impl Shape {
         for token in Lexer::new(statement) {
             let word = match token {
                 Token::Word(word) => word.to_lowercase(),
-                Token::Quoted(name) => format!("`{}`", name.strip_prefix(table_prefix).unwrap_or(name)),
+                Token::Quoted(name) => {
+                    format!("`{}`", name.strip_prefix(table_prefix).unwrap_or(name))
+                }
                 Token::Text(_) | Token::Number(_) => "?".to_owned(),
                 Token::Comment(text) if text.starts_with("/*!") => text.to_owned(),
                 Token::Comment(_) => continue,
@@ -280,7 +310,17 @@ fn class(word: &str) -> StatementClass {
         () if is(&["grant", "revoke"]) => StatementClass::Grant,
         () if is(&["set"]) => StatementClass::Set,
         () if is(&["show", "describe", "desc", "explain"]) => StatementClass::Show,
-        () if is(&["begin", "start", "commit", "rollback", "savepoint", "release"]) => StatementClass::Transaction,
+        () if is(&[
+            "begin",
+            "start",
+            "commit",
+            "rollback",
+            "savepoint",
+            "release",
+        ]) =>
+        {
+            StatementClass::Transaction
+        }
         () => StatementClass::Other,
     }
 }
@@ -288,7 +328,11 @@ fn class(word: &str) -> StatementClass {
 /// Whether a column's name is that of an id.
 fn is_key(name: &str) -> bool {
     let name = name.as_bytes();
-    name.len() >= 2 && (name.ends_with(b"_id") || name.eq_ignore_ascii_case(b"id") || name.ends_with(b"_hash") || name.eq_ignore_ascii_case(b"path"))
+    name.len() >= 2
+        && (name.ends_with(b"_id")
+            || name.eq_ignore_ascii_case(b"id")
+            || name.ends_with(b"_hash")
+            || name.eq_ignore_ascii_case(b"path"))
 }
 
 impl<'a> Walk<'a> {
@@ -314,7 +358,13 @@ impl<'a> Walk<'a> {
             }
             Token::Text(text) => {
                 let lower = memchr::memchr(b'<', text.as_bytes()).is_some();
-                if lower && (contains(text, "<script") || contains(text, "onerror=") || contains(text, "<iframe")) || contains(text, "atob(") || contains(text, "eval(") {
+                if lower
+                    && (contains(text, "<script")
+                        || contains(text, "onerror=")
+                        || contains(text, "<iframe"))
+                    || contains(text, "atob(")
+                    || contains(text, "eval(")
+                {
                     self.shape.traits.add("script");
                 }
             }
@@ -328,7 +378,9 @@ impl<'a> Walk<'a> {
             }
             Token::Sign(sign) => self.sign(sign),
         }
-        if self.part == Part::Where && !matches!(token, Token::Comment(_) | Token::Sign(b'(' | b')' | b'.')) {
+        if self.part == Part::Where
+            && !matches!(token, Token::Comment(_) | Token::Sign(b'(' | b')' | b'.'))
+        {
             self.condition.rotate_left(1);
             self.condition[2] = Some(token);
             self.judge_condition();
@@ -339,7 +391,12 @@ impl<'a> Walk<'a> {
     fn fold(&mut self, token: Token<'a>) {
         match token {
             Token::Word(word) => self.mix(word.bytes().map(|byte| byte.to_ascii_lowercase())),
-            Token::Quoted(name) => self.mix(name.strip_prefix(self.prefix).unwrap_or(name).bytes().map(|byte| byte.to_ascii_lowercase())),
+            Token::Quoted(name) => self.mix(
+                name.strip_prefix(self.prefix)
+                    .unwrap_or(name)
+                    .bytes()
+                    .map(|byte| byte.to_ascii_lowercase()),
+            ),
             Token::Text(_) | Token::Number(_) => {
                 if !self.folded {
                     self.mix([b'?'].into_iter());
@@ -369,26 +426,39 @@ impl<'a> Walk<'a> {
     /// Takes a word that steers; gives whether it was one.
     fn keyword(&mut self, word: &'a str) -> bool {
         let mut lower = [0; 18];
-        let Some(short) = lower.get_mut(..word.len()) else { return false };
+        let Some(short) = lower.get_mut(..word.len()) else {
+            return false;
+        };
         short.copy_from_slice(word.as_bytes());
         short.make_ascii_lowercase();
         let after_from = self.part == Part::Tables;
         match &*short {
             b"select" => {
-                if self.shape.class == StatementClass::Select && self.hash != 0 && self.part != Part::Other {
+                if self.shape.class == StatementClass::Select
+                    && self.hash != 0
+                    && self.part != Part::Other
+                {
                     self.shape.traits.add("sub_select");
                 }
                 self.part = Part::Columns;
                 self.expect_table = false;
             }
-            b"from" => (self.part, self.expect_table, self.written) = (Part::Tables, true, self.shape.class == StatementClass::Delete && self.shape.tables.is_empty()),
+            b"from" => {
+                (self.part, self.expect_table, self.written) = (
+                    Part::Tables,
+                    true,
+                    self.shape.class == StatementClass::Delete && self.shape.tables.is_empty(),
+                )
+            }
             b"join" => (self.part, self.expect_table, self.written) = (Part::Tables, true, false),
             b"into" => {
                 if self.shape.class != StatementClass::Select {
                     (self.part, self.expect_table, self.written) = (Part::Columns, true, true);
                 }
             }
-            b"table" | b"columns" | b"fields" if matches!(self.shape.class, StatementClass::Ddl | StatementClass::Show) => {
+            b"table" | b"columns" | b"fields"
+                if matches!(self.shape.class, StatementClass::Ddl | StatementClass::Show) =>
+            {
                 (self.expect_table, self.written) = (true, self.shape.class == StatementClass::Ddl);
             }
             b"outfile" => self.shape.traits.add("into_outfile"),
@@ -399,9 +469,15 @@ impl<'a> Walk<'a> {
                 self.condition = [None; 3];
             }
             b"on" if after_from => (self.part, self.expect_table) = (Part::Other, false),
-            b"set" if self.shape.class == StatementClass::Update => (self.part, self.expect_table) = (Part::Columns, false),
-            b"values" | b"value" if self.shape.class == StatementClass::Insert => self.part = Part::Other,
-            b"group" | b"order" | b"procedure" => (self.part, self.expect_table) = (Part::Other, false),
+            b"set" if self.shape.class == StatementClass::Update => {
+                (self.part, self.expect_table) = (Part::Columns, false)
+            }
+            b"values" | b"value" if self.shape.class == StatementClass::Insert => {
+                self.part = Part::Other
+            }
+            b"group" | b"order" | b"procedure" => {
+                (self.part, self.expect_table) = (Part::Other, false)
+            }
             b"limit" => (self.part, self.expect_table) = (Part::Limit, false),
             b"offset" => self.shape.traits.add("limit_offset"),
             b"union" => {
@@ -415,11 +491,15 @@ impl<'a> Walk<'a> {
             b"information_schema" => self.shape.traits.add("information_schema"),
             b"load_file" => self.shape.traits.add("load_file"),
             b"char" | b"unhex" => self.shape.traits.add("char_function"),
-            b"substring" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => self.shape.traits.add("substring_probe"),
+            b"substring" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => {
+                self.shape.traits.add("substring_probe")
+            }
             b"sql_no_cache" => self.shape.traits.add("no_cache_hint"),
-            b"as" | b"and" | b"or" | b"ignore" | b"inner" | b"left" | b"right" | b"outer" | b"cross" | b"straight_join" | b"all"
-            | b"distinct" | b"by" | b"like" | b"is" | b"null" | b"not" | b"low_priority" | b"delayed" | b"if" | b"exists" | b"create"
-            | b"full" | b"using" | b"force" | b"index" | b"for" | b"update" | b"delete" | b"insert" | b"show" | b"describe" | b"desc" => {}
+            b"as" | b"and" | b"or" | b"ignore" | b"inner" | b"left" | b"right" | b"outer"
+            | b"cross" | b"straight_join" | b"all" | b"distinct" | b"by" | b"like" | b"is"
+            | b"null" | b"not" | b"low_priority" | b"delayed" | b"if" | b"exists" | b"create"
+            | b"full" | b"using" | b"force" | b"index" | b"for" | b"update" | b"delete"
+            | b"insert" | b"show" | b"describe" | b"desc" => {}
             _ => return false,
         }
         true
@@ -454,7 +534,11 @@ impl<'a> Walk<'a> {
     }
 
     fn add_table(&mut self, name: &str) {
-        let plain = name.strip_prefix(self.prefix).filter(|rest| !rest.is_empty()).unwrap_or(name).to_ascii_lowercase();
+        let plain = name
+            .strip_prefix(self.prefix)
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(name)
+            .to_ascii_lowercase();
         if self.shape.tables.len() >= TABLES_MAX {
             return;
         }
@@ -509,13 +593,21 @@ impl<'a> Walk<'a> {
 
     /// Looks at the last three tokens of a condition: `id = 5`, `1 = 1`, `'a' = 'a'`.
     fn judge_condition(&mut self) {
-        let [Some(left), Some(Token::Sign(b'=')), Some(right)] = self.condition else { return };
+        let [Some(left), Some(Token::Sign(b'=')), Some(right)] = self.condition else {
+            return;
+        };
         match (left, right) {
-            (Token::Number(left), Token::Number(right)) | (Token::Text(left), Token::Text(right)) if left == right => {
+            (Token::Number(left), Token::Number(right))
+            | (Token::Text(left), Token::Text(right))
+                if left == right =>
+            {
                 self.shape.traits.add("tautology");
                 self.shape.predicate = Predicate::Tautology;
             }
-            (Token::Word(name) | Token::Quoted(name), Token::Number(value) | Token::Text(value)) if is_key(name) => {
+            (
+                Token::Word(name) | Token::Quoted(name),
+                Token::Number(value) | Token::Text(value),
+            ) if is_key(name) => {
                 if self.shape.predicate != Predicate::Tautology {
                     self.shape.predicate = Predicate::Key;
                 }
@@ -530,7 +622,11 @@ impl<'a> Walk<'a> {
     fn finish(mut self) -> Shape {
         let shape = &mut self.shape;
         if self.has_where && shape.predicate == Predicate::None {
-            shape.predicate = if self.list { Predicate::List } else { Predicate::Other };
+            shape.predicate = if self.list {
+                Predicate::List
+            } else {
+                Predicate::Other
+            };
         }
         shape.row_class = match (shape.predicate, self.limit) {
             _ if shape.tables.is_empty() => RowClass::One,
@@ -549,7 +645,12 @@ impl<'a> Walk<'a> {
 /// Whether text holds a lower-case needle, in any case; linear.
 pub(super) fn contains(text: &str, needle: &str) -> bool {
     let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    let Some(first) = needle.first() else { return true };
+    let Some(first) = needle.first() else {
+        return true;
+    };
     let upper = first.to_ascii_uppercase();
-    memchr::memchr2_iter(*first, upper, text).any(|at| text.get(at..at + needle.len()).is_some_and(|part| part.eq_ignore_ascii_case(needle)))
+    memchr::memchr2_iter(*first, upper, text).any(|at| {
+        text.get(at..at + needle.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(needle))
+    })
 }

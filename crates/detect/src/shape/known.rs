@@ -39,7 +39,18 @@ pub fn judge(shape: &Shape, statement: &str) -> Known {
         return Known::NotJudged;
     }
     let traits = shape.traits;
-    let telling = ["union", "tautology", "into_outfile", "into_dumpfile", "no_cache_hint", "sleep", "benchmark", "xpath_error", "load_file", "substring_probe"];
+    let telling = [
+        "union",
+        "tautology",
+        "into_outfile",
+        "into_dumpfile",
+        "no_cache_hint",
+        "sleep",
+        "benchmark",
+        "xpath_error",
+        "load_file",
+        "substring_probe",
+    ];
     if telling.iter().any(|name| traits.has(name)) {
         return Known::Unknown;
     }
@@ -47,7 +58,12 @@ pub fn judge(shape: &Shape, statement: &str) -> Known {
     match shape.class {
         StatementClass::Ddl => Known::Explained("a change of schema (setup:upgrade, indexers)"),
         StatementClass::Show => Known::Known("the adapter's DESCRIBE"),
-        StatementClass::Insert | StatementClass::Replace | StatementClass::Update | StatementClass::Delete if quoted => {
+        StatementClass::Insert
+        | StatementClass::Replace
+        | StatementClass::Update
+        | StatementClass::Delete
+            if quoted =>
+        {
             Known::Known("a resource model's save or delete")
         }
         StatementClass::Select if quoted => select(shape, statement),
@@ -60,14 +76,26 @@ fn select(shape: &Shape, statement: &str) -> Known {
     match shape.predicate {
         Predicate::Key => Known::Known("a load by key"),
         Predicate::List if bracketed(statement) => Known::Known("a load of a list of keys"),
-        Predicate::Other if bracketed(statement) && payment => Known::Explained("a search by Magento's select builder (data patches, clean-up)"),
-        Predicate::Other if bracketed(statement) => Known::Known("a search by Magento's select builder"),
+        Predicate::Other if bracketed(statement) && payment => {
+            Known::Explained("a search by Magento's select builder (data patches, clean-up)")
+        }
+        Predicate::Other if bracketed(statement) => {
+            Known::Known("a search by Magento's select builder")
+        }
         _ if shape.row_class == RowClass::One => Known::Known("a load of one row"),
-        _ if !payment && shape.row_class == RowClass::Page => Known::Known("a page of a grid or collection"),
+        _ if !payment && shape.row_class == RowClass::Page => {
+            Known::Known("a page of a grid or collection")
+        }
         // A whole table through the select builder: setup, indexers and exports of counts do so.
-        _ if !payment => Known::Explained("a whole table through the select builder (indexers, statistics)"),
-        _ if !shape.columns.iter().any(|column| column == "*") && shape.traits.has("backticked") => {
-            Known::Explained("named columns of a whole payment table through the select builder (data patches)")
+        _ if !payment => {
+            Known::Explained("a whole table through the select builder (indexers, statistics)")
+        }
+        _ if !shape.columns.iter().any(|column| column == "*")
+            && shape.traits.has("backticked") =>
+        {
+            Known::Explained(
+                "named columns of a whole payment table through the select builder (data patches)",
+            )
         }
         _ => Known::Unknown,
     }

@@ -29,7 +29,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn slice(&self, from: usize, to: usize) -> &'a str {
-        self.text.get(from..to.min(self.text.len())).unwrap_or_default()
+        self.text
+            .get(from..to.min(self.text.len()))
+            .unwrap_or_default()
     }
 
     /// Place behind a quoted run that opens at `self.at`.
@@ -37,11 +39,16 @@ impl<'a> Lexer<'a> {
         let bytes = self.text.as_bytes();
         let mut at = self.at + 1;
         loop {
-            let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(quote, b'\\', rest)) else { return bytes.len() };
+            let Some(found) = bytes
+                .get(at..)
+                .and_then(|rest| memchr::memchr2(quote, b'\\', rest))
+            else {
+                return bytes.len();
+            };
             at += found;
-            if bytes.get(at) == Some(&b'\\') && quote != b'`' {
-                at += 2;
-            } else if bytes.get(at + 1) == Some(&quote) && bytes.get(at) == Some(&quote) {
+            let escaped = bytes.get(at) == Some(&b'\\') && quote != b'`';
+            let doubled = bytes.get(at) == Some(&quote) && bytes.get(at + 1) == Some(&quote);
+            if escaped || doubled {
                 at += 2;
             } else if bytes.get(at) == Some(&quote) {
                 return at;
@@ -68,27 +75,49 @@ impl<'a> Iterator for Lexer<'a> {
                 let end = self.closing(byte);
                 self.at = end + 1;
                 let inner = self.slice(from + 1, end);
-                Some(if byte == b'`' { Token::Quoted(inner) } else { Token::Text(inner) })
+                Some(if byte == b'`' {
+                    Token::Quoted(inner)
+                } else {
+                    Token::Text(inner)
+                })
             }
             b'/' if next == Some(b'*') => {
                 let rest = bytes.get(from + 2..).unwrap_or_default();
-                let end = memchr::memmem::find(rest, b"*/").map_or(bytes.len(), |end| from + end + 4);
+                let end =
+                    memchr::memmem::find(rest, b"*/").map_or(bytes.len(), |end| from + end + 4);
                 self.at = end;
                 Some(Token::Comment(self.slice(from, end)))
             }
-            b'#' | b'-' if byte == b'#' || (next == Some(b'-') && bytes.get(from + 2).is_none_or(u8::is_ascii_whitespace)) => {
-                let end = bytes.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(bytes.len(), |end| from + end);
+            b'#' | b'-'
+                if byte == b'#'
+                    || (next == Some(b'-')
+                        && bytes.get(from + 2).is_none_or(u8::is_ascii_whitespace)) =>
+            {
+                let end = bytes
+                    .get(from..)
+                    .and_then(|rest| memchr::memchr(b'\n', rest))
+                    .map_or(bytes.len(), |end| from + end);
                 self.at = end;
                 Some(Token::Comment(self.slice(from, end)))
             }
             b'0'..=b'9' => {
-                while bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.') {
+                while bytes
+                    .get(self.at)
+                    .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
+                {
                     self.at += 1;
                 }
                 Some(Token::Number(self.slice(from, self.at)))
             }
-            byte if byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'@' | b'$') || byte >= 0x80 => {
-                while bytes.get(self.at).is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'$') || *byte >= 0x80) {
+            byte if byte.is_ascii_alphabetic()
+                || matches!(byte, b'_' | b'@' | b'$')
+                || byte >= 0x80 =>
+            {
+                while bytes.get(self.at).is_some_and(|byte| {
+                    byte.is_ascii_alphanumeric()
+                        || matches!(byte, b'_' | b'@' | b'$')
+                        || *byte >= 0x80
+                }) {
                     self.at += 1;
                 }
                 Some(Token::Word(self.slice(from, self.at)))

@@ -23,17 +23,26 @@ impl Shaper {
     /// Strips `table_prefix` from tables.
     #[must_use]
     pub fn new(table_prefix: String) -> Self {
-        Self { prefix: table_prefix, cache: HashMap::new() }
+        Self {
+            prefix: table_prefix,
+            cache: HashMap::new(),
+        }
     }
 
     /// Adds class, tables, columns, predicate, rows expected, fingerprint, traits and whether Magento issues it.
     pub fn enrich(&mut self, event: &mut Event<'_>) {
-        let Some(Value::Text(statement)) = event.get(Field::Statement) else { return };
+        let Some(Value::Text(statement)) = event.get(Field::Statement) else {
+            return;
+        };
         if statement.is_empty() {
             return;
         }
         let cut = event.int(Field::StatementCut) == Some(1);
-        let told = event.list(Field::Tables).iter().map(|table| table.to_string()).collect::<Vec<_>>();
+        let told = event
+            .list(Field::Tables)
+            .iter()
+            .map(|table| table.to_string())
+            .collect::<Vec<_>>();
         let key = statement.as_ref();
         let (mut shape, mut known) = match self.cache.get(key) {
             Some(seen) => seen.clone(),
@@ -50,12 +59,20 @@ impl Shaper {
             }
         };
         // TABLE records tell what a cut text lost, and what a view hides.
-        let new = told.iter().filter(|table| !shape.tables.contains(table)).cloned().collect::<Vec<_>>();
+        let new = told
+            .iter()
+            .filter(|table| !shape.tables.contains(table))
+            .cloned()
+            .collect::<Vec<_>>();
         if !new.is_empty() {
             if cut {
                 shape.tables.extend(new);
                 known = judge(&shape, statement);
-                if known == Known::Unknown && shape.class == StatementClass::Select && !shape.traits.has("no_cache_hint") && shape.traits.has("backticked") {
+                if known == Known::Unknown
+                    && shape.class == StatementClass::Select
+                    && !shape.traits.has("no_cache_hint")
+                    && shape.traits.has("backticked")
+                {
                     // Its condition may lie behind the cut.
                     known = Known::Explained("cut at the log's limit; its condition is not seen");
                 }
@@ -69,12 +86,16 @@ impl Shaper {
 
 fn put(event: &mut Event<'_>, shape: &Shape, known: Known) {
     let text = |text: &'static str| Value::Text(Cow::Borrowed(text));
-    let list = |names: &[String]| Value::List(names.iter().map(|name| Cow::Owned(name.clone())).collect());
+    let list =
+        |names: &[String]| Value::List(names.iter().map(|name| Cow::Owned(name.clone())).collect());
     event.set(Field::StatementClass, text(shape.class.name()));
     event.set(Field::PredicateClass, text(shape.predicate.name()));
     event.set(Field::RowClass, text(shape.row_class.name()));
     event.set(Field::ShapeKnown, text(known.name()));
-    event.set(Field::ShapeFingerprint, Value::Text(Cow::Owned(format!("{:016x}", shape.fingerprint))));
+    event.set(
+        Field::ShapeFingerprint,
+        Value::Text(Cow::Owned(format!("{:016x}", shape.fingerprint))),
+    );
     if !shape.tables.is_empty() {
         event.set(Field::Tables, list(&shape.tables));
     }
@@ -86,6 +107,9 @@ fn put(event: &mut Event<'_>, shape: &Shape, known: Known) {
     }
     let traits = shape.traits.names();
     if !traits.is_empty() {
-        event.set(Field::ShapeTraits, Value::List(traits.into_iter().map(Cow::Borrowed).collect()));
+        event.set(
+            Field::ShapeTraits,
+            Value::List(traits.into_iter().map(Cow::Borrowed).collect()),
+        );
     }
 }

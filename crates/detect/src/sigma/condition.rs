@@ -4,9 +4,9 @@
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     Is(usize),
-    Not(Box<Condition>),
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
+    Not(Box<Self>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
 }
 
 impl Condition {
@@ -28,9 +28,21 @@ impl Condition {
 pub(crate) fn parse(text: &str, names: &[String]) -> Result<Condition, String> {
     let spaced = text.replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Parser { words: &words, at: 0, names, depth: 0 };
+    let mut parser = Parser {
+        words: &words,
+        at: 0,
+        names,
+        depth: 0,
+    };
     let condition = parser.any()?;
-    if parser.at == words.len() { Ok(condition) } else { Err(format!("`{}` is not expected in the condition", words.get(parser.at).unwrap_or(&""))) }
+    if parser.at == words.len() {
+        Ok(condition)
+    } else {
+        Err(format!(
+            "`{}` is not expected in the condition",
+            words.get(parser.at).unwrap_or(&"")
+        ))
+    }
 }
 
 struct Parser<'a> {
@@ -46,7 +58,9 @@ impl Parser<'_> {
     }
 
     fn take(&mut self, word: &str) -> bool {
-        let is = self.peek().is_some_and(|next| next.eq_ignore_ascii_case(word));
+        let is = self
+            .peek()
+            .is_some_and(|next| next.eq_ignore_ascii_case(word));
         self.at += usize::from(is);
         is
     }
@@ -90,9 +104,17 @@ impl Parser<'_> {
     fn named(&mut self) -> Result<Condition, String> {
         let word = self.peek().ok_or("the condition ends early")?.to_owned();
         self.at += 1;
-        let quantified = matches!(word.to_ascii_lowercase().as_str(), "1" | "any" | "all") && self.take("of");
+        let quantified =
+            matches!(word.to_ascii_lowercase().as_str(), "1" | "any" | "all") && self.take("of");
         if !quantified {
-            return self.names.iter().position(|name| *name == word).map(Condition::Is).ok_or(format!("the condition names `{word}`, which is no selection"));
+            return self
+                .names
+                .iter()
+                .position(|name| *name == word)
+                .map(Condition::Is)
+                .ok_or(format!(
+                    "the condition names `{word}`, which is no selection"
+                ));
         }
         let pattern = self.peek().ok_or("the condition ends early")?.to_owned();
         self.at += 1;
@@ -100,13 +122,22 @@ impl Parser<'_> {
             .names
             .iter()
             .enumerate()
-            .filter(|(_, name)| pattern == "them" || pattern.strip_suffix('*').map_or(**name == pattern, |start| name.starts_with(start)))
+            .filter(|(_, name)| {
+                pattern == "them"
+                    || pattern
+                        .strip_suffix('*')
+                        .map_or(**name == pattern, |start| name.starts_with(start))
+            })
             .map(|(index, _)| Condition::Is(index))
             .collect();
         if parts.is_empty() {
             return Err(format!("no selection fits `{pattern}`"));
         }
-        Ok(if word.eq_ignore_ascii_case("all") { Condition::All(parts) } else { Condition::Any(parts) })
+        Ok(if word.eq_ignore_ascii_case("all") {
+            Condition::All(parts)
+        } else {
+            Condition::Any(parts)
+        })
     }
 }
 
@@ -127,8 +158,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, matched: &[&str], expected: Result<bool, &str>) {
-        let names: Vec<String> = ["selection", "filter_a", "filter_b"].map(str::to_owned).to_vec();
-        let result = parse(text, &names).map(|condition| condition.holds(&mut |index| matched.contains(&names[index].as_str())));
+        let names: Vec<String> = ["selection", "filter_a", "filter_b"]
+            .map(str::to_owned)
+            .to_vec();
+        let result = parse(text, &names).map(|condition| {
+            condition.holds(&mut |index| matched.contains(&names[index].as_str()))
+        });
         assert_eq!(result, expected.map_err(str::to_owned));
     }
 
@@ -136,11 +171,31 @@ mod tests {
     fn follows_the_grammar() {
         check("selection", &["selection"], Ok(true));
         check("selection and not 1 of filter_*", &["selection"], Ok(true));
-        check("selection and not 1 of filter_*", &["selection", "filter_b"], Ok(false));
+        check(
+            "selection and not 1 of filter_*",
+            &["selection", "filter_b"],
+            Ok(false),
+        );
         check("all of them", &["selection", "filter_a"], Ok(false));
-        check("selection or filter_a and filter_b", &["selection"], Ok(true));
-        check("(selection or filter_a) and filter_b", &["selection"], Ok(false));
-        check("selection and missing", &[], Err("the condition names `missing`, which is no selection"));
-        check("(selection", &[], Err("a bracket is not closed in the condition"));
+        check(
+            "selection or filter_a and filter_b",
+            &["selection"],
+            Ok(true),
+        );
+        check(
+            "(selection or filter_a) and filter_b",
+            &["selection"],
+            Ok(false),
+        );
+        check(
+            "selection and missing",
+            &[],
+            Err("the condition names `missing`, which is no selection"),
+        );
+        check(
+            "(selection",
+            &[],
+            Err("a bracket is not closed in the condition"),
+        );
     }
 }

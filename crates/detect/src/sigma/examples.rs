@@ -33,12 +33,22 @@ type Read<'a> = dyn FnMut(&str, &str) -> Result<Vec<Event<'static>>, String> + '
 /// Runs every rule's examples; a rule without any fails.
 pub fn test_examples(sources: &[RuleSource<'_>], read: &mut Read<'_>) -> Vec<ExampleOutcome> {
     let mut outcomes = Vec::new();
-    let Ok(listing) = Detector::new(sources, Settings::default()) else { return outcomes };
+    let Ok(listing) = Detector::new(sources, Settings::default()) else {
+        return outcomes;
+    };
     for rule in &listing.rules {
         for window in &rule.windows {
-            let own: Vec<&Example> = rule.examples.iter().filter(|example| example.rule == window.facts.id).collect();
+            let own: Vec<&Example> = rule
+                .examples
+                .iter()
+                .filter(|example| example.rule == window.facts.id)
+                .collect();
             if own.is_empty() {
-                outcomes.push(ExampleOutcome { rule: window.facts.id.clone(), description: "has no examples".to_owned(), passed: false });
+                outcomes.push(ExampleOutcome {
+                    rule: window.facts.id.clone(),
+                    description: "has no examples".to_owned(),
+                    passed: false,
+                });
             }
             for example in own {
                 outcomes.push(run(sources, example, read));
@@ -49,21 +59,51 @@ pub fn test_examples(sources: &[RuleSource<'_>], read: &mut Read<'_>) -> Vec<Exa
 }
 
 fn run(sources: &[RuleSource<'_>], example: &Example, read: &mut Read<'_>) -> ExampleOutcome {
-    let word = if example.must { "must match" } else { "must not match" };
-    let outcome = |description: String, passed| ExampleOutcome { rule: example.rule.clone(), description, passed };
+    let word = if example.must {
+        "must match"
+    } else {
+        "must not match"
+    };
+    let outcome = |description: String, passed| ExampleOutcome {
+        rule: example.rule.clone(),
+        description,
+        passed,
+    };
     let Ok(mut detector) = Detector::new(sources, Settings::default()) else {
         return outcome("the rules can't be compiled".to_owned(), false);
     };
-    let records: String = (0..example.repeat).map(|number| format!("{}\n", example.record.trim_end().replace("{n}", &number.to_string()))).collect();
+    let records: String = (0..example.repeat)
+        .map(|number| {
+            format!(
+                "{}\n",
+                example
+                    .record
+                    .trim_end()
+                    .replace("{n}", &number.to_string())
+            )
+        })
+        .collect();
     let events = match read(&example.format, &records) {
         Ok(events) => events,
         Err(why) => return outcome(format!("{word}: the record can't be read: {why}"), false),
     };
     let mut findings = Vec::new();
     for (event, number) in events.iter().zip(0..) {
-        detector.push(event, &[EventRef { sequence: Sequence(number), index: 0 }], Lane::Live, &Scope::Unknown, &mut findings);
+        detector.push(
+            event,
+            &[EventRef {
+                sequence: Sequence(number),
+                index: 0,
+            }],
+            Lane::Live,
+            &Scope::Unknown,
+            &mut findings,
+        );
     }
     detector.flush(Timestamp::default(), &mut findings);
     let matched = findings.iter().any(|finding| finding.rule == example.rule);
-    outcome(format!("{word} ({} records as {})", example.repeat, example.format), matched == example.must)
+    outcome(
+        format!("{word} ({} records as {})", example.repeat, example.format),
+        matched == example.must,
+    )
 }

@@ -54,7 +54,9 @@ pub(crate) enum Order {
 
 impl Selection {
     pub(crate) fn matches(&self, event: &Event<'_>, texts: &mut Texts) -> bool {
-        self.maps.iter().any(|items| items.iter().all(|item| item.matches(event, texts)))
+        self.maps
+            .iter()
+            .any(|items| items.iter().all(|item| item.matches(event, texts)))
     }
 }
 
@@ -62,7 +64,11 @@ impl Item {
     fn matches(&self, event: &Event<'_>, texts: &mut Texts) -> bool {
         let value = event.get(self.field);
         let mut test = |test: &Test| test.matches(self.field, value, texts);
-        if self.all { self.tests.iter().all(&mut test) } else { self.tests.iter().any(&mut test) }
+        if self.all {
+            self.tests.iter().all(&mut test)
+        } else {
+            self.tests.iter().any(&mut test)
+        }
     }
 }
 
@@ -74,15 +80,24 @@ impl Test {
             (_, None) => false,
             (Self::Number(order, wanted), Some(value)) => match value {
                 Value::Int(number) => order.holds(*number, *wanted),
-                Value::Text(text) => text.parse().is_ok_and(|number| order.holds(number, *wanted)),
-                Value::List(list) => order.holds(i64::try_from(list.len()).unwrap_or(i64::MAX), *wanted),
+                Value::Text(text) => text
+                    .parse()
+                    .is_ok_and(|number| order.holds(number, *wanted)),
+                Value::List(list) => {
+                    order.holds(i64::try_from(list.len()).unwrap_or(i64::MAX), *wanted)
+                }
             },
             (test, Some(Value::Int(number))) => test.text(&number.to_string(), &number.to_string()),
             (test, Some(Value::Text(text))) => {
-                let lower = texts.lower.entry(field).or_insert_with(|| text.to_ascii_lowercase());
+                let lower = texts
+                    .lower
+                    .entry(field)
+                    .or_insert_with(|| text.to_ascii_lowercase());
                 test.text(text, lower)
             }
-            (test, Some(Value::List(list))) => list.iter().any(|text| test.text(text, &text.to_ascii_lowercase())),
+            (test, Some(Value::List(list))) => list
+                .iter()
+                .any(|text| test.text(text, &text.to_ascii_lowercase())),
         }
     }
 

@@ -9,8 +9,8 @@ use model::{Field, Level};
 
 use crate::RuleFacts;
 
-pub use compile::{RuleError, RuleSource};
 pub(crate) use compile::compile;
+pub use compile::{RuleError, RuleSource};
 pub use examples::{ExampleOutcome, test_examples};
 pub(crate) use matcher::Texts;
 
@@ -56,6 +56,10 @@ pub(crate) struct About {
 impl Rule {
     /// Whether an event matches.
     pub(crate) fn matches(&self, event: &model::Event<'_>, texts: &mut Texts) -> bool {
-        self.condition.holds(&mut |index| self.selections.get(index).is_some_and(|selection| selection.matches(event, texts)))
+        self.condition.holds(&mut |index| {
+            self.selections
+                .get(index)
+                .is_some_and(|selection| selection.matches(event, texts))
+        })
     }
 }

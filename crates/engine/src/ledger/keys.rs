@@ -33,7 +33,10 @@ fn make_folder(folder: &Path) -> Result<(), LedgerError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| LedgerError::Io { path: folder.to_owned(), source })
+        .map_err(|source| LedgerError::Io {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 /// The installation's own keys.
@@ -67,23 +70,39 @@ pub(super) struct PayloadKeys {
 
 impl PayloadKeys {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, current: BTreeMap::new(), last: None }
+        Self {
+            folder,
+            current: BTreeMap::new(),
+            last: None,
+        }
     }
 
     /// The files of a source's day, oldest first.
     fn paths(&self, source: &SourceId, day: i64) -> Vec<PathBuf> {
         let name = name(source, day);
-        (0..).map(|version| self.folder.join(format!("{name}.{version}"))).scan(0, |missing, path| {
-            // A renewed key leaves a gap where the old one lay.
-            *missing = if path.exists() { 0 } else { *missing + 1 };
-            (*missing < 8).then_some(path)
-        }).filter(|path| path.exists()).collect()
+        (0..)
+            .map(|version| self.folder.join(format!("{name}.{version}")))
+            .scan(0, |missing, path| {
+                // A renewed key leaves a gap where the old one lay.
+                *missing = if path.exists() { 0 } else { *missing + 1 };
+                (*missing < 8).then_some(path)
+            })
+            .filter(|path| path.exists())
+            .collect()
     }
 
     /// The key to seal with; made at first use.
-    pub(super) fn current(&mut self, keys: &Keys, source: &SourceId, received: Timestamp) -> Result<&PayloadKey, LedgerError> {
+    pub(super) fn current(
+        &mut self,
+        keys: &Keys,
+        source: &SourceId,
+        received: Timestamp,
+    ) -> Result<&PayloadKey, LedgerError> {
         let day = day(received);
-        let known = self.last.as_ref().is_some_and(|(last, of)| *of == day && last == source);
+        let known = self
+            .last
+            .as_ref()
+            .is_some_and(|(last, of)| *of == day && last == source);
         if !known {
             let at = (source.clone(), day);
             if !self.current.contains_key(&at) {
@@ -100,12 +119,26 @@ impl PayloadKeys {
     }
 
     /// Every key a source's day has; newest first.
-    pub(super) fn of(&self, keys: &Keys, source: &SourceId, received: Timestamp) -> Result<Vec<PayloadKey>, LedgerError> {
-        self.paths(source, day(received)).iter().rev().map(|path| unwrap(keys, path)).collect()
+    pub(super) fn of(
+        &self,
+        keys: &Keys,
+        source: &SourceId,
+        received: Timestamp,
+    ) -> Result<Vec<PayloadKey>, LedgerError> {
+        self.paths(source, day(received))
+            .iter()
+            .rev()
+            .map(|path| unwrap(keys, path))
+            .collect()
     }
 
     /// Makes a new key for a source's day; gives it and the files of the old ones, to be destroyed.
-    pub(super) fn renew(&mut self, keys: &Keys, source: &SourceId, received: Timestamp) -> Result<(PayloadKey, Vec<PathBuf>), LedgerError> {
+    pub(super) fn renew(
+        &mut self,
+        keys: &Keys,
+        source: &SourceId,
+        received: Timestamp,
+    ) -> Result<(PayloadKey, Vec<PathBuf>), LedgerError> {
         let day = day(received);
         let old = self.paths(source, day);
         let version = old
@@ -121,12 +154,19 @@ impl PayloadKeys {
         self.last = None;
     }
 
-    fn make(&self, keys: &Keys, source: &SourceId, day: i64, version: u32) -> Result<PayloadKey, LedgerError> {
+    fn make(
+        &self,
+        keys: &Keys,
+        source: &SourceId,
+        day: i64,
+        version: u32,
+    ) -> Result<PayloadKey, LedgerError> {
         make_folder(&self.folder)?;
         let bytes = random()?;
         let path = self.folder.join(format!("{}.{version}", name(source, day)));
         let sequence = wrapping_number(&path);
-        let (_, wrapped) = custody::seal_payload(&keys.wrapping, sequence, &bytes).map_err(|source| LedgerError::Payload { sequence, source })?;
+        let (_, wrapped) = custody::seal_payload(&keys.wrapping, sequence, &bytes)
+            .map_err(|source| LedgerError::Payload { sequence, source })?;
         stores::write_atomically(&path, &wrapped)?;
         Ok(PayloadKey::new(bytes))
     }
@@ -134,20 +174,42 @@ impl PayloadKeys {
 
 fn name(source: &SourceId, day: i64) -> String {
     let hash = hash_leaf(format!("{}\n{day}", source.0).as_bytes());
-    let hash: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{day}-{hash}")
 }
 
 /// The number a key is wrapped under: from its file's name, so that no two share a nonce.
 fn wrapping_number(path: &Path) -> Sequence {
-    let hash = hash_leaf(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default().as_bytes());
-    Sequence(hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    let hash = hash_leaf(
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+            .as_bytes(),
+    );
+    Sequence(
+        hash.iter()
+            .take(8)
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    )
 }
 
 fn unwrap(keys: &Keys, path: &Path) -> Result<PayloadKey, LedgerError> {
-    let wrapped = fs::read(path).map_err(|source| LedgerError::Io { path: path.to_owned(), source })?;
+    let wrapped = fs::read(path).map_err(|source| LedgerError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
     let sequence = wrapping_number(path);
-    let salted = open_payload(&keys.wrapping, sequence, &wrapped).map_err(|source| LedgerError::Payload { sequence, source })?;
+    let salted = open_payload(&keys.wrapping, sequence, &wrapped)
+        .map_err(|source| LedgerError::Payload { sequence, source })?;
     let bytes = salted.get(16..).and_then(|bytes| bytes.try_into().ok());
-    bytes.map(PayloadKey::new).ok_or(LedgerError::Store { source: StoreError::Corrupt { path: path.to_owned(), what: "a key of the wrong length" } })
+    bytes.map(PayloadKey::new).ok_or(LedgerError::Store {
+        source: StoreError::Corrupt {
+            path: path.to_owned(),
+            what: "a key of the wrong length",
+        },
+    })
 }

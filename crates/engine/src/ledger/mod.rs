@@ -12,8 +12,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use custody::{Checkpoint, CheckpointError, EncodeError, Hash, Header, MARKS_MAX, PayloadError, PayloadKey, Signer, Tree, hash_leaf};
-use model::{Generation, InstallationId, Lane, Mark, Position, RecordIdentity, Sequence, SourceId, Timestamp};
+use custody::{
+    Checkpoint, CheckpointError, EncodeError, Hash, Header, MARKS_MAX, PayloadError, PayloadKey,
+    Signer, Tree, hash_leaf,
+};
+use model::{
+    Generation, InstallationId, Lane, Mark, Position, RecordIdentity, Sequence, SourceId, Timestamp,
+};
 use stores::{BlockIndex, Cut, IndexQuery, Indexed, Row, SegmentFiles, StoreError};
 
 pub use custody::EntryKind;
@@ -168,7 +173,12 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`] when files or keys can't be used, or another process writes to it.
-    pub fn create_or_open(folder: &Path, keys: &Path, installation: &InstallationId, second_place: Option<&Path>) -> Result<(Self, Opening), LedgerError> {
+    pub fn create_or_open(
+        folder: &Path,
+        keys: &Path,
+        installation: &InstallationId,
+        second_place: Option<&Path>,
+    ) -> Result<(Self, Opening), LedgerError> {
         let own = Keys::load_or_make(keys)?;
         let origin = format!("magewarden/{}", installation.0);
         let fresh = !folder.join("segments").exists();
@@ -177,13 +187,26 @@ impl Ledger {
         let verifier = ledger.signer().verifier().encode();
         stores::write_atomically(&folder.join("verifier.key"), verifier.as_bytes())?;
         let Err(why) = ledger.fits_last_checkpoint() else {
-            let opening = if fresh { Opening::Fresh } else { Opening::Resumed { size: ledger.len(), cut } };
+            let opening = if fresh {
+                Opening::Fresh
+            } else {
+                Opening::Resumed {
+                    size: ledger.len(),
+                    cut,
+                }
+            };
             return Ok((ledger, opening));
         };
         // Nobody may blind us by flipping a bit: keep the old one as it is, go on in a new one.
         drop(ledger);
-        let aside = (1..).map(|number| folder.with_extension(format!("broken-{number}"))).find(|path| !path.exists()).unwrap_or_else(|| folder.with_extension("broken"));
-        fs::rename(folder, &aside).map_err(|source| LedgerError::Io { path: folder.to_owned(), source })?;
+        let aside = (1..)
+            .map(|number| folder.with_extension(format!("broken-{number}")))
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| folder.with_extension("broken"));
+        fs::rename(folder, &aside).map_err(|source| LedgerError::Io {
+            path: folder.to_owned(),
+            source,
+        })?;
         let (ledger, _) = Self::create_or_open(folder, keys, installation, second_place)?;
         Ok((ledger, Opening::Broken { aside, why }))
     }
@@ -197,9 +220,18 @@ impl Ledger {
         Ok(Self::load(folder, Keys::load_or_make(keys)?, String::new(), false)?.0)
     }
 
-    fn load(folder: &Path, keys: Keys, origin: String, write: bool) -> Result<(Self, Cut), LedgerError> {
+    fn load(
+        folder: &Path,
+        keys: Keys,
+        origin: String,
+        write: bool,
+    ) -> Result<(Self, Cut), LedgerError> {
         let segments = folder.join("segments");
-        let (files, cut) = if write { SegmentFiles::open(&segments)? } else { (SegmentFiles::open_read(&segments)?, Cut::default()) };
+        let (files, cut) = if write {
+            SegmentFiles::open(&segments)?
+        } else {
+            (SegmentFiles::open_read(&segments)?, Cut::default())
+        };
         let mut ledger = Self {
             folder: folder.to_owned(),
             files,
@@ -215,8 +247,13 @@ impl Ledger {
             destroyed: std::collections::BTreeSet::new(),
         };
         for number in 0..ledger.files.len() {
-            let Some(row) = ledger.files.read(number)? else { break };
-            let header = Header::decode(&row.leaf).map_err(|source| LedgerError::Entry { sequence: Sequence(number), source })?;
+            let Some(row) = ledger.files.read(number)? else {
+                break;
+            };
+            let header = Header::decode(&row.leaf).map_err(|source| LedgerError::Entry {
+                sequence: Sequence(number),
+                source,
+            })?;
             let hash = hash_leaf(&row.leaf);
             // The tokens of actors are not in the header: a reopened ledger is found by time and source.
             ledger.note(&header, hash, &[]);
@@ -231,12 +268,21 @@ impl Ledger {
         let mut all = Vec::with_capacity(tokens.len() + 1);
         all.push(source_token(&header.source));
         all.extend_from_slice(tokens);
-        self.index.push(&Indexed { received: header.received.0, said: header.said.map(|time| time.0), tokens: &all });
+        self.index.push(&Indexed {
+            received: header.received.0,
+            said: header.said.map(|time| time.0),
+            tokens: &all,
+        });
         if let Some(identity) = &header.identity {
-            let end = Position { offset_bytes: identity.position.offset_bytes + u64::from(identity.length_bytes) };
+            let end = Position {
+                offset_bytes: identity.position.offset_bytes + u64::from(identity.length_bytes),
+            };
             match self.positions.get_mut(&identity.source) {
                 Some(known) => *known = (identity.generation, end),
-                None => drop(self.positions.insert(identity.source.clone(), (identity.generation, end))),
+                None => drop(
+                    self.positions
+                        .insert(identity.source.clone(), (identity.generation, end)),
+                ),
             }
         }
     }
@@ -247,13 +293,28 @@ impl Ledger {
 
     /// Proves that what is on disk goes on from the last checkpoint.
     fn fits_last_checkpoint(&self) -> Result<(), String> {
-        let Some(note) = &self.last_checkpoint else { return Ok(()) };
-        let checkpoint = self.signer().verifier().verify(note).map_err(|error| error.to_string())?;
+        let Some(note) = &self.last_checkpoint else {
+            return Ok(());
+        };
+        let checkpoint = self
+            .signer()
+            .verifier()
+            .verify(note)
+            .map_err(|error| error.to_string())?;
         let size = usize::try_from(checkpoint.size).unwrap_or(usize::MAX);
         let Some(part) = self.hashes.get(..size) else {
-            return Err(format!("the last checkpoint tells of {size} entries, {} are there", self.hashes.len()));
+            return Err(format!(
+                "the last checkpoint tells of {size} entries, {} are there",
+                self.hashes.len()
+            ));
         };
-        if custody::root_of(part) == checkpoint.root { Ok(()) } else { Err(format!("the first {size} entries are not those of the last checkpoint")) }
+        if custody::root_of(part) == checkpoint.root {
+            Ok(())
+        } else {
+            Err(format!(
+                "the first {size} entries are not those of the last checkpoint"
+            ))
+        }
     }
 
     /// Number of entries.
@@ -291,8 +352,11 @@ impl Ledger {
         let mut headers = Vec::with_capacity(entries.len());
         for (entry, number) in entries.iter().zip(first..) {
             let sequence = Sequence(number);
-            let key = self.payload_keys.current(&self.keys, &entry.source, entry.received)?;
-            let (payload_hash, payload) = custody::seal_payload(key, sequence, &entry.payload).map_err(|source| LedgerError::Payload { sequence, source })?;
+            let key = self
+                .payload_keys
+                .current(&self.keys, &entry.source, entry.received)?;
+            let (payload_hash, payload) = custody::seal_payload(key, sequence, &entry.payload)
+                .map_err(|source| LedgerError::Payload { sequence, source })?;
             let header = Header {
                 sequence,
                 kind: entry.kind,
@@ -306,7 +370,10 @@ impl Ledger {
                 marks: entry.marks.iter().take(MARKS_MAX).cloned().collect(),
                 payload_hash,
             };
-            rows.push(Row { leaf: header.encode(), payload });
+            rows.push(Row {
+                leaf: header.encode(),
+                payload,
+            });
             headers.push(header);
         }
         self.files.append(&rows)?;
@@ -322,13 +389,29 @@ impl Ledger {
     ///
     /// [`LedgerError`] when one of them can't be written.
     pub fn checkpoint(&mut self, _now: Timestamp) -> Result<Checkpoint, LedgerError> {
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
+        let checkpoint = Checkpoint {
+            origin: self.origin.clone(),
+            size: self.tree.size(),
+            root: self.tree.root(),
+        };
         let note = self.signer().sign(&checkpoint);
         stores::write_atomically(&self.folder.join("checkpoint"), note.as_bytes())?;
-        let copies = [Some(self.folder.join("checkpoints.log")), self.second_place.clone()];
+        let copies = [
+            Some(self.folder.join("checkpoints.log")),
+            self.second_place.clone(),
+        ];
         for path in copies.into_iter().flatten() {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|source| LedgerError::Io { path: path.clone(), source })?;
-            file.write_all(format!("{note}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(|source| LedgerError::Io { path, source })?;
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .map_err(|source| LedgerError::Io {
+                    path: path.clone(),
+                    source,
+                })?;
+            file.write_all(format!("{note}\n").as_bytes())
+                .and_then(|()| file.sync_data())
+                .map_err(|source| LedgerError::Io { path, source })?;
         }
         self.last_checkpoint = Some(note);
         Ok(checkpoint)
@@ -340,28 +423,45 @@ impl Ledger {
     ///
     /// [`LedgerError`] when it isn't there, or isn't what was written.
     pub fn read(&self, sequence: Sequence) -> Result<Entry, LedgerError> {
-        let row = self.files.read(sequence.0)?.ok_or(LedgerError::Entry { sequence, source: EncodeError::Length })?;
-        let header = Header::decode(&row.leaf).map_err(|source| LedgerError::Entry { sequence, source })?;
+        let row = self.files.read(sequence.0)?.ok_or(LedgerError::Entry {
+            sequence,
+            source: EncodeError::Length,
+        })?;
+        let header =
+            Header::decode(&row.leaf).map_err(|source| LedgerError::Entry { sequence, source })?;
         let leaf_hash = hash_leaf(&row.leaf);
-        let payload = if row.payload.iter().all(|byte| *byte == 0) || self.destroyed.contains(&sequence.0) {
-            None
-        } else {
-            let salted = self.open(&header, &row.payload)?;
-            Some(salted.get(16..).unwrap_or_default().to_vec())
-        };
-        Ok(Entry { header, payload, leaf_hash })
+        let payload =
+            if row.payload.iter().all(|byte| *byte == 0) || self.destroyed.contains(&sequence.0) {
+                None
+            } else {
+                let salted = self.open(&header, &row.payload)?;
+                Some(salted.get(16..).unwrap_or_default().to_vec())
+            };
+        Ok(Entry {
+            header,
+            payload,
+            leaf_hash,
+        })
     }
 
     fn open(&self, header: &Header, stored: &[u8]) -> Result<Vec<u8>, LedgerError> {
         let mut last = PayloadError;
-        for key in self.payload_keys.of(&self.keys, &header.source, header.received)? {
+        for key in self
+            .payload_keys
+            .of(&self.keys, &header.source, header.received)?
+        {
             match custody::open_payload(&key, header.sequence, stored) {
-                Ok(salted) if custody::payload_hash(&salted) == header.payload_hash => return Ok(salted),
+                Ok(salted) if custody::payload_hash(&salted) == header.payload_hash => {
+                    return Ok(salted);
+                }
                 Ok(_) => {}
                 Err(error) => last = error,
             }
         }
-        Err(LedgerError::Payload { sequence: header.sequence, source: last })
+        Err(LedgerError::Payload {
+            sequence: header.sequence,
+            source: last,
+        })
     }
 
     /// Finds entries, in order, at most `limit`.
@@ -372,7 +472,11 @@ impl Ledger {
     pub fn find(&self, query: &Query, limit: usize) -> Result<Vec<Sequence>, LedgerError> {
         let mut tokens = query.tokens.clone();
         tokens.extend(query.source.as_ref().map(source_token));
-        let index = IndexQuery { from: query.from.map(|time| time.0), to: query.to.map(|time| time.0), tokens };
+        let index = IndexQuery {
+            from: query.from.map(|time| time.0),
+            to: query.to.map(|time| time.0),
+            tokens,
+        };
         let mut found = Vec::new();
         for first in self.index.candidates(&index) {
             for number in first..(first + stores::BLOCK_ENTRIES).min(self.len()) {
@@ -380,12 +484,18 @@ impl Ledger {
                     return Ok(found);
                 }
                 let sequence = Sequence(number);
-                let Some(row) = self.files.read(number)? else { break };
-                let header = Header::decode(&row.leaf).map_err(|source| LedgerError::Entry { sequence, source })?;
+                let Some(row) = self.files.read(number)? else {
+                    break;
+                };
+                let header = Header::decode(&row.leaf)
+                    .map_err(|source| LedgerError::Entry { sequence, source })?;
                 let time = header.said.unwrap_or(header.received);
                 let fits = query.from.is_none_or(|from| time >= from)
                     && query.to.is_none_or(|to| time <= to)
-                    && query.source.as_ref().is_none_or(|source| *source == header.source);
+                    && query
+                        .source
+                        .as_ref()
+                        .is_none_or(|source| *source == header.source);
                 if fits {
                     found.push(sequence);
                 }
@@ -425,7 +535,13 @@ impl Ledger {
     ///
     /// [`LedgerError`] when files can't be written. The `redacted` entry is sealed first: a crash
     /// between leaves it to be done again.
-    pub fn redact(&mut self, which: &[Sequence], who: [&str; 2], reason: &str, now: Timestamp) -> Result<Sequence, LedgerError> {
+    pub fn redact(
+        &mut self,
+        which: &[Sequence],
+        who: [&str; 2],
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Sequence, LedgerError> {
         let numbers: Vec<u64> = which.iter().map(|sequence| sequence.0).collect();
         let told = serde_json::json!({"what": "redacted", "v": 1, "entries": numbers, "who": who, "reason": reason});
         let sealed = self.append(&[NewEntry {
@@ -444,15 +560,26 @@ impl Ledger {
         let mut days = BTreeMap::new();
         for sequence in which {
             let header = self.read(*sequence)?.header;
-            days.insert((header.source.clone(), keys::day(header.received)), header.received);
+            days.insert(
+                (header.source.clone(), keys::day(header.received)),
+                header.received,
+            );
         }
         for ((source, day), received) in days {
             let (key, old) = self.payload_keys.renew(&self.keys, &source, received)?;
             for number in 0..self.len() {
-                let Some(row) = self.files.read(number)? else { break };
+                let Some(row) = self.files.read(number)? else {
+                    break;
+                };
                 let sequence = Sequence(number);
-                let header = Header::decode(&row.leaf).map_err(|error| LedgerError::Entry { sequence, source: error })?;
-                if header.source != source || keys::day(header.received) != day || row.payload.iter().all(|byte| *byte == 0) {
+                let header = Header::decode(&row.leaf).map_err(|error| LedgerError::Entry {
+                    sequence,
+                    source: error,
+                })?;
+                if header.source != source
+                    || keys::day(header.received) != day
+                    || row.payload.iter().all(|byte| *byte == 0)
+                {
                     continue;
                 }
                 let bytes = if numbers.contains(&number) {
@@ -471,13 +598,24 @@ impl Ledger {
         Ok(sealed)
     }
 
-    fn reseal(&self, header: &Header, stored: &[u8], key: &PayloadKey) -> Result<Vec<u8>, LedgerError> {
+    fn reseal(
+        &self,
+        header: &Header,
+        stored: &[u8],
+        key: &PayloadKey,
+    ) -> Result<Vec<u8>, LedgerError> {
         let salted = self.open(header, stored)?;
-        key.reseal(header.sequence, &salted).map_err(|source| LedgerError::Payload { sequence: header.sequence, source })
+        key.reseal(header.sequence, &salted)
+            .map_err(|source| LedgerError::Payload {
+                sequence: header.sequence,
+                source,
+            })
     }
 }
 
 /// Hash under which a source's entries are found.
 fn source_token(source: &SourceId) -> u64 {
-    source.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    source.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

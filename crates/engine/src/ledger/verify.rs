@@ -41,7 +41,11 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.ok { "verified" } else { "BROKEN" };
-        writeln!(f, "{word}: {} entries, {} of them redacted; {} checkpoints checked, proven up to entry {}", self.entries, self.redacted, self.checkpoints, self.proven)?;
+        writeln!(
+            f,
+            "{word}: {} entries, {} of them redacted; {} checkpoints checked, proven up to entry {}",
+            self.entries, self.redacted, self.checkpoints, self.proven
+        )?;
         for broken in &self.breaks {
             match broken.sequence {
                 Some(sequence) => writeln!(f, "  entry {sequence}: {}", broken.what)?,
@@ -62,15 +66,24 @@ impl fmt::Display for Report {
 /// # Errors
 ///
 /// [`LedgerError`] when the files can't be read at all; what doesn't hold is in the report.
-pub fn verify(folder: &Path, key: Option<&str>, held_elsewhere: Option<&Path>) -> Result<Report, LedgerError> {
-    let read = |path: PathBuf| fs::read_to_string(&path).map_err(|source| LedgerError::Io { path, source });
+pub fn verify(
+    folder: &Path,
+    key: Option<&str>,
+    held_elsewhere: Option<&Path>,
+) -> Result<Report, LedgerError> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).map_err(|source| LedgerError::Io { path, source })
+    };
     let key = match key {
         Some(key) => key.to_owned(),
         None => read(folder.join("verifier.key"))?,
     };
     let verifier = Verifier::decode(&key).map_err(|source| LedgerError::Checkpoint { source })?;
     let mut breaks = Vec::new();
-    let mut notes = vec![("the ledger", fs::read_to_string(folder.join("checkpoints.log")).unwrap_or_default())];
+    let mut notes = vec![(
+        "the ledger",
+        fs::read_to_string(folder.join("checkpoints.log")).unwrap_or_default(),
+    )];
     if let Some(path) = held_elsewhere {
         notes.push(("elsewhere", read(path.to_owned())?));
     }
@@ -79,19 +92,30 @@ pub fn verify(folder: &Path, key: Option<&str>, held_elsewhere: Option<&Path>) -
         for note in notes_of(text) {
             match verifier.verify(note) {
                 Ok(checkpoint) => checkpoints.push((place, checkpoint)),
-                Err(error) => breaks.push(Break { sequence: None, what: format!("a checkpoint from {place}: {error}") }),
+                Err(error) => breaks.push(Break {
+                    sequence: None,
+                    what: format!("a checkpoint from {place}: {error}"),
+                }),
             }
         }
     }
     checkpoints.sort_by_key(|(_, checkpoint)| checkpoint.size);
-    let mut walk = Walk { entries: 0, redacted: 0, proven: 0, breaks };
+    let mut walk = Walk {
+        entries: 0,
+        redacted: 0,
+        proven: 0,
+        breaks,
+    };
     walk.run(folder, &checkpoints)?;
     let mut cannot_find = vec!["a rewrite of everything with the signing key".to_owned()];
     if held_elsewhere.is_none() {
         cannot_find.push("a roll-back to an earlier checkpoint (name a checkpoint held elsewhere with --checkpoint)".to_owned());
     }
     if checkpoints.is_empty() {
-        walk.breaks.push(Break { sequence: None, what: "there is no checkpoint to check against".to_owned() });
+        walk.breaks.push(Break {
+            sequence: None,
+            what: "there is no checkpoint to check against".to_owned(),
+        });
     }
     Ok(Report {
         ok: walk.breaks.is_empty(),
@@ -112,7 +136,10 @@ fn notes_of(text: &str) -> Vec<&str> {
         let end = after.find("\n\n").map_or(after.len(), |end| end + 1);
         let whole = body.len() + 2 + end;
         notes.push(rest.get(..whole).unwrap_or(rest));
-        rest = rest.get(whole..).unwrap_or_default().trim_start_matches('\n');
+        rest = rest
+            .get(whole..)
+            .unwrap_or_default()
+            .trim_start_matches('\n');
     }
     notes
 }
@@ -126,49 +153,83 @@ struct Walk {
 }
 
 impl Walk {
-    fn run(&mut self, folder: &Path, checkpoints: &[(&str, Checkpoint)]) -> Result<(), LedgerError> {
+    fn run(
+        &mut self,
+        folder: &Path,
+        checkpoints: &[(&str, Checkpoint)],
+    ) -> Result<(), LedgerError> {
         let files = match SegmentFiles::open_read(&folder.join("segments")) {
             Ok(files) => files,
             Err(error) => {
-                self.breaks.push(Break { sequence: None, what: error.to_string() });
+                self.breaks.push(Break {
+                    sequence: None,
+                    what: error.to_string(),
+                });
                 return Ok(());
             }
         };
-        let keys = folder.parent().map(|parent| parent.join("keys")).filter(|keys| keys.join("wrapping.key").is_file());
+        let keys = folder
+            .parent()
+            .map(|parent| parent.join("keys"))
+            .filter(|keys| keys.join("wrapping.key").is_file());
         let reader = keys.and_then(|keys| super::Ledger::open_read(folder, &keys).ok());
         let mut tree = Tree::default();
         let mut due = checkpoints.iter().peekable();
         self.entries = files.len();
         for number in 0..=files.len() {
-            while let Some((place, checkpoint)) = due.next_if(|(_, checkpoint)| checkpoint.size == number) {
+            while let Some((place, checkpoint)) =
+                due.next_if(|(_, checkpoint)| checkpoint.size == number)
+            {
                 if tree.root() == checkpoint.root {
                     self.proven = checkpoint.size;
                 } else {
-                    self.breaks.push(Break { sequence: None, what: format!("the first {number} entries are not those of a checkpoint from {place}") });
+                    self.breaks.push(Break {
+                        sequence: None,
+                        what: format!(
+                            "the first {number} entries are not those of a checkpoint from {place}"
+                        ),
+                    });
                 }
             }
-            let Some(row) = files.read(number)? else { break };
+            let Some(row) = files.read(number)? else {
+                break;
+            };
             match Header::decode(&row.leaf) {
                 Ok(header) if header.sequence.0 == number => {}
-                Ok(header) => self.broken(number, format!("says it is entry {}", header.sequence.0)),
+                Ok(header) => {
+                    self.broken(number, format!("says it is entry {}", header.sequence.0))
+                }
                 Err(error) => self.broken(number, error.to_string()),
             }
             tree.push(hash_leaf(&row.leaf));
             if row.payload.iter().all(|byte| *byte == 0) {
                 self.redacted += 1;
-            } else if let Some(Err(error)) = reader.as_ref().map(|reader| reader.read(model::Sequence(number))) {
+            } else if let Some(Err(error)) = reader
+                .as_ref()
+                .map(|reader| reader.read(model::Sequence(number)))
+            {
                 self.broken(number, error.to_string());
             }
         }
         for (place, checkpoint) in due {
-            self.breaks.push(Break { sequence: None, what: format!("a checkpoint from {place} tells of {} entries, {} are there", checkpoint.size, files.len()) });
+            self.breaks.push(Break {
+                sequence: None,
+                what: format!(
+                    "a checkpoint from {place} tells of {} entries, {} are there",
+                    checkpoint.size,
+                    files.len()
+                ),
+            });
         }
         Ok(())
     }
 
     fn broken(&mut self, sequence: u64, what: String) {
         if self.breaks.len() < 100 {
-            self.breaks.push(Break { sequence: Some(sequence), what });
+            self.breaks.push(Break {
+                sequence: Some(sequence),
+                what,
+            });
         }
     }
 }
