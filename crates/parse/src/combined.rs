@@ -141,13 +141,13 @@ fn read<'a>(
             break;
         };
         if value != b"-" {
-            event.put_text(field, text(value));
+            event.put_text(field, unescaped(value));
         }
         tail = after.trim_ascii_start();
     }
     // A third quoted field is `$http_x_forwarded_for` in the packaged `main` format.
     let forwarded = quoted(tail)
-        .map(|(value, _)| text(value))
+        .map(|(value, _)| unescaped(value))
         .filter(|value| value != "-");
     let peer = text(parts.client);
     event.put_text(
@@ -173,7 +173,7 @@ fn read<'a>(
 }
 
 /// Reads `METHOD URI PROTOCOL`; what is none is kept whole as the address.
-fn request_line<'a>(event: &mut Event<'a>, request: &'a [u8]) {
+pub(crate) fn request_line<'a>(event: &mut Event<'a>, request: &'a [u8]) {
     let first = memchr::memchr(b' ', request);
     let last = memchr::memrchr(b' ', request);
     match (first, last) {
@@ -184,10 +184,25 @@ fn request_line<'a>(event: &mut Event<'a>, request: &'a [u8]) {
             );
             uri(
                 event,
-                text(request.get(first + 1..last).unwrap_or_default()),
+                unescaped(request.get(first + 1..last).unwrap_or_default()),
             );
         }
-        _ => uri(event, text(request)),
+        // HTTP/0.9 has no protocol.
+        (Some(first), _)
+            if request
+                .get(..first)
+                .is_some_and(|method| method.iter().all(u8::is_ascii_uppercase)) =>
+        {
+            event.put_text(
+                Field::Method,
+                text(request.get(..first).unwrap_or_default()),
+            );
+            uri(
+                event,
+                unescaped(request.get(first + 1..).unwrap_or_default()),
+            );
+        }
+        _ => uri(event, unescaped(request)),
     }
 }
 
@@ -196,51 +211,83 @@ pub(crate) fn uri<'a>(event: &mut Event<'a>, uri: Cow<'a, str>) {
     let at = uri.find('?').unwrap_or(uri.len());
     match &uri {
         Cow::Borrowed(whole) => {
-            event.put_text(Field::UriStem, decoded(whole.get(..at).unwrap_or_default()));
+            event.put_text(
+                Field::UriStem,
+                decoded(whole.get(..at).unwrap_or_default(), false),
+            );
             if let Some(query) = whole.get(at + 1..) {
-                event.put_text(Field::UriQuery, decoded(query));
+                event.put_text(Field::UriQuery, decoded(query, true));
             }
         }
         Cow::Owned(whole) => {
             event.put_text(
                 Field::UriStem,
-                decoded(whole.get(..at).unwrap_or_default()).into_owned(),
+                decoded(whole.get(..at).unwrap_or_default(), false).into_owned(),
             );
             if let Some(query) = whole.get(at + 1..) {
-                event.put_text(Field::UriQuery, decoded(query).into_owned());
+                event.put_text(Field::UriQuery, decoded(query, true).into_owned());
             }
         }
     }
     event.put_text(Field::Uri, uri);
 }
 
-/// Decodes `%41` and `+` once.
-fn decoded(text: &str) -> Cow<'_, str> {
+/// Undoes the logs' own escapes: `\xHH` (both servers), `\"`, `\\`, `\n`, `\r`, `\t` (Apache).
+fn unescaped(raw: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return text(raw);
+    }
+    let mut plain = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(byte) = raw.get(at) {
+        let (letter, length) = match (byte, raw.get(at + 1)) {
+            (b'\\', Some(b'x')) => match (hex(raw, at + 2), hex(raw, at + 3)) {
+                (Some(high), Some(low)) => (high * 16 + low, 4),
+                _ => (b'\\', 1),
+            },
+            (b'\\', Some(b'n')) => (b'\n', 2),
+            (b'\\', Some(b'r')) => (b'\r', 2),
+            (b'\\', Some(b't')) => (b'\t', 2),
+            (b'\\', Some(quoted @ (b'"' | b'\\'))) => (*quoted, 2),
+            _ => (*byte, 1),
+        };
+        plain.push(letter);
+        at += length;
+    }
+    owned(plain)
+}
+
+fn hex(bytes: &[u8], at: usize) -> Option<u8> {
+    char::from(*bytes.get(at)?)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn owned<'a>(plain: Vec<u8>) -> Cow<'a, str> {
+    Cow::Owned(
+        String::from_utf8(plain)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
+/// Decodes `%41` once, and in a query `+`.
+fn decoded(text: &str, query: bool) -> Cow<'_, str> {
     let bytes = text.as_bytes();
-    if memchr::memchr2(b'%', b'+', bytes).is_none() {
+    if memchr::memchr(b'%', bytes).is_none() && !(query && memchr::memchr(b'+', bytes).is_some()) {
         return Cow::Borrowed(text);
     }
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = |index: usize| {
-            bytes
-                .get(index)
-                .and_then(|byte| char::from(*byte).to_digit(16))
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        match (byte, hex(at + 1), hex(at + 2)) {
+        match (byte, hex(bytes, at + 1), hex(bytes, at + 2)) {
             (b'%', Some(high), Some(low)) => {
                 plain.push(high * 16 + low);
                 at += 2;
             }
-            (b'+', _, _) => plain.push(b' '),
+            (b'+', _, _) if query => plain.push(b' '),
             _ => plain.push(*byte),
         }
         at += 1;
     }
-    Cow::Owned(
-        String::from_utf8(plain)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
+    owned(plain)
 }

@@ -143,6 +143,9 @@ impl Joiner {
 impl Waiting {
     fn leave(self) -> Joined<'static> {
         let mut event = self.first;
+        if !self.written.is_empty() && event.text(Field::Operation) == Some("read") {
+            event.set(Field::Operation, Value::Text(Cow::Borrowed("write")));
+        }
         put(&mut event, Field::Tables, self.tables);
         put(&mut event, Field::TablesWritten, self.written);
         Joined {

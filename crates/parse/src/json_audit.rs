@@ -2,7 +2,7 @@
 //!
 //! Follows `threats.md` §3.2 and §3.3.
 
-use model::{Category, Event, Field, TimeQuality};
+use model::{Category, Event, Field, TimeQuality, Value};
 use serde_json::Value as Json;
 
 use crate::{Context, Format, ParseError, SourceState, clock, lines};
@@ -19,7 +19,13 @@ fn object(line: &[u8]) -> Option<Json> {
         .filter(Json::is_object)
 }
 
-fn time(event: &mut Event<'_>, written: &str, context: &Context, state: &mut SourceState) {
+/// Reads the time a record states.
+pub(crate) fn time(
+    event: &mut Event<'_>,
+    written: &str,
+    context: &Context,
+    state: &mut SourceState,
+) {
     if let Some((time, said)) = clock::iso(written.as_bytes(), context, state) {
         event.time = Some(time);
         event.time_quality = if said {
@@ -27,7 +33,39 @@ fn time(event: &mut Event<'_>, written: &str, context: &Context, state: &mut Sou
         } else {
             context.zone_quality
         };
+        state.last = Some(time);
     }
+}
+
+/// Begins the event of a Percona record by its `NAME` and `STATUS`, in JSON and XML alike.
+pub(crate) fn percona(name: &str, status: Option<i64>) -> Event<'static> {
+    let operation = match name {
+        "Audit" | "NoAudit" => {
+            let mut event = Event::new(Category::Health);
+            event.put_text(
+                Field::HealthKind,
+                if name == "Audit" {
+                    "audit_start"
+                } else {
+                    "audit_off"
+                },
+            );
+            return event;
+        }
+        "Connect" if status.is_some_and(|status| status != 0) => "failed_connect",
+        "Connect" => "connect",
+        "Quit" => "disconnect",
+        "Query" | "Execute" => "query",
+        "Prepare" => "prepare",
+        "Change user" => "change_user",
+        _ => "other",
+    };
+    let mut event = Event::new(Category::Database);
+    event.put_text(Field::Operation, operation);
+    if let Some(status) = status {
+        event.put_int(Field::ErrorCode, status);
+    }
+    event
 }
 
 fn words(value: &Json) -> &str {
@@ -64,37 +102,25 @@ impl Format for PerconaAuditJson {
         if !record.is_object() {
             return Err(missing);
         }
-        let mut event = Event::new(Category::Database);
+        let mut event = percona(words(&record["name"]), whole(&record["status"]));
         time(&mut event, words(&record["timestamp"]), context, state);
-        let operation = match words(&record["name"]) {
-            "Connect" if whole(&record["status"]) != Some(0) => "failed_connect",
-            "Connect" => "connect",
-            "Quit" => "disconnect",
-            "Query" | "Execute" => "query",
-            "Prepare" => "prepare",
-            "Change user" => "change_user",
-            _ => "other",
-        };
-        event.put_text(Field::Operation, operation);
         let user = words(&record["user"]);
-        event.put_text(
-            Field::DbUser,
-            user.split('[').next().unwrap_or(user).to_owned(),
-        );
         let address = if words(&record["ip"]).is_empty() {
             words(&record["host"])
         } else {
             words(&record["ip"])
         };
-        event.put_text(Field::DbHost, address.to_owned());
-        event.put_text(Field::Schema, words(&record["db"]).to_owned());
-        event.put_int(
-            Field::ConnectionId,
-            whole(&record["connection_id"]).unwrap_or(0),
-        );
-        event.put_int(Field::ErrorCode, whole(&record["status"]).unwrap_or(0));
-        if let Some(statement) = record["sqltext"].as_str() {
-            event.put_text(Field::Statement, statement.to_owned());
+        let texts = [
+            (Field::DbUser, user.split('[').next().unwrap_or(user).trim()),
+            (Field::DbHost, address),
+            (Field::Schema, words(&record["db"])),
+            (Field::Statement, words(&record["sqltext"])),
+        ];
+        for (field, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
+            event.put_text(field, value.to_owned());
+        }
+        if let Some(id) = whole(&record["connection_id"]) {
+            event.put_int(Field::ConnectionId, id);
         }
         Ok(event)
     }
@@ -110,7 +136,7 @@ impl Format for MysqlEnterpriseAuditJson {
             object(line).is_some_and(|value| {
                 value["class"].is_string()
                     && value["event"].is_string()
-                    && value["connection_id"].is_i64()
+                    && value["connection_id"].is_number()
             })
         })
     }
@@ -121,8 +147,18 @@ impl Format for MysqlEnterpriseAuditJson {
         context: &Context,
         state: &mut SourceState,
     ) -> Result<Event<'a>, ParseError> {
-        if matches!(record.trim_ascii(), b"[" | b"]") {
-            return Ok(Event::new(Category::Health));
+        if let bracket @ (b"[" | b"]") = record.trim_ascii() {
+            let mut event = Event::new(Category::Health);
+            event.time = state.last;
+            event.put_text(
+                Field::HealthKind,
+                if bracket == b"[" {
+                    "audit_start"
+                } else {
+                    "audit_stop"
+                },
+            );
+            return Ok(event);
         }
         let Some(value) = object(record) else {
             return Err(ParseError::Missing {
@@ -131,58 +167,87 @@ impl Format for MysqlEnterpriseAuditJson {
             });
         };
         let mut event = Event::new(Category::Database);
+        enterprise(&mut event, &value, context);
         // The log is in UTC and says no zone.
         time(
             &mut event,
-            &format!("{}Z", words(&value["timestamp"])),
+            &format!("{}Z", words(&value["timestamp"]).trim_end_matches('Z')),
             context,
             state,
         );
-        event.put_text(Field::DbUser, words(&value["account"]["user"]).to_owned());
-        let address = words(&value["login"]["ip"]);
-        event.put_text(
+        Ok(event)
+    }
+}
+
+/// Fills in what one element of MySQL Enterprise Audit's array says, by its class.
+fn enterprise(event: &mut Event<'_>, value: &Json, context: &Context) {
+    let class = words(&value["class"]);
+    let data = match class {
+        "connection" => &value["connection_data"],
+        "table_access" => &value["table_access_data"],
+        "general" => &value["general_data"],
+        "audit" => {
+            event.category = Category::Health;
+            let kind = if words(&value["event"]) == "shutdown" {
+                "audit_stop"
+            } else {
+                "audit_start"
+            };
+            event.put_text(Field::HealthKind, kind);
+            return;
+        }
+        _ => &value["query_data"],
+    };
+    let status = whole(&data["status"]);
+    let operation = match (class, words(&value["event"])) {
+        ("connection", "connect") if status.is_some_and(|status| status != 0) => "failed_connect",
+        ("connection", "connect") => "connect",
+        ("connection", "disconnect") => "disconnect",
+        ("connection", _) => "change_user",
+        ("table_access", "read") => "read",
+        ("table_access", _) => "write",
+        _ => "query",
+    };
+    event.put_text(Field::Operation, operation);
+    let address = words(&value["login"]["ip"]);
+    let texts = [
+        (Field::DbUser, words(&value["account"]["user"])),
+        (
             Field::DbHost,
             if address.is_empty() {
                 words(&value["account"]["host"])
             } else {
                 address
-            }
-            .to_owned(),
-        );
-        event.put_int(
-            Field::ConnectionId,
-            value["connection_id"].as_i64().unwrap_or(0),
-        );
-        match words(&value["class"]) {
-            "connection" => {
-                let failed = whole(&value["connection_data"]["status"]).unwrap_or(0) != 0;
-                let operation = match (words(&value["event"]), failed) {
-                    ("connect", true) => "failed_connect",
-                    ("connect", false) => "connect",
-                    _ => "disconnect",
-                };
-                event.put_text(Field::Operation, operation);
-            }
-            _ => {
-                event.put_text(Field::Operation, "query");
-                let data = if value["general_data"].is_object() {
-                    &value["general_data"]
-                } else {
-                    &value["query_data"]
-                };
-                event.put_text(Field::Statement, words(&data["query"]).to_owned());
-                event.put_int(Field::ErrorCode, whole(&data["status"]).unwrap_or(0));
-            }
+            },
+        ),
+        (Field::Schema, words(&data["db"])),
+        (Field::Statement, words(&data["query"])),
+    ];
+    for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        event.put_text(field, text.to_owned());
+    }
+    if let Some(table) = data["table"].as_str() {
+        let tables = vec![context.table(table).to_owned().into()];
+        if operation == "write" {
+            event.put(Field::TablesWritten, Value::List(tables.clone()));
         }
-        for (field, name) in [
-            (Field::RowsSent, "rows_sent"),
-            (Field::RowsExamined, "rows_examined"),
-            (Field::BytesSent, "bytes_sent"),
-        ] {
-            if let Some(count) = whole(&value["query_statistics"][name]) {
-                event.put_int(field, count);
-            }
+        event.put(Field::Tables, Value::List(tables));
+    }
+    let statistics = &value["query_statistics"];
+    let numbers = [
+        (Field::ConnectionId, whole(&value["connection_id"])),
+        (Field::ErrorCode, status),
+        (Field::RowsSent, whole(&statistics["rows_sent"])),
+        (Field::RowsExamined, whole(&statistics["rows_examined"])),
+        (Field::BytesSent, whole(&statistics["bytes_sent"])),
+        (
+            Field::QueryTime,
+            crate::micros(statistics["query_time"].to_string().as_bytes()),
+        ),
+    ];
+    for (field, number) in numbers {
+        if let Some(number) = number {
+            event.put_int(field, number);
         }
-        Ok(event)
     }
 }

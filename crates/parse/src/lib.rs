@@ -13,9 +13,11 @@ mod mysql_general;
 mod mysql_slow;
 mod network;
 mod nginx_json;
+mod percona_audit_xml;
 mod service_log;
 mod syslog;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
@@ -26,6 +28,10 @@ pub use network::IpNetwork;
 
 /// Longest record in bytes; the caller cuts a longer one here and counts it.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// How much of a line tells whether a record starts there.
+const START_BYTES: usize = 512;
+/// Longest account or host name remembered of a connection.
+const NAME_BYTES_MAX: usize = 256;
 /// Connections whose account a general log's reader remembers.
 const CONNECTIONS_MAX: usize = 8192;
 
@@ -101,7 +107,10 @@ pub struct SourceState {
 impl SourceState {
     /// Remembers a connection's account; the oldest id goes when there are too many.
     pub(crate) fn remember(&mut self, connection: i64, user: &str, host: &str) {
-        if self.accounts.len() >= CONNECTIONS_MAX {
+        if user.len() > NAME_BYTES_MAX || host.len() > NAME_BYTES_MAX {
+            return;
+        }
+        if self.accounts.len() >= CONNECTIONS_MAX && !self.accounts.contains_key(&connection) {
             self.accounts.pop_first();
         }
         self.accounts
@@ -142,6 +151,7 @@ pub trait Format: Sync {
 pub static FORMATS: &[&dyn Format] = &[
     &mariadb_server_audit::MariadbServerAudit,
     &json_audit::PerconaAuditJson,
+    &percona_audit_xml::PerconaAuditXml,
     &json_audit::MysqlEnterpriseAuditJson,
     &mysql_slow::MysqlSlow,
     &mysql_general::MysqlGeneral,
@@ -174,19 +184,34 @@ pub(crate) fn line(bytes: &[u8]) -> Frame {
 }
 
 /// Frames lines up to the next line that starts a record.
-pub(crate) fn until_start(bytes: &[u8], starts: impl Fn(&[u8]) -> bool) -> Frame {
+///
+/// `starts` sees at most [`START_BYTES`] of a line, and sees them all before it decides: the bounds
+/// are the same however the bytes were cut on their way here.
+pub(crate) fn until_start(bytes: &[u8], end: bool, starts: impl Fn(&[u8]) -> bool) -> Frame {
     for at in memchr::memchr_iter(b'\n', bytes) {
-        match bytes.get(at + 1..) {
-            Some(next) if !next.is_empty() && starts(next) => return Frame::Record { end: at + 1 },
-            _ => {}
+        let Some(next) = bytes.get(at + 1..).filter(|next| !next.is_empty()) else {
+            break;
+        };
+        let next = next.get(..START_BYTES).unwrap_or(next);
+        if starts(next) {
+            let whole = end || next.len() == START_BYTES || memchr::memchr(b'\n', next).is_some();
+            return if whole {
+                Frame::Record { end: at + 1 }
+            } else {
+                Frame::More
+            };
         }
     }
     Frame::More
 }
 
 /// The record as text: borrowed where it is UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The strict check goes word by word over ASCII; the lossy one goes byte by byte.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 /// Reads a whole number.

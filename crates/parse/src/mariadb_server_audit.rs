@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
 
-use crate::{Context, Format, Frame, ParseError, SourceState, clock, line, lines, number, text};
+use crate::{
+    Context, Format, Frame, ParseError, SourceState, clock, line, lines, number, syslog, text,
+};
 
 /// Bytes at which the plugin cuts a statement by default (`server_audit_query_log_limit`).
 const STATEMENT_LIMIT: usize = 1024;
@@ -32,20 +34,17 @@ impl Format for MariadbServerAudit {
         seen > 0
     }
 
-    fn frame(&self, bytes: &[u8], _end: bool) -> Frame {
+    fn frame(&self, bytes: &[u8], end: bool) -> Frame {
         // Very old plugins write newlines raw, but only inside a quoted statement: such a record
         // goes on where the next line starts no record.
-        let Frame::Record { end } = line(bytes) else {
+        let Frame::Record { end: first_end } = line(bytes) else {
             return Frame::More;
         };
-        match bytes.get(..end) {
-            Some(first) if !closed(first) && starts(first) => {
-                let limit = bytes.len().min(64 * 1024);
-                crate::until_start(bytes.get(..limit).unwrap_or(bytes), |next| {
-                    starts(next) || is_syslog(next)
-                })
+        match bytes.get(..first_end) {
+            Some(first) if starts(first) && !closed(first) => {
+                crate::until_start(bytes, end, starts)
             }
-            _ => Frame::Record { end },
+            _ => Frame::Record { end: first_end },
         }
     }
 
@@ -65,7 +64,11 @@ impl Format for MariadbServerAudit {
             field: "operation",
         })?;
         let mut event = Event::new(Category::Database);
-        if let Some((time, quality)) = time(fields.time, context, state) {
+        let said = match fields.time {
+            Some(time) => self::time(time, context, state),
+            None => syslog::header(record, context, state).and_then(|header| header.time),
+        };
+        if let Some((time, quality)) = said {
             event.time = Some(time);
             event.time_quality = quality;
             state.last = Some(time);
@@ -89,7 +92,8 @@ impl Format for MariadbServerAudit {
 
 /// A record split by the plugin's own rules.
 struct Fields<'a> {
-    time: &'a [u8],
+    /// The plugin's own time; none behind a syslog header.
+    time: Option<&'a [u8]>,
     server: &'a [u8],
     user: &'a [u8],
     host: &'a [u8],
@@ -120,7 +124,7 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
     };
     let server = field(1)?;
     let fields = Fields {
-        time: if syslog { &[] } else { field(0)? },
+        time: if syslog { None } else { Some(field(0)?) },
         server: if syslog {
             server.rsplit(|byte| *byte == b' ').next()?
         } else {
@@ -143,9 +147,10 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
 ///
 /// The plugin writes no time of its own there.
 fn is_syslog(line: &[u8]) -> bool {
-    line.first()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'<')
-        && memchr::memmem::find(line, b": ").is_some()
+    let first = line.first();
+    let header = first.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'<')
+        || first.is_some_and(u8::is_ascii_digit) && line.get(10) == Some(&b'T');
+    header && memchr::memmem::find(line, b": ").is_some()
 }
 
 fn starts(line: &[u8]) -> bool {
@@ -159,20 +164,19 @@ fn starts(line: &[u8]) -> bool {
             && line.get(16) == Some(&b',')
 }
 
-/// Whether a QUERY record's statement is closed on its line.
+/// Whether a QUERY record's statement is closed on its line: it ends with `',<code>`, or has no statement.
 fn closed(line: &[u8]) -> bool {
     let line = line.trim_ascii_end();
-    let Some(comma) = memchr::memrchr(b',', line) else {
+    if line.ends_with(b",") {
         return true;
-    };
-    let tail_is_code = line
-        .get(comma + 1..)
-        .is_some_and(|tail| tail.iter().all(u8::is_ascii_digit));
-    tail_is_code
-        && (line.get(..comma).is_some_and(|head| head.ends_with(b"'"))
-            || memchr::memmem::find(line, b",'").is_none())
-        || line.ends_with(b",")
-        || memchr::memmem::find(line, b",'").is_none()
+    }
+    let code = line
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let before = line.get(..line.len() - code).unwrap_or_default();
+    code > 0 && before.ends_with(b"',") || memchr::memmem::find(line, b",'").is_none()
 }
 
 fn time(
@@ -208,6 +212,12 @@ fn operation(field: &[u8]) -> Option<&'static str> {
 }
 
 fn without_port(host: &[u8]) -> &[u8] {
+    // `[address]:port`.
+    if let Some(inner) = host.strip_prefix(b"[") {
+        return memchr::memchr(b']', inner)
+            .and_then(|at| inner.get(..at))
+            .unwrap_or(host);
+    }
     match memchr::memrchr(b':', host) {
         Some(at)
             if host
@@ -251,27 +261,45 @@ fn object<'a>(
                 event.put_int(Field::StatementCut, 1);
             }
             event.put_text(Field::Statement, unescape(raw));
-            event.put_int(Field::ErrorCode, code.unwrap_or(0));
+            if let Some(code) = code {
+                event.put_int(Field::ErrorCode, code);
+            }
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
             let name = memchr::memrchr(b',', rest)
                 .and_then(|at| rest.get(..at))
                 .unwrap_or(rest);
-            let name = name.split(|byte| *byte == b'|').next().unwrap_or(name);
-            let table = match text(name) {
-                Cow::Borrowed(name) => Cow::Borrowed(context.table(name)),
-                Cow::Owned(name) => Cow::Owned(context.table(&name).to_owned()),
-            };
-            if operation != "read" {
-                event.put(Field::TablesWritten, Value::List(vec![table.clone()]));
+            let mut tables = vec![table(old_name(name), context)];
+            // RENAME tells `old|schema.new`.
+            if let Some(new) = name.get(old_name(name).len() + 1..) {
+                let new = memchr::memchr(b'.', new)
+                    .and_then(|dot| new.get(dot + 1..))
+                    .unwrap_or(new);
+                tables.push(table(new, context));
             }
-            event.put(Field::Tables, Value::List(vec![table]));
+            if operation != "read" {
+                event.put(Field::TablesWritten, Value::List(tables.clone()));
+            }
+            event.put(Field::Tables, Value::List(tables));
         }
         _ => {
             let mut parts = rest.split(|byte| *byte == b',');
             let _tls = parts.next();
-            event.put_int(Field::ErrorCode, parts.next().and_then(number).unwrap_or(0));
+            if let Some(code) = parts.next().and_then(number) {
+                event.put_int(Field::ErrorCode, code);
+            }
         }
+    }
+}
+
+fn old_name(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == b'|').next().unwrap_or(name)
+}
+
+fn table<'a>(name: &'a [u8], context: &Context) -> Cow<'a, str> {
+    match text(name) {
+        Cow::Borrowed(name) => Cow::Borrowed(context.table(name)),
+        Cow::Owned(name) => Cow::Owned(context.table(&name).to_owned()),
     }
 }
 

@@ -17,8 +17,8 @@ impl Format for Monolog {
         lines(head, 1).all(starts) && lines(head, 1).count() == 1
     }
 
-    fn frame(&self, bytes: &[u8], _end: bool) -> Frame {
-        until_start(bytes, starts)
+    fn frame(&self, bytes: &[u8], end: bool) -> Frame {
+        until_start(bytes, end, starts)
     }
 
     fn parse<'a>(
@@ -59,6 +59,11 @@ impl Format for Monolog {
             text(head.get(dot + 1..).unwrap_or_default()),
         );
         let message = rest.get(colon + 2..).unwrap_or_default();
+        // ` [] []` is an empty context and an empty extra.
+        if let Some(message) = message.strip_suffix(b" [] []") {
+            event.put_text(Field::Message, text(message.trim_ascii_end()));
+            return Ok(event);
+        }
         // The context is the JSON behind the message; where a message holds ` {` itself, it starts there.
         let split = memchr::memmem::find(message, b" {\"").unwrap_or(message.len());
         event.put_text(

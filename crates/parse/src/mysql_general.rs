@@ -1,6 +1,6 @@
 //! The general query log: MariaDB's two-tab form and MySQL 8's ISO form, statements over several lines.
 
-use model::{Category, Event, Field, TimeQuality, Timestamp};
+use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
 
 use crate::{
     Context, Format, Frame, ParseError, SourceState, clock, lines, number, text, until_start,
@@ -15,7 +15,8 @@ static COMMANDS: [(&[u8], &str); 22] = [
     (b"Query", "query"),
     (b"Connect", "connect"),
     (b"Quit", "disconnect"),
-    (b"Execute", "execute"),
+    // The text of an execution holds its values.
+    (b"Execute", "query"),
     (b"Prepare", "prepare"),
     (b"Init DB", "init_db"),
     (b"Field List", "field_list"),
@@ -45,8 +46,8 @@ impl Format for MysqlGeneral {
         lines(head, 12).filter(|line| starts(line)).count() >= 1
     }
 
-    fn frame(&self, bytes: &[u8], _end: bool) -> Frame {
-        until_start(bytes, |next| starts(next) || banner(next))
+    fn frame(&self, bytes: &[u8], end: bool) -> Frame {
+        until_start(bytes, end, |next| starts(next) || banner(next))
     }
 
     fn parse<'a>(
@@ -78,6 +79,14 @@ impl Format for MysqlGeneral {
         event.put_text(Field::Operation, head.operation);
         let argument = head.argument.trim_ascii();
         match head.operation {
+            "connect" if argument.starts_with(b"Access denied for user ") => {
+                event.set(Field::Operation, Value::Text("failed_connect".into()));
+                // `Access denied for user 'x'@'h' (using password: YES)`.
+                let account = argument.get(23..).unwrap_or_default();
+                let mut parts = account.split(|byte| *byte == b'\'').skip(1);
+                event.put_text(Field::DbUser, text(parts.next().unwrap_or_default()));
+                event.put_text(Field::DbHost, text(parts.nth(1).unwrap_or_default()));
+            }
             "connect" => {
                 let account = argument
                     .split(|byte| *byte == b' ')
@@ -91,6 +100,17 @@ impl Format for MysqlGeneral {
                 state.remember(head.connection, &text(user), &text(host));
                 event.put_text(Field::DbUser, text(user));
                 event.put_text(Field::DbHost, text(host));
+                // `user@host on schema using TCP/IP`.
+                let mut words = argument
+                    .split(|byte| *byte == b' ')
+                    .skip_while(|word| *word != b"on")
+                    .skip(1);
+                if let Some(schema) = words
+                    .next()
+                    .filter(|schema| !schema.is_empty() && *schema != b"using")
+                {
+                    event.put_text(Field::Schema, text(schema));
+                }
             }
             "disconnect" => {
                 if let Some((user, host)) = state.accounts.remove(&head.connection) {
@@ -103,7 +123,11 @@ impl Format for MysqlGeneral {
                     event.put_text(Field::DbUser, user.clone());
                     event.put_text(Field::DbHost, host.clone());
                 }
-                event.put_text(Field::Statement, text(argument));
+                if head.operation == "init_db" {
+                    event.put_text(Field::Schema, text(argument));
+                } else if !argument.is_empty() {
+                    event.put_text(Field::Statement, text(argument));
+                }
             }
         }
         Ok(event)

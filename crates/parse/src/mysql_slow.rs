@@ -1,6 +1,6 @@
 //! The slow query log of MySQL, MariaDB and Percona Server: some comment lines, then the statement.
 
-use model::{Category, Event, Field, TimeQuality, Timestamp};
+use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
 
 use crate::{
     Context, Format, Frame, ParseError, SourceState, clock, lines, micros, number, text,
@@ -20,14 +20,14 @@ impl Format for MysqlSlow {
         lines(head, 12).any(|line| line.starts_with(b"# User@Host:"))
     }
 
-    fn frame(&self, bytes: &[u8], _end: bool) -> Frame {
+    fn frame(&self, bytes: &[u8], end: bool) -> Frame {
         // `# User@Host:` starts a record unless `# Time:` stands right before it.
         let skip = if bytes.starts_with(b"# Time:") {
             memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1)
         } else {
             0
         };
-        match until_start(bytes.get(skip..).unwrap_or_default(), |next| {
+        match until_start(bytes.get(skip..).unwrap_or_default(), end, |next| {
             next.starts_with(b"# User@Host:") || next.starts_with(b"# Time:") || is_banner(next)
         }) {
             Frame::Record { end } => Frame::Record { end: skip + end },
@@ -60,19 +60,21 @@ impl Format for MysqlSlow {
                 );
             } else if line.starts_with(b"# User@Host:") {
                 account(&mut event, line.get(12..).unwrap_or_default());
+            } else if line.starts_with(b"# administrator command: ") {
+                break;
             } else if line.starts_with(b"# explain:") {
+                // A plan's table, not pairs.
             } else if line.starts_with(b"#") {
                 pairs(&mut event, line.get(1..).unwrap_or_default());
             } else if let Some(schema) = line.strip_prefix(b"use ") {
                 let schema = schema.trim_ascii().strip_suffix(b";").unwrap_or(schema);
                 event.put_text(Field::Schema, text(schema.trim_ascii()).replace('`', ""));
-            } else if let Some(stamp) = line.strip_prefix(b"SET timestamp=") {
-                let digits = stamp
-                    .split(|byte| !byte.is_ascii_digit())
-                    .next()
-                    .unwrap_or_default();
-                said = number(digits)
-                    .map(|seconds| (Timestamp::from_seconds(seconds), TimeQuality::Stated));
+            } else if let Some(seconds) = set_timestamp(line) {
+                // Seconds since the epoch need no zone, so they count more than `# Time:`.
+                said = Some((Timestamp::from_seconds(seconds), TimeQuality::Stated));
+                // The server's own SET is the last header line: what follows is the statement.
+                rest = after;
+                break;
             } else {
                 break;
             }
@@ -86,10 +88,15 @@ impl Format for MysqlSlow {
                 field: "User@Host",
             });
         }
-        if let Some(administrator) = statement.strip_prefix(b"# administrator command: ") {
-            event.put_text(Field::Operation, text(administrator).to_lowercase());
+        if let Some(command) = statement.strip_prefix(b"# administrator command: ") {
+            let operation = match command {
+                b"Quit" => "disconnect".to_owned(),
+                other => text(other).to_lowercase().replace(' ', "_"),
+            };
+            event.set(Field::Operation, Value::Text(operation.into()));
+        } else {
+            event.put_text(Field::Statement, text(statement));
         }
-        event.put_text(Field::Statement, text(statement));
         if let Some((time, quality)) = said {
             event.time_quality = quality;
             state.last = Some(time);
@@ -97,6 +104,22 @@ impl Format for MysqlSlow {
         event.time = state.last;
         Ok(event)
     }
+}
+
+/// The seconds of `SET timestamp=…;` or `SET last_insert_id=…,insert_id=…,timestamp=…;`.
+fn set_timestamp(line: &[u8]) -> Option<i64> {
+    let set = line.strip_prefix(b"SET ")?.strip_suffix(b";")?;
+    let mut stamp = None;
+    for pair in set.split(|byte| *byte == b',') {
+        let equals = memchr::memchr(b'=', pair)?;
+        let value = number(pair.get(equals + 1..)?.split(|byte| *byte == b'.').next()?)?;
+        match pair.get(..equals)? {
+            b"timestamp" => stamp = Some(value),
+            b"last_insert_id" | b"insert_id" => {}
+            _ => return None,
+        }
+    }
+    stamp
 }
 
 fn is_banner(bytes: &[u8]) -> bool {
@@ -139,9 +162,11 @@ fn account<'a>(event: &mut Event<'a>, line: &'a [u8]) {
     let line = line.trim_ascii();
     let user = line.split(|byte| *byte == b'[').next().unwrap_or_default();
     event.put_text(Field::DbUser, text(user.trim_ascii()));
-    let Some(at) = memchr::memchr(b'@', line) else {
-        return;
-    };
+    // A user's name may hold `@`; the separator stands behind the bracketed real name.
+    let at = memchr::memmem::find(line, b"] @ ")
+        .map(|at| at + 2)
+        .or_else(|| memchr::memchr(b'@', line));
+    let Some(at) = at else { return };
     let after = line.get(at + 1..).unwrap_or_default();
     let open = memchr::memchr(b'[', after);
     let name = open

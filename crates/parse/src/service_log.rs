@@ -44,9 +44,14 @@ impl Format for NginxError {
         let close = memchr::memchr(b']', rest).ok_or_else(|| missing("level"))?;
         event.put_text(Field::Severity, text(rest.get(..close).unwrap_or_default()));
         let message = rest.get(close + 1..).unwrap_or_default().trim_ascii_start();
+        // `619#619: ` is process and thread.
+        if let Some(id) = memchr::memchr(b'#', message).and_then(|at| number(message.get(..at)?)) {
+            event.put_int(Field::ProcessId, id);
+        }
         event.put_text(Field::Message, text(message));
         for (field, key) in [
             (Field::ClientIp, &b", client: "[..]),
+            (Field::PeerIp, b", client: "),
             (Field::Host, b", host: \""),
         ] {
             let Some(at) = memchr::memmem::find(message, key) else {
@@ -151,14 +156,21 @@ impl Format for PhpFpmAccess {
             format: "php_fpm_access",
             field,
         };
-        let (client, time, rest) =
-            split_fpm(record.trim_ascii_end()).ok_or_else(|| missing("time"))?;
+        let Fpm {
+            client,
+            user,
+            time,
+            rest,
+        } = split_fpm(record.trim_ascii_end()).ok_or_else(|| missing("time"))?;
         let mut event = Event::new(Category::Application);
         event.time = clock::common_log(time);
         event.time_quality = TimeQuality::Stated;
         event.put_text(Field::Logger, "php-fpm");
         if client != b"-" {
             event.put_text(Field::PeerIp, text(client));
+        }
+        if !user.is_empty() {
+            event.put_text(Field::HttpUser, text(user));
         }
         let inner = rest.strip_prefix(b"\"").ok_or_else(|| missing("request"))?;
         let close = memchr::memrchr(b'"', inner).ok_or_else(|| missing("request"))?;
@@ -183,11 +195,26 @@ impl Format for PhpFpmAccess {
     }
 }
 
-fn split_fpm(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+/// A line of PHP-FPM's default `access.format`; the user may be empty.
+struct Fpm<'a> {
+    client: &'a [u8],
+    user: &'a [u8],
+    time: &'a [u8],
+    /// From the opening quote of the request on.
+    rest: &'a [u8],
+}
+
+fn split_fpm(line: &[u8]) -> Option<Fpm<'_>> {
     let client = line.get(..memchr::memchr(b' ', line)?)?;
-    let rest = line.get(client.len()..)?;
-    let rest = rest.strip_prefix(b" - ")?.trim_ascii_start();
+    let rest = line.get(client.len()..)?.strip_prefix(b" - ")?;
+    let user = rest.get(..memchr::memchr(b' ', rest)?)?;
+    let rest = rest.get(user.len() + 1..)?;
     let time = rest.get(..26)?;
     clock::common_log(time)?;
-    Some((client, time, rest.get(26..)?.trim_ascii_start()))
+    Some(Fpm {
+        client,
+        user,
+        time,
+        rest: rest.get(26..)?.trim_ascii_start(),
+    })
 }

@@ -1,8 +1,7 @@
 //! Syslog lines as files hold them: RFC 3164 (no year, local time) and RFC 5424.
 
-use model::{Category, Event, Field, TimeQuality};
+use model::{Category, Event, Field, TimeQuality, Timestamp};
 
-use crate::clock::Civil;
 use crate::{Context, Format, ParseError, SourceState, clock, lines, number, text};
 
 pub(crate) struct Syslog3164;
@@ -41,14 +40,23 @@ impl Format for Syslog5424 {
                 context.zone_quality
             };
         }
-        event.put_text(Field::LogHost, text(words.next().unwrap_or_default()));
-        event.put_text(Field::Logger, text(words.next().unwrap_or_default()));
+        // `-` is the standard's word for nothing.
+        for field in [Field::LogHost, Field::Logger] {
+            if let Some(word) = words.next().filter(|word| !matches!(*word, b"" | b"-")) {
+                event.put_text(field, text(word));
+            }
+        }
         if let Some(id) = words.next().and_then(number) {
             event.put_int(Field::ProcessId, id);
         }
         words.next();
         let tail = words.next().unwrap_or_default();
-        event.put_text(Field::Message, text(after_structured_data(tail)));
+        let message = after_structured_data(tail);
+        // The standard lets a byte order mark say that UTF-8 follows.
+        event.put_text(
+            Field::Message,
+            text(message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message)),
+        );
         Ok(event)
     }
 }
@@ -62,8 +70,14 @@ fn split_5424(line: &[u8]) -> Option<&[u8]> {
 
 /// Skips `-` or `[id name="value"]…`; `\]`, `\"` and `\\` are escapes (RFC 5424 §6.3.3).
 fn after_structured_data(tail: &[u8]) -> &[u8] {
-    if let Some(rest) = tail.strip_prefix(b"- ") {
-        return rest;
+    if let Some(rest) = tail
+        .strip_prefix(b"-")
+        .filter(|rest| matches!(rest.first(), None | Some(b' ')))
+    {
+        return rest.trim_ascii_start();
+    }
+    if tail.first() != Some(&b'[') {
+        return tail;
     }
     let (mut at, mut quoted) = (0, false);
     while let Some(byte) = tail.get(at) {
@@ -86,26 +100,34 @@ impl Format for Syslog3164 {
     }
 
     fn sniff(&self, head: &[u8]) -> bool {
-        lines(head, 2).all(|line| split_3164(line).is_some()) && lines(head, 2).count() > 0
+        lines(head, 2).all(|line| {
+            split_3164(line)
+                .is_some_and(|(_, rest)| memchr::memchr(b' ', rest).is_some_and(|at| at > 0))
+        }) && lines(head, 2).count() > 0
     }
 
-    /// `<PRI>Aug  5 10:15:30 host tag[pid]: message` (RFC 3164 §4.1). The year is that of the record
-    /// before it, else of 1970: the caller's received time widens it.
+    /// `<PRI>Aug  5 10:15:30 host tag[pid]: message` (RFC 3164 §4.1), or with rsyslog's ISO 8601 time.
+    ///
+    /// The short time says no year and so no time at all: the event has none, and the time of its
+    /// receipt counts.
     fn parse<'a>(
         &self,
         record: &'a [u8],
         context: &Context,
         state: &mut SourceState,
     ) -> Result<Event<'a>, ParseError> {
-        let (civil, rest) = split_3164(record.trim_ascii_end()).ok_or(ParseError::Missing {
-            format: "syslog_3164",
-            field: "TIMESTAMP",
-        })?;
+        let header =
+            header(record.trim_ascii_end(), context, state).ok_or(ParseError::Missing {
+                format: "syslog_3164",
+                field: "TIMESTAMP",
+            })?;
         let mut event = Event::new(Category::Syslog);
-        // Without a year there is no time to state; the place in the year is kept in the message.
-        let _ = (civil, context, &state);
-        event.time = state.last;
-        let mut words = rest.splitn(2, |byte| *byte == b' ');
+        if let Some((time, quality)) = header.time {
+            event.time = Some(time);
+            event.time_quality = quality;
+            state.last = Some(time);
+        }
+        let mut words = header.rest.splitn(2, |byte| *byte == b' ');
         event.put_text(Field::LogHost, text(words.next().unwrap_or_default()));
         let body = words.next().unwrap_or_default();
         let colon = memchr::memmem::find(body, b": ").unwrap_or(body.len());
@@ -127,19 +149,55 @@ impl Format for Syslog3164 {
     }
 }
 
-fn split_3164(line: &[u8]) -> Option<(Civil, &[u8])> {
+/// What stands before the host in a line that syslog wrote.
+pub(crate) struct Header<'a> {
+    /// The time, where the line says a year.
+    pub(crate) time: Option<(Timestamp, TimeQuality)>,
+    /// From the host on.
+    pub(crate) rest: &'a [u8],
+}
+
+/// Reads `<PRI>` (optional) and the time.
+pub(crate) fn header<'a>(
+    line: &'a [u8],
+    context: &Context,
+    state: &mut SourceState,
+) -> Option<Header<'a>> {
+    let (time, rest) = split_3164(line)?;
+    if time.get(10) != Some(&b'T') {
+        return Some(Header { time: None, rest });
+    }
+    let (time, said) = clock::iso(time, context, state)?;
+    let quality = if said {
+        TimeQuality::Stated
+    } else {
+        context.zone_quality
+    };
+    Some(Header {
+        time: Some((time, quality)),
+        rest,
+    })
+}
+
+/// Splits off `Aug  5 10:15:30` or `2026-08-05T10:15:30.123456+00:00`.
+fn split_3164(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let line = match line.first() {
         Some(b'<') => line.get(memchr::memchr(b'>', line.get(..6.min(line.len()))?)? + 1..)?,
         _ => line,
     };
-    let civil = Civil {
-        year: 1970,
-        month: clock::month(line.get(..3)?)?,
-        day: number(line.get(4..6)?.trim_ascii_start())?,
-        hour: number(line.get(7..9)?)?,
-        minute: number(line.get(10..12)?)?,
-        second: number(line.get(13..15)?)?,
-    };
-    (line.get(9) == Some(&b':') && line.get(15) == Some(&b' '))
-        .then(|| Some((civil, line.get(16..)?)))?
+    if line.get(10) == Some(&b'T') && clock::iso_civil(line).is_some() {
+        let blank = memchr::memchr(b' ', line.get(..40.min(line.len()))?)?;
+        return Some((line.get(..blank)?, line.get(blank + 1..)?));
+    }
+    let clock = line.get(7..15)?;
+    let two = |at: usize| number(clock.get(at..at + 2)?);
+    let good = (1..=31).contains(&number(line.get(4..6)?.trim_ascii_start())?)
+        && two(0)? < 24
+        && two(3)? < 60
+        && two(6)? <= 60
+        && clock.get(2) == Some(&b':')
+        && clock.get(5) == Some(&b':')
+        && line.get(15) == Some(&b' ');
+    clock::month(line.get(..3)?)?;
+    good.then(|| Some((line.get(..15)?, line.get(16..)?)))?
 }

@@ -23,9 +23,11 @@ const FLOORS: [(&str, u8); 13] = [
 ];
 
 /// What code on floors 0 and 1 may not name.
-const IMPURE: [&str; 9] = [
+const IMPURE: [&str; 10] = [
     "std::fs",
-    "std::net",
+    // Addresses are plain values; sockets are not.
+    "std::net::Tcp",
+    "std::net::Udp",
     "std::env::",
     "std::process",
     "std::thread",
@@ -36,7 +38,10 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Files over 500 lines without their tests, each with its reason.
-const LONG: [(&str, &str); 0] = [];
+const LONG: [(&str, &str); 1] = [(
+    "cardholder/src/search.rs",
+    "the search and the judging of what it finds share their places; to be cut in two",
+)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
