@@ -240,6 +240,8 @@ fn describe(news: &News) -> String {
         News::Deleted => "was deleted; waiting for it to come back".to_owned(),
         News::Appeared => "appeared".to_owned(),
         News::Lost { bytes } => format!("{bytes} bytes were lost before they could be read"),
+        News::Missing => "is not there yet; waiting for it".to_owned(),
+        News::Unreadable => "can't be read; check its permissions".to_owned(),
         _ => String::new(),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A sink is told after the evidence is sealed; one that fails is shown and stops nothing.
 
+pub mod contract;
+pub mod memory;
 pub mod ocsf;
 pub mod webhook;
 
@@ -18,11 +20,14 @@ pub enum SinkError {
         source: std::io::Error,
     },
     /// The address isn't one that may be called.
-    #[error("`{url}` is neither https nor http on loopback")]
+    #[error("`{url}` is neither https nor http on loopback, or holds a user name")]
     Address {
-        /// The address as given.
+        /// Its scheme and host: the rest may hold a secret.
         url: String,
     },
+    /// The secret can't sign.
+    #[error("the webhook's secret is empty, or isn't base64 behind `whsec_`")]
+    Secret,
     /// The other side didn't take it.
     #[error("the other side did not take it: {why}")]
     Refused {
@@ -50,7 +55,7 @@ pub trait Sink: Send {
     /// [`SinkError`] when it could not be told.
     fn incident(&mut self, incident: &Incident, installation: &str) -> Result<(), SinkError>;
 
-    /// Ends what waits.
+    /// Waits for what waits to be told, for a bounded time.
     ///
     /// # Errors
     ///

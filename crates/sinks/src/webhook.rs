@@ -1,19 +1,25 @@
 //! One signed webhook (the Standard Webhooks scheme: id, timestamp and body under HMAC-SHA-256).
 //!
-//! Sends from a thread of its own; at most [`WAITING_MAX`] messages wait, the newest is refused then and counted.
+//! Sends from a thread of its own, so that a slow receiver holds up nothing. At most [`WAITING_MAX`]
+//! messages wait; the newest is refused then and counted. It calls only where it was told to: no
+//! redirect and no proxy is followed. The receiver tells a repeated message by `webhook-id`.
 
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use model::{Finding, Incident};
 use serde_json::json;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Sink, SinkError};
 
@@ -23,119 +29,220 @@ pub const WAITING_MAX: usize = 1000;
 const ATTEMPTS: u32 = 4;
 /// Longest time one attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause behind the first failed attempt; it doubles.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait for what waits, when flushed or ended.
+const FLUSH: Duration = Duration::from_secs(10);
+/// How often a flush looks.
+const FLUSH_LOOK: Duration = Duration::from_millis(5);
 
 struct Message {
     id: String,
     body: String,
 }
 
+#[derive(Default)]
+struct Counters {
+    waiting: AtomicU64,
+    failed: AtomicU64,
+}
+
 /// Calls one address.
 pub struct Webhook {
     queue: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
-    failed: Arc<AtomicU64>,
+    /// Gone, it ends pauses and further attempts.
+    going: Option<Sender<Infallible>>,
+    counters: Arc<Counters>,
+}
+
+/// What the sending thread works with.
+struct Caller {
+    agent: ureq::Agent,
+    url: String,
+    secret: Vec<u8>,
+    going: Receiver<Infallible>,
+    counters: Arc<Counters>,
 }
 
 impl Webhook {
-    /// Starts the thread that calls `url`, signing with `secret`.
+    /// Starts the thread that calls `url`, signing with `secret`: its bytes, or behind `whsec_` their base64.
     ///
     /// # Errors
     ///
-    /// [`SinkError::Address`] for what is neither https nor http on loopback.
+    /// [`SinkError::Address`] for what is neither https nor http on loopback, [`SinkError::Secret`]
+    /// for a secret that can't sign.
     pub fn new(url: &str, secret: &[u8]) -> Result<Self, SinkError> {
-        let loopback = [
-            "http://127.",
-            "http://localhost:",
-            "http://localhost/",
-            "http://[::1]",
-        ];
-        if !url.starts_with("https://") && !loopback.iter().any(|start| url.starts_with(start)) {
-            return Err(SinkError::Address {
-                url: url.to_owned(),
-            });
+        if !may_be_called(url) {
+            return Err(SinkError::Address { url: shown(url) });
+        }
+        let secret = match secret.strip_prefix(b"whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).map_err(|_| SinkError::Secret)?,
+            None => secret.to_vec(),
+        };
+        if secret.is_empty() {
+            return Err(SinkError::Secret);
         }
         let (queue, messages) = sync_channel::<Message>(WAITING_MAX);
-        let failed = Arc::new(AtomicU64::new(0));
-        let (counter, url, secret) = (Arc::clone(&failed), url.to_owned(), secret.to_vec());
-        let thread = std::thread::spawn(move || {
-            let agent: ureq::Agent = ureq::Agent::config_builder()
-                .timeout_global(Some(TIMEOUT))
-                .build()
-                .into();
-            for message in messages {
-                if !send(&agent, &url, &secret, &message) {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
+        let (going, ends) = channel();
+        let counters = Arc::new(Counters::default());
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent("magewarden")
+            .build()
+            .into();
+        let caller = Caller {
+            agent,
+            url: url.to_owned(),
+            secret,
+            going: ends,
+            counters: Arc::clone(&counters),
+        };
+        let run = move || messages.iter().for_each(|message| caller.take(&message));
+        let thread = std::thread::Builder::new()
+            .name("webhook".to_owned())
+            .spawn(run);
+        let thread = thread.map_err(|source| SinkError::Write { source })?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
-            failed,
+            going: Some(going),
+            counters,
         })
     }
 
-    fn put(&self, id: String, body: String) -> Result<(), SinkError> {
+    /// Messages given up: refused by the other side, not delivered in time, or too many at once.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.counters.failed.load(Ordering::Relaxed)
+    }
+
+    fn put(&self, of: &str, body: String) -> Result<(), SinkError> {
         let refused = |why: &str| SinkError::Refused {
             why: why.to_owned(),
         };
-        match self
+        // The same state of the same thing has the same id, however often it is told.
+        let hash = Sha256::digest(body.as_bytes())
+            .iter()
+            .take(8)
+            .fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+        let id = format!("{of}-{hash:016x}");
+        self.counters.waiting.fetch_add(1, Ordering::AcqRel);
+        let result = match self
             .queue
             .as_ref()
             .map(|queue| queue.try_send(Message { id, body }))
         {
-            Some(Ok(())) => match self.failed.load(Ordering::Relaxed) {
-                0 => Ok(()),
-                count => Err(SinkError::Refused {
-                    why: format!("{count} messages were given up so far"),
-                }),
-            },
-            Some(Err(TrySendError::Full(_))) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                Err(refused("too many messages wait"))
-            }
-            _ => Err(refused("the sender has ended")),
+            Some(Ok(())) => return self.state(),
+            Some(Err(TrySendError::Full(_))) => Err(refused("too many messages wait")),
+            Some(Err(TrySendError::Disconnected(_))) | None => Err(refused("the sender has ended")),
+        };
+        self.counters.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    fn state(&self) -> Result<(), SinkError> {
+        match self.dropped() {
+            0 => Ok(()),
+            count => Err(SinkError::Refused {
+                why: format!("{count} messages were given up so far"),
+            }),
         }
     }
 }
 
 impl Drop for Webhook {
     fn drop(&mut self) {
+        drop(self.flush());
         self.queue = None;
+        self.going = None;
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the scheme signs the time of sending"
-)]
-fn send(agent: &ureq::Agent, url: &str, secret: &[u8], message: &Message) -> bool {
-    for attempt in 0..ATTEMPTS {
-        let seconds = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let answer = agent
-            .post(url)
-            .header("content-type", "application/json")
-            .header("webhook-id", &message.id)
-            .header("webhook-timestamp", seconds.to_string())
-            .header(
-                "webhook-signature",
-                sign(secret, &message.id, seconds, &message.body),
-            )
-            .send(message.body.as_bytes());
-        match answer {
-            Ok(_) => return true,
-            // A refusal that names our fault doesn't get better by asking again.
-            Err(ureq::Error::StatusCode(400..=428 | 430..=499)) => return false,
-            Err(_) => std::thread::sleep(Duration::from_millis(200 << attempt)),
+impl Sink for Webhook {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn finding(&mut self, finding: &Finding, installation: &str) -> Result<(), SinkError> {
+        let body = json!({"version": 1, "type": "finding", "installation": installation, "finding": finding});
+        self.put(&finding.id, body.to_string())
+    }
+
+    fn incident(&mut self, incident: &Incident, installation: &str) -> Result<(), SinkError> {
+        let body = json!({"version": 1, "type": "incident", "installation": installation, "incident": incident});
+        self.put(&incident.id, body.to_string())
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let start = Instant::now();
+        loop {
+            match self.counters.waiting.load(Ordering::Acquire) {
+                0 => return self.state(),
+                count if start.elapsed() >= FLUSH => {
+                    return Err(SinkError::Refused {
+                        why: format!("{count} messages still wait"),
+                    });
+                }
+                _ => std::thread::sleep(FLUSH_LOOK),
+            }
         }
     }
-    false
+}
+
+impl Caller {
+    fn take(&self, message: &Message) {
+        if !self.send(message) {
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the scheme signs the time of sending"
+    )]
+    fn send(&self, message: &Message) -> bool {
+        for attempt in 0..ATTEMPTS {
+            let pause = if attempt == 0 {
+                Duration::ZERO
+            } else {
+                PAUSE * (1 << (attempt - 1))
+            };
+            if self.going.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return false;
+            }
+            let seconds = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs();
+            let answer = self
+                .agent
+                .post(&self.url)
+                .header("content-type", "application/json")
+                .header("webhook-id", &message.id)
+                .header("webhook-timestamp", seconds.to_string())
+                .header(
+                    "webhook-signature",
+                    sign(&self.secret, &message.id, seconds, &message.body),
+                )
+                .send(message.body.as_bytes());
+            match answer {
+                Ok(answer) => return answer.status().is_success(),
+                // "Too slow" and "too many" get better; another refusal is our fault and doesn't.
+                Err(ureq::Error::StatusCode(300..=407 | 409..=428 | 430..=499)) => return false,
+                Err(_) => {}
+            }
+        }
+        false
+    }
 }
 
 /// `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`.
@@ -145,65 +252,175 @@ fn sign(secret: &[u8], id: &str, seconds: u64, body: &str) -> String {
     format!("v1,{}", STANDARD.encode(hmac.finalize().into_bytes()))
 }
 
-impl Sink for Webhook {
-    fn name(&self) -> &'static str {
-        "webhook"
-    }
+/// Scheme, authority and the rest of an address.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    Some((
+        scheme,
+        rest.split(['/', '?', '#', '\\']).next().unwrap_or_default(),
+    ))
+}
 
-    fn finding(&mut self, finding: &Finding, installation: &str) -> Result<(), SinkError> {
-        let id = format!("{}-{}", finding.id, finding.event_count);
-        self.put(id, json!({"version": 1, "type": "finding", "installation": installation, "finding": finding}).to_string())
+/// https to anyone, http to this host only. A user name could make one host look like another.
+fn may_be_called(url: &str) -> bool {
+    let Some((scheme, authority)) = split(url) else {
+        return false;
+    };
+    if authority.is_empty()
+        || url.contains(['@', '\\'])
+        || !url.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        return false;
     }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let loopback = host == "localhost"
+        || host == "[::1]"
+        || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback());
+    scheme == "https" || (scheme == "http" && loopback)
+}
 
-    fn incident(&mut self, incident: &Incident, installation: &str) -> Result<(), SinkError> {
-        let id = format!("{}-{}", incident.id, incident.last.0);
-        self.put(id, json!({"version": 1, "type": "incident", "installation": installation, "incident": incident}).to_string())
-    }
-
-    fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
+/// What of an address may be shown.
+fn shown(url: &str) -> String {
+    let (scheme, authority) = split(url).unwrap_or_default();
+    format!(
+        "{scheme}://{}",
+        authority.rsplit('@').next().unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Webhook, sign};
+    use crate::{Sink as _, contract};
     use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// Answers calls with these statuses, then no more; gives the calls' texts.
+    fn receiver(statuses: &'static [u16]) -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+        let (calls, texts) = channel();
+        std::thread::spawn(move || {
+            for status in statuses {
+                let (mut stream, _) = listener.accept().expect("called");
+                let mut text = String::new();
+                let mut buffer = [0; 4096];
+                while !is_whole(&text) {
+                    let count = stream.read(&mut buffer).expect("read");
+                    text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                }
+                let location = "location: http://192.0.2.1/\r\n";
+                write!(stream, "HTTP/1.1 {status} X\r\n{location}content-length: 0\r\nconnection: close\r\n\r\n").expect("answered");
+                calls.send(text).expect("awaited");
+            }
+        });
+        (url, texts)
+    }
+
+    /// Whether a request's body is there.
+    fn is_whole(text: &str) -> bool {
+        text.split_once("\r\n\r\n")
+            .is_some_and(|(head, body)| header(head, "content-length:").parse() == Ok(body.len()))
+    }
+
+    fn header<'a>(text: &'a str, name: &str) -> &'a str {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+            .expect("a header")
+    }
+
+    /// Sends one finding; whether it was told, and after how many calls.
+    #[track_caller]
+    fn check(statuses: &'static [u16], told: bool, calls: usize) {
+        let (url, texts) = receiver(statuses);
+        let mut webhook = Webhook::new(&url, b"key").expect("allowed");
+        webhook
+            .finding(&contract::finding(), "shop")
+            .expect("queued");
+        assert_eq!(webhook.flush().is_ok(), told);
+        assert_eq!(webhook.dropped(), u64::from(!told));
+        let texts: Vec<String> = texts.try_iter().collect();
+        assert_eq!(texts.len(), calls);
+        let ids: Vec<&str> = texts
+            .iter()
+            .map(|text| header(text, "webhook-id:"))
+            .collect();
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]));
+    }
 
     #[test]
-    fn calls_a_listener_with_a_signature_that_holds() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
-        let webhook = Webhook::new(&url, b"key").expect("allowed");
-        webhook
-            .put("id-1".to_owned(), "{\"a\":1}".to_owned())
-            .expect("queued");
-        let (mut stream, _) = listener.accept().expect("called");
-        let mut text = String::new();
-        let mut buffer = [0; 4096];
-        while !text.ends_with("{\"a\":1}") {
-            let count = stream.read(&mut buffer).expect("read");
-            text.push_str(&String::from_utf8_lossy(&buffer[..count]));
-        }
-        stream
-            .write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .expect("answered");
-        let header = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .map(str::trim)
-                .expect("a header")
-                .to_owned()
-        };
-        let seconds = header("webhook-timestamp:").parse().expect("seconds");
+    fn signs_so_that_the_receiver_can_check() {
+        let (url, texts) = receiver(&[204]);
+        let webhook = Webhook::new(&url, b"whsec_a2V5").expect("allowed");
+        webhook.put("id", "{\"a\":{}}".to_owned()).expect("queued");
+        let text = texts.recv().expect("called");
+        let seconds = header(&text, "webhook-timestamp:")
+            .parse()
+            .expect("seconds");
+        let id = header(&text, "webhook-id:");
+        assert!(id.starts_with("id-"));
         assert_eq!(
-            header("webhook-signature:"),
-            sign(b"key", "id-1", seconds, "{\"a\":1}")
+            header(&text, "webhook-signature:"),
+            sign(b"key", id, seconds, "{\"a\":{}}")
+        );
+        // Computed with `openssl dgst -sha256 -hmac key`.
+        assert_eq!(
+            sign(b"key", "msg_1", 1_785_924_930, "{}"),
+            "v1,jNFIiZii+Dxf2IQUNKII2/Y2RL5MUvhjVxCIXb+/X4Y="
         );
     }
 
     #[test]
-    fn refuses_plain_http_to_elsewhere() {
-        assert!(Webhook::new("http://192.0.2.1/", b"key").is_err());
+    fn tries_again_what_may_get_better_and_follows_no_redirect() {
+        check(&[204], true, 1);
+        check(&[503, 200], true, 2);
+        check(&[429, 200], true, 2);
+        check(&[400], false, 1);
+        check(&[302], false, 1);
+        check(&[500, 500, 500, 500], false, 4);
+    }
+
+    #[test]
+    fn fulfils_the_contract() {
+        let (url, texts) = receiver(&[200, 200, 200]);
+        contract::check(&mut Webhook::new(&url, b"key").expect("allowed"));
+        let ids: Vec<String> = texts
+            .iter()
+            .map(|text| header(&text, "webhook-id:").to_owned())
+            .collect();
+        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+    }
+
+    #[test]
+    fn refuses_other_addresses_and_empty_secrets() {
+        for url in [
+            "http://192.0.2.1/",
+            "http://127.0.0.1.example/",
+            "http://127.example/",
+            "http://localhost:x@example/",
+            "http://localhost\\@example/",
+            "https://name:word@example/",
+            "ftp://127.0.0.1/",
+            "https:///x",
+            "example",
+        ] {
+            let error = Webhook::new(url, b"key").err().expect(url).to_string();
+            assert!(!error.contains("word"), "{error}");
+        }
+        for url in [
+            "http://127.0.0.2:80/",
+            "http://localhost",
+            "http://[::1]:8080/x",
+            "https://example:8443/x?y",
+        ] {
+            assert!(Webhook::new(url, b"key").is_ok(), "{url}");
+        }
+        assert!(Webhook::new("https://example/", b"").is_err());
+        assert!(Webhook::new("https://example/", b"whsec_!").is_err());
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
+mod archive;
 pub mod env_php;
 mod files;
 mod follow;
+mod reader;
+mod rotation;
 pub mod shop;
 
 use std::path::PathBuf;
 
-pub use files::{Compression, Discovery, Input, Limits, Reader, discover, group_rotated};
+pub use files::{Compression, Discovery, Input, Limits, discover};
 pub use follow::{Chunk, Follower, News};
+pub use reader::Reader;
+pub use rotation::group_rotated;
 
 /// Why a source can't be read.
 #[derive(Debug, thiserror::Error)]

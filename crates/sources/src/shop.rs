@@ -1,15 +1,28 @@
 //! Where a shop's logs lie: Magento's own, the web server's, the database's.
+//!
+//! Looks in the usual folders and in what nginx, Apache and MariaDB settings name. It reads names of
+//! files only; what it did not find is said with where it looked.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::env_php::ShopConfig;
 
+/// Largest settings file read, in bytes; what lies behind isn't looked at.
+const SETTINGS_BYTES_MAX: u64 = 1 << 20;
+/// Settings files read of one server.
+const SETTINGS_FILES_MAX: usize = 2000;
+/// Depth of a server's folder of settings.
+const SETTINGS_DEPTH_MAX: usize = 5;
+/// Logs of one kind.
+const LOGS_MAX: usize = 1000;
+
 /// What was found, and what wasn't.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Logs: path, and what it is.
+    /// Logs: path, and what it is. Each file once.
     pub files: Vec<(PathBuf, &'static str)>,
     /// What wasn't found: what, and where it was looked for.
     pub missing: Vec<(String, String)>,
@@ -21,59 +34,203 @@ pub fn find_logs(root: &Path, config: &ShopConfig) -> Found {
     find_logs_below(root, config, Path::new("/"))
 }
 
-/// The same with another root of the file system, for tests.
-pub(crate) fn find_logs_below(root: &Path, config: &ShopConfig, system: &Path) -> Found {
+/// Looks for the logs with another root of the file system: of a container or a mounted image.
+/// Paths in settings are taken from there, too.
+#[must_use]
+pub fn find_logs_below(root: &Path, config: &ShopConfig, system: &Path) -> Found {
     let mut found = Found::default();
-    let magento = with_ending(&root.join("var/log"), ".log");
-    note(
-        &mut found,
-        magento,
-        "Magento's own log",
-        "Magento's logs",
-        &root.join("var/log"),
-    );
-    let mut web: BTreeSet<PathBuf> = with_ending(&system.join("var/log/nginx"), ".log")
-        .into_iter()
-        .collect();
-    web.extend(with_ending(&system.join("var/log/apache2"), ".log"));
-    web.extend(nginx_logs(&system.join("etc/nginx")));
-    note(
-        &mut found,
-        web.into_iter().collect(),
-        "web server log",
-        "the web server's access log",
-        &system.join("var/log/nginx"),
-    );
-    let folders =
-        ["var/log/mysql", "var/lib/mysql", "var/log/mariadb"].map(|folder| system.join(folder));
-    let mut database = Vec::new();
-    for folder in &folders {
-        database.extend(with_ending(folder, ".log"));
-    }
-    let local = config
-        .database_hosts
-        .values()
-        .all(|host| matches!(host.split(':').next(), Some("localhost" | "127.0.0.1" | "")));
-    let place = if local {
-        folders[0].display().to_string()
-    } else {
-        "this host; the database runs on another".to_owned()
-    };
-    note(
-        &mut found,
-        database,
-        "database log",
-        "the database's audit, slow and general log",
-        Path::new(&place),
-    );
+    magento(&mut found, root, config);
+    web(&mut found, system);
+    database(&mut found, config, system);
+    let mut seen = BTreeSet::new();
+    found
+        .files
+        .retain(|(path, _)| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     found
 }
 
-fn note(found: &mut Found, files: Vec<PathBuf>, what: &'static str, wanted: &str, looked: &Path) {
-    if files.is_empty() {
+fn magento(found: &mut Found, root: &Path, config: &ShopConfig) {
+    let folder = root.join("var/log");
+    let mut logs = with_ending(&folder, ".log");
+    let queries = root.join("var/debug/db.log");
+    if queries.is_file() {
+        logs.push(queries);
+    }
+    note(
+        found,
+        logs,
+        "Magento's own log",
+        "Magento's logs",
+        &[&folder],
+    );
+    if config.logger_replaced {
+        let looked = "app/etc/env.php replaces the logger (`log`): its own place isn't known";
         found
             .missing
-            .push((wanted.to_owned(), looked.display().to_string()));
+            .push(("all of Magento's logs".to_owned(), looked.to_owned()));
+    }
+}
+
+fn web(found: &mut Found, system: &Path) {
+    let nginx = settings(&system.join("etc/nginx"), &[]);
+    let apache: Vec<String> = ["etc/apache2", "etc/httpd"]
+        .iter()
+        .flat_map(|folder| {
+            settings(
+                &system.join(folder),
+                &["mods-available", "sites-available", "conf-available"],
+            )
+        })
+        .collect();
+    let mut named: BTreeMap<PathBuf, bool> = BTreeMap::new();
+    for (texts, access, error) in [
+        (&nginx, &["access_log"][..], &["error_log"][..]),
+        (
+            &apache,
+            &["customlog", "transferlog"][..],
+            &["errorlog"][..],
+        ),
+    ] {
+        for text in texts {
+            for (directive, path) in directives(text) {
+                let is_access = access.contains(&directive.as_str());
+                if is_access || error.contains(&directive.as_str()) {
+                    named.extend(existing(system, &path).map(|path| (path, is_access)));
+                }
+            }
+        }
+    }
+    let folders =
+        ["var/log/nginx", "var/log/apache2", "var/log/httpd"].map(|folder| system.join(folder));
+    for path in folders
+        .iter()
+        .flat_map(|folder| [with_ending(folder, ".log"), with_ending(folder, "_log")].concat())
+    {
+        let is_error = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("error"));
+        named.entry(path).or_insert(!is_error);
+    }
+    let of = |wanted: bool| {
+        named
+            .iter()
+            .filter(|(_, access)| **access == wanted)
+            .map(|(path, _)| path.clone())
+            .collect()
+    };
+    let folders = folders.each_ref().map(PathBuf::as_path);
+    note(
+        found,
+        of(true),
+        "web server log",
+        "the web server's access log",
+        &folders,
+    );
+    note(
+        found,
+        of(false),
+        "web server error log",
+        "the web server's error log",
+        &folders,
+    );
+}
+
+fn database(found: &mut Found, config: &ShopConfig, system: &Path) {
+    let folders =
+        ["var/log/mysql", "var/log/mariadb", "var/lib/mysql"].map(|folder| system.join(folder));
+    let mut logs: BTreeSet<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| with_ending(folder, ".log"))
+        .collect();
+    // The servers' own defaults: `<host>-slow.log` ends in `.log`; these don't, or lie elsewhere.
+    logs.extend(
+        [
+            "var/log/mysqld.log",
+            "var/log/mysql.log",
+            "var/log/mariadb.log",
+        ]
+        .iter()
+        .map(|path| system.join(path))
+        .filter(|path| path.is_file()),
+    );
+    let files = ["etc/mysql", "etc/my.cnf.d"]
+        .iter()
+        .flat_map(|folder| settings(&system.join(folder), &[]));
+    for text in files.chain(read_text(&system.join("etc/my.cnf"))) {
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once('=') else {
+                continue;
+            };
+            let name = name.trim().replace('-', "_");
+            if [
+                "server_audit_file_path",
+                "slow_query_log_file",
+                "log_slow_query_file",
+                "general_log_file",
+                "log_error",
+                "audit_log_file",
+            ]
+            .contains(&name.as_str())
+            {
+                let value = value.trim().trim_matches(['"', '\'']);
+                // A bare name lies in the server's own folder.
+                let path = if value.starts_with('/') {
+                    value.to_owned()
+                } else {
+                    format!("/var/lib/mysql/{value}")
+                };
+                logs.extend(existing(system, &path));
+            }
+        }
+    }
+    let local = |host: &String| {
+        let host = host.strip_prefix('[').unwrap_or(host);
+        host.starts_with('/')
+            || host.starts_with("::1")
+            || matches!(host.split(':').next(), Some("localhost" | "127.0.0.1" | ""))
+    };
+    let remote = PathBuf::from("this host; the database runs on another");
+    let looked: Vec<&Path> = if config.database_hosts.values().all(local) {
+        folders.iter().map(PathBuf::as_path).collect()
+    } else {
+        vec![remote.as_path()]
+    };
+    note(
+        found,
+        logs.into_iter().collect(),
+        "database log",
+        "the database's audit, slow and general log",
+        &looked,
+    );
+}
+
+fn note(
+    found: &mut Found,
+    mut files: Vec<PathBuf>,
+    what: &'static str,
+    wanted: &str,
+    looked: &[&Path],
+) {
+    if files.is_empty() {
+        let looked: Vec<String> = looked
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect();
+        found.missing.push((wanted.to_owned(), looked.join(", ")));
+    }
+    if files.len() > LOGS_MAX {
+        found.missing.push((
+            format!("all but the first {LOGS_MAX}: {what}"),
+            "there are too many".to_owned(),
+        ));
+        files.truncate(LOGS_MAX);
+    }
+    for file in &files {
+        if let Err(error) = File::open(file) {
+            found
+                .missing
+                .push((format!("{what} {}", file.display()), error.to_string()));
+        }
     }
     found
         .files
@@ -84,56 +241,220 @@ fn with_ending(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
+    let is_log = |path: &PathBuf| path.is_file() && path.to_string_lossy().ends_with(ending);
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.is_file() && path.to_string_lossy().ends_with(ending))
+        .filter(is_log)
         .collect();
     files.sort();
     files
 }
 
-/// Paths of `access_log` and `error_log` in nginx's settings, one folder deep.
-fn nginx_logs(folder: &Path) -> Vec<PathBuf> {
-    let mut logs = Vec::new();
-    for place in [
-        folder.to_owned(),
-        folder.join("conf.d"),
-        folder.join("sites-enabled"),
-    ] {
-        for file in fs::read_dir(&place).into_iter().flatten().flatten() {
-            let Ok(text) = fs::read_to_string(file.path()) else {
-                continue;
-            };
-            for line in text.lines().map(str::trim) {
-                let mut words = line.split_whitespace();
-                if matches!(words.next(), Some("access_log" | "error_log"))
-                    && let Some(path) = words.next().map(|path| path.trim_end_matches(';'))
-                    && path.starts_with('/')
-                    && Path::new(path).is_file()
-                {
-                    logs.push(PathBuf::from(path));
-                }
+/// Texts of the settings below a folder, without those in folders named in `not`.
+fn settings(folder: &Path, not: &[&str]) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut folders = vec![(folder.to_owned(), 0)];
+    let mut left = SETTINGS_FILES_MAX;
+    while let Some((folder, depth)) = folders.pop() {
+        let mut paths: Vec<PathBuf> = fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        for path in paths {
+            if left == 0 {
+                return texts;
+            }
+            left -= 1;
+            // Links are followed: enabled sites are links. The depth ends circles.
+            let skipped = path
+                .file_name()
+                .is_some_and(|name| not.iter().any(|not| name == *not));
+            if path.is_dir() && depth < SETTINGS_DEPTH_MAX && !skipped {
+                folders.push((path, depth + 1));
+            } else {
+                texts.extend(read_text(&path));
             }
         }
     }
-    logs
+    texts
+}
+
+fn read_text(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    if !path.is_file() {
+        return None;
+    }
+    File::open(path)
+        .ok()?
+        .take(SETTINGS_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Directives that name a path: lower-case name, path. Several may stand on one line (nginx).
+fn directives(text: &str) -> impl Iterator<Item = (String, String)> {
+    let parts = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .flat_map(|line| line.split([';', '{', '}']));
+    parts.filter_map(|part| {
+        let mut words = part.split_whitespace();
+        let (name, path) = (words.next()?, words.next()?);
+        Some((
+            name.to_ascii_lowercase(),
+            path.trim_matches(['"', '\'']).to_owned(),
+        ))
+    })
+}
+
+/// The file a setting names, if it is there. Apache's own variable is its folder; others aren't known.
+fn existing(system: &Path, path: &str) -> Option<PathBuf> {
+    let path = path.replace("${APACHE_LOG_DIR}", "/var/log/apache2");
+    let path = system.join(path.strip_prefix('/')?);
+    path.is_file().then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::find_logs_below;
     use crate::env_php::ShopConfig;
+    use std::collections::BTreeMap;
     use std::fs;
+
+    /// Files below a root; what of them is found, and how many things are missing.
+    #[track_caller]
+    fn check(
+        files: &[(&str, &str)],
+        config: &ShopConfig,
+        expected: &[(&str, &str)],
+        missing: &[&str],
+    ) {
+        let system = tempfile::tempdir().expect("a folder");
+        for (path, text) in files {
+            let path = system.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        let found = find_logs_below(&system.path().join("shop"), config, system.path());
+        let files: Vec<(String, &str)> = found
+            .files
+            .iter()
+            .map(|(path, why)| {
+                (
+                    path.strip_prefix(system.path())
+                        .expect("below")
+                        .display()
+                        .to_string(),
+                    *why,
+                )
+            })
+            .collect();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, why)| (path.as_str(), *why))
+            .collect();
+        assert_eq!(files, expected);
+        let what: Vec<&str> = found
+            .missing
+            .iter()
+            .map(|(what, _)| what.as_str())
+            .collect();
+        assert_eq!(what, missing);
+    }
+
+    const WEB: [&str; 2] = ["the web server's access log", "the web server's error log"];
+    const DATABASE: &str = "the database's audit, slow and general log";
 
     #[test]
     fn finds_logs_and_says_what_is_missing() {
+        check(
+            &[
+                ("shop/var/log/system.log", ""),
+                ("shop/var/log/system.log.1", ""),
+            ],
+            &ShopConfig::default(),
+            &[("shop/var/log/system.log", "Magento's own log")],
+            &[WEB[0], WEB[1], DATABASE],
+        );
+    }
+
+    #[test]
+    fn finds_logs_that_settings_name_wherever_they_lie() {
+        check(
+            &[
+                ("shop/var/log/system.log", ""),
+                ("shop/var/debug/db.log", ""),
+                ("srv/a.log", ""),
+                ("srv/e", ""),
+                ("srv/off.log", ""),
+                ("srv/audit.txt", ""),
+                ("var/log/nginx/access.log", ""),
+                ("var/lib/mysql/slow.txt", ""),
+                (
+                    "etc/nginx/sites-enabled/shop/a.conf",
+                    "server { access_log \"/srv/a.log\" main; error_log /srv/e warn; }\n  # access_log /srv/off.log;\naccess_log off;",
+                ),
+                (
+                    "etc/my.cnf",
+                    "[mysqld]\nserver_audit_file_path = /srv/audit.txt\nslow-query-log-file=slow.txt\n",
+                ),
+            ],
+            &ShopConfig::default(),
+            &[
+                ("shop/var/log/system.log", "Magento's own log"),
+                ("shop/var/debug/db.log", "Magento's own log"),
+                ("srv/a.log", "web server log"),
+                ("var/log/nginx/access.log", "web server log"),
+                ("srv/e", "web server error log"),
+                ("srv/audit.txt", "database log"),
+                ("var/lib/mysql/slow.txt", "database log"),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn finds_apaches_logs_and_says_that_the_logger_was_replaced() {
+        check(
+            &[
+                ("var/log/apache2/shop-access.log", ""),
+                ("var/log/apache2/other_error.log", ""),
+                (
+                    "etc/apache2/sites-enabled/a.conf",
+                    "  CustomLog ${APACHE_LOG_DIR}/shop-access.log combined\n",
+                ),
+            ],
+            &ShopConfig {
+                logger_replaced: true,
+                ..ShopConfig::default()
+            },
+            &[
+                ("var/log/apache2/shop-access.log", "web server log"),
+                ("var/log/apache2/other_error.log", "web server error log"),
+            ],
+            &["Magento's logs", "all of Magento's logs", DATABASE],
+        );
+    }
+
+    #[test]
+    fn says_that_the_database_runs_elsewhere() {
         let system = tempfile::tempdir().expect("a folder");
-        let root = system.path().join("shop");
-        fs::create_dir_all(root.join("var/log")).expect("made");
-        fs::write(root.join("var/log/system.log"), "").expect("written");
-        let found = find_logs_below(&root, &ShopConfig::default(), system.path());
-        assert_eq!(found.files.len(), 1);
-        assert_eq!(found.missing.len(), 2);
+        let hosts = BTreeMap::from([("default".to_owned(), "192.0.2.5:3306".to_owned())]);
+        let config = ShopConfig {
+            database_hosts: hosts,
+            ..ShopConfig::default()
+        };
+        let found = find_logs_below(&system.path().join("shop"), &config, system.path());
+        assert!(
+            found
+                .missing
+                .iter()
+                .any(|(_, looked)| looked == "this host; the database runs on another")
+        );
     }
 }

@@ -162,7 +162,7 @@ impl Up {
             let sink = if path.as_os_str() == "-" {
                 Ocsf::to(Box::new(std::io::stdout()))
             } else {
-                Ocsf::create(path).or_fail("check that the file of --ocsf is writable")?
+                Ocsf::append(path).or_fail("check that the file of --ocsf is writable")?
             };
             pipeline.tell(Box::new(sink));
         }
@@ -257,7 +257,7 @@ pub(super) fn serve_and_follow(
     desk.publish(Update::Gaps(gaps));
     pipeline.show_on(desk.clone());
     let resume = pipeline.ledger().resume_positions();
-    let follower = Follower::new(files, &resume).or_fail("check that the logs may be read")?;
+    let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
