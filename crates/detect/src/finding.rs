@@ -75,36 +75,29 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
     }
 }
 
-/// A path with its numbers folded, so that a walk over ids is one asset; at most 200 bytes.
+/// Bytes of a path's pattern at most.
+const PATTERN_MAX: usize = 200;
+
+/// A path with its numbers and secrets folded, so that a walk over ids is one asset; at most 200 bytes.
 fn path_pattern(path: &str) -> String {
     let mut out = String::new();
-    for part in path.split('/') {
-        if out.len() > 200 {
+    for (at, part) in path.split('/').enumerate() {
+        let part = match part {
+            number if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                "{n}"
+            }
+            // Masked cart ids (32 letters) and keys of the back end (64 hexadecimal digits).
+            id if id.len() >= 32 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) => "{id}",
+            other => other,
+        };
+        if out.len() + part.len() >= PATTERN_MAX {
             break;
         }
-        if !out.is_empty() || path.starts_with('/') {
+        if at > 0 {
             out.push('/');
         }
-        let number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        // A long mix of letters and digits names one cart or one session, not a place.
-        let token = part.len() >= 24
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*');
-        out.push_str(if number {
-            "{n}"
-        } else if token {
-            "{id}"
-        } else {
-            part
-        });
+        out.push_str(part);
     }
-    let mut out = out.replacen("//", "/", 1);
-    let end = (0..=200.min(out.len()))
-        .rev()
-        .find(|at| out.is_char_boundary(*at))
-        .unwrap_or(0);
-    out.truncate(end);
     out
 }
 

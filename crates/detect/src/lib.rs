@@ -9,7 +9,7 @@ pub mod shape;
 mod sigma;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Event, EventRef, Finding, InstallationId, Lane, Level, Scope, Timestamp};
 
@@ -45,6 +45,8 @@ pub struct RuleFacts {
     pub level: Level,
     /// File it is from.
     pub file: String,
+    /// Fields it names that no event has; it can't match on them.
+    pub unknown_fields: Vec<String>,
 }
 
 /// Rules and their windows: a fold over events.
@@ -86,7 +88,7 @@ impl Detector {
         scope: &Scope,
         out: &mut Vec<Finding>,
     ) {
-        let mut texts = sigma::Texts::default();
+        let mut asked = sigma::Asked::new(event);
         let mut seen: Option<Seen> = None;
         for index in self
             .by_category
@@ -97,7 +99,7 @@ impl Detector {
             let Some(rule) = self.rules.get(*index) else {
                 continue;
             };
-            if rule.matches(event, &mut texts) {
+            if rule.matches(&mut asked) {
                 let seen = seen.get_or_insert_with(|| Seen::new(event, refs, lane, scope));
                 for window in &rule.windows {
                     self.windows.push(rule, window, event, seen, out);
@@ -113,9 +115,15 @@ impl Detector {
         self.dumps.flush(now, out);
     }
 
-    /// The rules.
+    /// The rules, correlations among them, each once.
     pub fn rules(&self) -> impl Iterator<Item = &RuleFacts> {
-        self.rules.iter().map(|rule| &rule.facts)
+        let mut seen = BTreeSet::new();
+        self.rules
+            .iter()
+            .flat_map(|rule| {
+                std::iter::once(&rule.facts).chain(rule.windows.iter().map(|window| &window.facts))
+            })
+            .filter(move |facts| seen.insert(facts.id.as_str()))
     }
 
     /// Windows given up because there were too many.
@@ -124,3 +132,6 @@ impl Detector {
         self.windows.evicted()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use model::{
 };
 
 use crate::hash::{fnv64, fnv128};
-use crate::sigma::{Rule, WindowSpec};
+use crate::sigma::{Counted, Rule, WindowSpec};
 use crate::{Settings, finding};
 
 /// Matches kept of one window.
@@ -136,17 +136,32 @@ impl Windows {
 
     pub(crate) fn push(
         &mut self,
-        _rule: &Rule,
+        rule: &Rule,
         spec: &WindowSpec,
         event: &Event<'_>,
         seen: &Seen,
         out: &mut Vec<Finding>,
     ) {
-        let key = (spec.facts.id.clone(), group(spec, event));
+        let mut key = (spec.facts.id.clone(), group(spec, event));
+        if self
+            .windows
+            .get(&key)
+            .is_some_and(|window| window.is_past(spec, seen.time))
+        {
+            // Told late, of a time the window has left behind: another act, in a window of its own.
+            key.1.push_str(
+                &seen
+                    .time
+                    .0
+                    .div_euclid(Timestamp::SECOND)
+                    .div_euclid(spec.timespan_seconds.max(1))
+                    .to_string(),
+            );
+        }
         self.clock += 1;
         if !self.windows.contains_key(&key) {
             self.make_room();
-            let rule = self
+            let place = self
                 .specs
                 .iter()
                 .position(|known| known.facts.id == spec.facts.id)
@@ -155,7 +170,7 @@ impl Windows {
                     self.specs.len() - 1
                 });
             let window = Window {
-                rule,
+                rule: place,
                 matches: VecDeque::new(),
                 actors: BTreeSet::new(),
                 assets: BTreeSet::new(),
@@ -170,7 +185,7 @@ impl Windows {
             return;
         };
         window.touched = self.clock;
-        window.take(spec, event, seen);
+        window.take(rule, spec, event, seen);
         if let Some(finding) = window.judge(spec, &key.1, &self.settings) {
             out.push(finding);
         }
@@ -222,8 +237,30 @@ fn group(spec: &WindowSpec, event: &Event<'_>) -> String {
 }
 
 impl Window {
+    /// Whether a time lies further back than the window and its finding reach.
+    fn is_past(&self, spec: &WindowSpec, time: Timestamp) -> bool {
+        let newest = self
+            .matches
+            .back()
+            .is_some_and(|last| last.time.seconds_since(time) > spec.timespan_seconds);
+        newest
+            && self
+                .open
+                .as_ref()
+                .is_none_or(|told| told.first.seconds_since(time) > spec.timespan_seconds)
+    }
+
+    /// Whether the rules of `order` matched one after the other.
+    fn in_order(&self, order: &[u64]) -> bool {
+        let mut wanted = order.iter().peekable();
+        for one in &self.matches {
+            wanted.next_if(|next| **next == one.value);
+        }
+        wanted.peek().is_none()
+    }
+
     /// Takes a match in order of time; a twin of one that is there only adds to it.
-    fn take(&mut self, spec: &WindowSpec, event: &Event<'_>, seen: &Seen) {
+    fn take(&mut self, rule: &Rule, spec: &WindowSpec, event: &Event<'_>, seen: &Seen) {
         let span = spec.timespan_seconds;
         let stale = self
             .matches
@@ -248,12 +285,16 @@ impl Window {
                 Scope::Unknown
             };
         }
-        let value = spec.distinct.map_or(0, |field| match event.get(field) {
-            Some(Value::Text(text)) => fnv64(&[text.as_bytes()]),
-            Some(Value::Int(number)) => fnv64(&[&number.to_be_bytes()]),
-            Some(Value::List(list)) => fnv64(&[list.join(",").as_bytes()]),
-            None => 0,
-        });
+        let value = match &spec.counted {
+            Counted::Events => 0,
+            Counted::Values(field) => match event.get(*field) {
+                Some(Value::Text(text)) => fnv64(&[text.as_bytes()]),
+                Some(Value::Int(number)) => fnv64(&[&number.to_be_bytes()]),
+                Some(Value::List(list)) => fnv64(&[list.join(",").as_bytes()]),
+                None => 0,
+            },
+            Counted::Rules | Counted::RulesInOrder(_) => fnv64(&[rule.facts.id.as_bytes()]),
+        };
         let twin = self
             .matches
             .iter_mut()
@@ -322,16 +363,20 @@ impl Window {
                 None
             };
         }
-        let enough = match spec.distinct {
-            None => self.matches.len() >= spec.least,
-            Some(_) => {
-                self.matches
-                    .iter()
-                    .map(|one| one.value)
-                    .collect::<BTreeSet<_>>()
-                    .len()
-                    >= spec.least
+        let enough = match &spec.counted {
+            Counted::Events => self.matches.len() >= spec.least,
+            // Cheap no first: there can't be more values than matches.
+            Counted::Values(_) | Counted::Rules => {
+                self.matches.len() >= spec.least
+                    && self
+                        .matches
+                        .iter()
+                        .map(|one| one.value)
+                        .collect::<BTreeSet<_>>()
+                        .len()
+                        >= spec.least
             }
+            Counted::RulesInOrder(order) => self.in_order(order),
         };
         let bytes: i64 = self.matches.iter().map(|one| one.bytes).sum();
         if !enough || bytes < spec.bytes_least {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use memchr::memmem::Finder;
 use model::{Field, Level};
 use serde_json::Value as Yaml;
 
 use super::condition;
 use super::examples::Example;
-use super::matcher::{Item, Order, Selection, Test};
-use super::{About, Rule, WindowSpec};
+use super::matcher::{Item, Selection, Test};
+use super::values::test;
+use super::{About, Counted, Rule, WindowSpec};
 use crate::RuleFacts;
+use crate::hash::fnv64;
 
 /// A file of rules.
 #[derive(Clone, Copy, Debug)]
@@ -89,11 +90,21 @@ pub(crate) fn compile(sources: &[RuleSource<'_>]) -> Result<Vec<Rule>, RuleError
             rule: facts.id.clone(),
             why,
         };
+        let mut named = Vec::new();
         for name in correlated(&document).map_err(fail)? {
-            let index = *names
-                .get(&name)
-                .ok_or_else(|| fail(format!("it counts rule `{name}`, which is not there")))?;
-            let window = window(&document, &facts).map_err(fail)?;
+            named.push(
+                *names
+                    .get(&name)
+                    .ok_or_else(|| fail(format!("it counts rule `{name}`, which is not there")))?,
+            );
+        }
+        let ids: Vec<u64> = named
+            .iter()
+            .filter_map(|index| rules.get(*index))
+            .map(|rule: &Rule| fnv64(&[rule.facts.id.as_bytes()]))
+            .collect();
+        for index in named {
+            let window = window(&document, &facts, &ids).map_err(fail)?;
             let Some(rule) = rules.get_mut(index) else {
                 continue;
             };
@@ -138,6 +149,7 @@ fn facts(document: &Yaml, file: &str, id: &str) -> Result<RuleFacts, String> {
         title,
         level,
         file: file.to_owned(),
+        unknown_fields: Vec::new(),
     })
 }
 
@@ -157,10 +169,11 @@ fn about(document: &Yaml, level: Level) -> About {
     }
 }
 
-fn rule(document: &Yaml, facts: RuleFacts) -> Result<Rule, String> {
+fn rule(document: &Yaml, mut facts: RuleFacts) -> Result<Rule, String> {
+    // Rules of other products load, and see nothing.
     let named = document["logsource"]["category"]
         .as_str()
-        .ok_or("it has no logsource.category")?;
+        .unwrap_or("other");
     let categories = [
         "database",
         "webserver",
@@ -181,7 +194,7 @@ fn rule(document: &Yaml, facts: RuleFacts) -> Result<Rule, String> {
     for (name, value) in detection {
         if name != "condition" && name != "timeframe" {
             names.push(name.clone());
-            selections.push(selection(value)?);
+            selections.push(selection(value, &mut facts.unknown_fields)?);
         }
     }
     let condition = condition::parse(
@@ -201,15 +214,17 @@ fn rule(document: &Yaml, facts: RuleFacts) -> Result<Rule, String> {
         group,
         timespan_seconds: PLAIN_TIMESPAN,
         least: 1,
-        distinct: None,
+        counted: Counted::Events,
         bytes_least: 0,
         about: about(document, facts.level),
     };
     let examples = examples(document, &facts.id);
+    let needs = condition.needs(&|index| selections.get(index).map_or(0, Selection::needs));
     Ok(Rule {
         facts,
         category,
         condition,
+        needs,
         selections,
         windows: vec![window],
         examples,
@@ -231,7 +246,7 @@ fn fields(names: &[String]) -> Result<Vec<Field>, String> {
         .collect()
 }
 
-fn field(name: &str) -> Option<Field> {
+pub(super) fn field(name: &str) -> Option<Field> {
     Field::ALL
         .iter()
         .copied()
@@ -247,24 +262,32 @@ fn correlated(document: &Yaml) -> Result<Vec<String>, String> {
     }
 }
 
-fn window(document: &Yaml, facts: &RuleFacts) -> Result<WindowSpec, String> {
+fn window(document: &Yaml, facts: &RuleFacts, rules: &[u64]) -> Result<WindowSpec, String> {
     let correlation = &document["correlation"];
     let condition = &correlation["condition"];
+    let all = u64::try_from(rules.len()).ok();
+    let temporal = correlation["type"]
+        .as_str()
+        .is_some_and(|name| name.starts_with("temporal"));
     let least = condition["gte"]
         .as_u64()
-        .or_else(|| condition["gt"].as_u64().map(|more| more + 1))
+        .or_else(|| condition["gt"].as_u64().map(|more| more.saturating_add(1)));
+    let least = least
+        .or(all.filter(|_| temporal))
         .ok_or("its condition needs `gte` or `gt`")?;
-    let distinct = match correlation["type"].as_str() {
-        Some("event_count") => None,
+    let counted = match correlation["type"].as_str() {
+        Some("event_count") => Counted::Events,
+        Some("temporal") => Counted::Rules,
+        Some("temporal_ordered") => Counted::RulesInOrder(rules.to_vec()),
         Some("value_count") => {
             let name = condition["field"]
                 .as_str()
                 .ok_or("value_count needs condition.field")?;
-            Some(field(name).ok_or(format!("`{name}` is no field"))?)
+            Counted::Values(field(name).ok_or(format!("`{name}` is no field"))?)
         }
         other => {
             return Err(format!(
-                "correlation type `{}` can't be used; event_count and value_count can",
+                "correlation type `{}` can't be used; event_count, value_count, temporal and temporal_ordered can",
                 other.unwrap_or_default()
             ));
         }
@@ -274,7 +297,7 @@ fn window(document: &Yaml, facts: &RuleFacts) -> Result<WindowSpec, String> {
         group: fields(&texts(correlation, "group-by"))?,
         timespan_seconds: timespan(correlation["timespan"].as_str().unwrap_or_default())?,
         least: usize::try_from(least).unwrap_or(usize::MAX).max(1),
-        distinct,
+        counted,
         bytes_least: document["magewarden"]["bytes_least"].as_i64().unwrap_or(0),
         about: about(document, facts.level),
     })
@@ -296,12 +319,13 @@ fn timespan(text: &str) -> Result<i64, String> {
     Ok(number * unit)
 }
 
-fn selection(value: &Yaml) -> Result<Selection, String> {
+fn selection(value: &Yaml, unknown: &mut Vec<String>) -> Result<Selection, String> {
     let maps = match value {
-        Yaml::Object(_) => vec![items(value)?],
-        Yaml::Array(list) if list.iter().all(Yaml::is_object) => {
-            list.iter().map(items).collect::<Result<_, _>>()?
-        }
+        Yaml::Object(_) => vec![items(value, unknown)?],
+        Yaml::Array(list) if list.iter().all(Yaml::is_object) => list
+            .iter()
+            .map(|map| items(map, unknown))
+            .collect::<Result<_, _>>()?,
         // Keywords: in the message, the statement or the address.
         Yaml::Array(_) | Yaml::String(_) => {
             let words = if let Yaml::Array(list) = value {
@@ -311,13 +335,13 @@ fn selection(value: &Yaml) -> Result<Selection, String> {
             };
             let mut maps = Vec::new();
             for field in [Field::Message, Field::Context, Field::Statement, Field::Uri] {
-                let tests = words
-                    .iter()
-                    .map(|word| test(word, &["contains"]))
-                    .collect::<Result<_, _>>()?;
+                let mut tests = Vec::new();
+                for word in &words {
+                    tests.extend(test(word, &["contains"])?);
+                }
                 maps.push(vec![Item {
-                    field,
-                    tests,
+                    field: Some(field),
+                    tests: vec![tests],
                     all: false,
                 }]);
             }
@@ -328,12 +352,15 @@ fn selection(value: &Yaml) -> Result<Selection, String> {
     Ok(Selection { maps })
 }
 
-fn items(map: &Yaml) -> Result<Vec<Item>, String> {
+fn items(map: &Yaml, unknown: &mut Vec<String>) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for (key, value) in map.as_object().into_iter().flatten() {
         let mut parts = key.split('|');
         let name = parts.next().unwrap_or_default();
-        let field = field(name).ok_or(format!("`{name}` is no field"))?;
+        let field = field(name);
+        if field.is_none() && !unknown.iter().any(|known| known == name) {
+            unknown.push(name.to_owned());
+        }
         let modifiers: Vec<&str> = parts.collect();
         let values = if let Yaml::Array(list) = value {
             list.clone()
@@ -343,115 +370,16 @@ fn items(map: &Yaml) -> Result<Vec<Item>, String> {
         let tests = values
             .iter()
             .map(|value| test(value, &modifiers))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         items.push(Item {
             field,
             tests,
             all: modifiers.contains(&"all"),
         });
     }
+    // Each must hold, so the cheap ones are asked first.
+    items.sort_by_key(|item| item.tests.iter().flatten().map(Test::cost).max());
     Ok(items)
-}
-
-fn test(value: &Yaml, modifiers: &[&str]) -> Result<Test, String> {
-    let known = [
-        "contains",
-        "startswith",
-        "endswith",
-        "all",
-        "cased",
-        "re",
-        "i",
-        "gt",
-        "gte",
-        "lt",
-        "lte",
-        "exists",
-    ];
-    if let Some(unknown) = modifiers.iter().find(|name| !known.contains(*name)) {
-        return Err(format!("modifier `{unknown}` can't be used"));
-    }
-    let has = |name: &str| modifiers.contains(&name);
-    if value.is_null() {
-        return Ok(Test::Null);
-    }
-    if has("exists") {
-        return Ok(Test::Exists(value == &Yaml::Bool(true)));
-    }
-    let orders = [
-        ("gt", Order::Greater),
-        ("gte", Order::GreaterOrEqual),
-        ("lt", Order::Less),
-        ("lte", Order::LessOrEqual),
-    ];
-    if let Some((_, order)) = orders.into_iter().find(|(name, _)| has(name)) {
-        return Ok(Test::Number(
-            order,
-            value.as_i64().ok_or("a comparison needs a whole number")?,
-        ));
-    }
-    if let Some(number) = value.as_i64() {
-        return Ok(Test::Number(Order::Equal, number));
-    }
-    let text = value.as_str().ok_or("a value is a text or a number")?;
-    if has("re") {
-        let flag = if has("i") { "(?i)" } else { "" };
-        return Regex::new(&format!("{flag}{text}"))
-            .map(Test::Pattern)
-            .map_err(|error| error.to_string());
-    }
-    if has("cased") {
-        return Ok(Test::Cased(text.to_owned()));
-    }
-    let lower = text.to_ascii_lowercase();
-    Ok(if has("contains") {
-        wildcards(&lower, true, true)?
-    } else if has("startswith") {
-        wildcards(&lower, false, true)?
-    } else if has("endswith") {
-        wildcards(&lower, true, false)?
-    } else {
-        wildcards(&lower, false, false)?
-    })
-}
-
-use regex::Regex;
-
-/// A text with Sigma's wildcards `*` and `?` (escaped by `\`), open at either end where asked.
-fn wildcards(text: &str, open_start: bool, open_end: bool) -> Result<Test, String> {
-    let inner_wild = text.contains(['*', '?']);
-    if !inner_wild {
-        let plain = text.replace("\\\\", "\\");
-        return Ok(match (open_start, open_end) {
-            (true, true) => Test::Contains(Box::new(Finder::new(plain.as_bytes()).into_owned())),
-            (false, true) => Test::Starts(plain),
-            (true, false) => Test::Ends(plain),
-            (false, false) => Test::Equals(plain),
-        });
-    }
-    let mut pattern = String::from("(?is)");
-    if !open_start {
-        pattern.push('^');
-    }
-    let mut escaped = false;
-    for character in text.chars() {
-        match character {
-            '\\' if !escaped => {
-                escaped = true;
-                continue;
-            }
-            '*' if !escaped => pattern.push_str(".*"),
-            '?' if !escaped => pattern.push('.'),
-            other => pattern.push_str(&regex::escape(&other.to_string())),
-        }
-        escaped = false;
-    }
-    if !open_end {
-        pattern.push('$');
-    }
-    Regex::new(&pattern)
-        .map(Test::Pattern)
-        .map_err(|error| error.to_string())
 }
 
 fn examples(document: &Yaml, rule: &str) -> Vec<Example> {

@@ -20,6 +20,22 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// What must be there for it to hold, from what each selection needs, a bit each.
+    pub(crate) fn needs(&self, of: &dyn Fn(usize) -> u64) -> u64 {
+        match self {
+            Self::Is(index) => of(*index),
+            Self::Not(_) => 0,
+            Self::All(parts) => parts.iter().fold(0, |mask, part| mask | part.needs(of)),
+            Self::Any(parts) => parts
+                .iter()
+                .map(|part| part.needs(of))
+                .reduce(|left, right| left & right)
+                .unwrap_or(0),
+        }
+    }
+}
+
 /// Reads a condition over the names of selections.
 ///
 /// # Errors

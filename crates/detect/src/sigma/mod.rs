@@ -4,6 +4,7 @@ mod compile;
 mod condition;
 mod examples;
 mod matcher;
+mod values;
 
 use model::{Field, Level};
 
@@ -12,7 +13,7 @@ use crate::RuleFacts;
 pub(crate) use compile::compile;
 pub use compile::{RuleError, RuleSource};
 pub use examples::{ExampleOutcome, test_examples};
-pub(crate) use matcher::Texts;
+pub(crate) use matcher::Asked;
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -21,10 +22,25 @@ pub(crate) struct Rule {
     /// Category whose events it sees.
     pub(crate) category: &'static str,
     condition: condition::Condition,
+    /// Fields without which it can't match, a bit each.
+    needs: u64,
     selections: Vec<matcher::Selection>,
     /// What is counted of its matches; a rule nobody counts is one window of one event.
     pub(crate) windows: Vec<WindowSpec>,
     pub(crate) examples: Vec<examples::Example>,
+}
+
+/// What of the matches is counted.
+#[derive(Clone, Debug)]
+pub(crate) enum Counted {
+    /// Each.
+    Events,
+    /// Different values of a field.
+    Values(Field),
+    /// Different rules of those named (`temporal`), in whatever order.
+    Rules,
+    /// The rules named, one after the other (`temporal_ordered`), by the hash of their ids.
+    RulesInOrder(Vec<u64>),
 }
 
 /// How matches become a finding.
@@ -34,8 +50,7 @@ pub(crate) struct WindowSpec {
     pub(crate) group: Vec<Field>,
     pub(crate) timespan_seconds: i64,
     pub(crate) least: usize,
-    /// Count different values of this field instead of events.
-    pub(crate) distinct: Option<Field>,
+    pub(crate) counted: Counted,
     /// Least sum of bytes of the responses, where set.
     pub(crate) bytes_least: i64,
     pub(crate) about: About,
@@ -55,11 +70,12 @@ pub(crate) struct About {
 
 impl Rule {
     /// Whether an event matches.
-    pub(crate) fn matches(&self, event: &model::Event<'_>, texts: &mut Texts) -> bool {
-        self.condition.holds(&mut |index| {
-            self.selections
-                .get(index)
-                .is_some_and(|selection| selection.matches(event, texts))
-        })
+    pub(crate) fn matches(&self, asked: &mut Asked<'_>) -> bool {
+        asked.has_all(self.needs)
+            && self.condition.holds(&mut |index| {
+                self.selections
+                    .get(index)
+                    .is_some_and(|selection| selection.matches(asked))
+            })
     }
 }
