@@ -17,6 +17,8 @@ const RULE: &str = "db-dump-of-sensitive-tables";
 const BACKUP_TABLES_MIN: usize = 60;
 /// Seconds of silence after which a connection's dump is judged.
 const QUIET_SECONDS: i64 = 20;
+/// The same once the connection has ended: other logs may still tell of its last second.
+const ENDED_SECONDS: i64 = 3;
 /// Connections followed at once.
 const CONNECTIONS_MAX: usize = 4096;
 
@@ -30,6 +32,7 @@ struct Dump {
     bytes: BTreeMap<u64, i64>,
     lane: Lane,
     count: u64,
+    ended: bool,
 }
 
 /// Dumps in progress, by account and connection.
@@ -69,6 +72,13 @@ impl Dumps {
             self.newest = time;
             self.judge_quiet(time, out);
         }
+        let key = (user.to_owned(), connection);
+        if event.text(Field::Operation) == Some("disconnect") {
+            if let Some(dump) = self.open.get_mut(&key) {
+                dump.ended = true;
+            }
+            return;
+        }
         let dumps = event
             .list(Field::ShapeTraits)
             .iter()
@@ -77,7 +87,6 @@ impl Dumps {
         if !dumps {
             return;
         }
-        let key = (user.to_owned(), connection);
         if self.open.len() >= CONNECTIONS_MAX && !self.open.contains_key(&key) {
             let oldest = self
                 .open
@@ -98,6 +107,7 @@ impl Dumps {
             bytes: BTreeMap::new(),
             lane,
             count: 0,
+            ended: false,
         });
         dump.tables.extend(
             event
@@ -128,7 +138,14 @@ impl Dumps {
         let quiet: Vec<_> = self
             .open
             .iter()
-            .filter(|(_, dump)| now.seconds_since(dump.last) >= QUIET_SECONDS)
+            .filter(|(_, dump)| {
+                now.seconds_since(dump.last)
+                    >= if dump.ended {
+                        ENDED_SECONDS
+                    } else {
+                        QUIET_SECONDS
+                    }
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in quiet {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{Asset, AssetKind, Count, DataClass, Exposure, Finding, Grade, Scope, Timestamp};
+use model::{
+    Asset, AssetKind, Count, DataClass, Exposure, Finding, Grade, Level, Scope, Timestamp,
+};
 
 /// Bytes a row of personal data takes at least in an answer: the divisor of an upper bound.
 const ROW_BYTES_LEAST: u64 = 40;
@@ -12,11 +14,28 @@ pub(crate) fn compute(findings: &[&Finding], first: Timestamp, last: Timestamp) 
     let mut assets: BTreeSet<Asset> = BTreeSet::new();
     let mut scopes: BTreeSet<Scope> = BTreeSet::new();
     let (mut channels, mut basis) = (BTreeSet::new(), Vec::new());
+    let mut typed = false;
     let (mut exact, mut bytes, mut denied, mut read) = (None, None::<u64>, 0, 0);
     for finding in findings {
         if finding.rows == Some(NOTHING) {
             denied += 1;
             continue;
+        }
+        // Script in what shoppers see: what they type may go to a stranger, and no log here counts it.
+        if finding.level >= Level::High
+            && finding
+                .attack
+                .iter()
+                .any(|id| id == "T1059.007" || id == "T1056.003")
+        {
+            typed = true;
+            channels.insert("payment page");
+            scopes.insert(Scope::Installation);
+            assets.insert(Asset {
+                kind: AssetKind::Path,
+                name: "card numbers and codes typed by shoppers".to_owned(),
+                class: DataClass::Sad,
+            });
         }
         let table = finding
             .assets
@@ -51,6 +70,14 @@ pub(crate) fn compute(findings: &[&Finding], first: Timestamp, last: Timestamp) 
         }
     }
     let rows = match (exact, bytes) {
+        _ if typed => {
+            basis.push("cards typed on pages that show this script may have gone to a stranger from then on; no log here counts them, and a page may stay clean until caches are flushed".to_owned());
+            Some(Count {
+                lower: 0,
+                upper: None,
+                grade: Grade::WorstCase,
+            })
+        }
         _ if read == 0 => None,
         (Some(rows), _) => {
             basis.push(format!("{rows} rows: sent to the client as the slow query log counted them, the largest of the findings"));
