@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content");
-    println!("cargo::rerun-if-changed={}", root.display());
+    // Asked at run time: a target folder may be shared by several checkouts.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&manifest).join("../../content");
+    println!("cargo::rerun-if-changed=../../content");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
     files.sort();
     let mut code = String::from("&[\n");
     for file in &files {
-        println!("cargo::rerun-if-changed={}", file.display());
         let name = file
             .strip_prefix(&root)?
             .to_string_lossy()
@@ -32,7 +33,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        println!("cargo::rerun-if-changed={}", folder.display());
         if entry.file_type()?.is_dir() {
             collect(&entry.path(), files)?;
         } else if entry

@@ -122,7 +122,7 @@ impl Judge {
             context,
             readers: BTreeMap::new(),
             detector,
-            grouper: Grouper::new(GroupingSettings::default(), obligations),
+            grouper: Grouper::new(GroupingSettings::default(), &obligations),
             findings: BTreeMap::new(),
             agents: BTreeMap::new(),
             changed: BTreeSet::new(),
@@ -230,6 +230,10 @@ impl Judge {
             }
             for change in self.grouper.push(finding, received) {
                 match change {
+                    Change::Merged { into, from } => {
+                        self.changed.insert(into);
+                        self.changed.insert(from);
+                    }
                     Change::Opened(id) | Change::Grew(id) => {
                         self.changed.insert(id);
                     }

@@ -1,13 +1,26 @@
-//! Findings → incidents: who did what to what, what left, whom to tell by when.
+//! Grouping as a graph, and clocks with calendars: same findings in, same incidents out, in any order.
 //!
-//! A fold: the same findings in give the same incidents out. A machine sets only `signal`; everything
-//! else is a named person's decision. Nothing here says that anyone complies with anything.
+//! Beside the plain fold of the crate's root, which judges each finding as it arrives: here
+//! incidents are the connected parts of all findings, so the order of arrival can't matter, an
+//! identifier that turns out shared parts what it joined, and duties know calendars and chains.
+//!
+//! Invariants: a machine sets no state but `signal` and `merged`; duties are *projected* only.
 
+mod calendar;
 mod clock;
+mod compose;
 mod exposure;
-mod group;
-mod obligation;
+mod grouper;
+mod links;
+mod near;
+mod project;
+mod rules;
+mod settings;
+mod sharing;
+mod twins;
 
-pub use clock::{Limit, due};
-pub use group::{Change, Grouper, GroupingSettings};
-pub use obligation::{ObligationError, ObligationRules};
+pub use calendar::{BusinessCalendar, CalendarError};
+pub use clock::{Candidate, ClockEngine, ClockError, Deadline, Delay, Facts};
+pub use grouper::{Change, Grouper};
+pub use rules::{Limit, ObligationError, ObligationRule, ObligationRules, Outer, Trigger};
+pub use settings::{EntityProfile, GroupingSettings};

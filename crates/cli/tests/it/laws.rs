@@ -38,7 +38,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// Files over 500 lines without their tests, each with its reason.
-const LONG: [(&str, &str); 2] = [
+const LONG: [(&str, &str); 5] = [
     (
         "cardholder/src/search.rs",
         "the search and the judging of what it finds share their places; to be cut in two",
@@ -46,6 +46,18 @@ const LONG: [(&str, &str); 2] = [
     (
         "cardholder/src/secret.rs",
         "the list of words and the forms behind them; to be cut in two",
+    ),
+    (
+        "detect/src/shape/analyse.rs",
+        "the words of a shape and the walk over its tokens; to be cut in two",
+    ),
+    (
+        "engine/src/ledger/mod.rs",
+        "one type with its errors; reading and redacting to be moved out",
+    ),
+    (
+        "incident/src/grouper_tests.rs",
+        "a file of tests: its stories are tables",
     ),
 ];
 
@@ -159,15 +171,16 @@ fn every_source_file_says_what_it_is() {
 
 #[test]
 fn files_stay_under_five_hundred_lines() {
+    let mut over = Vec::new();
     for (path, text) in rust_files(&root().join("crates")) {
         let lines = without_tests(&text).lines().count();
         let shown = path.display().to_string();
         let excused = LONG.iter().any(|(name, _)| shown.ends_with(name));
-        assert!(
-            lines <= 500 || excused,
-            "{shown} has {lines} lines without its tests"
-        );
+        if lines > 500 && !excused {
+            over.push(format!("{shown} has {lines} lines without its tests"));
+        }
     }
+    assert!(over.is_empty(), "{over:#?}");
 }
 
 #[test]
