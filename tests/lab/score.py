@@ -46,13 +46,13 @@ def seconds(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def actors_of(label):
-    """What may name the label's actor."""
+def actors_of(label, options):
+    """What may name the label's actor; some labels leave it to the logs."""
     names = [label[key] for key in ("src", "db_user", "user", "token") if label.get(key)]
     if "stuffing" in label["name"]:  # its label names no source; the access log does
-        names = ["127.66.8."]
+        names = [options.stuffing]
     if not names and "php_drop" not in label["name"]:
-        names = ["magento"]
+        names = [options.account]
     return names
 
 
@@ -61,8 +61,8 @@ def main():
     parser.add_argument("magewarden")
     parser.add_argument("capture", type=pathlib.Path)
     parser.add_argument("--out")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--shift", type=float, default=0.0, help="seconds the capture was shifted by")
+    parser.add_argument("--account", default="magento", help="the shop's database account, where a label names none")
+    parser.add_argument("--stuffing", default="127.66.8.", help="start of the addresses that try logins")
     options = parser.parse_args()
     out = options.out or tempfile.mkdtemp(prefix="magewarden-score-")
     paths = [str(options.capture / name) for name in ("mysql", "nginx", "magento", "php")]
@@ -76,7 +76,7 @@ def main():
     labels = json.loads((options.capture / "labels.json").read_text())["events"]
     attacks = [label for label in labels if label["kind"] == "attack"]
     for label in attacks:
-        label["from"], label["to"] = seconds(label["start"]) + options.shift, seconds(label["end"]) + options.shift
+        label["from"], label["to"] = seconds(label["start"]), seconds(label["end"])
     entries, findings = result["entries"], result["findings"]
 
     def in_attack(incident):
@@ -101,7 +101,7 @@ def main():
             first, last = seconds(incident["first"]) if isinstance(incident["first"], str) else incident["first"] / 1e6, \
                 seconds(incident["last"]) if isinstance(incident["last"], str) else incident["last"] / 1e6
             names = json.dumps(incident["actors"])
-            actor = any(name in names for name in actors_of(label))
+            actor = any(name in names for name in actors_of(label, options))
             asset = any(re.search(pattern, asset["name"]) for asset in incident["assets"])
             length = label["to"] - label["from"]
             begins = abs(first - label["from"]) <= 60
@@ -118,7 +118,7 @@ def main():
     for incident in result["incidents"]:
         hits = in_attack(incident)
         names = json.dumps(incident["actors"])
-        named = any(name in names for label in attacks for name in actors_of(label)
+        named = any(name in names for label in attacks for name in actors_of(label, options)
                     if label["from"] - 60 <= incident["last"] / 1e6 and incident["first"] / 1e6 <= label["to"] + 60)
         if not hits and not named:
             false.append(incident)
