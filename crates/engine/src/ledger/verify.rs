@@ -1,10 +1,11 @@
 //! Checks a ledger from its files alone, and against checkpoints held elsewhere.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use custody::{Checkpoint, Header, Tree, Verifier, hash_leaf};
+use custody::{Checkpoint, EntryKind, Header, Tree, Verifier, hash_leaf};
 use serde::Serialize;
 use stores::SegmentFiles;
 
@@ -144,6 +145,26 @@ fn notes_of(text: &str) -> Vec<&str> {
     notes
 }
 
+/// The entries whose destruction a `redacted` entry tells.
+fn redacted_by(reader: &super::Ledger, number: u64) -> Vec<u64> {
+    let payload = reader
+        .read(model::Sequence(number))
+        .ok()
+        .and_then(|entry| entry.payload);
+    let told: Option<serde_json::Value> =
+        payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+    told.and_then(|told| {
+        Some(
+            told["entries"]
+                .as_array()?
+                .iter()
+                .filter_map(serde_json::Value::as_u64)
+                .collect(),
+        )
+    })
+    .unwrap_or_default()
+}
+
 /// One pass over the entries.
 struct Walk {
     entries: u64,
@@ -173,6 +194,7 @@ impl Walk {
             .map(|parent| parent.join("keys"))
             .filter(|keys| keys.join("wrapping.key").is_file());
         let reader = keys.and_then(|keys| super::Ledger::open_read(folder, &keys).ok());
+        let (mut zeroed, mut decided) = (Vec::new(), BTreeSet::new());
         let mut tree = Tree::default();
         let mut due = checkpoints.iter().peekable();
         self.entries = files.len();
@@ -195,7 +217,13 @@ impl Walk {
                 break;
             };
             match Header::decode(&row.leaf) {
-                Ok(header) if header.sequence.0 == number => {}
+                Ok(header) if header.sequence.0 == number => {
+                    if header.kind == EntryKind::Redacted
+                        && let Some(reader) = &reader
+                    {
+                        decided.extend(redacted_by(reader, number));
+                    }
+                }
                 Ok(header) => {
                     self.broken(number, format!("says it is entry {}", header.sequence.0))
                 }
@@ -204,11 +232,21 @@ impl Walk {
             tree.push(hash_leaf(&row.leaf));
             if row.payload.iter().all(|byte| *byte == 0) {
                 self.redacted += 1;
+                zeroed.push(number);
             } else if let Some(Err(error)) = reader
                 .as_ref()
                 .map(|reader| reader.read(model::Sequence(number)))
             {
                 self.broken(number, error.to_string());
+            }
+        }
+        // Without the keys nobody can read who decided: the count is told, the check is not made.
+        for number in zeroed.into_iter().filter(|_| reader.is_some()) {
+            if !decided.contains(&number) {
+                self.broken(
+                    number,
+                    "its payload is gone and no sealed decision says so".to_owned(),
+                );
             }
         }
         for (place, checkpoint) in due {
