@@ -3,10 +3,12 @@
 //! Each in a 0600 file of its own, made at first use. Payload keys lie with the ledger, wrapped, so
 //! that destroying one file destroys a day of one source.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use custody::{PayloadKey, hash_leaf, open_payload};
 use model::{Sequence, SourceId, Timestamp};
@@ -61,11 +63,16 @@ impl Keys {
     }
 }
 
+/// A source and a UTC day counted from the epoch: what one payload key serves.
+type SourceDay = (SourceId, i64);
+
 /// Payload keys in use, and where they lie.
 pub(super) struct PayloadKeys {
     folder: PathBuf,
-    current: BTreeMap<(SourceId, i64), PayloadKey>,
-    last: Option<(SourceId, i64)>,
+    current: BTreeMap<SourceDay, PayloadKey>,
+    last: Option<SourceDay>,
+    /// Keys read to open payloads: reading a file for each entry would cost more than decrypting it.
+    opened: RefCell<BTreeMap<SourceDay, Arc<Vec<PayloadKey>>>>,
 }
 
 impl PayloadKeys {
@@ -74,6 +81,7 @@ impl PayloadKeys {
             folder,
             current: BTreeMap::new(),
             last: None,
+            opened: RefCell::default(),
         }
     }
 
@@ -124,12 +132,23 @@ impl PayloadKeys {
         keys: &Keys,
         source: &SourceId,
         received: Timestamp,
-    ) -> Result<Vec<PayloadKey>, LedgerError> {
-        self.paths(source, day(received))
+    ) -> Result<Arc<Vec<PayloadKey>>, LedgerError> {
+        let at = (source.clone(), day(received));
+        if let Some(known) = self.opened.borrow().get(&at) {
+            return Ok(Arc::clone(known));
+        }
+        let read: Result<Vec<PayloadKey>, LedgerError> = self
+            .paths(source, at.1)
             .iter()
             .rev()
             .map(|path| unwrap(keys, path))
-            .collect()
+            .collect();
+        let read = Arc::new(read?);
+        // A day without a key yet may get one: only what was found is remembered.
+        if !read.is_empty() {
+            self.opened.borrow_mut().insert(at, Arc::clone(&read));
+        }
+        Ok(read)
     }
 
     /// Makes a new key for a source's day; gives it and the files of the old ones, to be destroyed.
@@ -152,6 +171,7 @@ impl PayloadKeys {
     pub(super) fn forget(&mut self, source: &SourceId, day: i64) {
         self.current.remove(&(source.clone(), day));
         self.last = None;
+        self.opened.borrow_mut().remove(&(source.clone(), day));
     }
 
     fn make(

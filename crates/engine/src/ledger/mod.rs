@@ -446,11 +446,11 @@ impl Ledger {
 
     fn open(&self, header: &Header, stored: &[u8]) -> Result<Vec<u8>, LedgerError> {
         let mut last = PayloadError;
-        for key in self
+        let keys = self
             .payload_keys
-            .of(&self.keys, &header.source, header.received)?
-        {
-            match custody::open_payload(&key, header.sequence, stored) {
+            .of(&self.keys, &header.source, header.received)?;
+        for key in keys.iter() {
+            match custody::open_payload(key, header.sequence, stored) {
                 Ok(salted) if custody::payload_hash(&salted) == header.payload_hash => {
                     return Ok(salted);
                 }
