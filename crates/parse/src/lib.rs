@@ -193,8 +193,11 @@ pub(crate) fn until_start(bytes: &[u8], end: bool, starts: impl Fn(&[u8]) -> boo
             break;
         };
         let next = next.get(..START_BYTES).unwrap_or(next);
-        if starts(next) {
-            let whole = end || next.len() == START_BYTES || memchr::memchr(b'\n', next).is_some();
+        // Only its own line decides: what follows may not have arrived yet.
+        let line_end = memchr::memchr(b'\n', next);
+        let line = line_end.and_then(|at| next.get(..at)).unwrap_or(next);
+        if starts(line) {
+            let whole = end || next.len() == START_BYTES || line_end.is_some();
             return if whole {
                 Frame::Record { end: at + 1 }
             } else {
