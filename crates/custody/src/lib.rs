@@ -12,6 +12,6 @@ pub use checkpoint::{Checkpoint, CheckpointError, Signer, Verifier};
 pub use entry::{EncodeError, EntryKind, Header, MARKS_MAX};
 pub use merkle::{
     Hash, Tree, check_consistency, check_inclusion, consistency_proof, hash_children, hash_leaf,
-    inclusion_proof, root_of,
+    inclusion_proof, root_of, root_over,
 };
 pub use payload::{PayloadError, PayloadKey, open_payload, payload_hash, seal_payload};

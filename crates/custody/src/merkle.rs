@@ -1,5 +1,7 @@
 //! The Merkle tree of RFC 9162 §2.1: hashes, the growing edge, proofs and their checks.
 
+use std::ops::Range;
+
 use sha2::{Digest, Sha256};
 
 /// A SHA-256 hash.
@@ -83,56 +85,99 @@ pub fn root_of(leaves: &[Hash]) -> Hash {
 }
 
 /// Largest power of two smaller than `size`.
-fn split(size: usize) -> usize {
+fn split(size: u64) -> u64 {
     size.next_power_of_two() / 2
 }
 
-/// The inclusion proof of leaf `index` (RFC 9162 §2.1.3.1); `None` when there is no such leaf.
-#[must_use]
-pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
-    if index >= leaves.len() {
-        return None;
-    }
-    let (mut proof, mut part, mut index) = (Vec::new(), leaves, index);
-    while part.len() > 1 {
-        let (left, right) = part.split_at(split(part.len()));
-        if index < left.len() {
-            proof.push(root_of(right));
-            part = left;
-        } else {
-            proof.push(root_of(left));
-            index -= left.len();
-            part = right;
+/// The root over leaves `range`, from the roots of full subtrees of `2^level` leaves and, where the
+/// range is no larger than one of those, from `within`. `range` is one that RFC 9162 §2.1 splits to:
+/// it begins at a multiple of the power of two that is its size or the next one above.
+///
+/// # Errors
+///
+/// What `subtree` or `within` gives.
+pub fn root_over<E>(
+    range: Range<u64>,
+    level: u32,
+    subtree: &mut impl FnMut(u64) -> Result<Hash, E>,
+    within: &mut impl FnMut(Range<u64>) -> Result<Hash, E>,
+) -> Result<Hash, E> {
+    let width = 1 << level;
+    let mut tree = Tree::default();
+    let mut at = range.start;
+    if at.is_multiple_of(width) {
+        while at + width <= range.end {
+            tree.push_subtree(subtree(at / width)?, level);
+            at += width;
         }
     }
-    proof.reverse();
-    Some(proof)
+    if at == range.end && at != range.start {
+        return Ok(tree.root());
+    }
+    let rest = within(at..range.end)?;
+    let mut hashes = tree.edge.iter().rev();
+    Ok(hashes.try_fold(rest, |right, left| Ok(hash_children(left, &right)))?)
 }
 
-/// The consistency proof from the first `old` leaves to all (RFC 9162 §2.1.4.1).
-#[must_use]
-pub fn consistency_proof(leaves: &[Hash], old: usize) -> Option<Vec<Hash>> {
-    if old == 0 || old > leaves.len() {
-        return None;
+/// The inclusion proof of leaf `index` of `size` (RFC 9162 §2.1.3.1); `None` when there is no such
+/// leaf. `root_of` gives the root over a range of leaves.
+///
+/// # Errors
+///
+/// What `root_of` gives.
+pub fn inclusion_proof<E>(
+    size: u64,
+    index: u64,
+    mut root_of: impl FnMut(Range<u64>) -> Result<Hash, E>,
+) -> Result<Option<Vec<Hash>>, E> {
+    if index >= size {
+        return Ok(None);
     }
-    let (mut proof, mut part, mut old, mut whole) = (Vec::new(), leaves, old, true);
-    while old != part.len() {
-        let (left, right) = part.split_at(split(part.len()));
-        if old <= left.len() {
-            proof.push(root_of(right));
-            part = left;
+    let (mut proof, mut part) = (Vec::new(), 0..size);
+    while part.end - part.start > 1 {
+        let middle = part.start + split(part.end - part.start);
+        if index < middle {
+            proof.push(root_of(middle..part.end)?);
+            part.end = middle;
         } else {
-            proof.push(root_of(left));
-            old -= left.len();
-            part = right;
-            whole = false;
+            proof.push(root_of(part.start..middle)?);
+            part.start = middle;
         }
     }
-    if !whole {
-        proof.push(root_of(part));
+    proof.reverse();
+    Ok(Some(proof))
+}
+
+/// The consistency proof from the first `old` leaves to all `size` (RFC 9162 §2.1.4.1); `None` when
+/// `old` is none or more than there are. `root_of` gives the root over a range of leaves.
+///
+/// # Errors
+///
+/// What `root_of` gives.
+pub fn consistency_proof<E>(
+    size: u64,
+    old: u64,
+    mut root_of: impl FnMut(Range<u64>) -> Result<Hash, E>,
+) -> Result<Option<Vec<Hash>>, E> {
+    if old == 0 || old > size {
+        return Ok(None);
+    }
+    let (mut proof, mut part) = (Vec::new(), 0..size);
+    while old != part.end {
+        let middle = part.start + split(part.end - part.start);
+        if old <= middle {
+            proof.push(root_of(middle..part.end)?);
+            part.end = middle;
+        } else {
+            proof.push(root_of(part.start..middle)?);
+            part.start = middle;
+        }
+    }
+    if part.start > 0 {
+        proof.push(root_of(part)?);
     }
     proof.reverse();
-    Some(proof)
+    Ok(Some(proof))
 }
 
 /// Checks an inclusion proof (RFC 9162 §2.1.3.2).
@@ -213,9 +258,29 @@ pub fn check_consistency(
 mod tests {
     use super::{
         Hash, check_consistency, check_inclusion, consistency_proof, hash_leaf, inclusion_proof,
-        root_of,
+        root_of, root_over,
     };
     use proptest::prelude::*;
+    use std::convert::Infallible;
+    use std::ops::Range;
+
+    /// The root over a range, from subtrees of four leaves as a ledger has them of 256.
+    fn over(leaves: &[Hash], range: Range<u64>) -> Result<Hash, Infallible> {
+        let part = |range: Range<u64>| {
+            Ok::<_, Infallible>(root_of(&leaves[range.start as usize..range.end as usize]))
+        };
+        let from_subtrees = root_over(
+            range.clone(),
+            2,
+            &mut |number| part(number * 4..number * 4 + 4),
+            &mut |range| {
+                assert!(range.end - range.start < 4, "{range:?} has a subtree");
+                part(range)
+            },
+        )?;
+        assert_eq!(from_subtrees, part(range)?);
+        Ok(from_subtrees)
+    }
 
     fn leaves(count: usize) -> Vec<Hash> {
         (0..count)
@@ -262,9 +327,10 @@ mod tests {
         fn every_leaf_is_proven_and_no_other(size in 1_usize..70, index in 0_usize..70) {
             let leaves = leaves(size);
             let index = index % size;
-            let proof = inclusion_proof(&leaves, index).expect("the leaf is there");
-            let root = root_of(&leaves);
             let (at, of) = (index as u64, size as u64);
+            let Ok(proof) = inclusion_proof(of, at, |range| over(&leaves, range));
+            let proof = proof.expect("the leaf is there");
+            let root = root_of(&leaves);
             prop_assert!(check_inclusion(&leaves[index], at, of, &proof, &root));
             prop_assert!(!check_inclusion(&hash_leaf(b"other"), at, of, &proof, &root));
         }
@@ -272,9 +338,10 @@ mod tests {
         #[test]
         fn growth_is_proven_and_change_is_not(old in 1_usize..60, more in 0_usize..60) {
             let leaves = leaves(old + more);
-            let proof = consistency_proof(&leaves, old).expect("old is at least one");
-            let (old_root, new_root) = (root_of(&leaves[..old]), root_of(&leaves));
             let (from, to) = (old as u64, (old + more) as u64);
+            let Ok(proof) = consistency_proof(to, from, |range| over(&leaves, range));
+            let proof = proof.expect("old is at least one");
+            let (old_root, new_root) = (root_of(&leaves[..old]), root_of(&leaves));
             prop_assert!(check_consistency(from, to, &proof, &old_root, &new_root));
             if more > 0 {
                 prop_assert!(!check_consistency(from, to, &proof, &hash_leaf(b"x"), &new_root));

@@ -5,16 +5,20 @@
 //! sync the writer takes nothing more: what the kernel kept is unknown ("Can Applications Recover
 //! from fsync Failures?", ATC 2020).
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use crate::BLOCK_ENTRIES;
 
 /// Bytes after which a new segment begins.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Longest leaf (C2SP tiles' limit) and longest payload, in bytes.
 const LEAF_MAX: u32 = 65_535;
-const PAYLOAD_MAX: u32 = 4 << 20;
+const PAYLOAD_MAX: u32 = 64 << 20;
 
 /// Why the files can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,24 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong.
         what: &'static str,
+    },
+    /// Fewer entries are whole than were signed for.
+    #[error("{} holds {whole} whole entries of {promised} signed for", folder.display())]
+    Short {
+        /// The folder.
+        folder: PathBuf,
+        /// Entries that are whole.
+        whole: u64,
+        /// Entries that were signed for.
+        promised: u64,
+    },
+    /// A leaf or a payload longer than any reader takes.
+    #[error("an entry's leaf is over {leaf} bytes or its payload over {payload}")]
+    TooLong {
+        /// Most bytes of a leaf.
+        leaf: u32,
+        /// Most bytes of a payload.
+        payload: u32,
     },
     /// A sync failed before: the writer stopped.
     #[error("writing stopped after an earlier failure; start again")]
@@ -72,35 +94,48 @@ pub struct Cut {
     pub data_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    segment: u32,
-    leaf: u64,
-    data: u64,
+/// Where an entry begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The segment.
+    pub segment: u32,
+    /// First byte of its framed leaf.
+    pub leaf: u64,
+    /// First byte of its framed payload.
+    pub data: u64,
 }
 
-/// A folder of segments.
+/// The places of one block's entries, kept for the next read near it.
+struct OpenBlock {
+    number: u64,
+    places: Vec<Place>,
+    files: BTreeMap<u32, (File, File)>,
+}
+
+/// A folder of segments. In memory: one place for each [`BLOCK_ENTRIES`] entries.
 pub struct SegmentFiles {
     folder: PathBuf,
-    places: Vec<Place>,
-    segment: u32,
+    /// Where each block begins; the last one may be empty yet.
+    starts: Vec<Place>,
+    count: u64,
+    end: Place,
     leaf: File,
     data: File,
-    leaf_length: u64,
-    data_length: u64,
     writer: bool,
     stopped: bool,
-    readers: std::sync::Mutex<Option<(u32, File, File)>>,
+    open_block: Mutex<Option<OpenBlock>>,
     _lock: Option<File>,
 }
 
 impl SegmentFiles {
-    /// Opens a folder to write, making it when absent; cuts a torn tail.
+    /// Opens a folder to write, making it when absent; cuts a torn tail. `ends` tells where whole
+    /// blocks end, as far as that is known; `promised` entries were signed for.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the files can't be used, or another process writes to them.
-    pub fn open(folder: &Path) -> Result<(Self, Cut), StoreError> {
+    /// [`StoreError`] when the files can't be used, another process writes to them, or fewer entries
+    /// are whole than were promised: then nothing was cut or changed.
+    pub fn open(folder: &Path, ends: &[Place], promised: u64) -> Result<(Self, Cut), StoreError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -115,65 +150,93 @@ impl SegmentFiles {
             .open(&path)
             .map_err(StoreError::io(&path))?;
         lock.try_lock().map_err(|_| StoreError::Locked { path })?;
-        Self::load(folder, Some(lock))
+        Self::load(folder, ends, promised, Some(lock))
     }
 
-    /// Opens a folder to read; a torn tail is not shown.
+    /// Opens a folder to read; a torn tail is not shown. `ends` as in [`Self::open`].
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the files can't be read.
-    pub fn open_read(folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self::load(folder, None)?.0)
+    pub fn open_read(folder: &Path, ends: &[Place]) -> Result<Self, StoreError> {
+        Ok(Self::load(folder, ends, 0, None)?.0)
     }
 
-    fn load(folder: &Path, lock: Option<File>) -> Result<(Self, Cut), StoreError> {
+    fn load(
+        folder: &Path,
+        ends: &[Place],
+        promised: u64,
+        lock: Option<File>,
+    ) -> Result<(Self, Cut), StoreError> {
         let writer = lock.is_some();
-        let mut places = Vec::new();
-        let mut segment = 0;
+        let mut starts = vec![Place::default()];
+        starts.extend_from_slice(ends);
+        let mut at = starts.last().copied().unwrap_or_default();
+        let mut count = ends.len() as u64 * BLOCK_ENTRIES;
         loop {
-            let next = path(folder, segment + 1, "leaf").exists();
-            let (leaf_end, data_end) = scan(folder, segment, writer, &mut places)?;
-            let lengths = (
-                length(folder, segment, "leaf"),
-                length(folder, segment, "data"),
+            let next = path(folder, at.segment + 1, "leaf").exists();
+            if path(folder, at.segment, "leaf").exists() || !writer {
+                walk(folder, at, u64::MAX, &mut |_, end| {
+                    at = end;
+                    count += 1;
+                    if count.is_multiple_of(BLOCK_ENTRIES) {
+                        starts.push(end);
+                    }
+                })?;
+            }
+            let (leaf, data) = (
+                length(folder, at.segment, "leaf"),
+                length(folder, at.segment, "data"),
             );
-            if next && (lengths.0, lengths.1) != (leaf_end, data_end) {
+            if next && (leaf, data) == (at.leaf, at.data) {
+                at = Place {
+                    segment: at.segment + 1,
+                    ..Place::default()
+                };
+                continue;
+            }
+            if next {
                 return Err(StoreError::Corrupt {
-                    path: path(folder, segment, "leaf"),
+                    path: path(folder, at.segment, "leaf"),
                     what: "a broken record before the last segment",
                 });
             }
-            if next {
-                segment += 1;
-                continue;
+            // What was signed for and is not whole is no torn tail: it must stay as it was found.
+            if count < promised {
+                return Err(StoreError::Short {
+                    folder: folder.to_owned(),
+                    whole: count,
+                    promised,
+                });
             }
             let cut = Cut {
-                leaf_bytes: lengths.0 - leaf_end,
-                data_bytes: lengths.1.saturating_sub(data_end),
+                leaf_bytes: leaf.saturating_sub(at.leaf),
+                data_bytes: data.saturating_sub(at.data),
             };
             let (leaf, data) = if writer {
                 (
-                    open_end(folder, segment, "leaf", leaf_end)?,
-                    open_end(folder, segment, "data", data_end)?,
+                    open_end(folder, at.segment, "leaf", at.leaf)?,
+                    open_end(folder, at.segment, "data", at.data)?,
                 )
             } else {
                 (
-                    open_plain(folder, segment, "leaf")?,
-                    open_plain(folder, segment, "data")?,
+                    open_plain(folder, at.segment, "leaf")?,
+                    open_plain(folder, at.segment, "data")?,
                 )
             };
+            if writer {
+                sync_folder(folder)?;
+            }
             let files = Self {
                 folder: folder.to_owned(),
-                places,
-                segment,
+                starts,
+                count,
+                end: at,
                 leaf,
                 data,
-                leaf_length: leaf_end,
-                data_length: data_end,
                 writer,
                 stopped: false,
-                readers: std::sync::Mutex::new(None),
+                open_block: Mutex::new(None),
                 _lock: lock,
             };
             return Ok((files, cut));
@@ -183,55 +246,83 @@ impl SegmentFiles {
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.places.len() as u64
+        self.count
     }
 
     /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.count == 0
+    }
+
+    /// Where a whole block ends; `None` when it is not whole yet.
+    #[must_use]
+    pub fn end_of_block(&self, block: u64) -> Option<Place> {
+        let next = usize::try_from(block).ok()?.checked_add(1)?;
+        self.starts.get(next).copied()
     }
 
     /// Appends entries; they are durable when it returns.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: none of them counts as written, and the writer stops when a sync failed.
+    /// [`StoreError`]: none of them counts as written. The writer stops when a sync failed; a full
+    /// disk does not stop it: what was written is cut back and the next append may succeed.
     pub fn append(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         if self.stopped || !self.writer {
             return Err(StoreError::Stopped);
         }
-        if self.leaf_length + self.data_length > SEGMENT_BYTES {
-            self.segment += 1;
-            self.leaf = open_end(&self.folder, self.segment, "leaf", 0)?;
-            self.data = open_end(&self.folder, self.segment, "data", 0)?;
-            (self.leaf_length, self.data_length) = (0, 0);
-        }
-        let (mut leaves, mut payloads, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for row in rows {
-            places.push(Place {
-                segment: self.segment,
-                leaf: self.leaf_length + leaves.len() as u64,
-                data: self.data_length + payloads.len() as u64,
+        let too_long = rows
+            .iter()
+            .any(|row| row.leaf.len() > LEAF_MAX as usize || row.payload.len() > PAYLOAD_MAX as usize);
+        if too_long {
+            return Err(StoreError::TooLong {
+                leaf: LEAF_MAX,
+                payload: PAYLOAD_MAX,
             });
+        }
+        if self.end.leaf + self.end.data > SEGMENT_BYTES {
+            let segment = self.end.segment + 1;
+            let leaf = open_end(&self.folder, segment, "leaf", 0)?;
+            let data = open_end(&self.folder, segment, "data", 0)?;
+            // A name that is not durable would take the whole segment with it.
+            sync_folder(&self.folder)?;
+            (self.leaf, self.data) = (leaf, data);
+            self.end = Place {
+                segment,
+                ..Place::default()
+            };
+        }
+        let (mut leaves, mut payloads) = (Vec::new(), Vec::new());
+        let (mut end, mut count, mut starts) = (self.end, self.count, Vec::new());
+        for row in rows {
             framed(&mut leaves, &row.leaf);
             framed(&mut payloads, &row.payload);
+            end.leaf = self.end.leaf + leaves.len() as u64;
+            end.data = self.end.data + payloads.len() as u64;
+            count += 1;
+            if count.is_multiple_of(BLOCK_ENTRIES) {
+                starts.push(end);
+            }
         }
-        let written = write(&self.data, &payloads, self.data_length)
-            .and_then(|()| write(&self.leaf, &leaves, self.leaf_length));
-        if let Err(source) = written {
-            // What the kernel kept is unknown: cut back what can be, and take nothing more.
-            self.stopped = true;
-            drop(self.leaf.set_len(self.leaf_length));
-            drop(self.data.set_len(self.data_length));
+        let written = write(&self.data, &payloads, self.end.data)
+            .and_then(|()| write(&self.leaf, &leaves, self.end.leaf));
+        if let Err(failed) = written {
+            let (Failed::Write(source) | Failed::Sync(source)) = &failed;
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            let cut_back = self
+                .leaf
+                .set_len(self.end.leaf)
+                .and_then(|()| self.data.set_len(self.end.data));
+            // After a failed sync, what the kernel kept is unknown: take nothing more.
+            self.stopped = matches!(failed, Failed::Sync(_)) || cut_back.is_err();
             return Err(StoreError::Io {
-                path: path(&self.folder, self.segment, "leaf"),
+                path: path(&self.folder, self.end.segment, "leaf"),
                 source,
             });
         }
-        self.leaf_length += leaves.len() as u64;
-        self.data_length += payloads.len() as u64;
-        self.places.extend(places);
+        (self.end, self.count) = (end, count);
+        self.starts.extend(starts);
         Ok(())
     }
 
@@ -241,63 +332,113 @@ impl SegmentFiles {
     ///
     /// [`StoreError`] when the files can't be read.
     pub fn read(&self, number: u64) -> Result<Option<Row>, StoreError> {
-        let Some(place) = usize::try_from(number)
-            .ok()
-            .and_then(|at| self.places.get(at))
-            .copied()
-        else {
-            return Ok(None);
-        };
-        let mut readers = self
-            .readers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if readers
-            .as_ref()
-            .is_none_or(|(segment, ..)| *segment != place.segment)
-        {
-            *readers = Some((
-                place.segment,
-                open_plain(&self.folder, place.segment, "leaf")?,
-                open_plain(&self.folder, place.segment, "data")?,
-            ));
-        }
-        let Some((_, leaf, data)) = readers.as_ref() else {
-            return Ok(None);
-        };
-        let leaf = read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&path(
-            &self.folder,
-            place.segment,
-            "leaf",
-        )))?;
-        let payload = read_framed(data, place.data, PAYLOAD_MAX).map_err(StoreError::io(&path(
-            &self.folder,
-            place.segment,
-            "data",
-        )))?;
-        Ok(Some(Row { leaf, payload }))
+        self.at(number, |place, leaf, data| {
+            let file = |ending| path(&self.folder, place.segment, ending);
+            Ok(Row {
+                leaf: read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&file("leaf")))?,
+                payload: read_framed(data, place.data, PAYLOAD_MAX)
+                    .map_err(StoreError::io(&file("data")))?,
+            })
+        })
     }
 
-    /// Rewrites the payloads of one segment: `change` gives new bytes of the same length, or `None` to keep them.
-    /// Old bytes are overwritten in place and synced.
+    /// Reads one entry's leaf alone; `None` when there is none of that number.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the file can't be written, or new bytes have another length.
-    pub fn overwrite_payload(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let Some(place) = usize::try_from(number)
+    /// As [`Self::read`].
+    pub fn read_leaf(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.at(number, |place, leaf, _| {
+            read_framed(leaf, place.leaf, LEAF_MAX)
+                .map_err(StoreError::io(&path(&self.folder, place.segment, "leaf")))
+        })
+    }
+
+    /// Finds an entry's place and its open files.
+    fn at<T>(
+        &self,
+        number: u64,
+        read: impl FnOnce(Place, &File, &File) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if number >= self.count {
+            return Ok(None);
+        }
+        let block = number / BLOCK_ENTRIES;
+        let mut open = self
+            .open_block
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let within = usize::try_from(number % BLOCK_ENTRIES).unwrap_or(0);
+        let known = open
+            .as_ref()
+            .is_some_and(|open| open.number == block && open.places.len() > within);
+        if !known {
+            *open = Some(self.open_block(block)?);
+        }
+        let found = open.as_ref().and_then(|open| {
+            let place = *open.places.get(within)?;
+            let (leaf, data) = open.files.get(&place.segment)?;
+            Some((place, leaf, data))
+        });
+        let Some((place, leaf, data)) = found else {
+            return Err(StoreError::Corrupt {
+                path: path(&self.folder, 0, "leaf"),
+                what: "fewer records than when it was opened",
+            });
+        };
+        read(place, leaf, data).map(Some)
+    }
+
+    fn open_block(&self, number: u64) -> Result<OpenBlock, StoreError> {
+        let start = usize::try_from(number)
             .ok()
-            .and_then(|at| self.places.get(at))
+            .and_then(|at| self.starts.get(at))
             .copied()
-        else {
+            .unwrap_or_default();
+        let wanted = (self.count - number * BLOCK_ENTRIES).min(BLOCK_ENTRIES);
+        let (mut places, mut files) = (Vec::new(), BTreeMap::new());
+        let mut at = start;
+        while (places.len() as u64) < wanted {
+            let before = places.len();
+            let left = wanted - places.len() as u64;
+            walk(&self.folder, at, left, &mut |place, _| places.push(place))?;
+            if places.len() > before {
+                let open = (
+                    open_plain(&self.folder, at.segment, "leaf")?,
+                    open_plain(&self.folder, at.segment, "data")?,
+                );
+                files.insert(at.segment, open);
+            }
+            if at.segment >= self.end.segment {
+                break;
+            }
+            at = Place {
+                segment: at.segment + 1,
+                ..Place::default()
+            };
+        }
+        Ok(OpenBlock {
+            number,
+            places,
+            files,
+        })
+    }
+
+    /// Overwrites an entry's payload in place with bytes of the same length, and syncs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the file can't be written, or the new bytes have another length.
+    pub fn overwrite_payload(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let place = self.at(number, |place, _, data| {
+            let file = path(&self.folder, place.segment, "data");
+            let old = read_prefix(data, place.data).map_err(StoreError::io(&file))?;
+            Ok((place, file, old))
+        })?;
+        let Some((place, file, old)) = place else {
             return Ok(());
         };
-        let file = path(&self.folder, place.segment, "data");
-        let old = self
-            .read(number)?
-            .map(|row| row.payload.len())
-            .unwrap_or_default();
-        if old != bytes.len() {
+        if old as usize != bytes.len() {
             return Err(StoreError::Corrupt {
                 path: file,
                 what: "a payload of another length",
@@ -313,7 +454,79 @@ impl SegmentFiles {
     }
 }
 
-fn path(folder: &Path, segment: u32, ending: &str) -> PathBuf {
+/// Goes over at most `most` whole entries of one segment from a place on; tells where each begins and ends.
+fn walk(
+    folder: &Path,
+    from: Place,
+    most: u64,
+    tell: &mut dyn FnMut(Place, Place),
+) -> Result<(), StoreError> {
+    let mut leaves = Frames::open(path(folder, from.segment, "leaf"), from.leaf, LEAF_MAX)?;
+    let mut payloads = Frames::open(path(folder, from.segment, "data"), from.data, PAYLOAD_MAX)?;
+    let mut at = from;
+    for _ in 0..most {
+        let (Some(leaf), Some(data)) = (leaves.next()?, payloads.next()?) else {
+            break;
+        };
+        let end = Place {
+            leaf,
+            data,
+            ..from
+        };
+        tell(at, end);
+        at = end;
+    }
+    Ok(())
+}
+
+/// The framed records of a file, by where they end.
+struct Frames {
+    path: PathBuf,
+    file: BufReader<File>,
+    at: u64,
+    length: u64,
+    most: u32,
+}
+
+impl Frames {
+    fn open(path: PathBuf, at: u64, most: u32) -> Result<Self, StoreError> {
+        let mut file = File::open(&path).map_err(StoreError::io(&path))?;
+        let length = file
+            .metadata()
+            .and_then(|facts| file.seek(SeekFrom::Start(at)).map(|_| facts.len()))
+            .map_err(StoreError::io(&path))?;
+        Ok(Self {
+            path,
+            file: BufReader::with_capacity(64 * 1024, file),
+            at,
+            length,
+            most,
+        })
+    }
+
+    /// Where the next whole record ends; `None` at the end, and where a record is not whole.
+    fn next(&mut self) -> Result<Option<u64>, StoreError> {
+        if self.at + 4 > self.length {
+            return Ok(None);
+        }
+        let mut prefix = [0; 4];
+        self.file
+            .read_exact(&mut prefix)
+            .map_err(StoreError::io(&self.path))?;
+        let length = u32::from_be_bytes(prefix);
+        let end = self.at + 4 + u64::from(length);
+        if length > self.most || end > self.length {
+            return Ok(None);
+        }
+        self.file
+            .seek_relative(i64::from(length))
+            .map_err(StoreError::io(&self.path))?;
+        self.at = end;
+        Ok(Some(end))
+    }
+}
+
+pub(crate) fn path(folder: &Path, segment: u32, ending: &str) -> PathBuf {
     folder.join(format!("{segment:08}.{ending}"))
 }
 
@@ -328,7 +541,7 @@ fn open_plain(folder: &Path, segment: u32, ending: &str) -> Result<File, StoreEr
 
 fn open_end(folder: &Path, segment: u32, ending: &str, end: u64) -> Result<File, StoreError> {
     let path = path(folder, segment, ending);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .read(true)
@@ -336,9 +549,7 @@ fn open_end(folder: &Path, segment: u32, ending: &str, end: u64) -> Result<File,
         .mode(0o600)
         .open(&path)
         .map_err(StoreError::io(&path))?;
-    file.set_len(end)
-        .and_then(|()| file.seek(SeekFrom::Start(end)))
-        .map_err(StoreError::io(&path))?;
+    file.set_len(end).map_err(StoreError::io(&path))?;
     Ok(file)
 }
 
@@ -347,85 +558,53 @@ fn framed(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn write(mut file: &File, bytes: &[u8], at: u64) -> std::io::Result<()> {
-    file.seek(SeekFrom::Start(at))?;
-    file.write_all(bytes)?;
-    file.sync_data()
+/// What failed of a write.
+enum Failed {
+    Write(std::io::Error),
+    Sync(std::io::Error),
+}
+
+fn write(file: &File, bytes: &[u8], at: u64) -> Result<(), Failed> {
+    file.write_all_at(bytes, at).map_err(Failed::Write)?;
+    file.sync_data().map_err(Failed::Sync)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StoreError::io(folder))
+}
+
+fn read_prefix(file: &File, at: u64) -> std::io::Result<u32> {
+    let mut prefix = [0; 4];
+    file.read_exact_at(&mut prefix, at)?;
+    Ok(u32::from_be_bytes(prefix))
 }
 
 fn read_framed(file: &File, at: u64, most: u32) -> std::io::Result<Vec<u8>> {
-    let mut prefix = [0; 4];
-    file.read_exact_at(&mut prefix, at)?;
-    let length = u32::from_be_bytes(prefix);
+    let length = read_prefix(file, at)?;
     if length > most {
         return Err(std::io::Error::new(
             std::io::ErrorKind::InvalidData,
             "a record longer than any that was written",
         ));
     }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, at + 4)?;
     Ok(bytes)
 }
 
-/// Finds the whole entries of a segment: ends of leaves and payloads.
-fn scan(
-    folder: &Path,
-    segment: u32,
-    make: bool,
-    places: &mut Vec<Place>,
-) -> Result<(u64, u64), StoreError> {
-    let leaf_path = path(folder, segment, "leaf");
-    if !leaf_path.exists() && make {
-        return Ok((0, 0));
-    }
-    let leaves = lengths(&leaf_path, LEAF_MAX)?;
-    let payloads = lengths(&path(folder, segment, "data"), PAYLOAD_MAX)?;
-    let (mut leaf, mut data) = (0, 0);
-    for (leaf_length, data_length) in leaves.iter().zip(&payloads) {
-        places.push(Place {
-            segment,
-            leaf,
-            data,
-        });
-        leaf += 4 + u64::from(*leaf_length);
-        data += 4 + u64::from(*data_length);
-    }
-    Ok((leaf, data))
-}
-
-/// Lengths of the whole records of a file.
-fn lengths(path: &Path, most: u32) -> Result<Vec<u32>, StoreError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(StoreError::io(path))?;
-    let (mut found, mut rest) = (Vec::new(), bytes.as_slice());
-    while let Some((prefix, after)) = rest.split_first_chunk::<4>() {
-        let length = u32::from_be_bytes(*prefix);
-        let Some(next) = usize::try_from(length)
-            .ok()
-            .filter(|_| length <= most)
-            .and_then(|length| after.get(length..))
-        else {
-            break;
-        };
-        found.push(length);
-        rest = next;
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Row, SegmentFiles};
+    use super::{Row, SegmentFiles, StoreError};
+    use crate::BLOCK_ENTRIES;
     use std::fs;
 
-    fn rows(from: u8, count: u8) -> Vec<Row> {
+    fn rows(from: u64, count: u64) -> Vec<Row> {
         (from..from + count)
             .map(|value| Row {
-                leaf: vec![value; 10],
-                payload: vec![value; 20],
+                leaf: value.to_be_bytes().to_vec(),
+                payload: vec![value.to_be_bytes()[7]; 20],
             })
             .collect()
     }
@@ -433,7 +612,7 @@ mod tests {
     #[test]
     fn a_torn_tail_is_cut_wherever_it_tears_and_what_was_acknowledged_stays() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut files, _) = SegmentFiles::open(folder.path()).expect("opened");
+        let (mut files, _) = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
         files.append(&rows(0, 3)).expect("appended");
         drop(files);
         let (leaf, data) = (
@@ -444,27 +623,81 @@ mod tests {
             fs::read(&leaf).expect("leaves"),
             fs::read(&data).expect("payloads"),
         );
-        for torn in 0..14 {
+        for torn in 0..12 {
             fs::write(&leaf, [&whole_leaf[..], &whole_leaf[..torn]].concat()).expect("written");
             fs::write(&data, [&whole_data[..], &whole_data[..24]].concat()).expect("written");
-            let (mut files, cut) = SegmentFiles::open(folder.path()).expect("opened");
+            let (mut files, cut) = SegmentFiles::open(folder.path(), &[], 3).expect("opened");
             assert_eq!((files.len(), cut.leaf_bytes), (3, torn as u64));
             files.append(&rows(9, 1)).expect("appended");
-            assert_eq!(
-                files.read(3).expect("read").map(|row| row.leaf),
-                Some(vec![9; 10])
-            );
-            assert_eq!(
-                files.read(2).expect("read").map(|row| row.payload),
-                Some(vec![2; 20])
-            );
+            let row = files.read(3).expect("read");
+            assert_eq!(row, rows(9, 1).pop());
+            let row = files.read(2).expect("read");
+            assert_eq!(row, rows(2, 1).pop());
         }
+    }
+
+    #[test]
+    fn fewer_entries_than_were_signed_for_are_no_torn_tail_and_nothing_is_cut() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut files, _) = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
+        files.append(&rows(0, 3)).expect("appended");
+        drop(files);
+        let leaf = folder.path().join("00000000.leaf");
+        let mut bytes = fs::read(&leaf).expect("leaves");
+        bytes[12] = 0xff;
+        fs::write(&leaf, &bytes).expect("written");
+        let opened = SegmentFiles::open(folder.path(), &[], 3);
+        assert!(
+            matches!(opened, Err(StoreError::Short { whole: 1, promised: 3, .. })),
+            "{:?}",
+            opened.err()
+        );
+        assert_eq!(fs::read(&leaf).expect("leaves"), bytes);
+    }
+
+    #[test]
+    fn every_entry_is_read_again_across_blocks_from_known_ends_or_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut files, _) = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
+        let count = BLOCK_ENTRIES * 3 + 7;
+        let mut at = 0;
+        for step in [1, 255, 2, 300].iter().cycle() {
+            let step = (*step).min(count - at);
+            files.append(&rows(at, step)).expect("appended");
+            at += step;
+            if at == count {
+                break;
+            }
+        }
+        let ends: Vec<_> = (0..3).filter_map(|block| files.end_of_block(block)).collect();
+        assert_eq!((ends.len(), files.end_of_block(3)), (3, None));
+        for known in 0..=3 {
+            let again = SegmentFiles::open_read(folder.path(), &ends[..known]).expect("opened");
+            assert_eq!(again.len(), count);
+            for number in (0..count).step_by(17).chain([count - 1]) {
+                assert_eq!(again.read(number).expect("read"), rows(number, 1).pop());
+            }
+            assert_eq!(again.read(count).expect("read"), None);
+        }
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_refused_when_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut files, _) = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
+        let long = Row {
+            leaf: vec![0; 65_536],
+            payload: Vec::new(),
+        };
+        let refused = files.append(&[long]);
+        assert!(matches!(refused, Err(StoreError::TooLong { .. })));
+        files.append(&rows(0, 1)).expect("still taken");
     }
 
     #[test]
     fn one_writer_only() {
         let folder = tempfile::tempdir().expect("a folder");
-        let _first = SegmentFiles::open(folder.path()).expect("opened");
-        assert!(SegmentFiles::open(folder.path()).is_err());
+        let _first = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
+        assert!(SegmentFiles::open(folder.path(), &[], 0).is_err());
     }
 }

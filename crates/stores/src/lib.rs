@@ -6,6 +6,6 @@ mod files;
 mod index;
 mod secrets;
 
-pub use files::{Cut, Row, SegmentFiles, StoreError};
+pub use files::{Cut, Place, Row, SegmentFiles, StoreError};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
 pub use secrets::{destroy, read_or_make, write_atomically};
