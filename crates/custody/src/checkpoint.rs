@@ -115,6 +115,12 @@ pub struct Verifier {
 }
 
 impl Verifier {
+    /// The key's name: the origin of the checkpoints it verifies.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Writes `name+id+base64(type ‖ key)` (C2SP signed-note verifier key).
     #[must_use]
     pub fn encode(&self) -> String {

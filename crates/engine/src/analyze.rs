@@ -225,7 +225,7 @@ fn refill(
             let Some((input, format)) = stream.queue.pop_front() else {
                 return Ok(());
             };
-            match open(input, format, limits) {
+            match open(input, format, limits, pipeline) {
                 Ok(open) => stream.open = Some(open),
                 Err((id, error)) => outcome.not_read.push((id, error.to_string())),
             }
@@ -258,12 +258,19 @@ fn open(
     input: Input,
     format: &'static dyn Format,
     limits: &Limits,
+    pipeline: &Pipeline,
 ) -> Result<Open, (String, SourceError)> {
     let opened = input
         .open(limits)
         .and_then(|mut reader| Ok((reader.generation()?, reader)));
     let (generation, reader) = opened.map_err(|error| (input.id.0.clone(), error))?;
-    let intake = Intake::new(input.id.clone(), generation, 0, format);
+    let intake = Intake::new(
+        input.id.clone(),
+        generation,
+        0,
+        format,
+        pipeline.ledger().token_key(),
+    );
     Ok(Open {
         input,
         reader,

@@ -4,11 +4,13 @@
 //! judges. Bounded: it keeps at most one unfinished record, and a record longer than
 //! [`parse::RECORD_BYTES_MAX`] is cut there, with a counter.
 
+use std::hash::Hasher as _;
 use std::ops::Range;
 
 use cardholder::Masker;
-use model::{Field, Generation, Mark, Position, RecordIdentity, SourceId, Timestamp};
+use model::{Event, Field, Generation, Mark, Position, RecordIdentity, SourceId, Timestamp};
 use parse::{Context, Format, Frame, RECORD_BYTES_MAX, SourceState};
+use siphasher::sip::SipHasher13;
 
 /// One masked record, not yet sealed.
 #[derive(Debug)]
@@ -23,21 +25,45 @@ pub struct MaskedRecord {
     pub said: Option<Timestamp>,
     /// Whether it can't be read as the source's format.
     pub quarantined: bool,
-    /// Hashes of the actors and the scope it names, for finding entries; see [`token`].
+    /// Hashes of the actors and the scope it names, for finding entries; see [`TokenKey::token`].
     pub tokens: Vec<u64>,
 }
 
-/// Hash under which an entry is found by a field's value: FNV-1a (64 bit) over name, `=`, value.
+/// Key of the hashes under which entries are found: who doesn't have it learns no address from an index.
+///
+/// The default key is for records that are never sealed.
+#[derive(Clone, Copy, Default)]
+pub struct TokenKey(pub(crate) [u8; 16]);
+
+impl TokenKey {
+    /// Hash under which an entry is found by a field's value: SipHash-1-3 over name, `=`, value.
+    #[must_use]
+    pub fn token(&self, field: Field, value: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(field.name().as_bytes());
+        hasher.write(b"=");
+        hasher.write(value.as_bytes());
+        hasher.finish()
+    }
+
+    fn of_event(self, event: &Event<'_>) -> Vec<u64> {
+        INDEXED
+            .iter()
+            .filter_map(|field| Some(self.token(*field, event.text(*field)?)))
+            .collect()
+    }
+}
+
+/// The hashes under which a sealed record is found; none when it can't be read.
 #[must_use]
-pub fn token(field: Field, value: &str) -> u64 {
-    let bytes = field
-        .name()
-        .bytes()
-        .chain(std::iter::once(b'='))
-        .chain(value.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+pub fn tokens(key: TokenKey, format: &str, payload: &[u8], context: &Context) -> Vec<u64> {
+    parse::named(format)
+        .and_then(|format| {
+            let mut state = SourceState::default();
+            let event = format.parse(payload, context, &mut state).ok()?;
+            Some(key.of_event(&event))
+        })
+        .unwrap_or_default()
 }
 
 /// The fields by whose value entries are found.
@@ -76,6 +102,7 @@ pub struct Intake {
     rest: Vec<u8>,
     offset_bytes: u64,
     last_said: Option<Timestamp>,
+    tokens: TokenKey,
     counters: IntakeCounters,
 }
 
@@ -87,6 +114,7 @@ impl Intake {
         generation: Generation,
         offset_bytes: u64,
         format: &'static dyn Format,
+        tokens: TokenKey,
     ) -> Self {
         Self {
             source,
@@ -96,6 +124,7 @@ impl Intake {
             rest: Vec::new(),
             offset_bytes,
             last_said: None,
+            tokens,
             counters: IntakeCounters::default(),
         }
     }
@@ -191,11 +220,7 @@ impl Intake {
         let mut tokens = Vec::new();
         let (said, quarantined) = match self.format.parse(masked, context, &mut self.state) {
             Ok(event) => {
-                tokens.extend(
-                    INDEXED
-                        .iter()
-                        .filter_map(|field| Some(token(*field, event.text(*field)?))),
-                );
+                tokens = self.tokens.of_event(&event);
                 (event.time, false)
             }
             // An empty line is no record anyone lost.

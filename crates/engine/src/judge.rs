@@ -4,6 +4,7 @@
 //! the same entries give the same findings and incidents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use detect::shape::Shaper;
 use detect::{Detector, RuleError, RuleSource};
@@ -74,6 +75,8 @@ struct Reader {
     format: &'static dyn Format,
     state: SourceState,
     joiner: Joiner,
+    /// Of its latest record: what still waits to be joined is judged in it.
+    lane: Lane,
 }
 
 /// The fold from entries to incidents.
@@ -86,6 +89,7 @@ pub struct Judge {
     findings: BTreeMap<String, Finding>,
     agents: BTreeMap<String, BTreeSet<u64>>,
     changed: BTreeSet<String>,
+    rehearsing: bool,
     counters: JudgeCounters,
 }
 
@@ -126,6 +130,7 @@ impl Judge {
             findings: BTreeMap::new(),
             agents: BTreeMap::new(),
             changed: BTreeSet::new(),
+            rehearsing: false,
             counters: JudgeCounters::default(),
         })
     }
@@ -134,6 +139,20 @@ impl Judge {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// From here on (or no longer), records only make detection warm: what they make is known already.
+    pub fn rehearse(&mut self, rehearsing: bool) {
+        self.rehearsing = rehearsing;
+    }
+
+    /// Takes a finding that was sealed before, with when it first was.
+    pub fn restore(&mut self, finding: Finding, detected: Timestamp) {
+        self.counters.findings += 1;
+        for change in self.grouper.push(&finding, detected) {
+            note_change(&mut self.changed, change);
+        }
+        self.findings.insert(finding.id.clone(), finding);
     }
 
     /// Judges one record; findings it makes or makes grow are added to `out`.
@@ -151,12 +170,14 @@ impl Judge {
                 format,
                 state: SourceState::default(),
                 joiner: Joiner::new(),
+                lane: record.lane,
             };
             self.readers.insert(record.source.clone(), reader);
         }
         let Some(reader) = self.readers.get_mut(record.source) else {
             return;
         };
+        reader.lane = record.lane;
         let read = reader
             .format
             .parse(record.payload, &self.context, &mut reader.state);
@@ -196,23 +217,37 @@ impl Judge {
         self.settle(before, received, out);
     }
 
+    /// Takes a finding of magewarden's own, which no rule makes.
+    pub fn tell(&mut self, finding: Finding, received: Timestamp, out: &mut Vec<Finding>) {
+        let before = out.len();
+        out.push(finding);
+        self.settle(before, received, out);
+    }
+
     /// Ends what is open: joins still waiting, correlations still growing.
     pub fn flush(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
-        let mut joined = Vec::new();
+        let mut waited = Vec::new();
         for reader in self.readers.values_mut() {
+            let mut joined = Vec::new();
             reader.joiner.flush(&mut joined);
+            waited.extend(joined.into_iter().map(|event| (reader.lane, event)));
         }
-        for event in joined {
-            self.judge(event, Lane::Live, now, out);
+        for (lane, event) in waited {
+            self.judge(event, lane, now, out);
         }
         let before = out.len();
         self.detector.flush(now, out);
         self.settle(before, now, out);
     }
 
-    /// Remembers and groups the findings from `before` on.
-    fn settle(&mut self, before: usize, received: Timestamp, out: &mut [Finding]) {
-        for finding in out.iter_mut().skip(before) {
+    /// Remembers and groups the findings from `before` on; those known already are left out.
+    fn settle(&mut self, before: usize, received: Timestamp, out: &mut Vec<Finding>) {
+        if self.rehearsing {
+            out.truncate(before);
+            return;
+        }
+        let mut at = before;
+        while let Some(finding) = out.get_mut(at) {
             let agents = &self.agents;
             // An address that many clients share names nobody.
             finding.actors.retain(|actor| {
@@ -221,25 +256,22 @@ impl Judge {
                         .get(&actor.value)
                         .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
             });
-            if self
-                .findings
-                .insert(finding.id.clone(), finding.clone())
-                .is_none()
+            let known = self.findings.get(&finding.id);
+            // After a start, a finding may be made again from fewer of its events.
+            if known
+                .is_some_and(|known| known == finding || known.event_count > finding.event_count)
             {
+                out.remove(at);
+                continue;
+            }
+            if known.is_none() {
                 self.counters.findings += 1;
             }
+            self.findings.insert(finding.id.clone(), finding.clone());
             for change in self.grouper.push(finding, received) {
-                match change {
-                    Change::Merged { into, from } => {
-                        self.changed.insert(into);
-                        self.changed.insert(from);
-                    }
-                    Change::Opened(id) | Change::Grew(id) => {
-                        self.changed.insert(id);
-                    }
-                    _ => {}
-                }
+                note_change(&mut self.changed, change);
             }
+            at += 1;
         }
     }
 
@@ -250,7 +282,9 @@ impl Judge {
         else {
             return;
         };
-        let hash = crate::intake::token(Field::UserAgent, agent);
+        let mut hasher = DefaultHasher::new();
+        agent.hash(&mut hasher);
+        let hash = hasher.finish();
         if let Some(seen) = self.agents.get_mut(address) {
             if seen.len() < PROXY_AGENTS_MIN {
                 seen.insert(hash);
@@ -290,6 +324,19 @@ impl Judge {
     #[must_use]
     pub fn counters(&self) -> JudgeCounters {
         self.counters
+    }
+}
+
+fn note_change(changed: &mut BTreeSet<String>, change: Change) {
+    match change {
+        Change::Merged { into, from } => {
+            changed.insert(into);
+            changed.insert(from);
+        }
+        Change::Opened(id) | Change::Grew(id) => {
+            changed.insert(id);
+        }
+        _ => {}
     }
 }
 

@@ -13,5 +13,7 @@ pub mod judge;
 pub mod ledger;
 pub mod live;
 pub mod pipeline;
+pub mod projection;
 pub mod report;
+pub mod restart;
 pub mod sealed;

@@ -160,7 +160,14 @@ impl Live {
                 return;
             };
             let offset = track.head_offset;
-            let mut intake = Intake::new(chunk.source.clone(), chunk.generation, offset, format);
+            let tokens = self.pipeline.ledger().token_key();
+            let mut intake = Intake::new(
+                chunk.source.clone(),
+                chunk.generation,
+                offset,
+                format,
+                tokens,
+            );
             let head = std::mem::take(&mut track.head);
             let end = chunk.end_of_generation;
             intake.push(

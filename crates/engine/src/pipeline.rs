@@ -3,7 +3,7 @@
 //! [`Pipeline::append`] is the one way in. When it returns, the records are durable; what they
 //! caused is sealed after them, so that whatever a page says rests on entries before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cardholder::{FingerprintKey, Masker};
@@ -15,13 +15,15 @@ use crate::desk::{Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::{Judge, JudgeError, SealedRecord};
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
-use crate::sealed::{Decided, InputFacts, VERSION};
+use crate::projection::{Positions, Projection, ProjectionError};
+use crate::restart::{self, RestartError};
+use crate::sealed::{BrokenLedger, Decided, InputFacts, VERSION};
 
 /// Where one installation lives and how its records are read.
 pub struct Settings {
     /// Its name.
     pub installation: InstallationId,
-    /// Folder of the ledger.
+    /// Folder of the ledger. Its state lies beside it, in `state.sqlite`.
     pub ledger: PathBuf,
     /// Folder of the keys; not on the ledger's volume where it can be helped.
     pub keys: PathBuf,
@@ -47,6 +49,22 @@ pub enum PipelineError {
         /// What it said.
         source: LedgerError,
     },
+    /// The state database can't be used.
+    #[error("the state of {} can't be used", path.display())]
+    Projection {
+        /// Folder of the ledger.
+        path: PathBuf,
+        /// What is wrong.
+        source: ProjectionError,
+    },
+    /// The pipeline can't go on where it stopped.
+    #[error("can't go on where the ledger at {} ends", path.display())]
+    Restart {
+        /// Folder of the ledger.
+        path: PathBuf,
+        /// What is wrong.
+        source: RestartError,
+    },
     /// The content can't be used.
     #[error("the rules can't be used")]
     Judge {
@@ -67,6 +85,14 @@ pub enum PipelineError {
     },
 }
 
+impl PipelineError {
+    /// Whether the disk is full: what failed may succeed later.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Ledger { source, .. } if source.is_full_disk())
+    }
+}
+
 /// Seals, judges and tells.
 pub struct Pipeline {
     path: PathBuf,
@@ -76,36 +102,60 @@ pub struct Pipeline {
     opening: Opening,
     masker: Masker,
     judge: Judge,
+    projection: Projection,
+    /// Findings and incidents that are decided and not sealed yet.
+    undecided: Vec<Finding>,
+    changed: BTreeSet<String>,
     desk: Option<Desk>,
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
 }
 
 impl Pipeline {
-    /// Opens (or begins) the ledger and makes the judge.
+    /// Opens (or begins) the ledger, and goes on where it ends.
     ///
     /// # Errors
     ///
-    /// [`PipelineError`] when the ledger, the keys or the content can't be used.
-    pub fn open(settings: Settings) -> Result<Self, PipelineError> {
-        let (ledger, opening) = Ledger::create_or_open(
+    /// [`PipelineError`] when the ledger, the state, the keys or the content can't be used.
+    pub fn open(settings: Settings, now: Timestamp) -> Result<Self, PipelineError> {
+        let path = settings.ledger.clone();
+        let ledger_failed = |source| PipelineError::Ledger {
+            path: path.clone(),
+            source,
+        };
+        let state_failed = |source| PipelineError::Projection {
+            path: path.clone(),
+            source,
+        };
+        let (mut ledger, opening) = Ledger::create_or_open(
             &settings.ledger,
             &settings.keys,
             &settings.installation,
             settings.second_place.as_deref(),
+            &settings.context,
         )
-        .map_err(|source| PipelineError::Ledger {
-            path: settings.ledger.clone(),
-            source,
-        })?;
-        let judge = Judge::new(
+        .map_err(ledger_failed)?;
+        let mut judge = Judge::new(
             &settings.installation,
             settings.context,
             &settings.own_rules,
         )
         .map_err(|source| PipelineError::Judge { source })?;
         let masker = Masker::new(FingerprintKey::new(ledger.fingerprint_key()));
-        Ok(Self {
+        let state = settings.ledger.with_file_name("state.sqlite");
+        let stood = match &opening {
+            Opening::Broken { .. } => Projection::leave(&state).map_err(state_failed)?,
+            _ => Positions::new(),
+        };
+        let mut projection = Projection::open(&state, ledger.len()).map_err(state_failed)?;
+        let resumed =
+            restart::resume(&mut ledger, &mut judge, &mut projection).map_err(|source| {
+                PipelineError::Restart {
+                    path: path.clone(),
+                    source,
+                }
+            })?;
+        let mut pipeline = Self {
             path: settings.ledger,
             installation: settings.installation,
             lane: settings.lane,
@@ -113,15 +163,71 @@ impl Pipeline {
             opening,
             masker,
             judge,
+            projection,
+            undecided: resumed.findings,
+            changed: resumed.incidents.into_iter().collect(),
             desk: None,
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
-        })
+        };
+        if let Opening::Broken {
+            aside,
+            why,
+            last_checkpoint,
+        } = pipeline.opening.clone()
+        {
+            let broken = BrokenLedger {
+                aside: aside.display().to_string(),
+                why,
+                last_checkpoint,
+                positions: stood
+                    .into_iter()
+                    .map(|(source, (generation, at))| (source, generation, at.offset_bytes))
+                    .collect(),
+            };
+            pipeline.tell_of_break(broken, now)?;
+        }
+        Ok(pipeline)
     }
 
-    /// Tells pages of what changes.
+    /// Seals as the first entry that the ledger before was set aside, and opens an incident on it.
+    fn tell_of_break(&mut self, broken: BrokenLedger, now: Timestamp) -> Result<(), PipelineError> {
+        for (source, generation, offset_bytes) in &broken.positions {
+            self.projection.moved_to(source, *generation, *offset_bytes);
+        }
+        let finding = restart::broken_ledger(
+            &self.installation,
+            self.lane,
+            &broken,
+            self.ledger.len(),
+            now,
+        );
+        let payload = Decided::LedgerBroken { v: VERSION, broken }
+            .to_bytes()
+            .map_err(|source| PipelineError::Encode { source })?;
+        let entry = self.own_entry(EntryKind::Decided, payload, now);
+        self.ledger
+            .append(&[entry])
+            .map_err(|source| self.ledger_error(source))?;
+        let mut findings = Vec::new();
+        self.judge.tell(finding, now, &mut findings);
+        self.undecided.extend(findings);
+        self.checkpoint(now)
+    }
+
+    /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
+        desk.publish(Update::Decided {
+            findings: self.judge.findings().values().cloned().collect(),
+            incidents: self.judge.incidents().cloned().collect(),
+        });
         self.desk = Some(desk);
+    }
+
+    /// Where each source goes on: its generation, and the first byte not sealed.
+    #[must_use]
+    pub fn positions(&self) -> &Positions {
+        self.projection.positions()
     }
 
     /// Tells a sink of findings and incidents.
@@ -214,6 +320,8 @@ impl Pipeline {
 
     /// Seals records; when it returns they are durable. Then judges them, and seals and tells what they caused.
     ///
+    /// What they caused and could not be sealed is kept, and sealed with the next checkpoint.
+    ///
     /// # Errors
     ///
     /// [`PipelineError::Ledger`] when they could not be made durable: nothing of them is acknowledged.
@@ -229,6 +337,11 @@ impl Pipeline {
         let mut received = Timestamp::default();
         for (entry, sequence) in entries.iter().zip(first.0..) {
             received = entry.received;
+            if let Some(identity) = &entry.identity {
+                let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
+                self.projection
+                    .moved_to(&identity.source, identity.generation, end);
+            }
             if entry.kind != EntryKind::Observed || entry.quarantined {
                 continue;
             }
@@ -248,7 +361,10 @@ impl Pipeline {
                 &mut findings,
             );
         }
-        self.decide(findings, received)
+        self.undecided.extend(findings);
+        // The records are sealed whatever becomes of this: it is done again with the checkpoint.
+        drop(self.decide(received));
+        Ok(())
     }
 
     /// Ends what is open and seals the state of every incident that changed.
@@ -259,7 +375,8 @@ impl Pipeline {
     pub fn flush(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         let mut findings = Vec::new();
         self.judge.flush(now, &mut findings);
-        self.decide(findings, now)?;
+        self.undecided.extend(findings);
+        self.decide(now)?;
         for sink in &mut self.sinks {
             let result = sink.flush();
             note(&mut self.sink_errors, sink.name(), result);
@@ -267,16 +384,23 @@ impl Pipeline {
         self.checkpoint(now)
     }
 
-    /// Signs the ledger as it is and copies the checkpoint to the second place.
+    /// Seals what is decided, signs the ledger as it is, copies the checkpoint to the second place,
+    /// and writes the state.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Ledger`] when it can't be written.
+    /// [`PipelineError`] when one of them can't be written.
     pub fn checkpoint(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        self.decide(now)?;
         self.ledger
-            .checkpoint(now)
+            .checkpoint()
             .map_err(|source| self.ledger_error(source))?;
-        Ok(())
+        self.projection
+            .save(self.ledger.len())
+            .map_err(|source| PipelineError::Projection {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// Seals a tick, the entry that tells time while nothing arrives.
@@ -291,7 +415,8 @@ impl Pipeline {
             .map_err(|source| self.ledger_error(source))?;
         let mut findings = Vec::new();
         self.judge.flush(now, &mut findings);
-        self.decide(findings, now)
+        self.undecided.extend(findings);
+        self.decide(now)
     }
 
     /// Seals what is known of an input that was read.
@@ -326,47 +451,53 @@ impl Pipeline {
         }
     }
 
-    /// Seals findings and changed incidents, then tells pages and sinks.
-    fn decide(&mut self, findings: Vec<Finding>, now: Timestamp) -> Result<(), PipelineError> {
-        let changed: Vec<Incident> = self
-            .judge
-            .take_changed()
+    /// Seals findings and changed incidents, then tells pages and sinks. What can't be sealed is kept.
+    fn decide(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        self.changed.extend(self.judge.take_changed());
+        let incidents: Vec<Incident> = self
+            .changed
             .iter()
             .filter_map(|id| self.judge.incident(id).cloned())
             .collect();
-        if findings.is_empty() && changed.is_empty() {
+        if self.undecided.is_empty() && incidents.is_empty() {
             return Ok(());
         }
-        let mut entries = Vec::with_capacity(findings.len() + changed.len());
-        for finding in &findings {
-            let decided = Decided::Finding {
+        let encode = |decided: Decided| {
+            let payload = decided
+                .to_bytes()
+                .map_err(|source| PipelineError::Encode { source })?;
+            Ok(self.own_entry(EntryKind::Decided, payload, now))
+        };
+        let mut entries = Vec::with_capacity(self.undecided.len() + incidents.len());
+        for finding in &self.undecided {
+            entries.push(encode(Decided::Finding {
                 v: VERSION,
                 finding: Box::new(finding.clone()),
-            };
-            let payload = decided
-                .to_bytes()
-                .map_err(|source| PipelineError::Encode { source })?;
-            entries.push(self.own_entry(EntryKind::Decided, payload, now));
+            })?);
         }
-        for incident in &changed {
-            let decided = Decided::Incident {
+        for incident in &incidents {
+            entries.push(encode(Decided::Incident {
                 v: VERSION,
                 incident: Box::new(incident.clone()),
-            };
-            let payload = decided
-                .to_bytes()
-                .map_err(|source| PipelineError::Encode { source })?;
-            entries.push(self.own_entry(EntryKind::Decided, payload, now));
+            })?);
         }
-        self.ledger
+        let first = self
+            .ledger
             .append(&entries)
             .map_err(|source| self.ledger_error(source))?;
+        let findings = std::mem::take(&mut self.undecided);
+        self.changed.clear();
+        self.project(first, &findings, &incidents, now)
+            .map_err(|source| PipelineError::Projection {
+                path: self.path.clone(),
+                source,
+            })?;
         for sink in &mut self.sinks {
             for finding in &findings {
                 let result = sink.finding(finding, &self.installation.0);
                 note(&mut self.sink_errors, sink.name(), result);
             }
-            for incident in &changed {
+            for incident in &incidents {
                 let result = sink.incident(incident, &self.installation.0);
                 note(&mut self.sink_errors, sink.name(), result);
             }
@@ -374,8 +505,25 @@ impl Pipeline {
         if let Some(desk) = &self.desk {
             desk.publish(Update::Decided {
                 findings,
-                incidents: changed,
+                incidents,
             });
+        }
+        Ok(())
+    }
+
+    fn project(
+        &mut self,
+        first: Sequence,
+        findings: &[Finding],
+        incidents: &[Incident],
+        now: Timestamp,
+    ) -> Result<(), ProjectionError> {
+        let mut sequences = (first.0..).map(Sequence);
+        for (finding, sequence) in findings.iter().zip(&mut sequences) {
+            self.projection.finding(finding, sequence, now)?;
+        }
+        for (incident, sequence) in incidents.iter().zip(sequences) {
+            self.projection.incident(incident, sequence)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Version 1. A field is added with a default, never renamed; a new meaning is a new version.
 
-use model::{Finding, Incident};
+use model::{Finding, Generation, Incident, SourceId};
 use serde::{Deserialize, Serialize};
 
 /// The payload of a `decided` entry.
@@ -31,6 +31,26 @@ pub enum Decided {
         /// The input.
         input: InputFacts,
     },
+    /// The ledger before this one no longer fitted what was signed, and was set aside.
+    LedgerBroken {
+        /// Version of this shape.
+        v: u32,
+        /// What is known of it.
+        broken: BrokenLedger,
+    },
+}
+
+/// What is known of a ledger that was set aside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BrokenLedger {
+    /// Where it lies now, read-only.
+    pub aside: String,
+    /// What didn't fit.
+    pub why: String,
+    /// The last checkpoint signed of it, a signed note; `None` when it was gone.
+    pub last_checkpoint: Option<String>,
+    /// Where each source goes on: generation, and first byte that the old ledger doesn't hold.
+    pub positions: Vec<(SourceId, Generation, u64)>,
 }
 
 /// What is known of an input that was read.

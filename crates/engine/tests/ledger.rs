@@ -6,6 +6,7 @@ use std::path::Path;
 
 use engine::ledger::{EntryKind, Ledger, NewEntry, Opening, verify};
 use model::{InstallationId, Lane, Sequence, SourceId, Timestamp};
+use parse::Context;
 
 fn entry(number: usize) -> NewEntry {
     NewEntry {
@@ -30,6 +31,7 @@ fn open(folder: &Path) -> (Ledger, Opening) {
         &folder.join("keys"),
         &installation,
         Some(&folder.join("copy")),
+        &Context::default(),
     )
     .expect("the ledger opens")
 }
@@ -40,7 +42,7 @@ fn sealed(folder: &Path, count: usize) -> Ledger {
     assert_eq!(opening, Opening::Fresh);
     let entries: Vec<_> = (0..count).map(entry).collect();
     ledger.append(&entries).expect("sealed");
-    ledger.checkpoint(Timestamp::default()).expect("signed");
+    ledger.checkpoint().expect("signed");
     ledger
 }
 
@@ -64,7 +66,7 @@ fn what_was_sealed_is_read_again_and_goes_on() {
         Some(b"record 299".to_vec())
     );
     ledger.append(&[entry(300)]).expect("sealed");
-    ledger.checkpoint(Timestamp::default()).expect("signed");
+    ledger.checkpoint().expect("signed");
     assert!(holds(folder.path()));
 }
 
@@ -81,7 +83,7 @@ fn a_payload_can_be_destroyed_and_every_proof_holds() {
             now,
         )
         .expect("redacted");
-    ledger.checkpoint(now).expect("signed");
+    ledger.checkpoint().expect("signed");
     assert_eq!(ledger.read(Sequence(7)).expect("read").payload, None);
     for number in [4_u64, 6, 8, 10] {
         let payload = ledger.read(Sequence(number)).expect("read").payload;

@@ -84,6 +84,18 @@ pub struct Context {
     pub table_prefix: String,
 }
 
+impl Default for Context {
+    /// UTC as a guess, no proxies, no prefix.
+    fn default() -> Self {
+        Self {
+            zone: TimeZone::UTC,
+            zone_quality: TimeQuality::ZoneGuessed,
+            trusted_proxies: Vec::new(),
+            table_prefix: String::new(),
+        }
+    }
+}
+
 impl Context {
     /// Strips schema quotes and the table prefix from a table's name.
     pub(crate) fn table<'a>(&self, name: &'a str) -> &'a str {

@@ -64,6 +64,14 @@ pub enum StoreError {
         /// Most bytes of a payload.
         payload: u32,
     },
+    /// The state database can't be used.
+    #[error("can't use {}", path.display())]
+    State {
+        /// Its file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Box<sqlx::Error>,
+    },
     /// A sync failed before: the writer stopped.
     #[error("writing stopped after an earlier failure; start again")]
     Stopped,
@@ -272,9 +280,9 @@ impl SegmentFiles {
         if self.stopped || !self.writer {
             return Err(StoreError::Stopped);
         }
-        let too_long = rows
-            .iter()
-            .any(|row| row.leaf.len() > LEAF_MAX as usize || row.payload.len() > PAYLOAD_MAX as usize);
+        let too_long = rows.iter().any(|row| {
+            row.leaf.len() > LEAF_MAX as usize || row.payload.len() > PAYLOAD_MAX as usize
+        });
         if too_long {
             return Err(StoreError::TooLong {
                 leaf: LEAF_MAX,
@@ -335,7 +343,8 @@ impl SegmentFiles {
         self.at(number, |place, leaf, data| {
             let file = |ending| path(&self.folder, place.segment, ending);
             Ok(Row {
-                leaf: read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&file("leaf")))?,
+                leaf: read_framed(leaf, place.leaf, LEAF_MAX)
+                    .map_err(StoreError::io(&file("leaf")))?,
                 payload: read_framed(data, place.data, PAYLOAD_MAX)
                     .map_err(StoreError::io(&file("data")))?,
             })
@@ -349,8 +358,11 @@ impl SegmentFiles {
     /// As [`Self::read`].
     pub fn read_leaf(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.at(number, |place, leaf, _| {
-            read_framed(leaf, place.leaf, LEAF_MAX)
-                .map_err(StoreError::io(&path(&self.folder, place.segment, "leaf")))
+            read_framed(leaf, place.leaf, LEAF_MAX).map_err(StoreError::io(&path(
+                &self.folder,
+                place.segment,
+                "leaf",
+            )))
         })
     }
 
@@ -468,11 +480,7 @@ fn walk(
         let (Some(leaf), Some(data)) = (leaves.next()?, payloads.next()?) else {
             break;
         };
-        let end = Place {
-            leaf,
-            data,
-            ..from
-        };
+        let end = Place { leaf, data, ..from };
         tell(at, end);
         at = end;
     }
@@ -648,7 +656,14 @@ mod tests {
         fs::write(&leaf, &bytes).expect("written");
         let opened = SegmentFiles::open(folder.path(), &[], 3);
         assert!(
-            matches!(opened, Err(StoreError::Short { whole: 1, promised: 3, .. })),
+            matches!(
+                opened,
+                Err(StoreError::Short {
+                    whole: 1,
+                    promised: 3,
+                    ..
+                })
+            ),
             "{:?}",
             opened.err()
         );
@@ -669,7 +684,9 @@ mod tests {
                 break;
             }
         }
-        let ends: Vec<_> = (0..3).filter_map(|block| files.end_of_block(block)).collect();
+        let ends: Vec<_> = (0..3)
+            .filter_map(|block| files.end_of_block(block))
+            .collect();
         assert_eq!((ends.len(), files.end_of_block(3)), (3, None));
         for known in 0..=3 {
             let again = SegmentFiles::open_read(folder.path(), &ends[..known]).expect("opened");

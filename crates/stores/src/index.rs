@@ -136,8 +136,12 @@ impl BlockIndex {
             };
             // A block that reaches beyond the segments tells of entries that are not there.
             let there = |ending, length| {
-                std::fs::metadata(crate::files::path(&folder.join("segments"), end.segment, ending))
-                    .is_ok_and(|facts| facts.len() >= length)
+                std::fs::metadata(crate::files::path(
+                    &folder.join("segments"),
+                    end.segment,
+                    ending,
+                ))
+                .is_ok_and(|facts| facts.len() >= length)
             };
             if !there("leaf", end.leaf) || !there("data", end.data) {
                 break;
@@ -261,7 +265,10 @@ impl BlockIndex {
         }
         if query.fits(self.open.first, self.open.last) {
             let found = query.tokens.iter().fold([u64::MAX; 4], |found, token| {
-                and(found, self.open.postings.get(token).copied().unwrap_or_default())
+                and(
+                    found,
+                    self.open.postings.get(token).copied().unwrap_or_default(),
+                )
             });
             visit_block(self.blocks(), found, self.open.count, &mut visit)?;
         }
@@ -327,7 +334,10 @@ impl BlockIndex {
 }
 
 fn place(within: u64) -> (usize, u64) {
-    (usize::try_from(within / 64).unwrap_or(0), 1 << (within % 64))
+    (
+        usize::try_from(within / 64).unwrap_or(0),
+        1 << (within % 64),
+    )
 }
 
 fn and(a: Bitmap, b: Bitmap) -> Bitmap {
@@ -450,7 +460,8 @@ mod tests {
     fn filled(folder: &Path) -> BlockIndex {
         fs::create_dir_all(folder.join("segments")).expect("made");
         for ending in ["leaf", "data"] {
-            fs::write(folder.join(format!("segments/00000000.{ending}")), [0; 64]).expect("written");
+            fs::write(folder.join(format!("segments/00000000.{ending}")), [0; 64])
+                .expect("written");
         }
         let (mut index, known) = BlockIndex::open(folder, true).expect("opened");
         for number in known.len() as u64 * BLOCK_ENTRIES..1000 {

@@ -5,7 +5,9 @@
 mod files;
 mod index;
 mod secrets;
+mod state;
 
 pub use files::{Cut, Place, Row, SegmentFiles, StoreError};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
-pub use secrets::{destroy, read_or_make, write_atomically};
+pub use secrets::{destroy, read, read_or_make, write_atomically};
+pub use state::{FindingRow, IncidentRow, SourceRow, State, StateUpdate};

@@ -7,6 +7,19 @@ use std::path::Path;
 
 use crate::StoreError;
 
+/// Reads a file of exactly `N` bytes.
+///
+/// # Errors
+///
+/// [`StoreError`] when it can't be read, or holds another number of bytes.
+pub fn read<const N: usize>(path: &Path) -> Result<[u8; N], StoreError> {
+    let bytes = fs::read(path).map_err(StoreError::io(path))?;
+    bytes.try_into().map_err(|_| StoreError::Corrupt {
+        path: path.to_owned(),
+        what: "a key of the wrong length",
+    })
+}
+
 /// Reads a file of exactly `N` bytes, or makes it with `fresh` (mode 0600) when it is absent.
 ///
 /// # Errors
@@ -16,18 +29,26 @@ pub fn read_or_make<const N: usize>(
     path: &Path,
     fresh: impl FnOnce() -> [u8; N],
 ) -> Result<[u8; N], StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| StoreError::Corrupt {
-            path: path.to_owned(),
-            what: "a key of the wrong length",
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    match read(path) {
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             let bytes = fresh();
             write_atomically(path, &bytes)?;
             Ok(bytes)
         }
-        Err(source) => Err(StoreError::io(path)(source)),
+        read => read,
     }
+}
+
+/// Makes an empty file (mode 0600) when there is none.
+pub(crate) fn touch(path: &Path) -> Result<(), StoreError> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(StoreError::io(path))
 }
 
 /// Writes a file aside, syncs it, renames it into place and syncs the folder.

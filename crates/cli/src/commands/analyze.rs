@@ -84,15 +84,18 @@ impl Analyze {
             .or_fail("check the paths, and that you may read them")?;
         let named = self.named.as_deref().map(format_named).transpose()?;
         let folder = run_folder(&self.out)?;
-        let mut pipeline = Pipeline::open(Settings {
-            installation: InstallationId(self.installation.clone()),
-            ledger: folder.ledger(),
-            keys: folder.keys(),
-            second_place: Some(folder.second_place()),
-            context: self.reading.context()?,
-            lane: Lane::Live,
-            own_rules: self.reading.own_rules()?,
-        })
+        let mut pipeline = Pipeline::open(
+            Settings {
+                installation: InstallationId(self.installation.clone()),
+                ledger: folder.ledger(),
+                keys: folder.keys(),
+                second_place: Some(folder.second_place()),
+                context: self.reading.context()?,
+                lane: Lane::Live,
+                own_rules: self.reading.own_rules()?,
+            },
+            now(),
+        )
         .or_fail("check that --out is writable and has room")?;
         let ocsf = folder.root.join("findings.ocsf.ndjson");
         pipeline.tell(Box::new(

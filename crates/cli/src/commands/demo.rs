@@ -63,20 +63,23 @@ impl Demo {
             let folder = file.parent().unwrap_or(&logs);
             std::fs::create_dir_all(folder).or_fail("check that --data is writable")?;
         }
-        let pipeline = Pipeline::open(Settings {
-            installation: InstallationId("demo".to_owned()),
-            ledger: data.join("ledger"),
-            keys: data.join("keys"),
-            second_place: Some(data.join("checkpoints.copy")),
-            context: Context {
-                zone: TimeZone::UTC,
-                zone_quality: TimeQuality::ZoneConfigured,
-                trusted_proxies: Vec::new(),
-                table_prefix: String::new(),
+        let pipeline = Pipeline::open(
+            Settings {
+                installation: InstallationId("demo".to_owned()),
+                ledger: data.join("ledger"),
+                keys: data.join("keys"),
+                second_place: Some(data.join("checkpoints.copy")),
+                context: Context {
+                    zone: TimeZone::UTC,
+                    zone_quality: TimeQuality::ZoneConfigured,
+                    trusted_proxies: Vec::new(),
+                    table_prefix: String::new(),
+                },
+                lane: Lane::Exercise,
+                own_rules: Vec::new(),
             },
-            lane: Lane::Exercise,
-            own_rules: Vec::new(),
-        })
+            now(),
+        )
         .or_fail("name an empty folder with --data")?;
         let mut out = std::io::stderr().lock();
         drop(writeln!(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use cardholder::{FingerprintKey, Masker};
 use clap::Args;
-use engine::intake::{Block, Intake};
+use engine::intake::{Block, Intake, TokenKey};
 use model::{Event, Generation, SourceId, Value};
 use parse::{Format, SourceState};
 use serde_json::{Map, json};
@@ -63,7 +63,13 @@ impl Parse {
         let context = self.reading.context()?;
         // The key is thrown away with the process: nothing printed here depends on it.
         let masker = Masker::new(FingerprintKey::new([0; 32]));
-        let mut intake = Intake::new(SourceId(String::new()), Generation::default(), 0, format);
+        let mut intake = Intake::new(
+            SourceId(String::new()),
+            Generation::default(),
+            0,
+            format,
+            TokenKey::default(),
+        );
         let (mut block, mut state) = (Block::default(), SourceState::default());
         intake.push(&bytes, true, &masker, &context, &mut block);
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());

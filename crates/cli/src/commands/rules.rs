@@ -8,7 +8,7 @@ use cardholder::{FingerprintKey, Masker};
 use clap::{Args, Subcommand};
 use detect::{Detector, RuleSource, Settings};
 use engine::content;
-use engine::intake::{Block, Intake};
+use engine::intake::{Block, Intake, TokenKey};
 use model::{Category, Event, EventRef, Field, Generation, Sequence, SourceId};
 use parse::{Joiner, SourceState};
 
@@ -94,7 +94,13 @@ fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
     .context()
     .map_err(|_| "the default context can't be made".to_owned())?;
     let masker = Masker::new(FingerprintKey::new([0; 32]));
-    let mut intake = Intake::new(SourceId(String::new()), Generation::default(), 0, format);
+    let mut intake = Intake::new(
+        SourceId(String::new()),
+        Generation::default(),
+        0,
+        format,
+        TokenKey::default(),
+    );
     let mut block = Block::default();
     intake.push(records.as_bytes(), true, &masker, &context, &mut block);
     let (mut state, mut joiner, mut joined) = (SourceState::default(), Joiner::new(), Vec::new());

@@ -133,7 +133,7 @@ impl Up {
             context: self.reading.context()?,
             lane: Lane::Live,
             own_rules: self.reading.own_rules()?,
-        })
+        }, now())
         .or_fail("another magewarden may hold the ledger; otherwise check that --data is writable and has room")?;
         self.sinks(&mut pipeline)?;
         let stop = stop_on_signals()?;
@@ -256,7 +256,7 @@ pub(super) fn serve_and_follow(
     let desk = Desk::new(reader);
     desk.publish(Update::Gaps(gaps));
     pipeline.show_on(desk.clone());
-    let resume = pipeline.ledger().resume_positions();
+    let resume = pipeline.positions().clone();
     let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -45,19 +45,31 @@ fn make_folder(folder: &Path) -> Result<(), LedgerError> {
 pub(super) struct Keys {
     pub(super) checkpoint: [u8; 32],
     pub(super) fingerprint: [u8; 32],
+    /// Under which actors and scopes are hashed for finding entries.
+    pub(super) token: [u8; 16],
     wrapping: PayloadKey,
 }
 
 impl Keys {
     pub(super) fn load_or_make(folder: &Path) -> Result<Self, LedgerError> {
         make_folder(folder)?;
-        let key = |name: &str| -> Result<[u8; 32], LedgerError> {
+        Self::with(&|name| {
             let fresh = random()?;
             Ok(stores::read_or_make(&folder.join(name), || fresh)?)
-        };
+        })
+    }
+
+    /// Reads keys that are there; makes none.
+    pub(super) fn load(folder: &Path) -> Result<Self, LedgerError> {
+        Self::with(&|name| Ok(stores::read(&folder.join(name))?))
+    }
+
+    fn with(key: &dyn Fn(&str) -> Result<[u8; 32], LedgerError>) -> Result<Self, LedgerError> {
+        let token = key("token.key")?;
         Ok(Self {
             checkpoint: key("checkpoint.key")?,
             fingerprint: key("fingerprint.key")?,
+            token: token.first_chunk().copied().unwrap_or_default(),
             wrapping: PayloadKey::new(key("wrapping.key")?),
         })
     }

@@ -3,27 +3,34 @@
 //! One writer. An entry is durable before [`Ledger::append`] returns. Payloads are encrypted under a
 //! key per source and day, so that one can be destroyed while every proof holds.
 
+mod find;
 mod keys;
+mod open;
+mod redact;
 mod verify;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 
 use custody::{
-    Checkpoint, CheckpointError, EncodeError, Hash, Header, MARKS_MAX, PayloadError, PayloadKey,
-    Signer, Tree, hash_leaf,
+    Checkpoint, CheckpointError, EncodeError, Hash, Header, MARKS_MAX, PayloadError, Signer, Tree,
+    hash_leaf,
 };
-use model::{
-    Generation, InstallationId, Lane, Mark, Position, RecordIdentity, Sequence, SourceId, Timestamp,
-};
-use stores::{BlockIndex, Cut, IndexQuery, Indexed, Row, SegmentFiles, StoreError};
+use model::{Lane, Mark, RecordIdentity, Sequence, SourceId, Timestamp};
+use stores::{BLOCK_ENTRIES, BlockIndex, Cut, Indexed, Row, SegmentFiles, StoreError};
+
+use crate::intake::TokenKey;
 
 pub use custody::EntryKind;
+pub use find::Query;
 use keys::{Keys, PayloadKeys};
 pub use verify::{Break, Report, verify};
+
+/// Levels of a full block's subtree: 2⁸ leaves.
+const BLOCK_LEVEL: u32 = 8;
 
 /// Why the ledger can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +63,24 @@ pub enum LedgerError {
     Checkpoint {
         /// What is wrong.
         source: CheckpointError,
+    },
+    /// The entries aren't those of the last checkpoint.
+    #[error("the first {size} entries are not those of the last checkpoint")]
+    Changed {
+        /// Entries the checkpoint tells of.
+        size: u64,
+    },
+    /// There is no such entry.
+    #[error("there is no entry {}", sequence.0)]
+    NotThere {
+        /// The entry asked for.
+        sequence: Sequence,
+    },
+    /// An entry's JSON can't be written or read.
+    #[error("an entry's own JSON can't be written or read")]
+    Json {
+        /// What serde said.
+        source: serde_json::Error,
     },
     /// A file beside the ledger can't be used.
     #[error("can't use {}", path.display())]
@@ -135,20 +160,9 @@ pub enum Opening {
         aside: PathBuf,
         /// What didn't fit.
         why: String,
+        /// The last checkpoint that was signed of the old one, a signed note.
+        last_checkpoint: Option<String>,
     },
-}
-
-/// What is looked for in a ledger.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// Earliest time, said or else received.
-    pub from: Option<Timestamp>,
-    /// Latest time.
-    pub to: Option<Timestamp>,
-    /// Source.
-    pub source: Option<SourceId>,
-    /// Hashes of actors and scopes ([`crate::intake::token`]) that must all be there.
-    pub tokens: Vec<u64>,
 }
 
 /// One installation's ledger.
@@ -156,183 +170,66 @@ pub struct Ledger {
     folder: PathBuf,
     files: SegmentFiles,
     tree: Tree,
-    hashes: Vec<Hash>,
+    /// Leaf hashes of the block that is not whole yet.
+    leaves: Vec<Hash>,
     index: BlockIndex,
     keys: Keys,
     payload_keys: PayloadKeys,
     origin: String,
     second_place: Option<PathBuf>,
     last_checkpoint: Option<String>,
-    positions: BTreeMap<SourceId, (Generation, Position)>,
-    destroyed: std::collections::BTreeSet<u64>,
 }
 
 impl Ledger {
-    /// Opens a ledger to write, making it and its keys (0600) when absent.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`] when files or keys can't be used, or another process writes to it.
-    pub fn create_or_open(
-        folder: &Path,
-        keys: &Path,
-        installation: &InstallationId,
-        second_place: Option<&Path>,
-    ) -> Result<(Self, Opening), LedgerError> {
-        let own = Keys::load_or_make(keys)?;
-        let origin = format!("magewarden/{}", installation.0);
-        let fresh = !folder.join("segments").exists();
-        let (mut ledger, cut) = Self::load(folder, own, origin, true)?;
-        ledger.second_place = second_place.map(Path::to_owned);
-        let verifier = ledger.signer().verifier().encode();
-        stores::write_atomically(&folder.join("verifier.key"), verifier.as_bytes())?;
-        let Err(why) = ledger.fits_last_checkpoint() else {
-            let opening = if fresh {
-                Opening::Fresh
-            } else {
-                Opening::Resumed {
-                    size: ledger.len(),
-                    cut,
-                }
-            };
-            return Ok((ledger, opening));
-        };
-        // Nobody may blind us by flipping a bit: keep the old one as it is, go on in a new one.
-        drop(ledger);
-        let aside = (1..)
-            .map(|number| folder.with_extension(format!("broken-{number}")))
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| folder.with_extension("broken"));
-        fs::rename(folder, &aside).map_err(|source| LedgerError::Io {
-            path: folder.to_owned(),
-            source,
-        })?;
-        let (ledger, _) = Self::create_or_open(folder, keys, installation, second_place)?;
-        Ok((ledger, Opening::Broken { aside, why }))
-    }
-
-    /// Opens a ledger to read.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`] when files or keys can't be read.
-    pub fn open_read(folder: &Path, keys: &Path) -> Result<Self, LedgerError> {
-        Ok(Self::load(folder, Keys::load_or_make(keys)?, String::new(), false)?.0)
-    }
-
-    fn load(
-        folder: &Path,
-        keys: Keys,
-        origin: String,
-        write: bool,
-    ) -> Result<(Self, Cut), LedgerError> {
-        let segments = folder.join("segments");
-        let (files, cut) = if write {
-            SegmentFiles::open(&segments)?
-        } else {
-            (SegmentFiles::open_read(&segments)?, Cut::default())
-        };
-        let mut ledger = Self {
-            folder: folder.to_owned(),
-            files,
-            tree: Tree::default(),
-            hashes: Vec::new(),
-            index: BlockIndex::default(),
-            payload_keys: PayloadKeys::new(folder.join("payload-keys")),
-            keys,
-            origin,
-            second_place: None,
-            last_checkpoint: fs::read_to_string(folder.join("checkpoint")).ok(),
-            positions: BTreeMap::new(),
-            destroyed: std::collections::BTreeSet::new(),
-        };
-        for number in 0..ledger.files.len() {
-            let Some(row) = ledger.files.read(number)? else {
-                break;
-            };
-            let header = Header::decode(&row.leaf).map_err(|source| LedgerError::Entry {
-                sequence: Sequence(number),
-                source,
-            })?;
-            let hash = hash_leaf(&row.leaf);
-            // The tokens of actors are not in the header: a reopened ledger is found by time and source.
-            ledger.note(&header, hash, &[]);
-        }
-        Ok((ledger, cut))
-    }
-
-    /// Takes an entry into tree, index and positions.
-    fn note(&mut self, header: &Header, hash: Hash, tokens: &[u64]) {
+    /// Takes an entry into tree and index.
+    fn note(&mut self, header: &Header, hash: Hash, tokens: &[u64]) -> Result<(), LedgerError> {
         self.tree.push(hash);
-        self.hashes.push(hash);
+        self.leaves.push(hash);
         let mut all = Vec::with_capacity(tokens.len() + 1);
-        all.push(source_token(&header.source));
+        all.push(find::source_token(&header.source));
         all.extend_from_slice(tokens);
-        self.index.push(&Indexed {
-            received: header.received.0,
-            said: header.said.map(|time| time.0),
+        let whole = self.index.push(&Indexed {
+            time: header.said.unwrap_or(header.received).0,
             tokens: &all,
         });
-        if let Some(identity) = &header.identity {
-            let end = Position {
-                offset_bytes: identity.position.offset_bytes + u64::from(identity.length_bytes),
-            };
-            match self.positions.get_mut(&identity.source) {
-                Some(known) => *known = (identity.generation, end),
-                None => drop(
-                    self.positions
-                        .insert(identity.source.clone(), (identity.generation, end)),
-                ),
-            }
+        if whole {
+            let end = self
+                .files
+                .end_of_block(self.index.blocks())
+                .unwrap_or_default();
+            let root = custody::root_of(&self.leaves);
+            self.leaves.clear();
+            self.index.end_block(root, end)?;
         }
+        Ok(())
     }
 
     fn signer(&self) -> Signer {
         Signer::new(&self.origin, self.keys.checkpoint)
     }
 
-    /// Proves that what is on disk goes on from the last checkpoint.
-    fn fits_last_checkpoint(&self) -> Result<(), String> {
-        let Some(note) = &self.last_checkpoint else {
-            return Ok(());
-        };
-        let checkpoint = self
-            .signer()
-            .verifier()
-            .verify(note)
-            .map_err(|error| error.to_string())?;
-        let size = usize::try_from(checkpoint.size).unwrap_or(usize::MAX);
-        let Some(part) = self.hashes.get(..size) else {
-            return Err(format!(
-                "the last checkpoint tells of {size} entries, {} are there",
-                self.hashes.len()
-            ));
-        };
-        if custody::root_of(part) == checkpoint.root {
-            Ok(())
-        } else {
-            Err(format!(
-                "the first {size} entries are not those of the last checkpoint"
-            ))
-        }
-    }
-
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.files.len()
+        self.tree.size()
     }
 
     /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.len() == 0
     }
 
     /// The fingerprint key of this installation, for the mask.
     #[must_use]
     pub fn fingerprint_key(&self) -> [u8; 32] {
         self.keys.fingerprint
+    }
+
+    /// The key under which actors and scopes are hashed for finding entries.
+    #[must_use]
+    pub fn token_key(&self) -> TokenKey {
+        TokenKey(self.keys.token)
     }
 
     /// The last checkpoint, a signed note.
@@ -378,7 +275,7 @@ impl Ledger {
         }
         self.files.append(&rows)?;
         for ((header, row), entry) in headers.iter().zip(&rows).zip(entries) {
-            self.note(header, hash_leaf(&row.leaf), &entry.tokens);
+            self.note(header, hash_leaf(&row.leaf), &entry.tokens)?;
         }
         Ok(Sequence(first))
     }
@@ -388,7 +285,7 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`] when one of them can't be written.
-    pub fn checkpoint(&mut self, _now: Timestamp) -> Result<Checkpoint, LedgerError> {
+    pub fn checkpoint(&mut self) -> Result<Checkpoint, LedgerError> {
         let checkpoint = Checkpoint {
             origin: self.origin.clone(),
             size: self.tree.size(),
@@ -417,6 +314,20 @@ impl Ledger {
         Ok(checkpoint)
     }
 
+    /// Reads one entry's header.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when it isn't there, or isn't what was written.
+    pub fn header(&self, sequence: Sequence) -> Result<Header, LedgerError> {
+        let leaf = self.files.read_leaf(sequence.0)?;
+        let leaf = leaf.ok_or(LedgerError::Entry {
+            sequence,
+            source: EncodeError::Length,
+        })?;
+        Header::decode(&leaf).map_err(|source| LedgerError::Entry { sequence, source })
+    }
+
     /// Reads one entry.
     ///
     /// # Errors
@@ -429,18 +340,16 @@ impl Ledger {
         })?;
         let header =
             Header::decode(&row.leaf).map_err(|source| LedgerError::Entry { sequence, source })?;
-        let leaf_hash = hash_leaf(&row.leaf);
-        let payload =
-            if row.payload.iter().all(|byte| *byte == 0) || self.destroyed.contains(&sequence.0) {
-                None
-            } else {
-                let salted = self.open(&header, &row.payload)?;
-                Some(salted.get(16..).unwrap_or_default().to_vec())
-            };
+        let payload = if redact::is_destroyed(&row.payload) {
+            None
+        } else {
+            let salted = self.open(&header, &row.payload)?;
+            Some(salted.get(16..).unwrap_or_default().to_vec())
+        };
         Ok(Entry {
             header,
             payload,
-            leaf_hash,
+            leaf_hash: hash_leaf(&row.leaf),
         })
     }
 
@@ -464,62 +373,47 @@ impl Ledger {
         })
     }
 
-    /// Finds entries, in order, at most `limit`.
+    /// The proof that an entry is in the ledger as it is now; `None` when there is no such entry.
     ///
     /// # Errors
     ///
-    /// [`LedgerError`] when entries can't be read.
-    pub fn find(&self, query: &Query, limit: usize) -> Result<Vec<Sequence>, LedgerError> {
-        let mut tokens = query.tokens.clone();
-        tokens.extend(query.source.as_ref().map(source_token));
-        let index = IndexQuery {
-            from: query.from.map(|time| time.0),
-            to: query.to.map(|time| time.0),
-            tokens,
-        };
-        let mut found = Vec::new();
-        for first in self.index.candidates(&index) {
-            for number in first..(first + stores::BLOCK_ENTRIES).min(self.len()) {
-                if found.len() >= limit {
-                    return Ok(found);
-                }
-                let sequence = Sequence(number);
-                let Some(row) = self.files.read(number)? else {
-                    break;
-                };
-                let header = Header::decode(&row.leaf)
-                    .map_err(|source| LedgerError::Entry { sequence, source })?;
-                let time = header.said.unwrap_or(header.received);
-                let fits = query.from.is_none_or(|from| time >= from)
-                    && query.to.is_none_or(|to| time <= to)
-                    && query
-                        .source
-                        .as_ref()
-                        .is_none_or(|source| *source == header.source);
-                if fits {
-                    found.push(sequence);
-                }
-            }
+    /// [`LedgerError`] when leaves can't be read.
+    pub fn inclusion_proof(&self, sequence: Sequence) -> Result<Option<Vec<Hash>>, LedgerError> {
+        custody::inclusion_proof(self.len(), sequence.0, |range| self.root_over(range))
+    }
+
+    /// The proof that the ledger goes on from its first `old` entries; `None` of none or too many.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when leaves can't be read.
+    pub fn consistency_proof(&self, old: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        custody::consistency_proof(self.len(), old, |range| self.root_over(range))
+    }
+
+    /// The root over a range of leaves: from whole blocks, and the rest read again.
+    fn root_over(&self, range: Range<u64>) -> Result<Hash, LedgerError> {
+        custody::root_over(
+            range,
+            BLOCK_LEVEL,
+            &mut |block| match self.index.root(block) {
+                Some(root) => Ok(root),
+                None => self.root_of_leaves(block * BLOCK_ENTRIES..(block + 1) * BLOCK_ENTRIES),
+            },
+            &mut |range| self.root_of_leaves(range),
+        )
+    }
+
+    fn root_of_leaves(&self, range: Range<u64>) -> Result<Hash, LedgerError> {
+        let mut tree = Tree::default();
+        for number in range {
+            let leaf = self.files.read_leaf(number)?.ok_or(LedgerError::Entry {
+                sequence: Sequence(number),
+                source: EncodeError::Length,
+            })?;
+            tree.push(hash_leaf(&leaf));
         }
-        Ok(found)
-    }
-
-    /// Where each source goes on: its generation, and the first byte not sealed.
-    #[must_use]
-    pub fn resume_positions(&self) -> BTreeMap<SourceId, (Generation, Position)> {
-        self.positions.clone()
-    }
-
-    /// The proof that an entry is in the ledger as it is now.
-    #[must_use]
-    pub fn inclusion_proof(&self, sequence: Sequence) -> Option<Vec<Hash>> {
-        custody::inclusion_proof(&self.hashes, usize::try_from(sequence.0).ok()?)
-    }
-
-    /// The proof that the ledger goes on from its first `old` entries.
-    #[must_use]
-    pub fn consistency_proof(&self, old: u64) -> Option<Vec<Hash>> {
-        custody::consistency_proof(&self.hashes, usize::try_from(old).ok()?)
+        Ok(tree.root())
     }
 
     /// The root over the entries as they are now.
@@ -527,95 +421,4 @@ impl Ledger {
     pub fn root(&self) -> Hash {
         self.tree.root()
     }
-
-    /// Destroys payloads: their bytes are overwritten, the rest of their source's day is written
-    /// under a new key, the old key destroyed; a `redacted` entry tells who, why and which. Proofs hold.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`] when files can't be written. The `redacted` entry is sealed first: a crash
-    /// between leaves it to be done again.
-    pub fn redact(
-        &mut self,
-        which: &[Sequence],
-        who: [&str; 2],
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Sequence, LedgerError> {
-        let numbers: Vec<u64> = which.iter().map(|sequence| sequence.0).collect();
-        let told = serde_json::json!({"what": "redacted", "v": 1, "entries": numbers, "who": who, "reason": reason});
-        let sealed = self.append(&[NewEntry {
-            kind: EntryKind::Redacted,
-            lane: Lane::Live,
-            identity: None,
-            source: SourceId("magewarden".to_owned()),
-            said: None,
-            received: now,
-            format: "magewarden_v1".into(),
-            quarantined: false,
-            marks: Vec::new(),
-            payload: told.to_string().into_bytes(),
-            tokens: Vec::new(),
-        }])?;
-        let mut days = BTreeMap::new();
-        for sequence in which {
-            let header = self.read(*sequence)?.header;
-            days.insert(
-                (header.source.clone(), keys::day(header.received)),
-                header.received,
-            );
-        }
-        for ((source, day), received) in days {
-            let (key, old) = self.payload_keys.renew(&self.keys, &source, received)?;
-            for number in 0..self.len() {
-                let Some(row) = self.files.read(number)? else {
-                    break;
-                };
-                let sequence = Sequence(number);
-                let header = Header::decode(&row.leaf).map_err(|error| LedgerError::Entry {
-                    sequence,
-                    source: error,
-                })?;
-                if header.source != source
-                    || keys::day(header.received) != day
-                    || row.payload.iter().all(|byte| *byte == 0)
-                {
-                    continue;
-                }
-                let bytes = if numbers.contains(&number) {
-                    vec![0; row.payload.len()]
-                } else {
-                    self.reseal(&header, &row.payload, &key)?
-                };
-                self.files.overwrite_payload(number, &bytes)?;
-            }
-            for path in old {
-                stores::destroy(&path)?;
-            }
-            self.payload_keys.forget(&source, day);
-        }
-        self.destroyed.extend(numbers);
-        Ok(sealed)
-    }
-
-    fn reseal(
-        &self,
-        header: &Header,
-        stored: &[u8],
-        key: &PayloadKey,
-    ) -> Result<Vec<u8>, LedgerError> {
-        let salted = self.open(header, stored)?;
-        key.reseal(header.sequence, &salted)
-            .map_err(|source| LedgerError::Payload {
-                sequence: header.sequence,
-                source,
-            })
-    }
-}
-
-/// Hash under which a source's entries are found.
-fn source_token(source: &SourceId) -> u64 {
-    source.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

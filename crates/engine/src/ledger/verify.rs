@@ -75,6 +75,7 @@ pub fn verify(
     let read = |path: PathBuf| {
         fs::read_to_string(&path).map_err(|source| LedgerError::Io { path, source })
     };
+    let key_beside = key.is_none();
     let key = match key {
         Some(key) => key.to_owned(),
         None => read(folder.join("verifier.key"))?,
@@ -89,8 +90,14 @@ pub fn verify(
         notes.push(("elsewhere", read(path.to_owned())?));
     }
     let mut checkpoints: Vec<(&str, Checkpoint)> = Vec::new();
+    let mut of_others = 0_u64;
     for (place, text) in &notes {
         for note in notes_of(text) {
+            // A second place outlives a ledger that was set aside.
+            if *place == "elsewhere" && note.lines().next() != Some(verifier.name()) {
+                of_others += 1;
+                continue;
+            }
             match verifier.verify(note) {
                 Ok(checkpoint) => checkpoints.push((place, checkpoint)),
                 Err(error) => breaks.push(Break {
@@ -112,6 +119,17 @@ pub fn verify(
     if held_elsewhere.is_none() {
         cannot_find.push("a roll-back to an earlier checkpoint (name a checkpoint held elsewhere with --checkpoint)".to_owned());
     }
+    if of_others > 0 {
+        cannot_find.push(format!(
+            "anything that {of_others} checkpoints of other ledgers tell (name those ledgers' folders)"
+        ));
+    }
+    if key_beside {
+        cannot_find.push(format!(
+            "another key put in place of the signing key's (this one was used: {}; hold it elsewhere and name it with --key)",
+            key.trim()
+        ));
+    }
     if checkpoints.is_empty() {
         walk.breaks.push(Break {
             sequence: None,
@@ -130,7 +148,7 @@ pub fn verify(
 }
 
 /// The notes of a file: each is a body, an empty line, signature lines, an empty line.
-fn notes_of(text: &str) -> Vec<&str> {
+pub(super) fn notes_of(text: &str) -> Vec<&str> {
     let mut notes = Vec::new();
     let mut rest = text;
     while let Some((body, after)) = rest.split_once("\n\n") {
@@ -143,26 +161,6 @@ fn notes_of(text: &str) -> Vec<&str> {
             .trim_start_matches('\n');
     }
     notes
-}
-
-/// The entries whose destruction a `redacted` entry tells.
-fn redacted_by(reader: &super::Ledger, number: u64) -> Vec<u64> {
-    let payload = reader
-        .read(model::Sequence(number))
-        .ok()
-        .and_then(|entry| entry.payload);
-    let told: Option<serde_json::Value> =
-        payload.and_then(|payload| serde_json::from_slice(&payload).ok());
-    told.and_then(|told| {
-        Some(
-            told["entries"]
-                .as_array()?
-                .iter()
-                .filter_map(serde_json::Value::as_u64)
-                .collect(),
-        )
-    })
-    .unwrap_or_default()
 }
 
 /// One pass over the entries.
@@ -179,7 +177,7 @@ impl Walk {
         folder: &Path,
         checkpoints: &[(&str, Checkpoint)],
     ) -> Result<(), LedgerError> {
-        let files = match SegmentFiles::open_read(&folder.join("segments")) {
+        let files = match SegmentFiles::open_read(&folder.join("segments"), &[]) {
             Ok(files) => files,
             Err(error) => {
                 self.breaks.push(Break {
@@ -193,7 +191,17 @@ impl Walk {
             .parent()
             .map(|parent| parent.join("keys"))
             .filter(|keys| keys.join("wrapping.key").is_file());
-        let reader = keys.and_then(|keys| super::Ledger::open_read(folder, &keys).ok());
+        let reader = match keys.map(|keys| super::Ledger::open_read(folder, &keys)) {
+            Some(Ok(reader)) => Some(reader),
+            Some(Err(error)) => {
+                self.breaks.push(Break {
+                    sequence: None,
+                    what: format!("payloads can't be checked: {error}"),
+                });
+                None
+            }
+            None => None,
+        };
         let (mut zeroed, mut decided) = (Vec::new(), BTreeSet::new());
         let mut tree = Tree::default();
         let mut due = checkpoints.iter().peekable();
@@ -221,7 +229,7 @@ impl Walk {
                     if header.kind == EntryKind::Redacted
                         && let Some(reader) = &reader
                     {
-                        decided.extend(redacted_by(reader, number));
+                        decided.extend(reader.redacted_by(header.sequence).unwrap_or_default());
                     }
                 }
                 Ok(header) => {

@@ -1,0 +1,280 @@
+//! What the pipeline decided, folded from the ledger's entries into the state database.
+//!
+//! The entry first, the row second: a row tells nothing that an entry doesn't. Rows are written
+//! together, about once a second; what they don't reflect yet is folded at the next start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use custody::{EntryKind, Header};
+use model::{Finding, Generation, Incident, Position, Sequence, SourceId, Timestamp};
+use stores::{FindingRow, IncidentRow, SourceRow, State, StateUpdate, StoreError};
+
+/// Why the projections can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectionError {
+    /// The state database can't be used.
+    #[error("the state database can't be used")]
+    Store {
+        /// What it said.
+        source: StoreError,
+    },
+    /// A row's JSON can't be written or read.
+    #[error("a row of the state database isn't what was written")]
+    Json {
+        /// What serde said.
+        source: serde_json::Error,
+    },
+}
+
+impl From<StoreError> for ProjectionError {
+    fn from(source: StoreError) -> Self {
+        Self::Store { source }
+    }
+}
+
+impl From<serde_json::Error> for ProjectionError {
+    fn from(source: serde_json::Error) -> Self {
+        Self::Json { source }
+    }
+}
+
+/// What the state database tells at a start.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Findings in their latest state, with when each was first sealed.
+    pub findings: BTreeMap<String, (Finding, Timestamp)>,
+    /// Incidents in their latest state, those that went into others too.
+    pub incidents: BTreeMap<String, Incident>,
+}
+
+/// Where each source goes on: its generation, and the first byte not sealed.
+pub type Positions = BTreeMap<SourceId, (Generation, Position)>;
+
+/// The rows of one installation, and those not written yet.
+pub struct Projection {
+    state: State,
+    reflects: u64,
+    positions: Positions,
+    moved: BTreeSet<SourceId>,
+    findings: BTreeMap<String, FindingRow>,
+    incidents: BTreeMap<String, IncidentRow>,
+}
+
+impl Projection {
+    /// Opens the state database of a ledger of `entries`. One that reflects more is of another
+    /// ledger: it is put aside, and this one begun anew.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be used.
+    pub fn open(path: &Path, entries: u64) -> Result<Self, ProjectionError> {
+        let mut state = State::open(path)?;
+        if state.reflects()? > entries {
+            drop(state);
+            put_aside(path)?;
+            state = State::open(path)?;
+        }
+        let positions = positions(&mut state)?;
+        Ok(Self {
+            reflects: state.reflects()?,
+            state,
+            positions,
+            moved: BTreeSet::new(),
+            findings: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+        })
+    }
+
+    /// Puts a state database aside whose ledger was, and gives where its sources stood.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it is there and can't be moved.
+    pub fn leave(path: &Path) -> Result<Positions, ProjectionError> {
+        if !path.exists() {
+            return Ok(Positions::new());
+        }
+        // One that can't be read tells nothing: its sources are read from their starts again.
+        let known = State::open(path)
+            .map_err(ProjectionError::from)
+            .and_then(|mut state| positions(&mut state))
+            .unwrap_or_default();
+        put_aside(path)?;
+        Ok(known)
+    }
+
+    /// Entries the written rows reflect.
+    #[must_use]
+    pub fn reflects(&self) -> u64 {
+        self.reflects
+    }
+
+    /// Where each source goes on.
+    #[must_use]
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// Reads what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn known(&mut self) -> Result<Known, ProjectionError> {
+        let mut known = Known::default();
+        for row in self.state.findings()? {
+            let finding = serde_json::from_str(&row.body)?;
+            known
+                .findings
+                .insert(row.id, (finding, Timestamp(row.detected)));
+        }
+        for row in self.state.incidents()? {
+            known
+                .incidents
+                .insert(row.id, serde_json::from_str(&row.body)?);
+        }
+        Ok(known)
+    }
+
+    /// Takes an observed record: its source goes on behind it.
+    pub fn observed(&mut self, header: &Header) {
+        if let Some(identity) = header
+            .identity
+            .as_ref()
+            .filter(|_| header.kind == EntryKind::Observed)
+        {
+            let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
+            self.moved_to(&identity.source, identity.generation, end);
+        }
+    }
+
+    /// Takes where a source goes on.
+    pub fn moved_to(&mut self, source: &SourceId, generation: Generation, offset_bytes: u64) {
+        let at = (generation, Position { offset_bytes });
+        match self.positions.get_mut(source) {
+            Some(known) => *known = at,
+            None => drop(self.positions.insert(source.clone(), at)),
+        }
+        if !self.moved.contains(source) {
+            self.moved.insert(source.clone());
+        }
+    }
+
+    /// Takes a sealed finding.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Json`], which the types rule out.
+    pub fn finding(
+        &mut self,
+        finding: &Finding,
+        sequence: Sequence,
+        sealed: Timestamp,
+    ) -> Result<(), ProjectionError> {
+        let detected = self
+            .findings
+            .get(&finding.id)
+            .map_or(sealed.0, |row| row.detected.min(sealed.0));
+        let row = FindingRow {
+            id: finding.id.clone(),
+            sequence: sequence.0,
+            detected,
+            first: finding.first.0,
+            last: finding.last.0,
+            body: serde_json::to_string(finding)?,
+        };
+        self.findings.insert(finding.id.clone(), row);
+        Ok(())
+    }
+
+    /// Takes a sealed state of an incident.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Json`], which the types rule out.
+    pub fn incident(
+        &mut self,
+        incident: &Incident,
+        sequence: Sequence,
+    ) -> Result<(), ProjectionError> {
+        let row = IncidentRow {
+            id: incident.id.clone(),
+            sequence: sequence.0,
+            first: incident.first.0,
+            last: incident.last.0,
+            body: serde_json::to_string(incident)?,
+        };
+        self.incidents.insert(incident.id.clone(), row);
+        Ok(())
+    }
+
+    /// Writes what was taken; the rows then reflect `entries`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be written: it is kept for the next time.
+    pub fn save(&mut self, entries: u64) -> Result<(), ProjectionError> {
+        if entries == self.reflects {
+            return Ok(());
+        }
+        let mut update = StateUpdate {
+            reflects: entries,
+            findings: self.findings.values().cloned().collect(),
+            incidents: self.incidents.values().cloned().collect(),
+            sources: Vec::with_capacity(self.moved.len()),
+        };
+        for source in &self.moved {
+            let Some((generation, position)) = self.positions.get(source) else {
+                continue;
+            };
+            update.sources.push(SourceRow {
+                id: source.0.clone(),
+                generation: serde_json::to_string(generation)?,
+                offset_bytes: position.offset_bytes,
+            });
+        }
+        self.state.apply(&update)?;
+        self.reflects = entries;
+        self.findings.clear();
+        self.incidents.clear();
+        self.moved.clear();
+        Ok(())
+    }
+}
+
+fn positions(state: &mut State) -> Result<Positions, ProjectionError> {
+    let mut positions = Positions::new();
+    for row in state.sources()? {
+        let position = Position {
+            offset_bytes: row.offset_bytes,
+        };
+        let generation = serde_json::from_str(&row.generation)?;
+        positions.insert(SourceId(row.id), (generation, position));
+    }
+    Ok(positions)
+}
+
+/// Renames a database and what SQLite keeps beside it.
+fn put_aside(path: &Path) -> Result<(), ProjectionError> {
+    let aside = (1..)
+        .map(|number| path.with_extension(format!("aside-{number}.sqlite")))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| path.with_extension("aside.sqlite"));
+    for beside in ["", "-wal", "-shm"] {
+        let with = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(beside);
+            std::path::PathBuf::from(name)
+        };
+        let from = with(path);
+        if from.exists() {
+            std::fs::rename(&from, with(&aside)).map_err(|source| StoreError::Io {
+                path: from.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}

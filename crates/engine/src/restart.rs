@@ -1,0 +1,248 @@
+//! A start after a stop: known findings and incidents from the state, detection warm again, and
+//! what was sealed but not judged, judged.
+//!
+//! Detection windows are in memory. The entries received within [`WARM_SECONDS`] before the last
+//! one are read through the rules again without effect; then those the state doesn't reflect yet,
+//! with effect. A finding known by its id with as many events is not told twice.
+
+use custody::{EntryKind, Header};
+use model::{
+    Asset, AssetKind, DataClass, EventRef, Finding, InstallationId, Lane, Level, Scope, Sequence,
+    Timestamp,
+};
+
+use crate::judge::{Judge, SealedRecord};
+use crate::ledger::{Ledger, LedgerError};
+use crate::projection::{Projection, ProjectionError};
+use crate::sealed::{BrokenLedger, Decided};
+
+/// How far back detection is made warm: the longest correlation of the rules is two hours.
+pub const WARM_SECONDS: i64 = 3 * 3600;
+/// Most entries read to make it warm; a busier shop's oldest ones go first.
+const WARM_ENTRIES: u64 = 1_000_000;
+
+/// Why the pipeline can't go on where it stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// An entry can't be read.
+    #[error("an entry that a start needs can't be read")]
+    Ledger {
+        /// What the ledger said.
+        source: LedgerError,
+    },
+    /// The state can't be used.
+    #[error("the state can't be used")]
+    Projection {
+        /// What it said.
+        source: ProjectionError,
+    },
+}
+
+impl From<LedgerError> for RestartError {
+    fn from(source: LedgerError) -> Self {
+        Self::Ledger { source }
+    }
+}
+
+impl From<ProjectionError> for RestartError {
+    fn from(source: ProjectionError) -> Self {
+        Self::Projection { source }
+    }
+}
+
+/// What a start found.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// Findings of entries that were sealed and not judged, to be sealed now.
+    pub findings: Vec<Finding>,
+    /// Incidents whose sealed state is not what their findings make, to be sealed again.
+    pub incidents: Vec<String>,
+}
+
+/// Brings judge and projection to where the ledger ends.
+///
+/// # Errors
+///
+/// [`RestartError`] when ledger or state can't be used.
+pub fn resume(
+    ledger: &mut Ledger,
+    judge: &mut Judge,
+    projection: &mut Projection,
+) -> Result<Resumed, RestartError> {
+    let reflects = projection.reflects();
+    let mut known = projection.known()?;
+    let mut redactions = Vec::new();
+    // What was decided comes first: a finding that is known is not made again.
+    for number in reflects..ledger.len() {
+        let header = ledger.header(Sequence(number))?;
+        projection.observed(&header);
+        match header.kind {
+            EntryKind::Decided => decided(ledger, &header, projection, &mut known)?,
+            EntryKind::Redacted => redactions.push(header.sequence),
+            _ => {}
+        }
+    }
+    for sequence in redactions {
+        ledger.finish_redaction(sequence)?;
+    }
+    let mut findings: Vec<_> = std::mem::take(&mut known.findings).into_values().collect();
+    findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
+    for (finding, detected) in findings {
+        judge.restore(finding, detected);
+    }
+    let mut out = Vec::new();
+    for number in warm_from(ledger)?..ledger.len() {
+        if number == reflects {
+            judge.rehearse(false);
+        } else if number < reflects {
+            judge.rehearse(true);
+        }
+        replay(ledger, judge, Sequence(number), &mut out)?;
+    }
+    judge.rehearse(false);
+    // A finding whose entries are old is known; only ones made now are told.
+    out.retain(|finding| judge.findings().get(&finding.id) == Some(finding));
+    let mut incidents: Vec<String> = judge.take_changed().into_iter().collect();
+    incidents.retain(|id| judge.incident(id) != known.incidents.get(id));
+    Ok(Resumed {
+        findings: out,
+        incidents,
+    })
+}
+
+/// Takes a decision that the state doesn't reflect yet.
+fn decided(
+    ledger: &Ledger,
+    header: &Header,
+    projection: &mut Projection,
+    known: &mut crate::projection::Known,
+) -> Result<(), RestartError> {
+    let payload = ledger.read(header.sequence)?.payload.unwrap_or_default();
+    // A decision of a later version tells this one nothing.
+    let Ok(told) = serde_json::from_slice::<Decided>(&payload) else {
+        return Ok(());
+    };
+    match told {
+        Decided::Finding { finding, .. } => {
+            projection.finding(&finding, header.sequence, header.received)?;
+            known
+                .findings
+                .entry(finding.id.clone())
+                .and_modify(|(known, _)| known.clone_from(&finding))
+                .or_insert((*finding, header.received));
+        }
+        Decided::Incident { incident, .. } => {
+            projection.incident(&incident, header.sequence)?;
+            known.incidents.insert(incident.id.clone(), *incident);
+        }
+        Decided::LedgerBroken { broken, .. } => {
+            for (source, generation, offset_bytes) in &broken.positions {
+                projection.moved_to(source, *generation, *offset_bytes);
+            }
+        }
+        Decided::Input { .. } => {}
+    }
+    Ok(())
+}
+
+/// The finding that a ledger was set aside; it rests on the entry that tells so.
+#[must_use]
+pub fn broken_ledger(
+    installation: &InstallationId,
+    lane: Lane,
+    broken: &BrokenLedger,
+    told_in: u64,
+    now: Timestamp,
+) -> Finding {
+    let id = custody::hash_leaf(format!("{}\n{}\n{now}", installation.0, broken.aside).as_bytes());
+    Finding {
+        id: id
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        rule: "magewarden-ledger-broken".to_owned(),
+        title: "The evidence ledger was changed and has been set aside".to_owned(),
+        level: Level::Critical,
+        lane,
+        first: now,
+        last: now,
+        actors: Vec::new(),
+        scope: Scope::Unknown,
+        assets: vec![Asset {
+            kind: AssetKind::Log,
+            name: broken.aside.clone(),
+            class: DataClass::Public,
+        }],
+        rows: None,
+        bytes: None,
+        event_count: 1,
+        events: vec![EventRef {
+            sequence: Sequence(told_in),
+            index: 0,
+        }],
+        reason: format!(
+            "{}; it lies read-only at {}, a new one goes on. Find what differs: magewarden verify {} \
+             with a checkpoint held elsewhere",
+            broken.why, broken.aside, broken.aside
+        ),
+        attack: vec!["T1070".to_owned(), "T1565.001".to_owned()],
+        requirements: vec![
+            "10.3.2".to_owned(),
+            "10.3.4".to_owned(),
+            "12.10.5".to_owned(),
+        ],
+        false_positives: vec![
+            "A disk that lost or changed bytes, or a restored older copy".to_owned(),
+        ],
+    }
+}
+
+/// The first entry that detection needs to be warm.
+fn warm_from(ledger: &Ledger) -> Result<u64, LedgerError> {
+    let Some(last) = ledger.len().checked_sub(1) else {
+        return Ok(0);
+    };
+    let until = ledger.header(Sequence(last))?.received.0 - WARM_SECONDS * Timestamp::SECOND;
+    let (mut low, mut high) = (last.saturating_sub(WARM_ENTRIES), last);
+    // Received times grow with the sequence, but for a clock set back: then more is read than needed.
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if ledger.header(Sequence(middle))?.received.0 < until {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+fn replay(
+    ledger: &Ledger,
+    judge: &mut Judge,
+    sequence: Sequence,
+    out: &mut Vec<Finding>,
+) -> Result<(), LedgerError> {
+    let header = ledger.header(sequence)?;
+    if header.kind != EntryKind::Observed || header.quarantined {
+        return Ok(());
+    }
+    let Some(format) = parse::named(&header.format) else {
+        return Ok(());
+    };
+    let Some(payload) = ledger.read(sequence)?.payload else {
+        return Ok(());
+    };
+    let record = SealedRecord {
+        sequence,
+        source: &header.source,
+        format: format.name(),
+        lane: header.lane,
+        received: header.received,
+        marks: &header.marks,
+        payload: &payload,
+    };
+    judge.push(&record, out);
+    Ok(())
+}
