@@ -8,6 +8,7 @@ mod assigned;
 mod brand;
 mod columns;
 mod context;
+mod deep;
 mod encoded;
 mod level;
 mod mask;
@@ -17,6 +18,7 @@ mod secret;
 mod track;
 mod triples;
 
+pub use deep::{Form, search_deep};
 pub use level::level_name;
 pub use mask::{FingerprintKey, Masker};
 pub use scan::{Hit, Scanner};

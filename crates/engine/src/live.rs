@@ -60,12 +60,24 @@ pub struct Live {
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
     unsigned: bool,
+    /// Records read and not sealed yet: while there are any, nothing more is read.
+    waiting: Vec<NewEntry>,
+    /// Why nothing is acknowledged at the moment; empty when all is well.
+    trouble: String,
+    /// Says a change of that where whoever started it looks.
+    tell: Box<dyn FnMut(&str)>,
 }
 
 impl Live {
-    /// Starts following; nothing is read before [`Self::run`].
+    /// Starts following; nothing is read before [`Self::run`]. `tell` is given what must be seen at once.
     #[must_use]
-    pub fn new(pipeline: Pipeline, follower: Follower, desk: Desk, now: Timestamp) -> Self {
+    pub fn new(
+        pipeline: Pipeline,
+        follower: Follower,
+        desk: Desk,
+        now: Timestamp,
+        tell: Box<dyn FnMut(&str)>,
+    ) -> Self {
         Self {
             pipeline,
             follower,
@@ -75,6 +87,9 @@ impl Live {
             last_entry: now,
             last_checkpoint: now,
             unsigned: true,
+            waiting: Vec::new(),
+            trouble: String::new(),
+            tell,
         }
     }
 
@@ -83,41 +98,74 @@ impl Live {
     /// # Errors
     ///
     /// [`LiveError`] when files can't be followed or the ledger can't take more. Nothing that was
-    /// acknowledged is lost: the next start resumes from the ledger.
+    /// acknowledged is lost: the next start resumes from the ledger. A full disk is no error: it
+    /// waits, and goes on when there is room.
     pub fn run(
         &mut self,
         clock: &dyn Fn() -> Timestamp,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), LiveError> {
+        let failed = |source| LiveError::Pipeline { source };
         let mut chunks = Vec::new();
         while !stop() {
             chunks.clear();
-            self.follower
-                .next(WAIT, &mut chunks)
-                .map_err(|source| LiveError::Source { source })?;
+            if self.trouble.is_empty() {
+                self.follower
+                    .next(WAIT, &mut chunks)
+                    .map_err(|source| LiveError::Source { source })?;
+            } else {
+                std::thread::sleep(WAIT);
+            }
             let now = clock();
-            self.step(&chunks, now)
-                .map_err(|source| LiveError::Pipeline { source })?;
+            self.read(&chunks, now);
+            match self.step(now) {
+                Ok(()) if self.trouble.is_empty() => {}
+                Ok(()) => self.tell_trouble(String::new(), now),
+                // What was read waits; as nothing more is read, the logs keep the rest.
+                Err(error) if error.is_full_disk() => {
+                    let trouble = "the disk is full: nothing more is sealed or acknowledged; \
+                                   free some space, it goes on by itself";
+                    self.tell_trouble(trouble.to_owned(), now);
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
-        self.pipeline
-            .flush(clock())
-            .map_err(|source| LiveError::Pipeline { source })
+        self.step(clock()).map_err(failed)?;
+        self.pipeline.flush(clock()).map_err(failed)
     }
 
-    fn step(&mut self, chunks: &[Chunk], now: Timestamp) -> Result<(), PipelineError> {
-        let mut entries = Vec::new();
+    /// Says a change of trouble where it is seen: on standard error and on the pages.
+    fn tell_trouble(&mut self, trouble: String, now: Timestamp) {
+        if trouble != self.trouble {
+            let word = if trouble.is_empty() {
+                "going on: what waited is sealed"
+            } else {
+                &trouble
+            };
+            (self.tell)(word);
+            self.trouble = trouble;
+        }
+        self.show(now);
+    }
+
+    fn read(&mut self, chunks: &[Chunk], now: Timestamp) {
+        let mut entries = std::mem::take(&mut self.waiting);
         for chunk in chunks {
             self.take(chunk, now, &mut entries);
         }
-        if entries.is_empty() {
-            if now.seconds_since(self.last_entry) >= TICK_SECONDS {
-                self.pipeline.tick(now)?;
-                self.last_entry = now;
-                self.unsigned = true;
-                self.show(now);
-            }
-        } else {
-            self.pipeline.append(&entries)?;
+        self.waiting = entries;
+    }
+
+    /// Seals what waits, or tells the time when nothing did for long; signs when it is due.
+    fn step(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        if !self.waiting.is_empty() {
+            self.pipeline.append(&self.waiting)?;
+            self.waiting.clear();
+            self.last_entry = now;
+            self.unsigned = true;
+            self.show(now);
+        } else if now.seconds_since(self.last_entry) >= TICK_SECONDS {
+            self.pipeline.tick(now)?;
             self.last_entry = now;
             self.unsigned = true;
             self.show(now);
@@ -206,7 +254,9 @@ impl Live {
                     .as_ref()
                     .map_or("", |intake| intake.format().name())
                     .to_owned(),
-                state: if track.intake.is_some() {
+                state: if !self.trouble.is_empty() {
+                    "waiting"
+                } else if track.intake.is_some() {
                     "reading"
                 } else {
                     "not read"
@@ -217,7 +267,9 @@ impl Live {
                 quarantined: counters.quarantined,
                 lag_seconds: track.last_event.map(|time| now.seconds_since(time).max(0)),
                 last_event: track.last_event,
-                reason: if track.intake.is_some() {
+                reason: if !self.trouble.is_empty() {
+                    self.trouble.clone()
+                } else if track.intake.is_some() {
                     track.news.clone()
                 } else {
                     "no known format recognises its first bytes".to_owned()

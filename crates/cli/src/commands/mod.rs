@@ -2,7 +2,9 @@
 
 mod analyze;
 mod demo;
+mod entries;
 mod parse;
+mod redact;
 mod rules;
 mod scan;
 mod settings;
@@ -28,6 +30,10 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Check a ledger: every entry, every proof, every checkpoint
     Verify(verify::Verify),
+    /// Find sealed entries by sequence number, time, source, actor and scope
+    Entries(entries::Entries),
+    /// Destroy what an entry holds while every proof still checks
+    Redact(redact::Redact),
     /// Show what a log format reads from a file
     Parse(parse::Parse),
     /// Show the shape of an SQL statement
@@ -57,6 +63,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Up(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Entries(command) => command.run(),
+        Command::Redact(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),
         Command::Scan(command) => command.run(),

@@ -1,10 +1,10 @@
 //! `magewarden scan`: card numbers in files and archives, streaming.
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cardholder::{Hit, Scanner};
+use cardholder::{Form, Hit, Scanner, search_deep};
 use clap::Args;
 use engine::analyze::Progress as _;
 use model::MarkKind;
@@ -19,7 +19,11 @@ use crate::terminal::{Bar, inert};
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  magewarden scan /var/www/shop/var /backup/dump.sql.gz\n  \
-    magewarden scan magewarden-out/latest/ledger\n\nExit code 10 when something other than published test numbers was found."
+    magewarden scan magewarden-out/latest/ledger\n  \
+    magewarden scan --deep var/log        base64, hex, character references, other digits too\n\n\
+    A ledger is always searched deep: what is found there is a number the mask missed, and\n\
+    magewarden redact destroys it.\n\n\
+    Exit code 10 when something other than published test numbers was found."
 )]
 pub(crate) struct Scan {
     /// Files, folders, archives, or a ledger's folder
@@ -28,10 +32,17 @@ pub(crate) struct Scan {
     /// Also report published test numbers
     #[arg(long)]
     test_numbers: bool,
+    /// Also look into base64, hexadecimal, character references, digits of other scripts and
+    /// percent-encoding done twice (slower; a ledger is always searched so)
+    #[arg(long)]
+    deep: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: Output,
 }
+
+/// Longest line that is searched deep as one.
+const DEEP_BYTES: usize = 1 << 20;
 
 impl Scan {
     /// Runs the command.
@@ -77,7 +88,8 @@ impl Scan {
         let mut buffer = vec![0; 256 * 1024];
         for input in &found.inputs {
             let mut scanner = Scanner::new();
-            let mut take = |hit: Hit| self.take(&input.id.0, None, &hit, rows);
+            let (mut line, mut line_at) = (Vec::new(), 0);
+            let mut take = |form: Form, hit: Hit| self.take(&input.id.0, None, form, &hit, rows);
             match input.open(&limits) {
                 Ok(mut reader) => loop {
                     let length = match reader.read(&mut buffer) {
@@ -87,11 +99,13 @@ impl Scan {
                             0
                         }
                     };
-                    scanner.push(
-                        buffer.get(..length).unwrap_or_default(),
-                        length == 0,
-                        &mut take,
-                    );
+                    let bytes = buffer.get(..length).unwrap_or_default();
+                    if self.deep {
+                        line.extend_from_slice(bytes);
+                        line_at += deep(&mut line, line_at, length == 0, &mut take);
+                    } else {
+                        scanner.push(bytes, length == 0, &mut |hit| take(Form::Plain, hit));
+                    }
                     if length == 0 {
                         break;
                     }
@@ -105,25 +119,27 @@ impl Scan {
     }
 
     /// Scans what a ledger sealed: a number here is one the mask missed.
-    fn ledger(&self, path: &std::path::Path, rows: &mut Vec<Value>) -> Result<(), Failure> {
+    fn ledger(&self, path: &Path, rows: &mut Vec<Value>) -> Result<(), Failure> {
         let ledger = super::verify::open_ledger(path)?;
+        let mut bar = Bar::bytes(ledger.len(), "scanning entries");
         for sequence in 0..ledger.len() {
+            bar.advance(1);
             let entry = ledger
                 .read(model::Sequence(sequence))
                 .or_fail("magewarden verify the ledger")?;
             let Some(payload) = entry.payload else {
                 continue;
             };
-            let mut scanner = Scanner::new();
             let name = format!("{}#{sequence}", path.display());
-            scanner.push(&payload, true, &mut |hit| {
-                self.take(&name, Some(sequence), &hit, rows)
+            search_deep(&payload, &mut |form, hit| {
+                self.take(&name, Some(sequence), form, &hit, rows);
             });
         }
+        bar.finish();
         Ok(())
     }
 
-    fn take(&self, path: &str, entry: Option<u64>, hit: &Hit, rows: &mut Vec<Value>) {
+    fn take(&self, path: &str, entry: Option<u64>, form: Form, hit: &Hit, rows: &mut Vec<Value>) {
         if hit.kind == MarkKind::Secret || (hit.is_test && !self.test_numbers) {
             return;
         }
@@ -132,7 +148,7 @@ impl Scan {
             .map(|digits| String::from_utf8_lossy(&digits).into_owned());
         rows.push(json!({
             "path": path, "entry": entry, "offset_bytes": hit.offset_bytes, "length_bytes": hit.length_bytes,
-            "kind": hit.kind, "brand": hit.brand, "digits": hit.digits, "last_four": last_four, "test": hit.is_test,
+            "kind": hit.kind, "brand": hit.brand, "digits": hit.digits, "last_four": last_four, "test": hit.is_test, "form": form.name(),
         }));
     }
 
@@ -158,13 +174,14 @@ impl Scan {
                     let text = |name: &str| row[name].as_str().unwrap_or("unknown").to_owned();
                     writeln!(
                         out,
-                        "{}: byte {}: {} {} {} digits, ends in {}",
+                        "{}: byte {}: {} {} {} digits, ends in {} ({})",
                         inert(&text("path")),
                         row["offset_bytes"],
                         text("kind"),
                         text("brand"),
                         row["digits"],
                         text("last_four"),
+                        text("form"),
                     )
                     .or_fail(hint)?;
                 }
@@ -183,4 +200,45 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+/// Searches the whole lines of `line` (all of it at the end), which begins at `at`; gives how many bytes are done.
+fn deep(line: &mut Vec<u8>, at: u64, end: bool, take: &mut dyn FnMut(Form, Hit)) -> u64 {
+    let whole = match line.iter().rposition(|byte| *byte == b'\n') {
+        _ if end => line.len(),
+        Some(last) => last + 1,
+        None if line.len() >= DEEP_BYTES => line.len(),
+        None => return 0,
+    };
+    let mut from = at;
+    for one in line
+        .get(..whole)
+        .unwrap_or_default()
+        .split_inclusive(|byte| *byte == b'\n')
+    {
+        search_deep(one, &mut |form, mut hit| {
+            hit.offset_bytes += from;
+            take(form, hit);
+        });
+        from += one.len() as u64;
+    }
+    line.drain(..whole);
+    whole as u64
+}
+
+/// Those of some files that hold a card number, in any form; what can't be read is left out.
+pub(super) fn files_with_numbers(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    paths
+        .into_iter()
+        .filter(|path| {
+            let mut holds = false;
+            for line in std::fs::read(path)
+                .unwrap_or_default()
+                .split(|byte| *byte == b'\n')
+            {
+                search_deep(line, &mut |_, hit| holds |= hit.kind != MarkKind::Secret);
+            }
+            holds
+        })
+        .collect()
 }

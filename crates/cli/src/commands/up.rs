@@ -278,7 +278,8 @@ pub(super) fn serve_and_follow(
         }
     };
     let serving = runtime.spawn(server::serve(desk.clone(), listener, stopped));
-    let mut live = Live::new(pipeline, follower, desk, now());
+    let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
+    let mut live = Live::new(pipeline, follower, desk, now(), Box::new(tell));
     let result = live.run(&now, &|| stop.load(Ordering::SeqCst));
     stop.store(true, Ordering::SeqCst);
     result.or_fail("free some disk space and start again: it resumes where the ledger ends")?;

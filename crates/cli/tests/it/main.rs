@@ -1,4 +1,5 @@
 //! The program as a user runs it, and the laws of the house.
 
+mod kills;
 mod laws;
 mod program;

@@ -172,3 +172,102 @@ fn the_rules_own_examples_hold() {
     let run = magewarden(&["rules", "test"], folder.path());
     assert_eq!(run.status.code(), Some(0), "{}", text(&run.stdout));
 }
+
+/// A published test number in base64: no mask looks into that.
+const HIDDEN: &str = "Y2FyZD00MTExMTExMTExMTExMTEx";
+
+#[test]
+fn a_number_the_mask_missed_is_found_destroyed_and_its_neighbours_still_prove() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = |path: &str| {
+        format!(
+            "203.0.113.9 - - [05/Aug/2026:10:15:00 +0000] \"GET {path} HTTP/1.1\" 200 512 \"-\" \"x\"\n"
+        )
+    };
+    let lines: String = (0..40)
+        .map(|number| match number {
+            17 => line(&format!("/checkout?d={HIDDEN}")),
+            _ => line(&format!("/product-{number}.html")),
+        })
+        .collect();
+    fs::write(folder.path().join("access.log"), lines).expect("written");
+    let run = |arguments: &[&str]| {
+        let run = magewarden(arguments, folder.path());
+        (run.status.code(), text(&run.stdout), text(&run.stderr))
+    };
+    let ledger = "magewarden-out/latest/ledger";
+    assert_eq!(run(&["analyze", "access.log"]).0, Some(0));
+    let (_, found, _) = run(&["scan", ledger, "--test-numbers", "--format", "json"]);
+    let found: Value = serde_json::from_str(&found).expect("JSON");
+    let hits = found["found"].as_array().expect("hits");
+    assert_eq!(hits.len(), 1, "{hits:#?}");
+    assert_eq!(hits[0]["form"], "base64");
+    assert_eq!(hits[0]["last_four"], "1111");
+    let entry = hits[0]["entry"].to_string();
+    let (_, shown, _) = run(&["entries", ledger, "--sequence", &entry]);
+    assert!(shown.contains(HIDDEN), "{shown}");
+
+    let one = [
+        "redact",
+        ledger,
+        &entry,
+        "--yes",
+        "--reason",
+        "card number",
+        "--by",
+        "Anna",
+    ];
+    let refused = run(&[&one[..], &["--and-by", "anna "]].concat());
+    assert_eq!(refused.0, Some(1), "{refused:?}");
+    let data = folder.path().join(ledger).join("segments/00000000.data");
+    let before = fs::read(&data).expect("payloads");
+    let done = run(&[&one[..], &["--and-by", "Ben"]].concat());
+    assert_eq!(done.0, Some(0), "{done:?}");
+
+    let (code, found, _) = run(&["scan", ledger, "--test-numbers"]);
+    assert_eq!(code, Some(0));
+    assert!(found.starts_with("0 found"), "{found}");
+    let (_, shown, _) = run(&["entries", ledger, "--sequence", &entry]);
+    assert!(shown.contains("(destroyed)"), "{shown}");
+    let (_, neighbour, _) = run(&[
+        "entries",
+        ledger,
+        "--address",
+        "203.0.113.9",
+        "--limit",
+        "1000",
+    ]);
+    assert_eq!(neighbour.matches("/product-").count(), 39, "{neighbour}");
+    let verified = run(&[
+        "verify",
+        ledger,
+        "--checkpoint",
+        "magewarden-out/latest/checkpoints.copy",
+    ]);
+    assert_eq!(verified.0, Some(0), "{verified:?}");
+    assert!(verified.1.contains("1 of them redacted"), "{verified:?}");
+
+    // Nothing of what was stored before is left: not the record, not its ciphertext, not its key.
+    let after = fs::read(&data).expect("payloads");
+    let window = &before[before.len() / 2..before.len() / 2 + 64];
+    let mut files = vec![folder.path().join("magewarden-out")];
+    while let Some(path) = files.pop() {
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            files.extend(
+                fs::read_dir(&path)
+                    .expect("read")
+                    .map(|entry| entry.expect("read").path()),
+            );
+            continue;
+        }
+        let bytes = fs::read(&path).expect("read");
+        for needle in [HIDDEN.as_bytes(), b"4111111111111111", window] {
+            let there = bytes.windows(needle.len()).any(|part| part == needle);
+            assert!(!there, "{} still holds it", path.display());
+        }
+    }
+    assert!(after.len() > before.len());
+}

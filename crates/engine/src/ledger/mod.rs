@@ -27,6 +27,7 @@ use crate::intake::TokenKey;
 pub use custody::EntryKind;
 pub use find::Query;
 use keys::{Keys, PayloadKeys};
+pub use stores::destroy as destroy_file;
 pub use verify::{Break, Report, verify};
 
 /// Levels of a full block's subtree: 2⁸ leaves.

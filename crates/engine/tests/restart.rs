@@ -1,0 +1,158 @@
+//! A start after a stop, a crash between sealing and judging, a lost state, a changed ledger.
+
+use std::fs;
+use std::path::Path;
+
+use engine::intake::{Block, Intake};
+use engine::ledger::{EntryKind, Ledger, NewEntry, Opening, verify};
+use engine::pipeline::{Pipeline, Settings};
+use model::{Generation, Incident, InstallationId, Lane, Level, Sequence, SourceId, Timestamp};
+use parse::Context;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_785_924_930);
+
+fn open(folder: &Path) -> Pipeline {
+    let settings = Settings {
+        installation: InstallationId("shop".to_owned()),
+        ledger: folder.join("ledger"),
+        keys: folder.join("keys"),
+        second_place: Some(folder.join("copy")),
+        context: Context::default(),
+        lane: Lane::Live,
+        own_rules: Vec::new(),
+    };
+    Pipeline::open(settings, NOW).expect("the pipeline opens")
+}
+
+/// A thief's dump of the payment table, as the audit plugin logs it.
+const DUMP: &str = "\
+20260805 10:16:00,db1,shop,203.0.113.66,91,0,CONNECT,shop,,0
+20260805 10:16:00,db1,shop,203.0.113.66,91,9002,QUERY,shop,'START TRANSACTION /*!40100 WITH CONSISTENT SNAPSHOT */',0
+20260805 10:16:00,db1,shop,203.0.113.66,91,9005,READ,shop,sales_order_payment,
+20260805 10:16:00,db1,shop,203.0.113.66,91,9005,QUERY,shop,'SELECT /*!40001 SQL_NO_CACHE */ * FROM `sales_order_payment`',0
+20260805 10:16:01,db1,shop,203.0.113.66,91,0,DISCONNECT,shop,,0
+";
+
+fn entries(pipeline: &Pipeline) -> Vec<NewEntry> {
+    let format = parse::named("mariadb_server_audit").expect("a format");
+    let source = SourceId("file:audit.log".to_owned());
+    let tokens = pipeline.ledger().token_key();
+    let mut intake = Intake::new(source, Generation::default(), 0, format, tokens);
+    let mut block = Block::default();
+    intake.push(
+        DUMP.as_bytes(),
+        true,
+        pipeline.masker(),
+        pipeline.context(),
+        &mut block,
+    );
+    let mut records = std::mem::take(&mut block.records);
+    records
+        .iter_mut()
+        .map(|record| pipeline.entry(&intake, &block.bytes, record, NOW))
+        .collect()
+}
+
+fn incidents(pipeline: &Pipeline) -> Vec<Incident> {
+    pipeline.judge().incidents().cloned().collect()
+}
+
+/// Seals the dump, judges it, and signs; gives what came of it and the ledger's size.
+fn dumped(folder: &Path) -> (Vec<Incident>, u64) {
+    let mut pipeline = open(folder);
+    let entries = entries(&pipeline);
+    pipeline.append(&entries).expect("sealed");
+    pipeline.flush(NOW).expect("flushed");
+    let incidents = incidents(&pipeline);
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    (incidents, pipeline.ledger().len())
+}
+
+#[test]
+fn a_start_shows_the_incidents_that_were_there_and_seals_nothing_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (before, size) = dumped(folder.path());
+    let mut pipeline = open(folder.path());
+    assert_eq!(incidents(&pipeline), before);
+    let end = pipeline
+        .positions()
+        .get(&SourceId("file:audit.log".to_owned()))
+        .map(|(_, position)| position.offset_bytes);
+    assert_eq!(end, Some(DUMP.len() as u64));
+    pipeline.flush(NOW).expect("flushed");
+    assert_eq!(pipeline.ledger().len(), size);
+}
+
+#[test]
+fn a_lost_or_older_state_is_made_again_from_the_ledger() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (before, size) = dumped(folder.path());
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        drop(fs::remove_file(folder.path().join(name)));
+    }
+    let mut pipeline = open(folder.path());
+    assert_eq!(incidents(&pipeline), before);
+    pipeline.flush(NOW).expect("flushed");
+    assert_eq!(pipeline.ledger().len(), size);
+}
+
+#[test]
+fn records_sealed_and_not_judged_are_judged_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let waiting = entries(&open(folder.path()));
+    let (mut ledger, _) = Ledger::create_or_open(
+        &folder.path().join("ledger"),
+        &folder.path().join("keys"),
+        &InstallationId("shop".to_owned()),
+        None,
+        &Context::default(),
+    )
+    .expect("opened");
+    ledger.append(&waiting).expect("sealed");
+    drop(ledger);
+    let mut pipeline = open(folder.path());
+    pipeline.flush(NOW).expect("flushed");
+    assert_eq!(incidents(&pipeline).len(), 1);
+    let size = pipeline.ledger().len();
+    assert!(size > waiting.len() as u64, "the incident is sealed");
+    drop(pipeline);
+    assert_eq!(open(folder.path()).ledger().len(), size);
+}
+
+#[test]
+fn a_changed_ledger_opens_a_critical_incident_and_collection_goes_on_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(dumped(folder.path()));
+    let path = folder.path().join("ledger/segments/00000000.leaf");
+    let mut bytes = fs::read(&path).expect("leaves");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("written");
+    let pipeline = open(folder.path());
+    let Opening::Broken { aside, .. } = pipeline.opening() else {
+        panic!("{:?}", pipeline.opening());
+    };
+    let moved = fs::read(aside.join("segments/00000000.leaf")).expect("kept");
+    assert_eq!(moved, bytes);
+    let incidents = incidents(&pipeline);
+    assert_eq!(incidents.len(), 1);
+    assert_eq!(incidents[0].severity, Level::Critical);
+    let first = pipeline.ledger().read(Sequence(0)).expect("read");
+    assert_eq!(first.header.kind, EntryKind::Decided);
+    let told = String::from_utf8(first.payload.expect("there")).expect("text");
+    assert!(
+        told.contains("ledger.broken-1") && told.contains("magewarden/shop"),
+        "{told}"
+    );
+    let source = SourceId("file:audit.log".to_owned());
+    assert!(pipeline.positions().contains_key(&source));
+    drop(pipeline);
+    // The next start finds nothing wrong, and knows the incident and where sources stand.
+    let again = open(folder.path());
+    assert!(matches!(again.opening(), Opening::Resumed { .. }));
+    assert_eq!(again.judge().incidents().count(), 1);
+    assert!(again.positions().contains_key(&source));
+    let copy = folder.path().join("copy");
+    let report = verify(&folder.path().join("ledger"), None, Some(&copy)).expect("readable");
+    assert!(report.ok, "{report}");
+}
