@@ -115,8 +115,8 @@ pub fn root_over<E>(
         return Ok(tree.root());
     }
     let rest = within(at..range.end)?;
-    let mut hashes = tree.edge.iter().rev();
-    Ok(hashes.try_fold(rest, |right, left| Ok(hash_children(left, &right)))?)
+    let hashes = tree.edge.iter().rev();
+    Ok(hashes.fold(rest, |right, left| hash_children(left, &right)))
 }
 
 /// The inclusion proof of leaf `index` of `size` (RFC 9162 §2.1.3.1); `None` when there is no such
@@ -266,8 +266,9 @@ mod tests {
 
     /// The root over a range, from subtrees of four leaves as a ledger has them of 256.
     fn over(leaves: &[Hash], range: Range<u64>) -> Result<Hash, Infallible> {
+        let place = |number: u64| usize::try_from(number).expect("few leaves");
         let part = |range: Range<u64>| {
-            Ok::<_, Infallible>(root_of(&leaves[range.start as usize..range.end as usize]))
+            Ok::<_, Infallible>(root_of(&leaves[place(range.start)..place(range.end)]))
         };
         let from_subtrees = root_over(
             range.clone(),

@@ -7,18 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::BLOCK_ENTRIES;
+use crate::frames::{
+    Failed, LEAF_MAX, PAYLOAD_MAX, framed, length, open_end, open_plain, path, read_framed,
+    read_prefix, sync_folder, walk, write,
+};
 
 /// Bytes after which a new segment begins.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// Longest leaf (C2SP tiles' limit) and longest payload, in bytes.
-const LEAF_MAX: u32 = 65_535;
-const PAYLOAD_MAX: u32 = 64 << 20;
 
 /// Why the files can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -464,142 +464,6 @@ impl SegmentFiles {
             .and_then(|()| data.sync_data())
             .map_err(StoreError::io(&file))
     }
-}
-
-/// Goes over at most `most` whole entries of one segment from a place on; tells where each begins and ends.
-fn walk(
-    folder: &Path,
-    from: Place,
-    most: u64,
-    tell: &mut dyn FnMut(Place, Place),
-) -> Result<(), StoreError> {
-    let mut leaves = Frames::open(path(folder, from.segment, "leaf"), from.leaf, LEAF_MAX)?;
-    let mut payloads = Frames::open(path(folder, from.segment, "data"), from.data, PAYLOAD_MAX)?;
-    let mut at = from;
-    for _ in 0..most {
-        let (Some(leaf), Some(data)) = (leaves.next()?, payloads.next()?) else {
-            break;
-        };
-        let end = Place { leaf, data, ..from };
-        tell(at, end);
-        at = end;
-    }
-    Ok(())
-}
-
-/// The framed records of a file, by where they end.
-struct Frames {
-    path: PathBuf,
-    file: BufReader<File>,
-    at: u64,
-    length: u64,
-    most: u32,
-}
-
-impl Frames {
-    fn open(path: PathBuf, at: u64, most: u32) -> Result<Self, StoreError> {
-        let mut file = File::open(&path).map_err(StoreError::io(&path))?;
-        let length = file
-            .metadata()
-            .and_then(|facts| file.seek(SeekFrom::Start(at)).map(|_| facts.len()))
-            .map_err(StoreError::io(&path))?;
-        Ok(Self {
-            path,
-            file: BufReader::with_capacity(64 * 1024, file),
-            at,
-            length,
-            most,
-        })
-    }
-
-    /// Where the next whole record ends; `None` at the end, and where a record is not whole.
-    fn next(&mut self) -> Result<Option<u64>, StoreError> {
-        if self.at + 4 > self.length {
-            return Ok(None);
-        }
-        let mut prefix = [0; 4];
-        self.file
-            .read_exact(&mut prefix)
-            .map_err(StoreError::io(&self.path))?;
-        let length = u32::from_be_bytes(prefix);
-        let end = self.at + 4 + u64::from(length);
-        if length > self.most || end > self.length {
-            return Ok(None);
-        }
-        self.file
-            .seek_relative(i64::from(length))
-            .map_err(StoreError::io(&self.path))?;
-        self.at = end;
-        Ok(Some(end))
-    }
-}
-
-pub(crate) fn path(folder: &Path, segment: u32, ending: &str) -> PathBuf {
-    folder.join(format!("{segment:08}.{ending}"))
-}
-
-fn length(folder: &Path, segment: u32, ending: &str) -> u64 {
-    fs::metadata(path(folder, segment, ending)).map_or(0, |facts| facts.len())
-}
-
-fn open_plain(folder: &Path, segment: u32, ending: &str) -> Result<File, StoreError> {
-    let path = path(folder, segment, ending);
-    File::open(&path).map_err(StoreError::io(&path))
-}
-
-fn open_end(folder: &Path, segment: u32, ending: &str, end: u64) -> Result<File, StoreError> {
-    let path = path(folder, segment, ending);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(StoreError::io(&path))?;
-    file.set_len(end).map_err(StoreError::io(&path))?;
-    Ok(file)
-}
-
-fn framed(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    out.extend_from_slice(bytes);
-}
-
-/// What failed of a write.
-enum Failed {
-    Write(std::io::Error),
-    Sync(std::io::Error),
-}
-
-fn write(file: &File, bytes: &[u8], at: u64) -> Result<(), Failed> {
-    file.write_all_at(bytes, at).map_err(Failed::Write)?;
-    file.sync_data().map_err(Failed::Sync)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(StoreError::io(folder))
-}
-
-fn read_prefix(file: &File, at: u64) -> std::io::Result<u32> {
-    let mut prefix = [0; 4];
-    file.read_exact_at(&mut prefix, at)?;
-    Ok(u32::from_be_bytes(prefix))
-}
-
-fn read_framed(file: &File, at: u64, most: u32) -> std::io::Result<Vec<u8>> {
-    let length = read_prefix(file, at)?;
-    if length > most {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
-            "a record longer than any that was written",
-        ));
-    }
-    let mut bytes = vec![0; length as usize];
-    file.read_exact_at(&mut bytes, at + 4)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

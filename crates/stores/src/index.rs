@@ -136,7 +136,7 @@ impl BlockIndex {
             };
             // A block that reaches beyond the segments tells of entries that are not there.
             let there = |ending, length| {
-                std::fs::metadata(crate::files::path(
+                std::fs::metadata(crate::frames::path(
                     &folder.join("segments"),
                     end.segment,
                     ending,

@@ -3,6 +3,7 @@
 //! Touches the disk and decides nothing: what the bytes mean is `custody`'s, joined in `engine`.
 
 mod files;
+mod frames;
 mod index;
 mod secrets;
 mod state;

@@ -3,6 +3,8 @@
 //! [`Pipeline::append`] is the one way in. When it returns, the records are durable; what they
 //! caused is sealed after them, so that whatever a page says rests on entries before it.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -13,11 +15,13 @@ use sinks::{Sink, SinkError};
 
 use crate::desk::{Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
-use crate::judge::{Judge, JudgeError, SealedRecord};
+use crate::judge::{Judge, SealedRecord};
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
-use crate::restart::{self, RestartError};
+use crate::restart;
 use crate::sealed::{BrokenLedger, Decided, InputFacts, VERSION};
+
+pub use error::PipelineError;
 
 /// Where one installation lives and how its records are read.
 pub struct Settings {
@@ -35,62 +39,6 @@ pub struct Settings {
     pub lane: Lane,
     /// The merchant's own rules: name and text.
     pub own_rules: Vec<(String, String)>,
-}
-
-/// Why the pipeline stopped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// The ledger can't take or give entries.
-    #[error("the ledger at {} failed", path.display())]
-    Ledger {
-        /// Folder of the ledger.
-        path: PathBuf,
-        /// What it said.
-        source: LedgerError,
-    },
-    /// The state database can't be used.
-    #[error("the state of {} can't be used", path.display())]
-    Projection {
-        /// Folder of the ledger.
-        path: PathBuf,
-        /// What is wrong.
-        source: ProjectionError,
-    },
-    /// The pipeline can't go on where it stopped.
-    #[error("can't go on where the ledger at {} ends", path.display())]
-    Restart {
-        /// Folder of the ledger.
-        path: PathBuf,
-        /// What is wrong.
-        source: RestartError,
-    },
-    /// The content can't be used.
-    #[error("the rules can't be used")]
-    Judge {
-        /// What is wrong.
-        source: JudgeError,
-    },
-    /// A decision can't be written.
-    #[error("a decision can't be written as JSON")]
-    Encode {
-        /// What serde said.
-        source: serde_json::Error,
-    },
-    /// The operating system gives no randomness.
-    #[error("the operating system gives no randomness")]
-    Random {
-        /// What it said.
-        source: getrandom::Error,
-    },
-}
-
-impl PipelineError {
-    /// Whether the disk is full: what failed may succeed later.
-    #[must_use]
-    pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Ledger { source, .. } if source.is_full_disk())
-    }
 }
 
 /// Seals, judges and tells.
