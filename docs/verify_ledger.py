@@ -35,6 +35,8 @@ def checkpoints(text, name, key, key_id):
     parts = text.split("\n\n")
     for body, signatures in zip(parts[0::2], parts[1::2]):
         body = body.lstrip("\n") + "\n"
+        if body.splitlines()[0] != name:
+            continue  # of a ledger before this one
         line = next(line for line in signatures.splitlines() if line.startswith(f"\u2014 {name} "))
         raw = base64.b64decode(line.split(" ")[2])
         assert raw[:4] == key_id, "signed by another key"

@@ -19,6 +19,8 @@ use crate::content;
 
 /// Different user agents after which an address is taken for a proxy: never an actor alone.
 const PROXY_AGENTS_MIN: usize = 64;
+/// Longest name of a host (RFC 1035 §2.3.4, with its dots); what is longer names none.
+const HOST_BYTES_MAX: usize = 255;
 /// Addresses whose user agents are remembered; the oldest names in order go first.
 const PROXY_ADDRESSES_MAX: usize = 65_536;
 
@@ -210,7 +212,7 @@ impl Judge {
         self.note_agent(&event);
         let scope = event
             .text(Field::Host)
-            .filter(|_| event.category == Category::Webserver)
+            .filter(|host| event.category == Category::Webserver && host.len() <= HOST_BYTES_MAX)
             .map_or(Scope::Unknown, |host| Scope::Host(host.to_owned()));
         let before = out.len();
         self.detector.push(&event, &refs, lane, &scope, out);
@@ -282,6 +284,9 @@ impl Judge {
         else {
             return;
         };
+        if address.len() > HOST_BYTES_MAX {
+            return;
+        }
         let mut hasher = DefaultHasher::new();
         agent.hash(&mut hasher);
         let hash = hasher.finish();
