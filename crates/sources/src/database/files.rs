@@ -1,0 +1,285 @@
+//! Log files the server's settings name, and whether this program may read them.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Told;
+use super::gap::{Gap, Run};
+
+/// The files the server writes now: path, and what it is. Empty when nothing is on, or when files aren't where it writes.
+#[must_use]
+pub fn logs(told: &Told) -> Vec<(PathBuf, &'static str)> {
+    let mut logs = Vec::new();
+    let mut add = |told_path: Option<&str>, what| {
+        logs.extend(absolute(told, told_path).map(|path| (path, what)));
+    };
+    let syslog = |name| {
+        told.get(name)
+            .is_some_and(|to| to.eq_ignore_ascii_case("syslog"))
+    };
+    if told.on("server_audit_logging") == Some(true) && !syslog("server_audit_output_type") {
+        let current = told
+            .status
+            .get("server_audit_current_log")
+            .filter(|path| !path.is_empty());
+        // The default where neither settings nor status name one.
+        let path = current
+            .map(String::as_str)
+            .or(told.get("server_audit_file_path"));
+        add(path.or(Some("server_audit.log")), "audit log of MariaDB");
+    }
+    if told.get("audit_log_file").is_some() && !syslog("audit_log_handler") {
+        add(told.get("audit_log_file"), "audit log of MySQL");
+    }
+    if told.get("audit_log_filter.file").is_some() {
+        add(told.get("audit_log_filter.file"), "audit log of MySQL");
+    }
+    if to_files(told) {
+        if told.on("slow_query_log") == Some(true) {
+            add(told.get("slow_query_log_file"), "slow query log");
+        }
+        if told.on("general_log") == Some(true) {
+            add(told.get("general_log_file"), "general log");
+        }
+    }
+    logs
+}
+
+/// Whether slow and general log go to files.
+pub(super) fn to_files(told: &Told) -> bool {
+    told.get("log_output").is_none_or(|to| {
+        to.split(',')
+            .any(|to| to.trim().eq_ignore_ascii_case("file"))
+    })
+}
+
+/// A path as the server means it: one that is relative lies in its data folder.
+fn absolute(told: &Told, path: Option<&str>) -> Option<PathBuf> {
+    let path = Path::new(path.filter(|path| !path.is_empty())?);
+    let path = if path.is_absolute() {
+        path.to_owned()
+    } else {
+        let folder = told.get("datadir").unwrap_or("/var/lib/mysql");
+        Path::new(folder).join(path.strip_prefix(".").unwrap_or(path))
+    };
+    // The audit plugin takes a folder, too.
+    Some(if path.is_dir() {
+        path.join("server_audit.log")
+    } else {
+        path
+    })
+}
+
+/// Says what keeps `user` from reading a file, and how to allow it; `None` when it may be read.
+#[must_use]
+pub fn unread(path: &Path, what: &str, user: &str) -> Option<Gap> {
+    let error = File::open(path).err()?;
+    if error.kind() == ErrorKind::NotFound {
+        return Some(Gap {
+            id: "log-not-here",
+            what: format!("The {what} {} is not there", path.display()),
+            why: "The database says that it writes there. Either it runs in a container or on another host, or it \
+                  couldn't make the file. What it holds stays unseen."
+                .to_owned(),
+            run: Run::Person,
+            close: format!("run magewarden where {} lies, or name the file as this host sees it with --log FILE", path.display()),
+            keep: String::new(),
+            price: "none for the shop".to_owned(),
+            undo: "leave --log out".to_owned(),
+        });
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let blocked = blocked(folder);
+    let read_group = readable_by_logs_group(path);
+    let (close, undo, price) = if let (None, Some(group)) = (&blocked, read_group) {
+        (
+            format!("usermod -aG {group} {user}   # then start magewarden again"),
+            format!("gpasswd -d {user} {group}"),
+            format!("none for the shop; {user} may then read every log of the group {group}"),
+        )
+    } else {
+        let way: Vec<String> = blocked
+            .iter()
+            .map(|folder| format!("setfacl -m u:{user}:x {}", shell(folder)))
+            .collect();
+        let back: Vec<String> = blocked
+            .iter()
+            .map(|folder| format!("setfacl -x u:{user} {}", shell(folder)))
+            .collect();
+        (
+            format!(
+                "{}setfacl -m u:{user}:r {}{}",
+                way.iter()
+                    .map(|line| format!("{line} && "))
+                    .collect::<String>(),
+                shell(path),
+                // A log that is rotated is a new file: it takes its rights from the folder.
+                if is_only_for_logs(folder) {
+                    format!(" && setfacl -d -m u:{user}:r {}", shell(folder))
+                } else {
+                    String::new()
+                }
+            ),
+            format!(
+                "setfacl -x u:{user} {}{}{}",
+                shell(path),
+                if is_only_for_logs(folder) {
+                    format!(" && setfacl -d -x u:{user} {}", shell(folder))
+                } else {
+                    String::new()
+                },
+                back.iter()
+                    .map(|line| format!(" && {line}"))
+                    .collect::<String>(),
+            ),
+            if is_only_for_logs(folder) {
+                format!(
+                    "none for the shop; {user} may then read this folder's logs, which hold personal data"
+                )
+            } else {
+                format!(
+                    "none for the shop; {user} may then read this file. It lies among the database's own files, where \
+                     rights for new files can't be given safely: after a rotation it must be given again. Better let \
+                     the server write to a folder of its own for logs"
+                )
+            },
+        )
+    };
+    Some(Gap {
+        id: "log-unreadable",
+        what: format!("The {what} {} can't be read by {user}", path.display()),
+        why: format!(
+            "It is written, and magewarden may not open it ({}). What it holds stays unseen; once it may be read it is \
+             followed by itself.",
+            error.kind()
+        ),
+        run: Run::Shell,
+        close,
+        keep: String::new(),
+        price,
+        undo,
+    })
+}
+
+/// The outermost folder on the way that may not be entered.
+fn blocked(folder: &Path) -> Option<PathBuf> {
+    let mut way: Vec<&Path> = folder.ancestors().collect();
+    way.reverse();
+    way.into_iter()
+        .find(|folder| fs::metadata(folder.join(".")).is_err())
+        .map(Path::to_owned)
+}
+
+/// The group by which a log may be read, when it is one that is there for logs: a database's own
+/// group reads its tables, too.
+fn readable_by_logs_group(path: &Path) -> Option<&'static str> {
+    let file = fs::metadata(path).ok()?;
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    ["adm", "systemd-journal"].into_iter().find(|name| {
+        file.permissions().mode() & 0o040 != 0
+            && groups.lines().any(|line| {
+                let mut fields = line.split(':');
+                fields.next() == Some(name) && fields.nth(1) == Some(&file.gid().to_string())
+            })
+    })
+}
+
+/// Whether a folder holds no tables.
+fn is_only_for_logs(folder: &Path) -> bool {
+    folder.starts_with("/var/log")
+        || fs::read_dir(folder).is_ok_and(|mut entries| {
+            !entries.any(|entry| {
+                entry.is_ok_and(|entry| {
+                    let name = entry.file_name();
+                    name == "ibdata1" || name == "mysql" || name == "aria_log_control"
+                })
+            })
+        })
+}
+
+/// A path as a shell takes it.
+fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{logs, shell, unread};
+    use crate::database::Told;
+    use std::path::Path;
+
+    #[test]
+    fn names_files_that_are_written_now() {
+        #[track_caller]
+        fn check(variables: &[(&str, &str)], expected: &[&str]) {
+            let told = Told {
+                by_server: true,
+                variables: variables
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+                ..Told::default()
+            };
+            let found: Vec<String> = logs(&told)
+                .into_iter()
+                .map(|(path, _)| path.display().to_string())
+                .collect();
+            assert_eq!(found, expected);
+        }
+        check(
+            &[
+                ("datadir", "/d/"),
+                ("server_audit_logging", "ON"),
+                ("server_audit_file_path", "server_audit.log"),
+                ("slow_query_log", "ON"),
+                ("slow_query_log_file", "/l/slow.log"),
+                ("general_log", "OFF"),
+                ("general_log_file", "host.log"),
+                ("log_output", "TABLE,FILE"),
+            ],
+            &["/d/server_audit.log", "/l/slow.log"],
+        );
+        check(
+            &[
+                ("server_audit_logging", "ON"),
+                ("server_audit_output_type", "syslog"),
+                ("slow_query_log", "ON"),
+                ("slow_query_log_file", "/l/slow.log"),
+                ("log_output", "TABLE"),
+            ],
+            &[],
+        );
+        check(
+            &[
+                ("datadir", "/d"),
+                ("general_log", "1"),
+                ("general_log_file", "./host.log"),
+                ("audit_log_file", "audit.log"),
+            ],
+            &["/d/audit.log", "/d/host.log"],
+        );
+    }
+
+    #[test]
+    fn says_that_a_file_is_not_there_and_nothing_of_one_that_may_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.log");
+        let gap = unread(&file, "slow query log", "warden").expect("a gap");
+        assert_eq!(gap.id, "log-not-here");
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(unread(&file, "slow query log", "warden"), None);
+    }
+
+    #[test]
+    fn quotes_paths_for_a_shell() {
+        assert_eq!(shell(Path::new("/a/b-c.log")), "/a/b-c.log");
+        assert_eq!(shell(Path::new("/a b/$(x)'")), r"'/a b/$(x)'\'''");
+    }
+}
