@@ -2,6 +2,7 @@
 
 mod analyze;
 mod demo;
+mod look;
 mod parse;
 mod rules;
 mod scan;

@@ -45,6 +45,12 @@ pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
         mariadb(told, around, gaps);
     } else if told.by_server && !is_mysql_audit {
         missing(told, gaps);
+    } else if !told.by_server && !around.sees_audit_log {
+        missing(told, gaps);
+        if let Some(gap) = gaps.last_mut() {
+            gap.id = "audit-unseen";
+            gap.what = "No audit log of the database was found".to_owned();
+        }
     }
     if told.on("query_cache_type") != Some(false)
         && told.get("query_cache_type").is_some()

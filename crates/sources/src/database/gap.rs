@@ -56,6 +56,10 @@ pub struct Circumstances {
     pub shop_accounts: BTreeSet<String>,
     /// Magewarden's own account, if it has one.
     pub own_account: Option<String>,
+    /// Whether an audit log of the database was found.
+    pub sees_audit_log: bool,
+    /// Whether a slow query log was found.
+    pub sees_slow_log: bool,
 }
 
 /// The gaps that follow from a server's settings, most telling first.
@@ -65,7 +69,7 @@ pub struct Circumstances {
 pub fn gaps(told: &Told, around: &Circumstances) -> Vec<Gap> {
     let mut gaps = Vec::new();
     audit::gaps(told, around, &mut gaps);
-    slow::gaps(told, &mut gaps);
+    slow::gaps(told, around, &mut gaps);
     gaps
 }
 
@@ -247,6 +251,8 @@ mod tests {
         Circumstances {
             shop_accounts: BTreeSet::from(["shop".to_owned()]),
             own_account: Some("magewarden".to_owned()),
+            sees_audit_log: true,
+            sees_slow_log: true,
         }
     }
 
@@ -499,6 +505,11 @@ mod tests {
         assert_eq!(ids(&files), ["audit-events"]);
         files.variables.clear();
         assert_eq!(ids(&files), [""; 0]);
+        let nothing = gaps(&files, &Circumstances::default());
+        assert_eq!(
+            nothing.iter().map(|gap| gap.id).collect::<Vec<_>>(),
+            ["audit-unseen", "slow-unseen"]
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod slow;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
 pub use ask::{AskError, ask};
@@ -90,6 +91,21 @@ impl Server {
             }
         }
     }
+}
+
+/// The address this host has for a server: what stands behind the `@` of an account. No packet is sent.
+#[must_use]
+pub fn own_address(server: &Server) -> String {
+    let Server::Network { host, port } = server else {
+        return "localhost".to_owned();
+    };
+    let reached = UdpSocket::bind("0.0.0.0:0")
+        .and_then(|socket| socket.connect((host.as_str(), *port)).map(|()| socket))
+        .and_then(|socket| socket.local_addr());
+    reached.map_or_else(
+        |_| "ADDRESS-OF-THIS-HOST".to_owned(),
+        |address| address.ip().to_string(),
+    )
 }
 
 impl fmt::Display for Server {
@@ -193,7 +209,13 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::Server;
+    use super::{Server, own_address};
+
+    #[test]
+    fn knows_its_own_address_for_a_server() {
+        assert_eq!(own_address(&Server::new("127.0.0.1:9")), "127.0.0.1");
+        assert_eq!(own_address(&Server::new("/s")), "localhost");
+    }
 
     #[test]
     fn reads_hosts_as_env_php_writes_them() {

@@ -2,7 +2,7 @@
 
 use super::Told;
 use super::files::to_files;
-use super::gap::{Change, Gap, Run, keep, log_folder, set, unset};
+use super::gap::{Change, Circumstances, Gap, Run, keep, log_folder, set, unset};
 
 /// Rows a statement must have looked at to be written: pages of a sweep look at hundreds.
 const ROWS_MIN: &str = "100";
@@ -29,10 +29,11 @@ fn by_setting(
     }
 }
 
-pub(super) fn gaps(told: &Told, gaps: &mut Vec<Gap>) {
+pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
     const PRICE: &str = "each statement that looked at 100 rows or more is written to disk, with its values; nothing rotates \
         it unless logrotate does. What it costs in speed is not measured here. Connections that are open keep their old limit";
-    if told.on("slow_query_log") == Some(false) {
+    let is_unseen = !told.by_server && !around.sees_slow_log && told.on("slow_query_log").is_none();
+    if told.on("slow_query_log") == Some(false) || is_unseen {
         let path = log_folder(told)
             // A file the administrator placed stays where it is.
             .filter(|_| {
@@ -50,8 +51,13 @@ pub(super) fn gaps(told: &Told, gaps: &mut Vec<Gap>) {
         ]);
         gaps.push(by_setting(
             told,
-            "slow-off",
-            "The slow query log is off".to_owned(),
+            if is_unseen { "slow-unseen" } else { "slow-off" },
+            if is_unseen {
+                "No slow query log was found"
+            } else {
+                "The slow query log is off"
+            }
+            .to_owned(),
             "It alone counts rows: without it an exposure has bounds, not a number.",
             &change,
             PRICE,
