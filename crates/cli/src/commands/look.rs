@@ -80,13 +80,10 @@ impl Shop<'_> {
         logs.extend(found.files);
         let mut seen = BTreeSet::new();
         logs.retain(|(path, _)| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-        gaps.extend(
-            logs.iter()
-                .filter_map(|(path, what)| files::unread(path, what, &user)),
-        );
+        gaps.extend(files::unread(&logs, &user));
         gaps.extend(found.missing.into_iter().filter_map(|(what, looked)| {
-            // The database itself said where its logs lie, or that there are none.
-            let is_told = told.by_server && what.starts_with("the database");
+            // What isn't seen of a database on this host was told by its settings.
+            let is_told = (told.by_server || is_here) && what.starts_with("the database");
             (!is_told).then(|| missing(&what, &looked))
         }));
         Ok(Look {

@@ -1,5 +1,6 @@
 //! Log files the server's settings name, and whether this program may read them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -72,95 +73,107 @@ fn absolute(told: &Told, path: Option<&str>) -> Option<PathBuf> {
     })
 }
 
-/// Says what keeps `user` from reading a file, and how to allow it; `None` when it may be read.
+/// Says what keeps `user` from reading logs, and how to allow it: one gap for those of a folder.
 #[must_use]
-pub fn unread(path: &Path, what: &str, user: &str) -> Option<Gap> {
-    let error = File::open(path).err()?;
-    if error.kind() == ErrorKind::NotFound {
-        return Some(Gap {
-            id: "log-not-here",
-            what: format!("The {what} {} is not there", path.display()),
-            why: "The database says that it writes there. Either it runs in a container or on another host, or it \
-                  couldn't make the file. What it holds stays unseen."
-                .to_owned(),
-            run: Run::Person,
-            close: format!("run magewarden where {} lies, or name the file as this host sees it with --log FILE", path.display()),
-            keep: String::new(),
-            price: "none for the shop".to_owned(),
-            undo: "leave --log out".to_owned(),
-        });
+pub fn unread(logs: &[(PathBuf, &'static str)], user: &str) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut denied: BTreeMap<(&Path, Option<&str>), Vec<&(PathBuf, &str)>> = BTreeMap::new();
+    for log in logs {
+        match File::open(&log.0) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => gaps.push(not_here(log)),
+            Err(_) => {
+                let folder = log.0.parent().unwrap_or(Path::new("/"));
+                let group = readable_by_logs_group(&log.0);
+                denied.entry((folder, group)).or_default().push(log);
+            }
+        }
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    gaps.extend(
+        denied
+            .into_iter()
+            .map(|((folder, group), logs)| refused(folder, group, &logs, user)),
+    );
+    gaps
+}
+
+fn not_here((path, what): &(PathBuf, &'static str)) -> Gap {
+    Gap {
+        id: "log-not-here",
+        what: format!("The {what} {} is not there", path.display()),
+        why: "It should be written there. Either the server runs in a container or on another host, or it couldn't make the \
+              file. What it holds stays unseen; once it is there it is followed by itself."
+            .to_owned(),
+        run: Run::Person,
+        close: format!(
+            "run magewarden where {} lies, or name the file as this host sees it with --log FILE",
+            path.display()
+        ),
+        keep: String::new(),
+        price: "none for the shop".to_owned(),
+        undo: "leave --log out".to_owned(),
+    }
+}
+
+fn refused(
+    folder: &Path,
+    group: Option<&str>,
+    logs: &[&(PathBuf, &'static str)],
+    user: &str,
+) -> Gap {
     let blocked = blocked(folder);
-    let read_group = readable_by_logs_group(path);
-    let (close, undo, price) = if let (None, Some(group)) = (&blocked, read_group) {
+    let names: Vec<String> = logs.iter().map(|(path, _)| shell(path)).collect();
+    let (names, shown) = (names.join(" "), shell(folder));
+    let (close, undo, price) = if let (None, Some(group)) = (&blocked, group) {
         (
             format!("usermod -aG {group} {user}   # then start magewarden again"),
             format!("gpasswd -d {user} {group}"),
             format!("none for the shop; {user} may then read every log of the group {group}"),
         )
     } else {
-        let way: Vec<String> = blocked
-            .iter()
-            .map(|folder| format!("setfacl -m u:{user}:x {}", shell(folder)))
-            .collect();
-        let back: Vec<String> = blocked
-            .iter()
-            .map(|folder| format!("setfacl -x u:{user} {}", shell(folder)))
-            .collect();
-        (
+        let (mut close, mut undo) = (Vec::new(), vec![format!("setfacl -x u:{user} {names}")]);
+        if let Some(blocked) = &blocked {
+            close.push(format!("setfacl -m u:{user}:x {}", shell(blocked)));
+        }
+        close.push(format!("setfacl -m u:{user}:r {names}"));
+        // A log that is rotated is a new file: it takes its rights from the folder.
+        let is_for_logs = is_only_for_logs(folder);
+        if is_for_logs {
+            close.push(format!("setfacl -d -m u:{user}:r {shown}"));
+            undo.push(format!("setfacl -d -x u:{user} {shown}"));
+        }
+        if let Some(blocked) = &blocked {
+            undo.push(format!("setfacl -x u:{user} {}", shell(blocked)));
+        }
+        let price = if is_for_logs {
             format!(
-                "{}setfacl -m u:{user}:r {}{}",
-                way.iter()
-                    .map(|line| format!("{line} && "))
-                    .collect::<String>(),
-                shell(path),
-                // A log that is rotated is a new file: it takes its rights from the folder.
-                if is_only_for_logs(folder) {
-                    format!(" && setfacl -d -m u:{user}:r {}", shell(folder))
-                } else {
-                    String::new()
-                }
-            ),
+                "none for the shop; {user} may then read the logs of {shown}, which hold personal data"
+            )
+        } else {
             format!(
-                "setfacl -x u:{user} {}{}{}",
-                shell(path),
-                if is_only_for_logs(folder) {
-                    format!(" && setfacl -d -x u:{user} {}", shell(folder))
-                } else {
-                    String::new()
-                },
-                back.iter()
-                    .map(|line| format!(" && {line}"))
-                    .collect::<String>(),
-            ),
-            if is_only_for_logs(folder) {
-                format!(
-                    "none for the shop; {user} may then read this folder's logs, which hold personal data"
-                )
-            } else {
-                format!(
-                    "none for the shop; {user} may then read this file. It lies among the database's own files, where \
-                     rights for new files can't be given safely: after a rotation it must be given again. Better let \
-                     the server write to a folder of its own for logs"
-                )
-            },
-        )
+                "none for the shop; {user} may then read these files. They lie among the database's own, where rights for new \
+                 files can't be given safely: after a rotation it must be given again. Better let the server write its logs \
+                 to a folder of their own"
+            )
+        };
+        (close.join(" && "), undo.join(" && "), price)
     };
-    Some(Gap {
+    let paths: Vec<String> = logs
+        .iter()
+        .map(|(path, what)| format!("{} ({what})", path.display()))
+        .collect();
+    Gap {
         id: "log-unreadable",
-        what: format!("The {what} {} can't be read by {user}", path.display()),
-        why: format!(
-            "It is written, and magewarden may not open it ({}). What it holds stays unseen; once it may be read it is \
-             followed by itself.",
-            error.kind()
-        ),
+        what: format!("{user} can't read {}", paths.join(", ")),
+        why: "It is there, and magewarden may not open it. What it holds stays unseen; once it may be read it is followed by \
+              itself."
+            .to_owned(),
         run: Run::Shell,
         close,
         keep: String::new(),
         price,
         undo,
-    })
+    }
 }
 
 /// The outermost folder on the way that may not be entered.
@@ -211,7 +224,7 @@ fn shell(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{logs, shell, unread};
+    use super::{logs, refused, shell, unread};
     use crate::database::Told;
     use std::path::Path;
 
@@ -271,10 +284,36 @@ mod tests {
     fn says_that_a_file_is_not_there_and_nothing_of_one_that_may_be_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.log");
-        let gap = unread(&file, "slow query log", "warden").expect("a gap");
-        assert_eq!(gap.id, "log-not-here");
+        let logs = [(file.clone(), "slow query log")];
+        let gaps = unread(&logs, "warden");
+        assert_eq!(
+            gaps.iter().map(|gap| gap.id).collect::<Vec<_>>(),
+            ["log-not-here"]
+        );
         std::fs::write(&file, "").expect("written");
-        assert_eq!(unread(&file, "slow query log", "warden"), None);
+        assert_eq!(unread(&logs, "warden"), []);
+    }
+
+    #[test]
+    fn says_how_to_allow_reading_by_group_or_by_list_and_how_to_undo_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = (folder.path().join("a.log"), "slow query log");
+        let place = folder.path().display();
+        let gap = refused(folder.path(), None, &[&log], "warden");
+        assert_eq!(
+            gap.close,
+            format!("setfacl -m u:warden:r {place}/a.log && setfacl -d -m u:warden:r {place}")
+        );
+        assert_eq!(
+            gap.undo,
+            format!("setfacl -x u:warden {place}/a.log && setfacl -d -x u:warden {place}")
+        );
+        let gap = refused(folder.path(), Some("adm"), &[&log], "warden");
+        assert_eq!(gap.undo, "gpasswd -d warden adm");
+        // New files among tables must not be readable by themselves.
+        std::fs::write(folder.path().join("ibdata1"), "").expect("written");
+        let gap = refused(folder.path(), None, &[&log], "warden");
+        assert_eq!(gap.close, format!("setfacl -m u:warden:r {place}/a.log"));
     }
 
     #[test]
