@@ -151,7 +151,7 @@ fn refused(
             )
         } else {
             format!(
-                "none for the shop; {user} may then read these files. They lie among the database's own, where rights for new \
+                "none for the shop; {user} may then read these files. They seem to lie among the database's own, where rights for new \
                  files can't be given safely: after a rotation it must be given again. Better let the server write its logs \
                  to a folder of their own"
             )
@@ -199,14 +199,14 @@ fn readable_by_logs_group(path: &Path) -> Option<&'static str> {
     })
 }
 
-/// Whether a folder holds no tables.
+/// Whether a folder holds no tables, as far as it may be looked into.
 fn is_only_for_logs(folder: &Path) -> bool {
     folder.starts_with("/var/log")
         || fs::read_dir(folder).is_ok_and(|mut entries| {
             !entries.any(|entry| {
                 entry.is_ok_and(|entry| {
                     let name = entry.file_name();
-                    name == "ibdata1" || name == "mysql" || name == "aria_log_control"
+                    name == "ibdata1" || name == "mysql.ibd" || name == "aria_log_control"
                 })
             })
         })
