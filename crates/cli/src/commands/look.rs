@@ -152,11 +152,15 @@ impl Shop<'_> {
     fn no_account(&self) -> Gap {
         let grants = self.grants();
         let user = account::own_user();
-        let how = if user == "root" {
-            "start magewarden as the operating system's user magewarden, not as root, with --database-user magewarden"
-                .to_owned()
-        } else {
-            format!("start again with --database-user {user}")
+        let how = match (&self.server, user.as_str()) {
+            (Server::Network { .. }, _) => {
+                "start again with --database-user and --database-password-file".to_owned()
+            }
+            (Server::Socket(_), "root") => {
+                "start magewarden as the operating system's user magewarden, not as root, with --database-user magewarden"
+                    .to_owned()
+            }
+            (Server::Socket(_), user) => format!("start again with --database-user {user}"),
         };
         Gap {
             id: "account-none",
@@ -211,6 +215,11 @@ impl Shop<'_> {
                          -- If it exists: write its password into the file. If not, make it:\n{}",
                         grants.create.join("\n")
                     ),
+                    None if !matches!(self.server, Server::Socket(_)) => format!(
+                        "-- No password file is set: name one with --database-password-file.\n\
+                         -- If the account does not exist yet, make it:\n{}",
+                        grants.create.join("\n")
+                    ),
                     None => format!(
                         "-- No password file is set, so the server must know the operating system's user {}: it must have the \
                          account's name.\n-- If the account does not exist yet, make it:\n{}",
@@ -236,7 +245,7 @@ impl Shop<'_> {
                     "check that the database runs and listens at {}; name another place with --database-server",
                     self.server
                 ),
-                "leave --database-server out".to_owned(),
+                "nothing was changed".to_owned(),
             ),
         };
         Gap {

@@ -68,6 +68,13 @@ pub fn statements(
             "IDENTIFIED BY {}",
             quoted_text(&format!("THE PASSWORD IN {}", file.display()))
         ),
+        // Over a port nobody vouches for the operating system's user.
+        (None, _) if !matches!(server, Server::Socket(_)) => {
+            format!(
+                "IDENTIFIED BY {}",
+                quoted_text("A PASSWORD FOR --database-password-file")
+            )
+        }
         (None, Some(Make::MySql | Make::Percona)) => "IDENTIFIED WITH auth_socket".to_owned(),
         (None, Some(Make::MariaDb) | None) => "IDENTIFIED VIA unix_socket".to_owned(),
     };
@@ -396,6 +403,12 @@ mod tests {
             "/s",
             Make::MySql,
             "CREATE USER 'magewarden'@'localhost' IDENTIFIED WITH auth_socket;",
+        );
+        check(
+            None,
+            "127.0.0.1",
+            Make::MariaDb,
+            "CREATE USER 'magewarden'@'10.0.0.9' IDENTIFIED BY 'A PASSWORD FOR --database-password-file';",
         );
         check(
             Some("/etc/p"),

@@ -136,18 +136,30 @@ async fn log_in(server: &Server, account: &Account) -> Result<MySqlConnection, A
         Server::Socket(path) => options.socket(path),
         Server::Network { host, port } => options.host(host).port(*port),
     };
-    // On this host TLS protects from nobody; where the server offers it, it lets MySQL's newer log-in work.
-    options = options.ssl_mode(match (server, server.is_here()) {
-        (Server::Socket(_), _) | (Server::Network { .. }, true) => MySqlSslMode::Preferred,
-        (Server::Network { .. }, false) => MySqlSslMode::VerifyIdentity,
-    });
     if let Some(file) = &account.ca_file {
         options = options.ssl_ca(file);
     }
     if let Some(file) = &account.password_file {
         options = options.password(&password(file)?);
     }
-    match timeout(TIME_MAX, options.connect()).await {
+    // On this host TLS protects from nobody. It is tried, since an account may ask for it and MySQL's newer log-in
+    // needs it, and left out where the server's own certificate is none that can be used.
+    let (first, second) = if server.is_here() {
+        (MySqlSslMode::Preferred, Some(MySqlSslMode::Disabled))
+    } else {
+        (MySqlSslMode::VerifyIdentity, None)
+    };
+    let connect = async {
+        let answer = options.clone().ssl_mode(first).connect().await;
+        match (answer, second) {
+            // What the server itself says doesn't change with another try, which it would count.
+            (Err(error), Some(second)) if error.as_database_error().is_none() => {
+                options.ssl_mode(second).connect().await
+            }
+            (answer, _) => answer,
+        }
+    };
+    match timeout(TIME_MAX, connect).await {
         Err(_) => Err(AskError::TimedOut {
             server: server.to_string(),
             what: "the log-in",

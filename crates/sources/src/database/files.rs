@@ -77,7 +77,8 @@ fn absolute(told: &Told, path: Option<&str>) -> Option<PathBuf> {
 #[must_use]
 pub fn unread(logs: &[(PathBuf, &'static str)], user: &str) -> Vec<Gap> {
     let mut gaps = Vec::new();
-    let mut denied: BTreeMap<(&Path, Option<&str>), Vec<&(PathBuf, &str)>> = BTreeMap::new();
+    // By folder, and by the group that may read them.
+    let mut denied: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for log in logs {
         match File::open(&log.0) {
             Ok(_) => {}
