@@ -165,38 +165,58 @@ def refused(shop):
     need(run.returncode == 1 and "the shop's own account" in run.stderr, "the shop's own account is not used", run.stderr)
 
 
-def live(shop, started):
-    """`up` goes on without the database's answers, and its console says so."""
-    file = shop.folder / "password"
-    file.write_text("wrong\n")
-    data = shop.folder / "data"
-    data.mkdir()
-    if AS_USER:
-        shutil.chown(data, USER)
-    console = free_port()
-    up = subprocess.Popen([str(shop.program), "up", "--magento", str(shop.root), "--data", str(data / "d"), "--port", str(console),
-                           "--database-user", "warden", "--database-password-file", str(file)],
-                          stderr=subprocess.PIPE, text=True, cwd=shop.folder, **AS_USER)
-    started.append(up)
+class Live:
+    """A running `up` and its page of sources."""
 
-    def page():
+    def __init__(self, shop, started, *arguments):
+        data = pathlib.Path(tempfile.mkdtemp(dir=shop.folder))
+        if AS_USER:
+            shutil.chown(data, USER)
+        self.port = free_port()
+        self.process = subprocess.Popen([str(shop.program), "up", "--magento", str(shop.root), "--data", str(data / "d"),
+                                         "--port", str(self.port), *arguments],
+                                        stderr=subprocess.PIPE, text=True, cwd=shop.folder, **AS_USER)
+        started.append(self.process)
+        wait_for("the console", 30, self.page)
+
+    def page(self):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{console}/sources", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/sources", timeout=5) as answer:
                 return answer.read().decode()
         except OSError:
             return ""
 
-    html = wait_for("the console", 30, page)
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=20)
+        need(self.process.returncode == 0, "`up` ends well", said)
+        return said
+
+
+def live(shop, started):
+    """`up` goes on without the database's answers; and a log that is switched on while it runs is followed."""
+    file = shop.folder / "password"
+    file.write_text("wrong\n")
+    up = Live(shop, started, "--database-user", "warden", "--database-password-file", str(file))
+    html = up.page()
     need("refused" in html and "1045" in html, "the console says that the database refused", html)
-    up.send_signal(signal.SIGTERM)
-    _, said = up.communicate(timeout=20)
-    need(up.returncode == 0 and "error 1045" in said and "price:" in said, "`up` said so and went on", said)
+    said = up.stop()
+    need("error 1045" in said and "price:" in said, "`up` said so and went on", said)
+
+    late = shop.folder / "late.log"
+    shop.sql(f"SET GLOBAL server_audit_logging=OFF; SET GLOBAL server_audit_file_path='{late}';")
+    gap = shop.check("--database-user", USER)["gaps"]["audit-off"]
+    up = Live(shop, started, "--database-user", USER)
+    need(str(late) not in re.findall("<code>file:([^<]*)</code>", up.page()), "nothing to follow yet", up.page())
+    shop.sql(gap["close"])
+    shop.sql("SELECT 1;")
+    wait_for("the log that was switched on", 30, lambda: str(late) in re.findall("<code>file:([^<]*)</code>", up.page()))
+    up.stop()
 
 
 def unsuspected(shop):
     """What magewarden asks is no incident: its own statements stand in the audit log it reads."""
-    log = shop.folder / "server_audit.log"
-    text = log.read_text()
+    text = (shop.folder / "server_audit.log").read_text() + (shop.folder / "late.log").read_text()
     need("SHOW GRANTS" in text and "SHOW GLOBAL VARIABLES" in text, "its statements are in the audit log")
     copy = shop.folder / "copy"
     copy.mkdir()

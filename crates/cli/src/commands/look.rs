@@ -33,6 +33,8 @@ pub(super) struct Shop<'a> {
 pub(super) struct Look {
     /// Logs to follow: path, what it is.
     pub(super) logs: Vec<(PathBuf, &'static str)>,
+    /// Logs that aren't written yet and will be once their gap is closed.
+    pub(super) awaited: Vec<PathBuf>,
     /// What isn't seen, most telling first.
     pub(super) gaps: Vec<Gap>,
     server: String,
@@ -71,9 +73,10 @@ impl Shop<'_> {
         };
         gaps.extend(database::gaps(&told, &around));
         let told_logs = files::logs(&told);
-        let mut logs = Vec::new();
+        let (mut logs, mut awaited) = (Vec::new(), Vec::new());
         if is_here {
             logs.extend(told_logs);
+            awaited = files::awaited(&told);
         } else {
             gaps.extend(elsewhere(&self.server, &told_logs));
         }
@@ -88,6 +91,7 @@ impl Shop<'_> {
         }));
         Ok(Look {
             logs,
+            awaited,
             gaps,
             server: self.server.to_string(),
             told,
@@ -327,6 +331,18 @@ impl Look {
             writeln!(out, "  price: {}", inert(&gap.price))?;
             part(out, "undo:", &gap.undo)?;
         }
+        if !self.awaited.is_empty() {
+            let paths: Vec<String> = self
+                .awaited
+                .iter()
+                .map(|path| inert(&path.display().to_string()))
+                .collect();
+            writeln!(
+                out,
+                "\nfollowed by itself once it is written: {}",
+                paths.join(", ")
+            )?;
+        }
         Ok(())
     }
 
@@ -393,11 +409,12 @@ pub(super) fn view(gap: &Gap) -> GapView {
         statement.push_str(&format!("\n\n{KEEP}\n{}", gap.keep));
     }
     GapView {
-        what: gap.what.clone(),
-        why_it_matters: format!("{} Close it {}:", gap.why, place(gap.run)),
-        statement,
-        price: gap.price.clone(),
-        undo: gap.undo.clone(),
+        // A server's own words may stand in each.
+        what: report::inert(&gap.what),
+        why_it_matters: report::inert(format!("{} Close it {}:", gap.why, place(gap.run))),
+        statement: report::inert(statement),
+        price: report::inert(&gap.price),
+        undo: report::inert(&gap.undo),
     }
 }
 

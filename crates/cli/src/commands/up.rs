@@ -175,6 +175,7 @@ impl Up {
         let mut gaps = Vec::new();
         if let Some(look) = look {
             files.extend(look.logs.into_iter().map(|(path, _)| path));
+            files.extend(look.awaited);
             gaps.extend(look.gaps.iter().map(view));
         } else {
             gaps.push(only_named_logs());

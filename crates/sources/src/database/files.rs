@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Told;
-use super::gap::{Gap, Run};
+use super::gap::{Gap, Run, log_folder};
+use super::{Make, Told};
 
 /// The files the server writes now: path, and what it is. Empty when nothing is on, or when files aren't where it writes.
 #[must_use]
@@ -46,6 +46,32 @@ pub fn logs(told: &Told) -> Vec<(PathBuf, &'static str)> {
         }
     }
     logs
+}
+
+/// Files that will be written once the gap of their log is closed as printed: they can be followed before they are there.
+#[must_use]
+pub fn awaited(told: &Told) -> Vec<PathBuf> {
+    let in_folder = |name: &str| log_folder(told).map(|folder| format!("{folder}/{name}"));
+    let mut awaited = Vec::new();
+    if told.by_server && told.on("server_audit_logging") != Some(true) {
+        let path = match told.get("server_audit_file_path") {
+            Some(path) => Some(path.to_owned()),
+            None if told.make() == Some(Make::MariaDb) => {
+                in_folder("server_audit.log").or(Some("server_audit.log".to_owned()))
+            }
+            None => None,
+        };
+        awaited.extend(absolute(told, path.as_deref()));
+    }
+    if told.on("slow_query_log") == Some(false) {
+        let set = told.get("slow_query_log_file").map(str::to_owned);
+        let path = match set {
+            Some(path) if path.starts_with('/') => Some(path),
+            set => in_folder("slow.log").or(set),
+        };
+        awaited.extend(absolute(told, path.as_deref()));
+    }
+    awaited
 }
 
 /// Whether slow and general log go to files.
@@ -225,7 +251,7 @@ fn shell(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{logs, refused, shell, unread};
+    use super::{awaited, logs, refused, shell, unread};
     use crate::database::Told;
     use std::path::Path;
 
@@ -278,6 +304,60 @@ mod tests {
                 ("audit_log_file", "audit.log"),
             ],
             &["/d/audit.log", "/d/host.log"],
+        );
+    }
+
+    #[test]
+    fn a_log_that_is_off_is_awaited_where_its_remedy_puts_it() {
+        #[track_caller]
+        fn check(variables: &[(&str, &str)], expected: &[&str]) {
+            let mut told = Told {
+                by_server: true,
+                ..Told::default()
+            };
+            let common = [
+                ("version", "10.11.14-MariaDB"),
+                ("datadir", "/d/"),
+                ("log_error", "/l/error.log"),
+            ];
+            for (name, value) in common.iter().chain(variables) {
+                told.variables
+                    .insert((*name).to_owned(), (*value).to_owned());
+            }
+            let found: Vec<String> = awaited(&told)
+                .into_iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            assert_eq!(found, expected);
+            // The remedy of each names the same file.
+            let gaps = crate::database::gaps(&told, &crate::database::Circumstances::default());
+            for path in expected.iter().filter(|path| path.starts_with("/l/")) {
+                assert!(gaps.iter().any(|gap| gap.close.contains(path)), "{gaps:#?}");
+            }
+        }
+        check(
+            &[
+                ("slow_query_log", "OFF"),
+                ("slow_query_log_file", "h-slow.log"),
+            ],
+            &["/l/server_audit.log", "/l/slow.log"],
+        );
+        check(
+            &[
+                ("server_audit_logging", "OFF"),
+                ("server_audit_file_path", "a.log"),
+                ("slow_query_log", "OFF"),
+                ("slow_query_log_file", "/s/slow.log"),
+            ],
+            &["/d/a.log", "/s/slow.log"],
+        );
+        check(
+            &[
+                ("server_audit_logging", "ON"),
+                ("slow_query_log", "ON"),
+                ("slow_query_log_file", "/s/slow.log"),
+            ],
+            &[],
         );
     }
 
