@@ -35,8 +35,8 @@ def wait_for(what, seconds, check):
     raise SystemExit(f"FAILED: waited {seconds} s for {what}")
 
 
-def database(folder, port):
-    """Starts MariaDB with the audit plugin; gives the process and the audit log's path."""
+def database(folder, port, audit=True):
+    """Starts MariaDB, with its audit plugin when asked; gives the process and the audit log's path."""
     data, log = folder / "mysql", folder / "server_audit.log"
     account = "mysql" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
     if os.geteuid() == 0:
@@ -46,9 +46,9 @@ def database(folder, port):
                     "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
     process = subprocess.Popen(
         ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
-         f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve",
-         "--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
-         f"--server-audit-file-path={log}"])
+         f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve"]
+        + (["--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
+            f"--server-audit-file-path={log}"] if audit else []))
     wait_for("MariaDB", 60, lambda: subprocess.run(client(folder) + ["-e", "select 1"], capture_output=True).returncode == 0)
     return process, log
 

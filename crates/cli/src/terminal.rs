@@ -10,19 +10,9 @@ pub(crate) fn colours() -> bool {
     std::io::stdout().is_terminal() && !cfg!(test)
 }
 
-/// Replaces control and direction characters: any text from a log may hold them.
+/// Makes any text from a log fit for one line of a terminal: inert, without line ends and tabs.
 pub(crate) fn inert(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => ' ',
-            character if character.is_control() => '\u{fffd}',
-            '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{feff}' => '\u{fffd}',
-            character => character,
-        })
-        .collect()
+    report::inert(text).replace(['\n', '\t'], " ")
 }
 
 /// A severity's word, coloured on a terminal.

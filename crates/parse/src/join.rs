@@ -1,7 +1,8 @@
 //! Joins TABLE records with the QUERY record of the same connection and query id.
 //!
 //! The server writes a statement's TABLE records before its QUERY record; they tell tables that a
-//! cut statement no longer names. Bounded: the oldest waiting statement leaves as what is known of it.
+//! cut statement no longer names. Bounded in number, bytes and time: the oldest waiting statement leaves
+//! as what is known of it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,6 +11,12 @@ use model::{Event, EventRef, Field, Timestamp, Value};
 
 /// Statements waiting for their QUERY record.
 const WAITING_MAX: usize = 4096;
+/// Bytes of text that waiting statements hold together.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Longest wait in seconds of the log's time: a long dump's QUERY record comes at its end.
+const WAIT_SECONDS: i64 = 3600;
+/// The same while no QUERY record was seen at all: such a log may hold none.
+const WAIT_UNANSWERED_SECONDS: i64 = 60;
 /// Tables remembered of one statement.
 const TABLES_MAX: usize = 128;
 
@@ -30,6 +37,7 @@ struct Waiting {
     written: Vec<String>,
     refs: Vec<EventRef>,
     order: u64,
+    bytes: usize,
 }
 
 /// Joins one source's events.
@@ -38,6 +46,10 @@ pub struct Joiner {
     waiting: BTreeMap<(i64, i64), Waiting>,
     order: BTreeMap<u64, (i64, i64)>,
     next: u64,
+    /// Bytes of text in `waiting`.
+    bytes: usize,
+    /// Whether this log has QUERY records.
+    is_answered: bool,
 }
 
 impl Joiner {
@@ -49,6 +61,9 @@ impl Joiner {
 
     /// Takes the next event; what is whole is added to `out`.
     pub fn push<'a>(&mut self, mut event: Event<'a>, at: EventRef, out: &mut Vec<Joined<'a>>) {
+        if let Some(now) = event.time {
+            self.expire(now, out);
+        }
         let key = event
             .int(Field::ConnectionId)
             .zip(event.int(Field::QueryId));
@@ -63,9 +78,11 @@ impl Joiner {
             self.wait(key, event, at, out);
             return;
         }
+        self.is_answered = true;
         let mut refs = vec![at];
         if let Some(told) = self.waiting.remove(&key) {
             self.order.remove(&told.order);
+            self.bytes = self.bytes.saturating_sub(told.bytes);
             refs.extend(told.refs);
             put(&mut event, Field::Tables, told.tables);
             put(&mut event, Field::TablesWritten, told.written);
@@ -91,51 +108,70 @@ impl Joiner {
             .map(|name| name.to_string())
             .collect();
         if let Some(told) = self.waiting.get_mut(&key) {
-            add(&mut told.tables, tables);
-            add(&mut told.written, written);
+            let added = add(&mut told.tables, tables) + add(&mut told.written, written);
+            told.bytes = told.bytes.saturating_add(added);
+            self.bytes = self.bytes.saturating_add(added);
             if told.refs.len() < TABLES_MAX {
                 told.refs.push(at);
             }
-            return;
+        } else {
+            let first = event.into_owned();
+            let bytes = text_bytes(&first).saturating_mul(2);
+            let order = self.next;
+            self.next = self.next.wrapping_add(1);
+            self.order.insert(order, key);
+            self.bytes = self.bytes.saturating_add(bytes);
+            let waiting = Waiting {
+                first,
+                tables,
+                written,
+                refs: vec![at],
+                order,
+                bytes,
+            };
+            self.waiting.insert(key, waiting);
         }
-        while self.waiting.len() >= WAITING_MAX {
+        while self.waiting.len() > WAITING_MAX || self.bytes > WAITING_BYTES_MAX {
             let Some((_, oldest)) = self.order.pop_first() else {
                 break;
             };
-            out.extend(self.waiting.remove(&oldest).map(Waiting::leave));
+            self.leave(&oldest, out);
         }
-        let order = self.next;
-        self.next += 1;
-        self.order.insert(order, key);
-        let waiting = Waiting {
-            first: event.into_owned(),
-            tables,
-            written,
-            refs: vec![at],
-            order,
-        };
-        self.waiting.insert(key, waiting);
     }
 
-    /// Gives up what waited since before `time`: its QUERY record will not come.
-    pub fn expire(&mut self, time: Timestamp, out: &mut Vec<Joined<'static>>) {
+    /// Gives up what has waited too long at `now`: its QUERY record will not come.
+    fn expire(&mut self, now: Timestamp, out: &mut Vec<Joined<'_>>) {
+        let longest = if self.is_answered {
+            WAIT_SECONDS
+        } else {
+            WAIT_UNANSWERED_SECONDS
+        };
         while let Some((_, key)) = self.order.first_key_value() {
-            let Some(told) = self.waiting.get(key) else {
-                break;
-            };
-            if told.first.time.is_none_or(|said| said >= time) {
+            let is_over = self.waiting.get(key).is_none_or(|told| {
+                told.first
+                    .time
+                    .is_some_and(|said| now.seconds_since(said) > longest)
+            });
+            if !is_over {
                 break;
             }
             let key = *key;
             self.order.pop_first();
-            out.extend(self.waiting.remove(&key).map(Waiting::leave));
+            self.leave(&key, out);
+        }
+    }
+
+    fn leave(&mut self, key: &(i64, i64), out: &mut Vec<Joined<'_>>) {
+        if let Some(told) = self.waiting.remove(key) {
+            self.bytes = self.bytes.saturating_sub(told.bytes);
+            out.push(told.leave());
         }
     }
 
     /// Gives up everything that waits.
     pub fn flush(&mut self, out: &mut Vec<Joined<'static>>) {
         for (_, key) in std::mem::take(&mut self.order) {
-            out.extend(self.waiting.remove(&key).map(Waiting::leave));
+            self.leave(&key, out);
         }
     }
 }
@@ -155,12 +191,26 @@ impl Waiting {
     }
 }
 
-fn add(known: &mut Vec<String>, new: Vec<String>) {
+/// Adds names that aren't known yet; gives their bytes.
+fn add(known: &mut Vec<String>, new: Vec<String>) -> usize {
+    let mut bytes = 0_usize;
     for name in new {
         if known.len() < TABLES_MAX && !known.contains(&name) {
+            bytes = bytes.saturating_add(name.len());
             known.push(name);
         }
     }
+    bytes
+}
+
+/// Bytes of an event's texts.
+fn text_bytes(event: &Event<'_>) -> usize {
+    let bytes = |value: &Value<'_>| match value {
+        Value::Text(text) => text.len(),
+        Value::Int(_) => 0,
+        Value::List(list) => list.iter().map(|text| text.len()).sum(),
+    };
+    event.fields.iter().map(|(_, value)| bytes(value)).sum()
 }
 
 fn put(event: &mut Event<'_>, field: Field, names: Vec<String>) {

@@ -10,6 +10,7 @@ mod json_audit;
 mod mariadb_server_audit;
 mod monolog;
 mod mysql_general;
+mod mysql_log;
 mod mysql_slow;
 mod network;
 mod nginx_json;
@@ -117,9 +118,11 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// Remembers a connection's account; the oldest id goes when there are too many.
+    /// Remembers a connection's account; the oldest id goes when there are too many. Names that are too
+    /// long are not kept, nor is the account that had this id before: it is another's.
     pub(crate) fn remember(&mut self, connection: i64, user: &str, host: &str) {
         if user.len() > NAME_BYTES_MAX || host.len() > NAME_BYTES_MAX {
+            self.accounts.remove(&connection);
             return;
         }
         if self.accounts.len() >= CONNECTIONS_MAX && !self.accounts.contains_key(&connection) {

@@ -1,7 +1,8 @@
 //! The general query log: MariaDB's two-tab form and MySQL 8's ISO form, statements over several lines.
 
-use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
+use model::{Category, Event, Field, Value};
 
+use crate::mysql_log::{is_banner, server_start, time};
 use crate::{
     Context, Format, Frame, ParseError, SourceState, clock, lines, number, text, until_start,
 };
@@ -47,7 +48,7 @@ impl Format for MysqlGeneral {
     }
 
     fn frame(&self, bytes: &[u8], end: bool) -> Frame {
-        until_start(bytes, end, |next| starts(next) || banner(next))
+        until_start(bytes, end, |next| starts(next) || is_banner(next))
     }
 
     fn parse<'a>(
@@ -56,10 +57,7 @@ impl Format for MysqlGeneral {
         context: &Context,
         state: &mut SourceState,
     ) -> Result<Event<'a>, ParseError> {
-        if banner(record) || record.starts_with(b"Tcp port:") || record.starts_with(b"Time") {
-            let mut event = Event::new(Category::Health);
-            event.time = state.last;
-            event.put_text(Field::HealthKind, "server_start");
+        if let Some(event) = server_start(record, state) {
             return Ok(event);
         }
         let head = split(record).ok_or(ParseError::Missing {
@@ -175,36 +173,4 @@ fn split(line: &[u8]) -> Option<Head<'_>> {
 fn starts(line: &[u8]) -> bool {
     let first = line.first();
     (first == Some(&b'\t') || first.is_some_and(u8::is_ascii_digit)) && split(line).is_some()
-}
-
-fn banner(bytes: &[u8]) -> bool {
-    let line = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    line.len() < 512 && line.trim_ascii_end().ends_with(b"started with:")
-}
-
-fn time(
-    bytes: &[u8],
-    context: &Context,
-    state: &mut SourceState,
-) -> Option<(Timestamp, TimeQuality)> {
-    if bytes.is_empty() {
-        return None;
-    }
-    if let Some((time, said)) = clock::iso(bytes, context, state) {
-        return Some((
-            time,
-            if said {
-                TimeQuality::Stated
-            } else {
-                context.zone_quality
-            },
-        ));
-    }
-    Some((
-        clock::short(bytes)?.local(context, state)?,
-        context.zone_quality,
-    ))
 }

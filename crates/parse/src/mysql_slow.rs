@@ -2,9 +2,9 @@
 
 use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
 
+use crate::mysql_log::{is_banner, server_start, time};
 use crate::{
-    Context, Format, Frame, ParseError, SourceState, clock, lines, micros, number, text,
-    until_start,
+    Context, Format, Frame, ParseError, SourceState, lines, micros, number, text, until_start,
 };
 
 pub(crate) struct MysqlSlow;
@@ -41,10 +41,7 @@ impl Format for MysqlSlow {
         context: &Context,
         state: &mut SourceState,
     ) -> Result<Event<'a>, ParseError> {
-        if is_banner(record) || record.starts_with(b"Tcp port:") || record.starts_with(b"Time\t") {
-            let mut event = Event::new(Category::Health);
-            event.time = state.last;
-            event.put_text(Field::HealthKind, "server_start");
+        if let Some(event) = server_start(record, state) {
             return Ok(event);
         }
         let mut event = Event::new(Category::Database);
@@ -53,7 +50,7 @@ impl Format for MysqlSlow {
         let mut said = None;
         while let Some((line, after)) = next_line(rest) {
             if line.starts_with(b"# Time:") {
-                said = header_time(
+                said = time(
                     line.get(7..).unwrap_or_default().trim_ascii(),
                     context,
                     state,
@@ -122,39 +119,9 @@ fn set_timestamp(line: &[u8]) -> Option<i64> {
     stamp
 }
 
-fn is_banner(bytes: &[u8]) -> bool {
-    let line = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    line.len() < 512 && line.trim_ascii_end().ends_with(b"started with:")
-}
-
 fn next_line(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(b'\n', rest)?;
     Some((rest.get(..at)?.trim_ascii_end(), rest.get(at + 1..)?))
-}
-
-/// `260805 10:15:30` (MariaDB) or ISO 8601 (MySQL 5.7 and later).
-fn header_time(
-    bytes: &[u8],
-    context: &Context,
-    state: &mut SourceState,
-) -> Option<(Timestamp, TimeQuality)> {
-    if let Some((time, said)) = clock::iso(bytes, context, state) {
-        return Some((
-            time,
-            if said {
-                TimeQuality::Stated
-            } else {
-                context.zone_quality
-            },
-        ));
-    }
-    Some((
-        clock::short(bytes)?.local(context, state)?,
-        context.zone_quality,
-    ))
 }
 
 /// `magento[magento] @ app1 [10.0.0.12]  Id: 9`.

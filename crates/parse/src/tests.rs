@@ -282,6 +282,77 @@ fn a_statement_whose_record_never_comes_leaves_as_what_its_tables_tell() {
     assert_eq!(rest[0].refs.len(), 2);
 }
 
+/// Pushes server_audit records; gives how many events left the join.
+fn joined(records: &[String]) -> usize {
+    let format = named("mariadb_server_audit").expect("listed");
+    let (mut joiner, mut state, mut left) = (Joiner::new(), SourceState::default(), 0);
+    for (record, at) in records.iter().zip(0..) {
+        let mut out = Vec::new();
+        let event = format
+            .parse(record.as_bytes(), &context(), &mut state)
+            .expect("readable");
+        let at = EventRef {
+            sequence: Sequence(at),
+            index: 0,
+        };
+        joiner.push(event, at, &mut out);
+        left += out.len();
+    }
+    left
+}
+
+#[test]
+fn a_log_without_statements_waits_a_minute_one_with_them_an_hour() {
+    let read =
+        |time: &str, query: u32| format!("20260805 {time},db1,m,h,9,{query},READ,magento,t,");
+    let query = "20260805 10:00:00,db1,m,h,9,1,QUERY,magento,'SELECT 1',0".to_owned();
+    assert_eq!(joined(&[read("10:00:00", 5), read("10:01:00", 6)]), 0);
+    assert_eq!(joined(&[read("10:00:00", 5), read("10:01:01", 6)]), 1);
+    assert_eq!(
+        joined(&[query.clone(), read("10:00:00", 5), read("11:00:00", 6)]),
+        1
+    );
+    assert_eq!(
+        joined(&[query, read("10:00:00", 5), read("11:00:01", 6)]),
+        2
+    );
+}
+
+#[test]
+fn long_names_can_not_fill_the_memory_of_a_join() {
+    let name = "x".repeat(1 << 19);
+    let records: Vec<String> = (0..64)
+        .map(|query| {
+            format!(
+                "20260805 10:15:30,db1,m,h,9,{},READ,magento,{name}{query},",
+                query + 1
+            )
+        })
+        .collect();
+    let waiting = records.len() - joined(&records);
+    assert!(
+        (1..=32).contains(&waiting),
+        "{waiting} records of half a megabyte wait"
+    );
+    // The same of one statement, which reads many tables.
+    let records: Vec<String> = (0..64)
+        .map(|table| format!("20260805 10:15:30,db1,m,h,9,1,READ,magento,{name}{table},"))
+        .collect();
+    assert!(joined(&records) >= 1);
+}
+
+#[test]
+fn an_account_whose_name_is_too_long_is_not_taken_for_the_one_before() {
+    let mut state = SourceState::default();
+    state.remember(7, "shop", "web1");
+    state.remember(7, &"x".repeat(257), "web1");
+    assert!(state.accounts.is_empty());
+    for connection in 0..9000 {
+        state.remember(connection, "shop", &"h".repeat(256));
+    }
+    assert_eq!(state.accounts.len(), 8192);
+}
+
 #[test]
 fn connection_events_pass_through_a_join() {
     let format = named("mariadb_server_audit").expect("listed");

@@ -3,6 +3,7 @@
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
 mod archive;
+pub mod database;
 pub mod env_php;
 mod files;
 mod follow;

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::database::{Server, Told};
 use crate::env_php::ShopConfig;
 
 /// Largest settings file read, in bytes; what lies behind isn't looked at.
@@ -24,6 +25,8 @@ const LOGS_MAX: usize = 1000;
 pub struct Found {
     /// Logs: path, and what it is. Each file once.
     pub files: Vec<(PathBuf, &'static str)>,
+    /// Those of them that can't be read: path, and what it is.
+    pub denied: Vec<(PathBuf, &'static str)>,
     /// What wasn't found: what, and where it was looked for.
     pub missing: Vec<(String, String)>,
 }
@@ -153,44 +156,20 @@ fn database(found: &mut Found, config: &ShopConfig, system: &Path) {
         .map(|path| system.join(path))
         .filter(|path| path.is_file()),
     );
-    let files = ["etc/mysql", "etc/my.cnf.d"]
-        .iter()
-        .flat_map(|folder| settings(&system.join(folder), &[]));
-    for text in files.chain(read_text(&system.join("etc/my.cnf"))) {
-        for line in text.lines() {
-            let Some((name, value)) = line.split_once('=') else {
-                continue;
+    for (name, value) in variables(system) {
+        if LOG_FILES.contains(&name.as_str()) {
+            // A bare name lies in the server's own folder.
+            let path = if value.starts_with('/') {
+                value
+            } else {
+                format!("/var/lib/mysql/{value}")
             };
-            let name = name.trim().replace('-', "_");
-            if [
-                "server_audit_file_path",
-                "slow_query_log_file",
-                "log_slow_query_file",
-                "general_log_file",
-                "log_error",
-                "audit_log_file",
-            ]
-            .contains(&name.as_str())
-            {
-                let value = value.trim().trim_matches(['"', '\'']);
-                // A bare name lies in the server's own folder.
-                let path = if value.starts_with('/') {
-                    value.to_owned()
-                } else {
-                    format!("/var/lib/mysql/{value}")
-                };
-                logs.extend(existing(system, &path));
-            }
+            logs.extend(existing(system, &path));
         }
     }
-    let local = |host: &String| {
-        let host = host.strip_prefix('[').unwrap_or(host);
-        host.starts_with('/')
-            || host.starts_with("::1")
-            || matches!(host.split(':').next(), Some("localhost" | "127.0.0.1" | ""))
-    };
     let remote = PathBuf::from("this host; the database runs on another");
-    let looked: Vec<&Path> = if config.database_hosts.values().all(local) {
+    let is_here = |host: &String| Server::new(host).is_here();
+    let looked: Vec<&Path> = if config.database_hosts.values().all(is_here) {
         folders.iter().map(PathBuf::as_path).collect()
     } else {
         vec![remote.as_path()]
@@ -202,6 +181,90 @@ fn database(found: &mut Found, config: &ShopConfig, system: &Path) {
         "the database's audit, slow and general log",
         &looked,
     );
+}
+
+/// Variables that name a log file.
+const LOG_FILES: [&str; 5] = [
+    "server_audit_file_path",
+    "slow_query_log_file",
+    "general_log_file",
+    "log_error",
+    "audit_log_file",
+];
+/// Newer and older names of one variable.
+const ALIASES: [(&str, &str); 4] = [
+    ("log_slow_query", "slow_query_log"),
+    ("log_slow_query_file", "slow_query_log_file"),
+    ("log_slow_query_time", "long_query_time"),
+    ("log_slow_min_examined_row_limit", "min_examined_row_limit"),
+];
+/// Variables taken beside those of an audit log: no other is, since settings may hold passwords.
+const TAKEN: [&str; 12] = [
+    "datadir",
+    "general_log",
+    "general_log_file",
+    "log_error",
+    "log_output",
+    "log_slow_filter",
+    "log_slow_rate_limit",
+    "long_query_time",
+    "min_examined_row_limit",
+    "query_cache_type",
+    "slow_query_log",
+    "slow_query_log_file",
+];
+
+/// What the database's settings files say of its logs, with another root of the file system.
+///
+/// A server may have been set otherwise since it started: only the server itself knows.
+#[must_use]
+pub fn database_settings_below(system: &Path) -> Told {
+    Told {
+        variables: variables(system).into_iter().collect(),
+        ..Told::default()
+    }
+}
+
+/// Variables of a server's groups, in the order read.
+fn variables(system: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let files = ["etc/mysql", "etc/my.cnf.d"]
+        .iter()
+        .flat_map(|folder| settings(&system.join(folder), &[]));
+    for text in read_text(&system.join("etc/my.cnf"))
+        .into_iter()
+        .chain(files)
+    {
+        let mut is_servers = false;
+        for line in text.lines().map(str::trim) {
+            if let Some(group) = line.strip_prefix('[') {
+                is_servers = ["mysqld]", "server]", "mariadb]", "mariadbd]", "galera]"]
+                    .contains(&group)
+                    || group.starts_with("mysqld-")
+                    || group.starts_with("mariadb-");
+                continue;
+            }
+            if !is_servers || line.starts_with(['#', ';', '!']) {
+                continue;
+            }
+            // A name alone is a switch that is on.
+            let (name, value) = line.split_once('=').unwrap_or((line, "ON"));
+            let name = name.trim().to_ascii_lowercase().replace('-', "_");
+            let name = name.strip_prefix("loose_").unwrap_or(&name);
+            let name = ALIASES
+                .iter()
+                .find(|(alias, _)| *alias == name)
+                .map_or(name, |(_, name)| name);
+            if TAKEN.contains(&name)
+                || name.starts_with("server_audit")
+                || name.starts_with("audit_log")
+            {
+                let value = value.split(" #").next().unwrap_or_default().trim();
+                found.push((name.to_owned(), value.trim_matches(['"', '\'']).to_owned()));
+            }
+        }
+    }
+    found
 }
 
 fn note(
@@ -225,13 +288,8 @@ fn note(
         ));
         files.truncate(LOGS_MAX);
     }
-    for file in &files {
-        if let Err(error) = File::open(file) {
-            found
-                .missing
-                .push((format!("{what} {}", file.display()), error.to_string()));
-        }
-    }
+    let denied = files.iter().filter(|file| File::open(file).is_err());
+    found.denied.extend(denied.map(|file| (file.clone(), what)));
     found
         .files
         .extend(files.into_iter().map(|file| (file, what)));
@@ -321,7 +379,7 @@ fn existing(system: &Path, path: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::find_logs_below;
+    use super::{database_settings_below, find_logs_below};
     use crate::env_php::ShopConfig;
     use std::collections::BTreeMap;
     use std::fs;
@@ -439,6 +497,31 @@ mod tests {
             ],
             &["Magento's logs", "all of Magento's logs", DATABASE],
         );
+    }
+
+    #[test]
+    fn takes_a_servers_settings_of_logs_and_no_password() {
+        let system = tempfile::tempdir().expect("a folder");
+        let folder = system.path().join("etc/mysql/conf.d");
+        fs::create_dir_all(&folder).expect("made");
+        let text = "[client]\nlog_output=TABLE\npassword=SECRET\n[mysqld]\n# general_log=ON\nloose-server-audit-events = 'CONNECT' # x\n\
+                    log-slow-query\nlog_slow_query_time=5\nwsrep_sst_auth=u:SECRET\nmaster-password=SECRET\n";
+        fs::write(folder.join("a.cnf"), text).expect("written");
+        let told = database_settings_below(system.path());
+        let pairs: Vec<(&str, &str)> = told
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("long_query_time", "5"),
+                ("server_audit_events", "CONNECT"),
+                ("slow_query_log", "ON")
+            ]
+        );
+        assert!(!told.by_server);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod analyze;
 mod demo;
 mod entries;
+mod look;
 mod parse;
 mod redact;
 mod rules;
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     /// Find out what happened from a folder of logs
     Analyze(analyze::Analyze),
     /// Watch a shop live and show incidents on 127.0.0.1
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Show a recorded leak at a three-store shop, as an exercise
     Demo(demo::Demo),
     /// Check a ledger: every entry, every proof, every checkpoint

@@ -1,5 +1,6 @@
 //! `magewarden up`: the same as `analyze`, live, with the console.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,10 +15,13 @@ use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
-use sources::{Follower, env_php, shop};
+use sources::Follower;
+use sources::database::{Account, Server};
+use sources::env_php::{self, ShopConfig};
 
-use super::now;
+use super::look::{Look, Shop, view};
 use super::settings::Reading;
+use super::{FOUND, Output, now};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -25,15 +29,40 @@ use crate::terminal::inert;
 ///
 /// Reads app/etc/env.php (prefix, connection names and hosts, cache and session settings; keys and
 /// passwords are skipped by the reader), finds the logs, follows them across rotation, and says
-/// what it can and cannot see.
+/// what it can and cannot see: for each gap the statement that closes it, its price and its undo.
+///
+/// With an account of its own it asks MariaDB or MySQL where its logs lie and what they leave out.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  magewarden up --magento /var/www/shop\n  \
-    magewarden up --log /var/log/mysql/server_audit.log --log /var/log/nginx/access.log --listen 127.0.0.1:8780\n\n\
+    magewarden up --log /var/log/mysql/server_audit.log --log /var/log/nginx/access.log --port 8781\n\n\
+    An account of its own at the database, made by the database's administrator; then ask with it:\n  \
+    magewarden up --magento /var/www/shop --print-grants\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden \\\n    \
+    --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
+    What is seen and what isn't, without starting; 10 when there is a gap:\n  \
+    magewarden up --magento /var/www/shop --check --format json\n\n\
+    The same in a file for --config:\n  \
+    magento = \"/var/www/shop\"\n  \
+    [database]\n  \
+    user = \"magewarden\"\n  \
+    password_file = \"/etc/magewarden/database.password\"\n\n\
     The webhook's secret is read from the file named by --webhook-secret-file.")]
 pub(crate) struct Up {
     /// Magento's root folder
     #[arg(long, value_name = "ROOT")]
     magento: Option<PathBuf>,
+    /// Say what is seen and what isn't, and stop; exit code 10 when there is a gap
+    #[arg(long)]
+    check: bool,
+    /// How --check prints
+    #[arg(long, value_enum, default_value_t, requires = "check")]
+    format: Output,
+    /// Print the statements that make magewarden's own account at the database, and stop
+    #[arg(long, conflicts_with = "check")]
+    print_grants: bool,
+    #[command(flatten)]
+    database: Database,
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
@@ -65,6 +94,44 @@ pub(crate) struct Up {
     reading: Reading,
 }
 
+/// How the database is asked. Flags win over the environment, that over the settings file.
+#[derive(Args, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Database {
+    /// Where it listens: socket, host or host:port [default: as app/etc/env.php says]
+    #[arg(
+        long = "database-server",
+        value_name = "PLACE",
+        env = "MAGEWARDEN_DATABASE_SERVER",
+        hide_env_values = true
+    )]
+    server: Option<String>,
+    /// Magewarden's own account; never the shop's. Without it the database is not asked
+    #[arg(
+        long = "database-user",
+        value_name = "NAME",
+        env = "MAGEWARDEN_DATABASE_USER",
+        hide_env_values = true
+    )]
+    user: Option<String>,
+    /// File with its password, mode 0600; without one the server knows the system's user (unix_socket)
+    #[arg(
+        long = "database-password-file",
+        value_name = "FILE",
+        env = "MAGEWARDEN_DATABASE_PASSWORD_FILE",
+        hide_env_values = true
+    )]
+    password_file: Option<PathBuf>,
+    /// Certificate (PEM) of who signed the server's; on another host TLS is always required
+    #[arg(
+        long = "database-ca-file",
+        value_name = "FILE",
+        env = "MAGEWARDEN_DATABASE_CA_FILE",
+        hide_env_values = true
+    )]
+    ca_file: Option<PathBuf>,
+}
+
 /// What the settings file may say.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -74,56 +141,54 @@ struct File {
     zone: Option<String>,
     trusted_proxies: Vec<String>,
     checkpoints: Option<PathBuf>,
+    database: Database,
 }
 
 impl Up {
     /// Runs the command.
     pub(crate) fn run(mut self) -> Result<ExitCode, Failure> {
         self.read_file()?;
+        let config = match &self.magento {
+            Some(root) => Some(env_php::read(&root.join("app/etc/env.php")).or_fail(
+                "--magento names the folder that holds app/etc/env.php; check that you may read it",
+            )?),
+            None => None,
+        };
+        if let Some(config) = &config
+            && self.reading.table_prefix.is_empty()
+        {
+            self.reading.table_prefix.clone_from(&config.table_prefix);
+        }
+        let shop = self.shop(config.as_ref())?;
+        if self.print_grants {
+            return print_grants(shop.as_ref());
+        }
+        let look = shop.as_ref().map(Shop::look).transpose()?;
+        if self.check {
+            return self.print_check(look.as_ref());
+        }
+        if let Some(look) = &look {
+            // The console shows it, too.
+            drop(look.print(&mut std::io::stderr().lock()));
+        }
         let mut files = self.logs.clone();
         let mut gaps = Vec::new();
-        let mut out = std::io::stderr().lock();
-        if let Some(root) = self.magento.clone() {
-            let config = env_php::read(&root.join("app/etc/env.php")).or_fail(
-                "--magento names the folder that holds app/etc/env.php; check that you may read it",
-            )?;
-            if self.reading.table_prefix.is_empty() {
-                self.reading.table_prefix.clone_from(&config.table_prefix);
-            }
-            let found = shop::find_logs(&root, &config);
-            for (path, why) in found.files {
-                drop(writeln!(
-                    out,
-                    "sees      {} ({why})",
-                    inert(&path.display().to_string())
-                ));
-                files.push(path);
-            }
-            for (what, looked) in found.missing {
-                drop(writeln!(
-                    out,
-                    "can't see {} (looked at {})",
-                    inert(&what),
-                    inert(&looked)
-                ));
-                gaps.push(gap(&what, &looked));
-            }
+        if let Some(look) = look {
+            files.extend(look.logs.into_iter().map(|(path, _)| path));
+            files.extend(look.awaited);
+            gaps.extend(look.gaps.iter().map(view));
+        } else {
+            gaps.push(only_named_logs());
         }
+        // A log may be named and found, and by two names.
+        let mut seen = BTreeSet::new();
+        files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
         if files.is_empty() {
             return Err(Failure::say(
                 "there is no log to follow",
                 "name the shop with --magento ROOT, or logs with --log FILE",
             ));
         }
-        gaps.extend(database_gaps(&files));
-        for gap in &gaps {
-            drop(writeln!(
-                out,
-                "\n{}\n  {}\n  do:    {}\n  price: {}\n  undo:  {}",
-                gap.what, gap.why_it_matters, gap.statement, gap.price, gap.undo
-            ));
-        }
-        drop(out);
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(Settings {
             installation: InstallationId(self.installation.clone()),
@@ -141,6 +206,56 @@ impl Up {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The shop, and how its database is reached.
+    fn shop<'a>(&'a self, config: Option<&'a ShopConfig>) -> Result<Option<Shop<'a>>, Failure> {
+        let (Some(root), Some(config)) = (&self.magento, config) else {
+            return match &self.database.user {
+                Some(_) => Err(Failure::say(
+                    "without a shop its schema isn't known, so its database can't be asked",
+                    "name it with --magento ROOT, or leave --database-user out",
+                )),
+                None => Ok(None),
+            };
+        };
+        let host = config
+            .database_hosts
+            .get("default")
+            .map_or("", String::as_str);
+        Ok(Some(Shop {
+            root,
+            config,
+            prefix: &self.reading.table_prefix,
+            server: Server::new(self.database.server.as_deref().unwrap_or(host)),
+            account: self.database.user.as_ref().map(|user| Account {
+                user: user.clone(),
+                password_file: self.database.password_file.clone(),
+                ca_file: self.database.ca_file.clone(),
+            }),
+        }))
+    }
+
+    /// Prints what is seen and what isn't.
+    fn print_check(&self, look: Option<&Look>) -> Result<ExitCode, Failure> {
+        let Some(look) = look else {
+            return Err(Failure::say(
+                "there is no shop to look at",
+                "name it with --magento ROOT",
+            ));
+        };
+        let mut out = std::io::stdout().lock();
+        let written = match self.format {
+            Output::Human => look.print(&mut out),
+            Output::Json => writeln!(out, "{:#}", look.json()),
+            Output::Ndjson => writeln!(out, "{}", look.json()),
+        };
+        written.or_fail("write to another place")?;
+        Ok(if look.gaps.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FOUND)
+        })
+    }
+
     /// Fills what the flags left open from the settings file.
     fn read_file(&mut self) -> Result<(), Failure> {
         let Some(path) = &self.config else {
@@ -148,12 +263,17 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, and in [database]: server, user, password_file, ca_file")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.reading.zone = self.reading.zone.take().or(file.zone);
         self.reading.trusted_proxies.extend(file.trusted_proxies);
         self.checkpoints = self.checkpoints.take().or(file.checkpoints);
+        let (own, theirs) = (&mut self.database, file.database);
+        own.server = own.server.take().or(theirs.server);
+        own.user = own.user.take().or(theirs.user);
+        own.password_file = own.password_file.take().or(theirs.password_file);
+        own.ca_file = own.ca_file.take().or(theirs.ca_file);
         Ok(())
     }
 
@@ -177,45 +297,40 @@ impl Up {
     }
 }
 
-/// What is not seen, as the pages show it.
-fn gap(what: &str, looked: &str) -> GapView {
+/// What isn't known when no shop is named.
+fn only_named_logs() -> GapView {
     GapView {
-        what: format!("{what} not found"),
-        why_it_matters: format!("looked at {looked}; what happens there stays unseen"),
-        statement: "name it with --log FILE, or make it readable for magewarden's account"
+        what: "Only the logs named with --log are seen".to_owned(),
+        why_it_matters: "Whether the shop writes others, and what these leave out, isn't known."
             .to_owned(),
+        statement: "magewarden up --magento ROOT".to_owned(),
         price: "none for the shop".to_owned(),
-        undo: "leave the flag out".to_owned(),
+        undo: "leave --magento out".to_owned(),
     }
 }
 
-/// Says how to see reads of the payment tables when no database log is followed.
-fn database_gaps(files: &[PathBuf]) -> Vec<GapView> {
-    let named = |word: &str| {
-        files
-            .iter()
-            .any(|file| file.to_string_lossy().contains(word))
+/// Prints how magewarden's own account is made.
+fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
+    let Some(shop) = shop else {
+        return Err(Failure::say(
+            "without a shop its schema isn't known",
+            "name it with --magento ROOT",
+        ));
     };
-    let mut gaps = Vec::new();
-    if !named("audit") {
-        gaps.push(GapView {
-            what: "The database audit log is not seen".to_owned(),
-            why_it_matters: "Without it a read of the payment tables leaves no trace that names account and tables.".to_owned(),
-            statement: "INSTALL SONAME 'server_audit'; SET GLOBAL server_audit_events='CONNECT,QUERY,TABLE'; SET GLOBAL server_audit_query_log_limit=65536; SET GLOBAL server_audit_logging=ON;".to_owned(),
-            price: "one line a statement on disk; measure it on your shop before leaving it on".to_owned(),
-            undo: "SET GLOBAL server_audit_logging=OFF; UNINSTALL SONAME 'server_audit';".to_owned(),
-        });
-    }
-    if !named("slow") {
-        gaps.push(GapView {
-            what: "The slow query log is not seen".to_owned(),
-            why_it_matters: "It alone counts rows: without it an exposure has bounds, not a number.".to_owned(),
-            statement: "SET GLOBAL log_slow_verbosity='query_plan'; SET GLOBAL long_query_time=0.5; SET GLOBAL slow_query_log=ON;".to_owned(),
-            price: "statements over the limit are written to disk".to_owned(),
-            undo: "SET GLOBAL slow_query_log=OFF;".to_owned(),
-        });
-    }
-    gaps
+    let grants = shop.grants();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "-- magewarden's own account at {}. Read it, then run it as the database's administrator.\n\
+         -- It may read names of stores and the keys of the payment tables (for their size), no card column.\n\
+         -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
+         {}\n-- Undo: {}",
+        inert(&shop.server.to_string()),
+        grants.create.iter().map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
+        inert(&grants.undo)
+    )
+    .or_fail("write to another place")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a flag that the first Ctrl-C or termination signal sets.

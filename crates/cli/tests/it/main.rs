@@ -3,3 +3,4 @@
 mod kills;
 mod laws;
 mod program;
+mod up;

@@ -1,0 +1,131 @@
+//! `magewarden up` without a database: what it says of a shop, and what it refuses.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test starts the program under test"
+)]
+fn up(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_magewarden"))
+        .arg("up")
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .current_dir(folder)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A shop whose database listens nowhere.
+fn shop() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("shop");
+    fs::create_dir_all(root.join("app/etc")).expect("made");
+    fs::create_dir_all(root.join("var/log")).expect("made");
+    fs::write(root.join("var/log/system.log"), "").expect("written");
+    let settings = "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ['host' => '/nowhere/sock', \
+                    'dbname' => 'shop', 'username' => 'shop', 'password' => 'SECRET']]]];";
+    fs::write(root.join("app/etc/env.php"), settings).expect("written");
+    folder
+}
+
+fn ids(run: &Output) -> Vec<String> {
+    let answer: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let gaps = answer["gaps"].as_array().expect("gaps");
+    gaps.iter()
+        .map(|gap| gap["id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[test]
+fn looks_without_starting_and_goes_on_when_nobody_listens() {
+    let folder = shop();
+    let check = ["--magento", "shop", "--check", "--format", "json"];
+    let run = up(folder.path(), &check, &[]);
+    assert_eq!(run.status.code(), Some(10), "{}", text(&run.stderr));
+    assert!(!text(&run.stdout).contains("SECRET"));
+    assert_eq!(ids(&run).first().map(String::as_str), Some("account-none"));
+    // By the environment, and by a file that the environment wins over.
+    let run = up(
+        folder.path(),
+        &check,
+        &[("MAGEWARDEN_DATABASE_USER", "warden")],
+    );
+    assert_eq!(
+        ids(&run).first().map(String::as_str),
+        Some("account-refused")
+    );
+    fs::write(
+        folder.path().join("c.toml"),
+        "magento = \"shop\"\n[database]\nuser = \"warden\"\nserver = \"/else/where\"\n",
+    )
+    .expect("written");
+    let run = up(
+        folder.path(),
+        &["--config", "c.toml", "--check"],
+        &[("MAGEWARDEN_DATABASE_SERVER", "/by/environment")],
+    );
+    let said = text(&run.stdout);
+    assert!(
+        said.contains("no log-in at /by/environment as `warden`"),
+        "{said}"
+    );
+    assert!(
+        !folder.path().join("magewarden-data").exists(),
+        "looking writes nothing"
+    );
+}
+
+#[test]
+fn prints_an_account_of_its_own_and_refuses_the_shops() {
+    let folder = shop();
+    let run = up(folder.path(), &["--magento", "shop", "--print-grants"], &[]);
+    let said = text(&run.stdout);
+    assert_eq!(run.status.code(), Some(0));
+    assert!(
+        said.contains("CREATE USER '") && said.contains("ON `shop`.`mg_store`"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("cc_") && said.contains("-- Undo: DROP USER"),
+        "{said}"
+    );
+    let run = up(
+        folder.path(),
+        &["--magento", "shop", "--check", "--database-user", "shop"],
+        &[],
+    );
+    assert_eq!(run.status.code(), Some(1));
+    assert!(
+        text(&run.stderr).contains("the shop's own account"),
+        "{}",
+        text(&run.stderr)
+    );
+}
+
+#[test]
+fn says_what_is_missing_when_no_shop_is_named() {
+    let folder = shop();
+    for arguments in [
+        &["--check"][..],
+        &["--print-grants"],
+        &["--log", "x.log", "--database-user", "warden"],
+    ] {
+        let run = up(folder.path(), arguments, &[]);
+        assert_eq!(run.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            text(&run.stderr).contains("--magento ROOT"),
+            "{}",
+            text(&run.stderr)
+        );
+    }
+}
