@@ -276,7 +276,19 @@ impl Live {
                 },
             }
         });
-        self.desk.publish(Update::Sources(sources.collect()));
+        // A sink that fails stops nothing, and is seen where sources are.
+        let failing = self
+            .pipeline
+            .sink_errors()
+            .iter()
+            .map(|(name, error)| SourceView {
+                id: format!("sink:{name}"),
+                state: "failing".to_owned(),
+                reason: error.clone(),
+                ..SourceView::default()
+            });
+        self.desk
+            .publish(Update::Sources(sources.chain(failing).collect()));
         let counters = self.pipeline.judge().counters();
         self.desk.publish(Update::Overview(Overview {
             installation: self.pipeline.installation().0.clone(),

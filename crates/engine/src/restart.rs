@@ -141,7 +141,7 @@ fn decided(
                 projection.moved_to(source, *generation, *offset_bytes);
             }
         }
-        Decided::Input { .. } => {}
+        Decided::Input { .. } | Decided::Exercise { .. } => {}
     }
     Ok(())
 }

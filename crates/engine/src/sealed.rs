@@ -2,7 +2,7 @@
 //!
 //! Version 1. A field is added with a default, never renamed; a new meaning is a new version.
 
-use model::{Finding, Generation, Incident, SourceId};
+use model::{Finding, Generation, Incident, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The payload of a `decided` entry.
@@ -30,6 +30,17 @@ pub enum Decided {
         v: u32,
         /// The input.
         input: InputFacts,
+    },
+    /// An exercise begins: only records of a pipeline that sealed this are in lane `Exercise`.
+    Exercise {
+        /// Version of this shape.
+        v: u32,
+        /// The exercise's id.
+        id: String,
+        /// Sixteen random bytes, hexadecimal: told beforehand, nobody can guess it.
+        nonce: String,
+        /// When it is over at the latest.
+        until: Timestamp,
     },
     /// The ledger before this one no longer fitted what was signed, and was set aside.
     LedgerBroken {

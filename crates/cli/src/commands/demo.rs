@@ -20,6 +20,9 @@ use parse::Context;
 use super::{now, up};
 use crate::failure::{Failure, OrFail};
 
+/// Seconds after which the exercise is over, whoever still runs it.
+const EXERCISE_SECONDS: i64 = 24 * 3600;
+
 /// Show a recorded leak at a three-store shop, as an exercise
 ///
 /// Writes the shop's logs to a folder of its own, follows them with the real pipeline, and shows
@@ -63,7 +66,7 @@ impl Demo {
             let folder = file.parent().unwrap_or(&logs);
             std::fs::create_dir_all(folder).or_fail("check that --data is writable")?;
         }
-        let pipeline = Pipeline::open(
+        let mut pipeline = Pipeline::open(
             Settings {
                 installation: InstallationId("demo".to_owned()),
                 ledger: data.join("ledger"),
@@ -81,6 +84,10 @@ impl Demo {
             now(),
         )
         .or_fail("name an empty folder with --data")?;
+        let until = Timestamp(now().0 + EXERCISE_SECONDS * Timestamp::SECOND);
+        pipeline
+            .seal_exercise(&exercise.id, until, now())
+            .or_fail("check that --data is writable and has room")?;
         let mut out = std::io::stderr().lock();
         drop(writeln!(
             out,

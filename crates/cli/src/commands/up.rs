@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use engine::desk::{Desk, GapView, Update};
+use engine::ledger::Opening;
 use engine::live::Live;
 use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
@@ -200,6 +201,11 @@ impl Up {
             own_rules: self.reading.own_rules()?,
         }, now())
         .or_fail("another magewarden may hold the ledger; otherwise check that --data is writable and has room")?;
+        drop(writeln!(
+            std::io::stderr(),
+            "{}",
+            opened(pipeline.opening())
+        ));
         self.sinks(&mut pipeline)?;
         let stop = stop_on_signals()?;
         serve_and_follow(pipeline, files, gaps, self.port, &self.data, &stop)?;
@@ -294,6 +300,26 @@ impl Up {
             pipeline.tell(Box::new(sink));
         }
         Ok(())
+    }
+}
+
+/// Says what opening the ledger found.
+fn opened(opening: &Opening) -> String {
+    match opening {
+        Opening::Fresh => "ledger    a new one begins".to_owned(),
+        Opening::Resumed { size, cut } => {
+            let torn = cut.leaf_bytes + cut.data_bytes;
+            let cut = match torn {
+                0 => String::new(),
+                _ => format!(" ({torn} bytes of a write that never finished were cut off)"),
+            };
+            format!("ledger    goes on at entry {size}{cut}")
+        }
+        Opening::Broken { aside, why, .. } => format!(
+            "ledger    CHANGED: {}\n          set aside, read-only, at {}; a new one begins, a critical incident is open",
+            inert(why),
+            inert(&aside.display().to_string())
+        ),
     }
 }
 

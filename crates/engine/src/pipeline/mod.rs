@@ -4,12 +4,13 @@
 //! caused is sealed after them, so that whatever a page says rests on entries before it.
 
 mod error;
+mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cardholder::{FingerprintKey, Masker};
-use model::{Finding, Incident, InstallationId, Lane, Sequence, SourceId, Timestamp};
+use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
 
@@ -19,7 +20,7 @@ use crate::judge::{Judge, SealedRecord};
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
 use crate::restart;
-use crate::sealed::{BrokenLedger, Decided, InputFacts, VERSION};
+use crate::sealed::{BrokenLedger, Decided, VERSION};
 
 pub use error::PipelineError;
 
@@ -136,31 +137,6 @@ impl Pipeline {
             pipeline.tell_of_break(broken, now)?;
         }
         Ok(pipeline)
-    }
-
-    /// Seals as the first entry that the ledger before was set aside, and opens an incident on it.
-    fn tell_of_break(&mut self, broken: BrokenLedger, now: Timestamp) -> Result<(), PipelineError> {
-        for (source, generation, offset_bytes) in &broken.positions {
-            self.projection.moved_to(source, *generation, *offset_bytes);
-        }
-        let finding = restart::broken_ledger(
-            &self.installation,
-            self.lane,
-            &broken,
-            self.ledger.len(),
-            now,
-        );
-        let payload = Decided::LedgerBroken { v: VERSION, broken }
-            .to_bytes()
-            .map_err(|source| PipelineError::Encode { source })?;
-        let entry = self.own_entry(EntryKind::Decided, payload, now);
-        self.ledger
-            .append(&[entry])
-            .map_err(|source| self.ledger_error(source))?;
-        let mut findings = Vec::new();
-        self.judge.tell(finding, now, &mut findings);
-        self.undecided.extend(findings);
-        self.checkpoint(now)
     }
 
     /// Tells pages of what is known, and from here on of what changes.
@@ -365,38 +341,6 @@ impl Pipeline {
         self.judge.flush(now, &mut findings);
         self.undecided.extend(findings);
         self.decide(now)
-    }
-
-    /// Seals what is known of an input that was read.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`] when the ledger can't take it.
-    pub fn seal_input(&mut self, input: InputFacts, now: Timestamp) -> Result<(), PipelineError> {
-        let payload = Decided::Input { v: VERSION, input }
-            .to_bytes()
-            .map_err(|source| PipelineError::Encode { source })?;
-        let entry = self.own_entry(EntryKind::Decided, payload, now);
-        self.ledger
-            .append(&[entry])
-            .map_err(|source| self.ledger_error(source))?;
-        Ok(())
-    }
-
-    fn own_entry(&self, kind: EntryKind, payload: Vec<u8>, received: Timestamp) -> NewEntry {
-        NewEntry {
-            kind,
-            lane: self.lane,
-            identity: None,
-            source: SourceId("magewarden".to_owned()),
-            said: None,
-            received,
-            format: "magewarden_v1".into(),
-            quarantined: false,
-            marks: Vec::new(),
-            payload,
-            tokens: Vec::new(),
-        }
     }
 
     /// Seals findings and changed incidents, then tells pages and sinks. What can't be sealed is kept.
