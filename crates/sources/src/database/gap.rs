@@ -70,8 +70,29 @@ pub fn gaps(told: &Told, around: &Circumstances) -> Vec<Gap> {
     let mut gaps = Vec::new();
     audit::gaps(told, around, &mut gaps);
     slow::gaps(told, around, &mut gaps);
+    for gap in &mut gaps {
+        let is_watched = |word: &&str| gap.close.contains(*word) || gap.undo.contains(*word);
+        if WATCHED.iter().any(|word| is_watched(&word)) {
+            gap.price.push_str(
+                ". Running it, or its undo, opens an incident here, since a thief would change the audit log, too: say there \
+                 that it was you",
+            );
+        }
+    }
     gaps
 }
+
+/// Parts of statements that a rule takes for tampering with the audit log, whoever runs them.
+const WATCHED: [&str; 8] = [
+    "server_audit_events",
+    "server_audit_query_log_limit",
+    "server_audit_excl_users",
+    "server_audit_incl_users",
+    "server_audit_file_path",
+    "server_audit_logging=OFF",
+    "audit_log_policy",
+    "UNINSTALL",
+];
 
 /// Variables to be set: name, new value.
 pub(super) type Change<'a> = [(&'a str, &'a str)];
@@ -534,6 +555,22 @@ mod tests {
                 assert!(!text.is_empty(), "{gap:#?}");
             }
         }
+    }
+
+    #[test]
+    fn a_remedy_that_looks_like_tampering_says_so() {
+        let told = told(
+            &mariadb("10.11.14-MariaDB"),
+            &[
+                ("server_audit_query_log_limit", "1024"),
+                ("log_slow_rate_limit", "5"),
+            ],
+        );
+        let warns: Vec<_> = found(&told)
+            .iter()
+            .map(|gap| (gap.id, gap.price.contains("opens an incident")))
+            .collect();
+        assert_eq!(warns, [("audit-cut", true), ("slow-rate", false)]);
     }
 
     #[test]
