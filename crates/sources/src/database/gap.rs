@@ -71,8 +71,8 @@ pub fn gaps(told: &Told, around: &Circumstances) -> Vec<Gap> {
     audit::gaps(told, around, &mut gaps);
     slow::gaps(told, around, &mut gaps);
     for gap in &mut gaps {
-        let is_watched = |word: &&str| gap.close.contains(*word) || gap.undo.contains(*word);
-        if WATCHED.iter().any(|word| is_watched(&word)) {
+        let is_watched = |word: &&str| gap.close.contains(word) || gap.undo.contains(word);
+        if WATCHED.iter().any(is_watched) {
             gap.price.push_str(
                 ". Running it, or its undo, opens an incident here, since a thief would change the audit log, too: say there \
                  that it was you",
@@ -94,6 +94,27 @@ const WATCHED: [&str; 8] = [
     "UNINSTALL",
 ];
 
+/// Makes a gap whose remedy is to set variables.
+pub(super) fn by_setting(
+    told: &Told,
+    id: &'static str,
+    what: String,
+    why: &str,
+    change: &Change<'_>,
+    price: impl Into<String>,
+) -> Gap {
+    Gap {
+        id,
+        what,
+        why: why.to_owned(),
+        run: Run::Sql,
+        close: set(change),
+        keep: keep(change),
+        price: price.into(),
+        undo: unset(told, change),
+    }
+}
+
 /// Variables to be set: name, new value.
 pub(super) type Change<'a> = [(&'a str, &'a str)];
 
@@ -107,7 +128,7 @@ pub(super) fn set(change: &Change<'_>) -> String {
 }
 
 /// The statements that set them back to what they are now, last first.
-pub(super) fn unset(told: &Told, change: &Change<'_>) -> String {
+fn unset(told: &Told, change: &Change<'_>) -> String {
     let unknown: Vec<&str> = change
         .iter()
         .map(|(name, _)| *name)
