@@ -26,14 +26,12 @@ pub(super) const SIZED: [&str; 3] = [
 ];
 
 /// A name as SQL quotes it.
-#[must_use]
-pub fn quoted_name(name: &str) -> String {
+pub(super) fn quoted_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
 /// A text as SQL quotes it.
-#[must_use]
-pub fn quoted_text(text: &str) -> String {
+pub(super) fn quoted_text(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
@@ -223,14 +221,13 @@ fn words(tokens: &[Token]) -> String {
     text
 }
 
-/// Why a password file is not used.
+/// Whether a file of this mode is its owner's alone.
 pub(super) fn is_private(mode: u32) -> bool {
     mode & 0o077 == 0
 }
 
 /// The name of the operating system's user with this id.
-#[must_use]
-pub fn user_named(passwd: &str, id: u32) -> Option<String> {
+fn user_named(passwd: &str, id: u32) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

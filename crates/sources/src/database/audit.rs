@@ -1,6 +1,6 @@
 //! Gaps of the audit log: who did what to which table.
 
-use super::gap::{Change, Circumstances, Gap, Run, growth, keep, log_folder, set, unset};
+use super::gap::{Circumstances, Gap, Run, by_setting, growth, keep, log_folder, set};
 use super::{Make, Told};
 
 /// Events without which something stays unseen.
@@ -9,27 +9,6 @@ const EVENTS: &str = "CONNECT,QUERY,TABLE";
 const STATEMENT_BYTES: &str = "65536";
 /// Bytes of audit log that should be kept: what is rotated away while magewarden doesn't run is lost.
 const KEPT_BYTES_MIN: f64 = 100e6;
-
-/// Makes a gap whose remedy is to set variables.
-fn by_setting(
-    told: &Told,
-    id: &'static str,
-    what: String,
-    why: &str,
-    change: &Change<'_>,
-    price: String,
-) -> Gap {
-    Gap {
-        id,
-        what,
-        why: why.to_owned(),
-        run: Run::Sql,
-        close: set(change),
-        keep: keep(change),
-        price,
-        undo: unset(told, change),
-    }
-}
 
 pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
     let is_mariadb_audit =

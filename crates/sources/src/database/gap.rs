@@ -70,7 +70,49 @@ pub fn gaps(told: &Told, around: &Circumstances) -> Vec<Gap> {
     let mut gaps = Vec::new();
     audit::gaps(told, around, &mut gaps);
     slow::gaps(told, around, &mut gaps);
+    for gap in &mut gaps {
+        let is_watched = |word: &&str| gap.close.contains(word) || gap.undo.contains(word);
+        if WATCHED.iter().any(is_watched) {
+            gap.price.push_str(
+                ". Running it, or its undo, opens an incident here, since a thief would change the audit log, too: say there \
+                 that it was you",
+            );
+        }
+    }
     gaps
+}
+
+/// Parts of statements that a rule takes for tampering with the audit log, whoever runs them.
+const WATCHED: [&str; 8] = [
+    "server_audit_events",
+    "server_audit_query_log_limit",
+    "server_audit_excl_users",
+    "server_audit_incl_users",
+    "server_audit_file_path",
+    "server_audit_logging=OFF",
+    "audit_log_policy",
+    "UNINSTALL",
+];
+
+/// Makes a gap whose remedy is to set variables.
+pub(super) fn by_setting(
+    told: &Told,
+    id: &'static str,
+    what: String,
+    why: &str,
+    change: &Change<'_>,
+    price: impl Into<String>,
+) -> Gap {
+    Gap {
+        id,
+        what,
+        why: why.to_owned(),
+        run: Run::Sql,
+        close: set(change),
+        keep: keep(change),
+        price: price.into(),
+        undo: unset(told, change),
+    }
 }
 
 /// Variables to be set: name, new value.
@@ -86,7 +128,7 @@ pub(super) fn set(change: &Change<'_>) -> String {
 }
 
 /// The statements that set them back to what they are now, last first.
-pub(super) fn unset(told: &Told, change: &Change<'_>) -> String {
+fn unset(told: &Told, change: &Change<'_>) -> String {
     let unknown: Vec<&str> = change
         .iter()
         .map(|(name, _)| *name)
@@ -534,6 +576,22 @@ mod tests {
                 assert!(!text.is_empty(), "{gap:#?}");
             }
         }
+    }
+
+    #[test]
+    fn a_remedy_that_looks_like_tampering_says_so() {
+        let told = told(
+            &mariadb("10.11.14-MariaDB"),
+            &[
+                ("server_audit_query_log_limit", "1024"),
+                ("log_slow_rate_limit", "5"),
+            ],
+        );
+        let warns: Vec<_> = found(&told)
+            .iter()
+            .map(|gap| (gap.id, gap.price.contains("opens an incident")))
+            .collect();
+        assert_eq!(warns, [("audit-cut", true), ("slow-rate", false)]);
     }
 
     #[test]

@@ -2,32 +2,12 @@
 
 use super::Told;
 use super::files::to_files;
-use super::gap::{Change, Circumstances, Gap, Run, keep, log_folder, set, unset};
+use super::gap::{Circumstances, Gap, by_setting, log_folder};
 
 /// Rows a statement must have looked at to be written: pages of a sweep look at hundreds.
 const ROWS_MIN: &str = "100";
 /// More than this leaves out sweeps by small pages.
 const ROWS_MIN_MAX: f64 = 1000.0;
-
-fn by_setting(
-    told: &Told,
-    id: &'static str,
-    what: String,
-    why: &str,
-    change: &Change<'_>,
-    price: &str,
-) -> Gap {
-    Gap {
-        id,
-        what,
-        why: why.to_owned(),
-        run: Run::Sql,
-        close: set(change),
-        keep: keep(change),
-        price: price.to_owned(),
-        undo: unset(told, change),
-    }
-}
 
 pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
     const PRICE: &str = "each statement that looked at 100 rows or more is written to disk, with its values; nothing rotates \
