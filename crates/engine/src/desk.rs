@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::{Finding, Incident, Lane, Mark, Timestamp};
+use model::{Finding, Incident, IncidentState, Lane, Mark, Timestamp};
 use tokio::sync::watch;
 
 /// A sealed entry as a page shows it.
@@ -178,10 +178,16 @@ impl Desk {
         self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Incidents, the severest first, then the newest.
+    /// Incidents that go on, the severest first, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Vec<Arc<Incident>> {
-        let mut all: Vec<_> = self.state().incidents.values().cloned().collect();
+        let mut all: Vec<_> = self
+            .state()
+            .incidents
+            .values()
+            .filter(|incident| incident.state != IncidentState::Merged)
+            .cloned()
+            .collect();
         all.sort_by_key(|incident| {
             (
                 std::cmp::Reverse((incident.severity, incident.last)),
@@ -191,7 +197,7 @@ impl Desk {
         all
     }
 
-    /// One incident.
+    /// One incident, those that went into others too.
     #[must_use]
     pub fn incident(&self, id: &str) -> Option<Arc<Incident>> {
         self.state().incidents.get(id).cloned()

@@ -81,7 +81,7 @@ pub struct Document {
     pub entries_total: u64,
 }
 
-/// Replaces control and direction characters, which could make a page lie.
+/// Replaces control and direction characters, which could make a page lie. Whole pages go through it.
 #[must_use]
 pub fn inert(text: impl AsRef<str>) -> String {
     text.as_ref()
@@ -120,7 +120,7 @@ pub fn excerpt(text: &str, bytes: usize) -> String {
 #[must_use]
 pub fn count(count: &Option<Count>) -> String {
     match *count {
-        None => "none or unknown".to_owned(),
+        None => "unknown".to_owned(),
         Some(Count {
             lower,
             upper: Some(upper),
@@ -139,6 +139,26 @@ pub fn count(count: &Option<Count>) -> String {
         Some(Count {
             lower, upper: None, ..
         }) => format!("at least {lower}"),
+    }
+}
+
+/// A time for people: to the second, with its zone.
+#[must_use]
+pub fn when(time: &Timestamp) -> String {
+    let second = Timestamp(time.0 - time.0.rem_euclid(Timestamp::SECOND)).to_string();
+    second.replace('T', " ").replace('Z', " UTC")
+}
+
+/// A span for people: `2026-08-05 10:15:00 UTC`, or with its end; the date once when it is one day.
+#[must_use]
+pub fn span(first: &Timestamp, last: &Timestamp) -> String {
+    let (from, to) = (when(first), when(last));
+    match (from.split_once(' '), to.split_once(' ')) {
+        _ if from == to => from,
+        (Some((day, time)), Some((same, until))) if day == same => {
+            format!("{day} {} to {until}", time.trim_end_matches(" UTC"))
+        }
+        _ => format!("{from} to {to}"),
     }
 }
 
@@ -224,6 +244,7 @@ pub fn html(document: &Document) -> Result<String, ReportError> {
         .unwrap_or_default();
     Page { document, from, to }
         .render()
+        .map(inert)
         .map_err(|source| ReportError::Template { source })
 }
 

@@ -80,6 +80,7 @@ pub fn router(desk: Desk) -> Router {
                 )
             }),
         )
+        .fallback(pages::no_page)
         .layer(middleware::from_fn(guard))
         .with_state(desk)
 }
@@ -104,6 +105,7 @@ async fn guard(request: Request, next: Next) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {

@@ -8,17 +8,23 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView};
-use model::{Finding, Incident, Lane, Timestamp};
+use model::{Finding, Incident, IncidentState, Lane, Timestamp};
 use report::bar;
 
 /// Incidents shown on one page.
 const QUEUE_MAX: usize = 100;
-/// Entries shown of one finding.
-const ENTRIES_MAX: usize = 24;
+/// Findings shown on one page.
+const FINDINGS_MAX: usize = 25;
+/// Entries of one finding whose text is shown, and further ones linked.
+const SHOWN_MAX: usize = 2;
+const LINKED_MAX: usize = 22;
+/// Bytes shown of one entry in a story.
+const EXCERPT_BYTES: usize = 600;
 
 fn page(template: &impl Template) -> Response {
     match template.render() {
-        Ok(html) => Html(html).into_response(),
+        // Whatever a value holds: no page has control or direction characters of its own.
+        Ok(html) => Html(report::inert(html)).into_response(),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("the page can't be made: {error}\n"),
@@ -27,12 +33,34 @@ fn page(template: &impl Template) -> Response {
     }
 }
 
-fn missing(what: &str) -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        format!("there is no such {what}; it may have been named by another ledger\n"),
-    )
-        .into_response()
+#[derive(Template)]
+#[template(path = "missing.html")]
+struct Missing {
+    frame: Frame,
+    what: &'static str,
+    hint: &'static str,
+}
+
+fn missing(desk: &Desk, what: &'static str) -> Response {
+    let page = page(&Missing {
+        frame: Frame::new(desk),
+        what,
+        hint: "It may have been named by another ledger, or not be sealed yet.",
+    });
+    (StatusCode::NOT_FOUND, page).into_response()
+}
+
+/// A path that leads nowhere.
+pub(crate) async fn no_page(State(desk): State<Desk>) -> Response {
+    missing(&desk, "There is no such page")
+}
+
+/// A number of a query, zero when it is none.
+fn number(query: &BTreeMap<String, String>, name: &str) -> usize {
+    query
+        .get(name)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 fn json(value: &serde_json::Value) -> Response {
@@ -47,6 +75,8 @@ fn json(value: &serde_json::Value) -> Response {
 struct Frame {
     exercise: bool,
     overview: Option<Overview>,
+    /// Sources and sinks that don't do what they should.
+    trouble: Vec<SourceView>,
 }
 
 impl Frame {
@@ -59,7 +89,14 @@ impl Frame {
                 .incidents()
                 .iter()
                 .any(|incident| incident.lane == Lane::Exercise);
-        Self { exercise, overview }
+        let mut trouble = desk.sources();
+        trouble.retain(|source| source.state != "reading" && !source.reason.is_empty());
+        trouble.truncate(3);
+        Self {
+            exercise,
+            overview,
+            trouble,
+        }
     }
 }
 
@@ -69,12 +106,33 @@ struct Queue {
     frame: Frame,
     incidents: Vec<Arc<Incident>>,
     total: usize,
+    skipped: usize,
     filter: String,
     from: Timestamp,
     to: Timestamp,
 }
 
 impl Queue {
+    /// Where the page after this one, or before it, is.
+    fn link(&self, next: bool) -> String {
+        let from = if next {
+            self.skipped + QUEUE_MAX
+        } else {
+            self.skipped.saturating_sub(QUEUE_MAX)
+        };
+        let filter: String = self
+            .filter
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                    char::from(byte).to_string()
+                }
+                other => format!("%{other:02X}"),
+            })
+            .collect();
+        format!("/?from={from}&q={filter}")
+    }
+
     fn bar(&self, incident: &Incident) -> (i64, i64) {
         bar(incident.first, incident.last, self.from, self.to)
     }
@@ -106,7 +164,12 @@ pub(crate) async fn queue(
         .filter(|incident| fits(incident))
         .collect();
     let total = incidents.len();
-    incidents.truncate(QUEUE_MAX);
+    let skipped = number(&query, "from").min(total);
+    incidents = incidents
+        .into_iter()
+        .skip(skipped)
+        .take(QUEUE_MAX)
+        .collect();
     let from = incidents
         .iter()
         .map(|incident| incident.first)
@@ -121,6 +184,7 @@ pub(crate) async fn queue(
         frame: Frame::new(&desk),
         incidents,
         total,
+        skipped,
         filter,
         from,
         to,
@@ -132,7 +196,46 @@ pub(crate) async fn queue(
 struct IncidentPage {
     frame: Frame,
     incident: Arc<Incident>,
-    findings: Vec<(Arc<Finding>, String)>,
+    /// The incident this one went into.
+    into: Option<Arc<Incident>>,
+    skipped: usize,
+    findings: Vec<Member>,
+}
+
+/// A finding of an incident as its page tells it.
+struct Member {
+    finding: Arc<Finding>,
+    because: String,
+    /// The first entries it rests on.
+    shown: Vec<EntryView>,
+    /// Further ones, to be linked.
+    rest: Vec<u64>,
+    /// How many more there are.
+    left: usize,
+}
+
+impl Member {
+    fn new(desk: &Desk, finding: Arc<Finding>, because: String) -> Self {
+        let sequences: Vec<u64> = finding
+            .events
+            .iter()
+            .map(|event| event.sequence.0)
+            .collect();
+        let shown = sequences.iter().take(SHOWN_MAX);
+        let rest: Vec<u64> = sequences
+            .iter()
+            .skip(SHOWN_MAX)
+            .take(LINKED_MAX)
+            .copied()
+            .collect();
+        Self {
+            shown: shown.filter_map(|sequence| desk.entry(*sequence)).collect(),
+            left: sequences.len().saturating_sub(SHOWN_MAX + rest.len()),
+            rest,
+            finding,
+            because,
+        }
+    }
 }
 
 impl IncidentPage {
@@ -144,22 +247,60 @@ impl IncidentPage {
             .iter()
             .any(|channel| channel == "database")
     }
+
+    fn bar(&self, finding: &Finding) -> (i64, i64) {
+        bar(
+            finding.first,
+            finding.last,
+            self.incident.first,
+            self.incident.last,
+        )
+    }
+
+    fn before(&self) -> usize {
+        self.skipped.saturating_sub(FINDINGS_MAX)
+    }
 }
 
 /// One incident: the four questions, the story, the duties, the evidence.
-pub(crate) async fn incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
+pub(crate) async fn incident(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     let Some(incident) = desk.incident(&id) else {
-        return missing("incident");
+        return missing(&desk, "There is no such incident");
     };
+    let into = (incident.state == IncidentState::Merged)
+        .then(|| {
+            desk.incidents().into_iter().find(|other| {
+                other.findings.iter().any(|theirs| {
+                    incident
+                        .findings
+                        .iter()
+                        .any(|own| own.finding == theirs.finding)
+                })
+            })
+        })
+        .flatten();
     let mut findings: Vec<_> = incident
         .findings
         .iter()
         .filter_map(|joined| Some((desk.finding(&joined.finding)?, joined.because.clone())))
         .collect();
     findings.sort_by_key(|(finding, _)| finding.first);
+    let skipped = number(&query, "from").min(findings.len());
+    let findings = findings
+        .into_iter()
+        .skip(skipped)
+        .take(FINDINGS_MAX)
+        .map(|(finding, because)| Member::new(&desk, finding, because))
+        .collect();
     page(&IncidentPage {
         frame: Frame::new(&desk),
         incident,
+        into,
+        skipped,
         findings,
     })
 }
@@ -172,13 +313,17 @@ struct EntryPage {
 }
 
 /// One sealed entry.
-pub(crate) async fn entry(State(desk): State<Desk>, Path(sequence): Path<u64>) -> Response {
-    match desk.entry(sequence) {
+pub(crate) async fn entry(State(desk): State<Desk>, Path(sequence): Path<String>) -> Response {
+    match sequence
+        .parse()
+        .ok()
+        .and_then(|sequence| desk.entry(sequence))
+    {
         Some(entry) => page(&EntryPage {
             frame: Frame::new(&desk),
             entry,
         }),
-        None => missing("entry"),
+        None => missing(&desk, "There is no such entry"),
     }
 }
 
@@ -212,7 +357,7 @@ pub(crate) async fn api_incidents(State(desk): State<Desk>) -> Response {
 /// One incident with its findings as JSON.
 pub(crate) async fn api_incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
     let Some(incident) = desk.incident(&id) else {
-        return missing("incident");
+        return (StatusCode::NOT_FOUND, "{}\n").into_response();
     };
     let findings: Vec<_> = incident
         .findings

