@@ -441,10 +441,14 @@ impl Window {
             bytes: (told.bytes > 0 && !spec.about.denied).then_some(told.bytes),
             event_count: told.count,
             events: told.events.clone(),
-            reason: format!(
-                "{} matching events in {span} s (rule asks for {} within {} s)",
-                told.count, spec.least, spec.timespan_seconds
-            ),
+            reason: match (told.count, spec.least) {
+                (1, _) => "one event that the rule describes".to_owned(),
+                (count, 0 | 1) => format!("{count} events that the rule describes, in {span} s"),
+                (count, least) => format!(
+                    "{count} matching events in {span} s (rule asks for {least} within {} s)",
+                    spec.timespan_seconds
+                ),
+            },
             attack: spec.about.attack.clone(),
             requirements: spec.about.requirements.clone(),
             false_positives: spec.about.false_positives.clone(),

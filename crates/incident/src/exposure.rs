@@ -108,11 +108,11 @@ pub(crate) fn exposure(findings: &[&Finding], first: Timestamp, last: Timestamp)
     let channels: BTreeSet<&str> = exposing.iter().filter_map(|f| channel(f)).collect();
     let first = exposing.iter().map(|f| f.first).min().unwrap_or(first);
     let last = exposing.iter().map(|f| f.last).max().unwrap_or(last);
-    basis.push(format!(
-        "from {first} to {last}: first and last event of the {} findings that show data in reach; \
-         what happened outside the logs can't be excluded",
-        exposing.len()
-    ));
+    basis.push(
+        "since and until: first and last event of what shows data in reach; what happened outside \
+         the logs can't be excluded"
+            .to_owned(),
+    );
     if channels.contains(PAGE) {
         basis.push(
             "a changed page works from when caches let go of the old one until every cache lets \
@@ -303,14 +303,18 @@ fn rows(acts: &[Act], basis: &mut Vec<String>) -> Count {
                 .to_owned(),
         );
     }
-    for (channel, lower) in &lowers {
+    for (channel, lower) in lowers.iter().filter(|(_, lower)| **lower > 0) {
         basis.push(format!("rows by {channel}: at least {lower}"));
     }
     if uncounted > 0 {
-        basis.push(format!(
-            "{uncounted} of {} acts: no log counts their rows, so there is no upper bound",
-            acts.len()
-        ));
+        basis.push(if uncounted == acts.len() {
+            "no log counts the rows that were read, so there is no upper bound".to_owned()
+        } else {
+            format!(
+                "no log counts the rows of {uncounted} of {} acts, so there is no upper bound",
+                acts.len()
+            )
+        });
     }
     if acts.iter().any(|act| act.tellers > 1) {
         basis.push("findings that tell of the same act count once, by the best witness".to_owned());

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView};
-use model::{Finding, Incident, IncidentState, Lane, Timestamp};
+use model::{Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
 use report::bar;
 
 /// Incidents shown on one page.
@@ -18,6 +18,8 @@ const FINDINGS_MAX: usize = 25;
 /// Entries of one finding whose text is shown, and further ones linked.
 const SHOWN_MAX: usize = 2;
 const LINKED_MAX: usize = 22;
+/// Duties shown at once.
+const DUTIES_MAX: usize = 8;
 /// Bytes shown of one entry in a story.
 const EXCERPT_BYTES: usize = 600;
 
@@ -255,6 +257,12 @@ impl IncidentPage {
             self.incident.first,
             self.incident.last,
         )
+    }
+
+    /// The duties shown at once, and those behind a click.
+    fn duties(&self) -> (&[Obligation], &[Obligation]) {
+        let all = &self.incident.obligations;
+        all.split_at(all.len().min(DUTIES_MAX))
     }
 
     fn before(&self) -> usize {

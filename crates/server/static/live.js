@@ -23,8 +23,10 @@ async function refresh() {
 function count() {
   for (const time of document.querySelectorAll("time.until")) {
     const left = Math.floor((new Date(time.getAttribute("datetime")) - Date.now()) / 1000);
-    const hours = Math.floor(Math.abs(left) / 3600), minutes = Math.floor(Math.abs(left) / 60) % 60;
-    time.textContent = left < 0 ? `(${hours} h ${minutes} min late)` : `(in ${hours} h ${minutes} min)`;
+    const minutes = Math.floor(Math.abs(left) / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+    const span = days > 2 ? `${days} days` : hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
+    time.textContent = left < 0 ? `(${span} late)` : `(in ${span})`;
+    time.classList.toggle("near", left < 86400);
   }
 }
 new EventSource("/live").onmessage = refresh;
