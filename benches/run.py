@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""Measures, and writes docs/performance.md anew.
+
+usage: benches/run.py [--capture FOLDER] [--builds] [--quick]
+
+--capture FOLDER  also analyze the logs of a real shop below FOLDER (its path is not written down)
+--builds          also time a clean release build and a test build after a change (about five minutes)
+--quick           a tenth of the sizes: to try the harness, its figures mean little
+
+Builds the release first. Each figure is measured in turns with its peer, or with what the machine gives,
+in the same run. Run it on an idle machine. Peers that are not installed are left out and said so
+(Debian: goaccess, liblognorm-utils, zstd).
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import generate
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROGRAM = TARGET / "release" / "magewarden"
+TURNS = 5
+
+
+class Run:
+    """One run of a command: seconds of wall and CPU, most memory in MiB."""
+
+    def __init__(self, command, cpus=None, stdin=None, cwd=None):
+        if cpus is not None:
+            command = ["taskset", "-c", cpus, *command]
+        begin = time.monotonic()
+        with open(stdin or os.devnull, "rb") as given:
+            process = subprocess.Popen([str(word) for word in command], stdin=given, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, cwd=cwd)
+            _, status, usage = os.wait4(process.pid, 0)
+        self.wall = time.monotonic() - begin
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.mebibytes = usage.ru_maxrss / 1024
+        self.code = os.waitstatus_to_exitcode(status)
+
+
+def turns(*sides, count=TURNS):
+    """Runs the sides in turns; gives their runs."""
+    runs = [[] for _ in sides]
+    for _ in range(count):
+        for side, into in zip(sides, runs):
+            into.append(side())
+    return runs
+
+
+def spread(values, digits=2):
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+class Report:
+    def __init__(self):
+        self.rows, self.raw = [], []
+
+    def add(self, what, target, ours, peer, ratio, command):
+        self.rows.append((what, target, ours, peer, ratio, command))
+        print(f"{what}: {ours}; {peer}; {ratio}", flush=True)
+
+    def keep(self, name, values):
+        self.raw.append((name, ", ".join(f"{value:.4g}" for value in values)))
+
+
+def cargo_bench(package, bench):
+    """The lines `name value` a bench prints, of several runs, by name."""
+    seen = {}
+    for _ in range(3):
+        out = subprocess.run(["taskset", "-c", "0", "cargo", "bench", "-q", "--locked", "-p", package, "--bench", bench],
+                             cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for line in out.splitlines():
+            match = re.match(r"(\S+(?: \S+)?)\s+([0-9.]+) (GB/s|MB/s|events/s)(.*)", line)
+            if match:
+                seen.setdefault(match[1], []).append((float(match[2]), match[3], match[4].strip(" ,")))
+    return seen
+
+
+def in_process(report):
+    card = cargo_bench("magewarden-cardholder", "search")
+    limit = [value for value, _, _ in card["limit read"]]
+    regex = [value for value, _, _ in card["peer regex"]]
+    report.keep("one pass that adds up the bytes, GB/s", limit)
+    report.keep("crate regex, brands and lengths in the clear only, GB/s", regex)
+    targets = {"portable": "≥ 0.8 GB/s"}
+    for name, runs in card.items():
+        if name.startswith(("limit", "peer")):
+            continue
+        values, note = [value for value, _, _ in runs], runs[-1][2]
+        target = "≥ 1 GB/s" if name.startswith("mask") else targets.get(name.split()[-1], "≥ 2 GB/s")
+        report.keep(f"card numbers, {name}, GB/s", values)
+        report.add(f"card numbers, {name}: {note}", target, f"{spread(values)} GB/s",
+                   f"regex {statistics.median(regex):.2f}, one pass over memory {statistics.median(limit):.2f} GB/s",
+                   f"{statistics.median(values) / statistics.median(regex):.1f} × regex, {statistics.median(values) / statistics.median(limit):.2f} of a pass",
+                   "cargo bench -p magewarden-cardholder --bench search")
+    parsed = cargo_bench("magewarden-parse", "parse")
+    limit = [value for value, _, _ in parsed["limit lines"]]
+    report.keep("splitting into lines, MB/s", limit)
+    for name, runs in parsed.items():
+        if name.startswith("limit"):
+            continue
+        values = [value for value, _, _ in runs]
+        target = {"mariadb_server_audit": "≥ 300 MB/s", "nginx_combined": "≥ 350 MB/s"}.get(name, "")
+        report.keep(f"parse {name}, MB/s", values)
+        report.add(f"parse {name} to events", target, f"{spread(values, 0)} MB/s",
+                   f"splitting into lines {statistics.median(limit):.0f} MB/s",
+                   f"{statistics.median(values) / statistics.median(limit):.2f} of splitting",
+                   "cargo bench -p magewarden-parse --bench parse")
+    for name, runs in cargo_bench("magewarden-detect", "rules").items():
+        values = [value for value, _, _ in runs]
+        report.keep(f"{name}, events/s", values)
+        report.add(f"all rules over shaped events ({name})", "", f"{spread(values, 0)} events/s", "", "",
+                   "cargo bench -p magewarden-detect --bench rules")
+
+
+def peers(report, folder, scale):
+    """The whole program beside other programs that read the same log, one core each."""
+    log = folder / "peer" / "access.log"
+    log.parent.mkdir()
+    _, size = generate.write(log, generate.web_lines(1_000_000 // scale))
+    sides = {"magewarden parse": lambda: Run([PROGRAM, "parse", "--as", "nginx_combined", "--format", "ndjson", log], "0")}
+    if shutil.which("goaccess"):
+        sides["goaccess"] = lambda: Run(["goaccess", log, "--log-format=COMBINED", "--no-global-config", "-o", folder / "goaccess.json"], "0")
+    if shutil.which("lognormalizer"):
+        rules = folder / "combined.rb"
+        rules.write_text('version=2\nrule=:%ip:word% %id:word% %user:word% [%date:char-to:]%] "%request:char-to:"%" %status:number% %size:number% "%referer:char-to:"%" "%agent:char-to:"%"\n')
+        sides["lognormalizer"] = lambda: Run(["lognormalizer", "-r", rules], "0", stdin=log)
+    runs = turns(*sides.values(), count=3)
+    speeds = {name: [size / run.cpu / 1e6 for run in of] for name, of in zip(sides, runs)}
+    for name, values in speeds.items():
+        report.keep(f"{name}, nginx combined, MB/s of CPU time", values)
+    own = statistics.median(speeds.pop("magewarden parse"))
+    for name, values in speeds.items():
+        report.add(f"nginx combined, log to JSON, beside {name}", "", f"{own:.0f} MB/s", f"{spread(values, 0)} MB/s",
+                   f"{own / statistics.median(values):.1f} ×", "magewarden parse --as nginx_combined --format ndjson FILE")
+    for name in ("goaccess", "lognormalizer"):
+        if not shutil.which(name):
+            report.add(f"nginx combined, beside {name}", "", "", "not installed", "", "")
+
+
+def pipeline(report, folder, scale):
+    """The whole pipeline, two cores: mask, parse, seal, store, all rules, report."""
+    def logs(name, records):
+        place = folder / name
+        place.mkdir()
+        a, b = generate.write(place / "server_audit.log", generate.audit_lines(records * 2 // 3))
+        c, d = generate.write(place / "access.log", generate.web_lines(records // 3))
+        return place, a + c, b + d
+
+    def analyze(place):
+        out = folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        run = Run([PROGRAM, "analyze", place, "--out", out, "--fail-on", "never"], "0,1")
+        if run.code != 0:
+            raise SystemExit(f"analyze ended with {run.code}")
+        return run
+
+    small, records, size = logs("small", 1_200_000 // scale)
+    files = sorted(small.iterdir())
+    ours, hashed = turns(lambda: analyze(small), lambda: Run(["sha256sum", *files], "0"), count=3)
+    rates = [records / run.wall for run in ours]
+    report.keep("analyze, records/s", rates)
+    report.keep("analyze, seconds of wall", [run.wall for run in ours])
+    report.keep("sha256sum of the same files, seconds", [run.wall for run in hashed])
+    report.add(f"whole pipeline, {records} records of two formats, two cores", "≥ 150 000 events/s", f"{spread(rates, 0)} records/s",
+               f"sha256sum of the same bytes {statistics.median(run.wall for run in hashed):.2f} s",
+               f"{statistics.median(run.wall for run in ours) / statistics.median(run.wall for run in hashed):.1f} × sha256sum's time",
+               "magewarden analyze FOLDER")
+    report.add(f"analyze of {size / 1e6:.0f} MB of logs, report included", "≤ 8 s for about 170 MB", f"{spread([run.wall for run in ours])} s", "",
+               f"{size / 1e6 / statistics.median(run.wall for run in ours):.0f} MB/s", "magewarden analyze FOLDER")
+    ledger = folder / "out" / "latest" / "ledger"
+    checks, hashed = turns(lambda: Run([PROGRAM, "verify", ledger], "0"),
+                           lambda: Run(["sha256sum", *sorted((ledger / "segments").glob("*.leaf")), *sorted((ledger / "segments").glob("*.data"))], "0"), count=3)
+    report.keep("verify, seconds", [run.wall for run in checks])
+    report.add("verify, every leaf and payload", "", f"{spread([records / run.wall for run in checks], 0)} entries/s",
+               f"sha256sum of its segments {statistics.median(run.wall for run in hashed):.2f} s",
+               f"{statistics.median(run.wall for run in checks) / statistics.median(run.wall for run in hashed):.1f} × its time", "magewarden verify LEDGER")
+    stored = sum(file.stat().st_size for file in ledger.rglob("*") if file.is_file())
+    report.add("ledger on disk", "", f"{stored / records:.0f} bytes an entry", f"the logs {size / records:.0f} bytes a record",
+               f"{stored / size:.2f} × the logs", "du LEDGER")
+    large, more, bytes_more = logs("large", 12_000_000 // scale)
+    run = analyze(large)
+    report.add(f"memory of analyze, {size / 1e6:.0f} MB and {bytes_more / 1e6:.0f} MB of logs", "≤ 256 MiB however large",
+               f"{max(one.mebibytes for one in ours):.0f} and {run.mebibytes:.0f} MiB", "", f"{more / run.wall:.0f} records/s on the larger", "magewarden analyze FOLDER")
+    report.keep("analyze of the larger, seconds", [run.wall])
+    shutil.rmtree(large)
+
+
+def latency(report, folder, scale):
+    """A line written to a followed file → the finding on the console."""
+    log = folder / "live.log"
+    log.write_text("".join(generate.web_lines(2000)))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    up = subprocess.Popen([PROGRAM, "up", "--log", log, "--data", folder / "data", "--port", str(port)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(base + "/sources", timeout=2).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        time.sleep(1)
+        # The live stream tells that there is news; the page is asked at once, as a browser does.
+        stream = socket.create_connection(("127.0.0.1", port), timeout=10)
+        stream.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        samples = []
+        for number in range(max(20, 250 // scale)):
+            address = f"203.0.{113 + number // 250}.{number % 250 + 1}"
+            line = (f'{address} - - [05/Aug/2026:12:{number // 60 % 60:02}:{number % 60:02} +0000] "GET /catalogsearch/result/?q='
+                    f'1%27%20UNION%20SELECT%20password%20FROM%20admin_user-- HTTP/1.1" 200 512 "-" "x"\n')
+            begin = time.monotonic()
+            with open(log, "a", encoding="ascii") as file:
+                file.write(line)
+            while True:
+                stream.recv(65536)
+                page = urllib.request.urlopen(f"{base}/?q={address}", timeout=10).read().decode()
+                if "No incident fits" not in page and address in page:
+                    break
+            samples.append((time.monotonic() - begin) * 1000)
+            time.sleep(0.05)
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(30)
+    samples.sort()
+    report.keep("line to page, ms, sorted", samples)
+    report.add(f"a line written to a followed file → the finding on the page, {len(samples)} samples", "p99 ≤ 50 ms, idle",
+               f"p50 {samples[len(samples) // 2]:.1f} ms, p99 {samples[min(len(samples) - 1, len(samples) * 99 // 100)]:.1f} ms", "", "",
+               "magewarden up --log FILE; the page fetched on each event of /live")
+
+
+def capture(report, folder, logs):
+    out = folder / "capture"
+    places = [pathlib.Path(logs) / name for name in ("mysql", "nginx", "magento", "php") if (pathlib.Path(logs) / name).is_dir()] or [logs]
+    runs = []
+    for _ in range(3):
+        shutil.rmtree(out, ignore_errors=True)
+        runs.append(Run([PROGRAM, "analyze", *places, "--out", out, "--fail-on", "never"], "0,1"))
+    size = sum(file.stat().st_size for place in places for file in pathlib.Path(place).rglob("*") if file.is_file())
+    report.keep("capture of a real shop, seconds", [run.wall for run in runs])
+    report.add(f"analyze of a capture of a real shop, {size / 1e6:.0f} MB on disk", "≤ 8 s, ≤ 256 MiB",
+               f"{spread([run.wall for run in runs])} s, {max(run.mebibytes for run in runs):.0f} MiB", "", "", "magewarden analyze FOLDER…")
+
+
+def builds(report):
+    with tempfile.TemporaryDirectory() as target:
+        environment = dict(os.environ, CARGO_TARGET_DIR=target)
+
+        def build(*words):
+            begin = time.monotonic()
+            subprocess.run(["cargo", *words], cwd=ROOT, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return time.monotonic() - begin
+
+        report.add("clean release build", "≤ 10 min on two cores", f"{build('build', '--release', '--locked'):.0f} s", "", "", "cargo build --release")
+        build("test", "--locked", "--workspace", "--no-run")
+        os.utime(ROOT / "crates/detect/src/lib.rs")
+        report.add("test build after a change in one crate", "≤ 30 s", f"{build('test', '--locked', '--workspace', '--no-run'):.0f} s", "", "",
+                   "touch crates/detect/src/lib.rs; cargo test --workspace --no-run")
+
+
+def machine():
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    memory = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal"))) // 1024 // 1024
+    return f"{model}, {os.cpu_count()} cores, {memory + 1} GiB, Linux {platform.release()}"
+
+
+def main():
+    options = argparse.ArgumentParser()
+    for name in ("--builds", "--quick"):
+        options.add_argument(name, action="store_true")
+    options.add_argument("--capture")
+    options = options.parse_args()
+    scale = 10 if options.quick else 1
+    load = os.getloadavg()[0]
+    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    report = Report()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="magewarden-bench-"))
+    try:
+        in_process(report)
+        peers(report, folder, scale)
+        pipeline(report, folder, scale)
+        latency(report, folder, scale)
+        if options.capture:
+            capture(report, folder, options.capture)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if options.builds:
+        builds(report)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in report.rows)
+    raw = "\n".join(f"- {name}: {values}" for name, values in report.raw)
+    (ROOT / "docs/performance.md").write_text(f"""# Performance
+
+Written by `benches/run.py`; don't edit. {datetime.date.today()}, commit {commit}, {machine()}; load before the run {load:.2f}.
+Figures are medians with the least and the greatest run. Each was measured in turns with its peer, or with what the machine gives, in this run;
+searching, masking and parsing on one core. Other machines give other figures: read the ratios.{' A QUICK RUN: these figures mean little.' if options.quick else ''}
+
+| what | wanted | magewarden | peer or machine | ratio | command |
+|---|---|---|---|---|---|
+{rows}
+
+## Raw runs
+
+{raw}
+""")
+
+
+if __name__ == "__main__":
+    main()
