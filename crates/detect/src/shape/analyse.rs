@@ -1,180 +1,19 @@
 //! One pass over a statement's tokens to its shape.
 
+use super::condition::{self, Condition};
 use super::lexer::{Lexer, Token};
+use super::tables::is_card_column;
+use super::words::{Predicate, RowClass, StatementClass, Traits};
 
 /// Tables and columns kept of one statement.
 const TABLES_MAX: usize = 64;
 const COLUMNS_MAX: usize = 128;
-
-/// What a statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StatementClass {
-    /// SELECT, WITH, TABLE.
-    Select,
-    /// INSERT.
-    Insert,
-    /// REPLACE.
-    Replace,
-    /// UPDATE.
-    Update,
-    /// DELETE.
-    Delete,
-    /// LOAD DATA.
-    Load,
-    /// CREATE, ALTER, DROP, RENAME, TRUNCATE.
-    Ddl,
-    /// GRANT, REVOKE, SET PASSWORD, CREATE USER.
-    Grant,
-    /// SET.
-    Set,
-    /// SHOW, DESCRIBE, EXPLAIN.
-    Show,
-    /// BEGIN, COMMIT and their like.
-    Transaction,
-    /// Anything else.
-    #[default]
-    Other,
-}
-
-impl StatementClass {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Select => "select",
-            Self::Insert => "insert",
-            Self::Replace => "replace",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Load => "load",
-            Self::Ddl => "ddl",
-            Self::Grant => "grant",
-            Self::Set => "set",
-            Self::Show => "show",
-            Self::Transaction => "transaction",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// How a statement chooses rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Predicate {
-    /// It doesn't.
-    #[default]
-    None,
-    /// By equality on an id-like column.
-    Key,
-    /// By a list of values.
-    List,
-    /// By something else.
-    Other,
-    /// By a condition that is always true.
-    Tautology,
-}
-
-impl Predicate {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Key => "key",
-            Self::List => "list",
-            Self::Other => "other",
-            Self::Tautology => "tautology",
-        }
-    }
-}
-
-/// How many rows are to be expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RowClass {
-    /// At most one, or none.
-    One,
-    /// A handful.
-    Few,
-    /// A page of a list.
-    Page,
-    /// An unknown part.
-    #[default]
-    Many,
-    /// Everything.
-    All,
-}
-
-impl RowClass {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::One => "one",
-            Self::Few => "few",
-            Self::Page => "page",
-            Self::Many => "many",
-            Self::All => "all",
-        }
-    }
-}
-
-/// Properties of a shape, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traits(u32);
-
-/// Names of traits; the place is the bit.
-const TRAITS: [&str; 20] = [
-    "union",
-    "tautology",
-    "into_outfile",
-    "into_dumpfile",
-    "no_cache_hint",
-    "sleep",
-    "benchmark",
-    "xpath_error",
-    "information_schema",
-    "comment",
-    "hex_literal",
-    "load_file",
-    "limit_offset",
-    "backticked",
-    "cut",
-    "sub_select",
-    "char_function",
-    "substring_probe",
-    "script",
-    "snapshot",
-];
-
-impl Traits {
-    pub(crate) fn add(&mut self, name: &str) {
-        if let Some(bit) = TRAITS.iter().position(|known| *known == name) {
-            self.0 |= 1 << bit;
-        }
-    }
-
-    /// Whether a trait is there.
-    #[must_use]
-    pub fn has(self, name: &str) -> bool {
-        TRAITS
-            .iter()
-            .position(|known| *known == name)
-            .is_some_and(|bit| self.0 >> bit & 1 == 1)
-    }
-
-    /// The names of those that are there.
-    #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
-        TRAITS
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| self.0 >> bit & 1 == 1)
-            .map(|(_, name)| *name)
-            .collect()
-    }
-}
+/// Values told of one statement.
+const LITERALS_MAX: usize = 64;
+/// Tokens of conditions looked at; what is longer counts as a condition of another kind.
+const CONDITION_TOKENS_MAX: usize = 16_384;
+/// Brackets followed; what lies deeper keeps the part it is in.
+const DEPTH_MAX: usize = 256;
 
 /// What a statement does, with its literals folded away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -195,7 +34,9 @@ pub struct Shape {
     pub row_class: RowClass,
     /// Its properties.
     pub traits: Traits,
-    /// Value of an equality on an id-like column.
+    /// Whether each condition stands in brackets, as Magento's select builder writes them.
+    pub bracketed: bool,
+    /// Where it is in the rows: value of an equality or bound on a key, else its OFFSET.
     pub key_literal: Option<i64>,
 }
 
@@ -207,6 +48,15 @@ enum Part {
     Where,
     Limit,
     Other,
+}
+
+/// A condition: its tokens from … to, and the depth of brackets it began in.
+#[derive(Clone, Copy)]
+struct Region {
+    from: usize,
+    to: Option<usize>,
+    depth: usize,
+    join: bool,
 }
 
 struct Walk<'a> {
@@ -221,12 +71,16 @@ struct Walk<'a> {
     /// The identifier before, which a dot may turn into a schema.
     last_name: Option<&'a str>,
     dot: bool,
-    last_word: &'a str,
-    /// The last three tokens of a condition.
-    condition: [Option<Token<'a>>; 3],
-    has_where: bool,
-    limit: Option<i64>,
-    list: bool,
+    before: Option<Token<'a>>,
+    /// Tokens but comments, as far as conditions reach.
+    tokens: Vec<Token<'a>>,
+    regions: Vec<Region>,
+    /// The parts that open brackets stand in, with the depth of their list of tables.
+    stack: Vec<(Part, usize)>,
+    tables_depth: usize,
+    selects: usize,
+    joins: usize,
+    limits: Vec<i64>,
     folded: bool,
 }
 
@@ -243,24 +97,20 @@ impl Shape {
             written: false,
             last_name: None,
             dot: false,
-            last_word: "",
-            condition: [None; 3],
-            has_where: false,
-            limit: None,
-            list: false,
+            before: None,
+            tokens: Vec::with_capacity(64),
+            regions: Vec::new(),
+            stack: Vec::new(),
+            tables_depth: 0,
+            selects: 0,
+            joins: 0,
+            limits: Vec::new(),
             folded: false,
         };
         let mut first = true;
         for token in Lexer::new(statement) {
             if first && let Token::Word(word) = token {
-                walk.shape.class = class(word);
-                if matches!(
-                    walk.shape.class,
-                    StatementClass::Update | StatementClass::Show
-                ) {
-                    walk.expect_table = true;
-                    walk.written = walk.shape.class == StatementClass::Update;
-                }
+                walk.begin(word);
                 first = false;
             }
             walk.token(token);
@@ -282,7 +132,6 @@ impl Shape {
                     format!("`{}`", name.strip_prefix(table_prefix).unwrap_or(name))
                 }
                 Token::Text(_) | Token::Number(_) => "?".to_owned(),
-                Token::Comment(text) if text.starts_with("/*!") => text.to_owned(),
                 Token::Comment(_) => continue,
                 Token::Sign(sign) => char::from(sign).to_string(),
             };
@@ -295,47 +144,37 @@ impl Shape {
         }
         words.join(" ")
     }
-}
 
-fn class(word: &str) -> StatementClass {
-    let is = |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
-    match () {
-        () if is(&["select", "with", "table"]) => StatementClass::Select,
-        () if is(&["insert"]) => StatementClass::Insert,
-        () if is(&["replace"]) => StatementClass::Replace,
-        () if is(&["update"]) => StatementClass::Update,
-        () if is(&["delete"]) => StatementClass::Delete,
-        () if is(&["load"]) => StatementClass::Load,
-        () if is(&["create", "alter", "drop", "rename", "truncate"]) => StatementClass::Ddl,
-        () if is(&["grant", "revoke"]) => StatementClass::Grant,
-        () if is(&["set"]) => StatementClass::Set,
-        () if is(&["show", "describe", "desc", "explain"]) => StatementClass::Show,
-        () if is(&[
-            "begin",
-            "start",
-            "commit",
-            "rollback",
-            "savepoint",
-            "release",
-        ]) =>
-        {
-            StatementClass::Transaction
-        }
-        () => StatementClass::Other,
+    /// The statement's values in order, at most 64, as they are written, without quotes.
+    #[must_use]
+    pub fn literals(statement: &str) -> Vec<&str> {
+        Lexer::new(statement)
+            .filter_map(|token| match token {
+                Token::Text(text) | Token::Number(text) => Some(text),
+                _ => None,
+            })
+            .take(LITERALS_MAX)
+            .collect()
     }
 }
 
-/// Whether a column's name is that of an id.
-fn is_key(name: &str) -> bool {
-    let name = name.as_bytes();
-    name.len() >= 2
-        && (name.ends_with(b"_id")
-            || name.eq_ignore_ascii_case(b"id")
-            || name.ends_with(b"_hash")
-            || name.eq_ignore_ascii_case(b"path"))
-}
-
 impl<'a> Walk<'a> {
+    fn begin(&mut self, word: &str) {
+        self.shape.class = StatementClass::of(word);
+        match self.shape.class {
+            StatementClass::Update => self.tables(true),
+            StatementClass::Show => self.expect_table = true,
+            StatementClass::Select
+                if word.eq_ignore_ascii_case("table") || word.eq_ignore_ascii_case("handler") =>
+            {
+                // They name no column and give all.
+                (self.part, self.expect_table) = (Part::Tables, true);
+                self.shape.columns.push("*".to_owned());
+            }
+            _ => {}
+        }
+    }
+
     fn mix(&mut self, bytes: impl Iterator<Item = u8>) {
         for byte in bytes.chain([b' ']) {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -345,45 +184,39 @@ impl<'a> Walk<'a> {
     fn token(&mut self, token: Token<'a>) {
         self.fold(token);
         match token {
-            Token::Comment(text) => self.comment(text),
+            Token::Comment(text) => {
+                self.shape
+                    .traits
+                    .add(if text.starts_with("/*!") || text.starts_with("/*M") {
+                        "executable_comment"
+                    } else {
+                        "comment"
+                    });
+                return;
+            }
             Token::Word(word) => {
                 if !self.keyword(word) {
                     self.name(word);
                 }
-                self.last_word = word;
             }
             Token::Quoted(name) => {
                 self.shape.traits.add("backticked");
                 self.name(name);
             }
-            Token::Text(text) => {
-                let lower = memchr::memchr(b'<', text.as_bytes()).is_some();
-                if lower
-                    && (contains(text, "<script")
-                        || contains(text, "onerror=")
-                        || contains(text, "<iframe"))
-                    || contains(text, "atob(")
-                    || contains(text, "eval(")
-                {
-                    self.shape.traits.add("script");
-                }
-            }
+            Token::Text(text) => self.text(text),
             Token::Number(number) => {
                 if number.len() > 8 && (number.starts_with("0x") || number.starts_with("0X")) {
                     self.shape.traits.add("hex_literal");
                 }
-                if self.part == Part::Limit && self.limit.is_none() {
-                    self.limit = number.parse().ok();
+                if self.part == Part::Limit && self.limits.len() < 2 {
+                    self.limits.push(number.parse().unwrap_or(i64::MAX));
                 }
             }
             Token::Sign(sign) => self.sign(sign),
         }
-        if self.part == Part::Where
-            && !matches!(token, Token::Comment(_) | Token::Sign(b'(' | b')' | b'.'))
-        {
-            self.condition.rotate_left(1);
-            self.condition[2] = Some(token);
-            self.judge_condition();
+        self.before = Some(token);
+        if self.tokens.len() < CONDITION_TOKENS_MAX {
+            self.tokens.push(token);
         }
     }
 
@@ -397,30 +230,54 @@ impl<'a> Walk<'a> {
                     .bytes()
                     .map(|byte| byte.to_ascii_lowercase()),
             ),
-            Token::Text(_) | Token::Number(_) => {
+            token if token.is_literal() => {
                 if !self.folded {
                     self.mix([b'?'].into_iter());
                 }
                 self.folded = true;
                 return;
             }
-            Token::Comment(text) if text.starts_with("/*!") => self.mix(text.bytes()),
-            Token::Comment(_) => {}
+            Token::Comment(_) => return,
             Token::Sign(b',') if self.folded => return,
             Token::Sign(b';') => {}
             Token::Sign(sign) => self.mix([sign].into_iter()),
+            Token::Text(_) | Token::Number(_) => {}
         }
         self.folded = false;
     }
 
-    fn comment(&mut self, text: &str) {
-        if contains(text, "sql_no_cache") {
-            self.shape.traits.add("no_cache_hint");
-        } else if contains(text, "consistent snapshot") {
-            self.shape.traits.add("snapshot");
-        } else if !text.starts_with("/*!") {
-            self.shape.traits.add("comment");
+    fn text(&mut self, text: &str) {
+        let tag = memchr::memchr(b'<', text.as_bytes()).is_some()
+            && ["<script", "onerror=", "<iframe"]
+                .iter()
+                .any(|word| contains(text, word));
+        if tag || contains(text, "atob(") || contains(text, "eval(") {
+            self.shape.traits.add("script");
         }
+    }
+
+    fn came_after(&self, word: &str) -> bool {
+        self.before.is_some_and(|token| token.is(word))
+    }
+
+    /// Ends the conditions that reach down to a depth of brackets.
+    fn end_regions(&mut self, depth: usize) {
+        let at = self.tokens.len();
+        for region in &mut self.regions {
+            if region.to.is_none() && region.depth >= depth {
+                region.to = Some(at);
+            }
+        }
+    }
+
+    fn open_region(&mut self, join: bool) {
+        self.end_regions(self.stack.len());
+        self.regions.push(Region {
+            from: self.tokens.len() + 1,
+            to: None,
+            depth: self.stack.len(),
+            join,
+        });
     }
 
     /// Takes a word that steers; gives whether it was one.
@@ -431,26 +288,18 @@ impl<'a> Walk<'a> {
         };
         short.copy_from_slice(word.as_bytes());
         short.make_ascii_lowercase();
-        let after_from = self.part == Part::Tables;
+        if self.dot {
+            // Behind a dot every word is a name.
+            return false;
+        }
         match &*short {
-            b"select" => {
-                if self.shape.class == StatementClass::Select
-                    && self.hash != 0
-                    && self.part != Part::Other
-                {
-                    self.shape.traits.add("sub_select");
-                }
-                self.part = Part::Columns;
-                self.expect_table = false;
+            b"select" => self.select(),
+            b"from" => self
+                .tables(self.shape.class == StatementClass::Delete && self.shape.tables.is_empty()),
+            b"join" | b"straight_join" => {
+                self.joins += 1;
+                self.tables(false);
             }
-            b"from" => {
-                (self.part, self.expect_table, self.written) = (
-                    Part::Tables,
-                    true,
-                    self.shape.class == StatementClass::Delete && self.shape.tables.is_empty(),
-                )
-            }
-            b"join" => (self.part, self.expect_table, self.written) = (Part::Tables, true, false),
             b"into" => {
                 if self.shape.class != StatementClass::Select {
                     (self.part, self.expect_table, self.written) = (Part::Columns, true, true);
@@ -465,47 +314,97 @@ impl<'a> Walk<'a> {
             b"dumpfile" => self.shape.traits.add("into_dumpfile"),
             b"where" | b"having" => {
                 (self.part, self.expect_table) = (Part::Where, false);
-                self.has_where = true;
-                self.condition = [None; 3];
+                self.open_region(false);
             }
-            b"on" if after_from => (self.part, self.expect_table) = (Part::Other, false),
+            b"on" if self.part == Part::Tables => {
+                (self.expect_table, self.last_name) = (false, None);
+                self.open_region(true);
+            }
+            b"using" if self.part == Part::Tables => self.joins = self.joins.saturating_sub(1),
             b"set" if self.shape.class == StatementClass::Update => {
-                (self.part, self.expect_table) = (Part::Columns, false)
+                (self.part, self.expect_table) = (Part::Columns, false);
             }
-            b"values" | b"value" if self.shape.class == StatementClass::Insert => {
-                self.part = Part::Other
-            }
-            b"group" | b"order" | b"procedure" => {
-                (self.part, self.expect_table) = (Part::Other, false)
-            }
-            b"limit" => (self.part, self.expect_table) = (Part::Limit, false),
-            b"offset" => self.shape.traits.add("limit_offset"),
-            b"union" => {
-                self.shape.traits.add("union");
+            b"values" | b"value"
+                if matches!(
+                    self.shape.class,
+                    StatementClass::Insert | StatementClass::Replace
+                ) =>
+            {
                 self.part = Part::Other;
             }
-            b"in" if self.part == Part::Where => self.list = true,
+            b"group" | b"order" | b"procedure" | b"window" => self.other(),
+            b"on" if self.shape.traits.has("trigger") && self.shape.tables.is_empty() => {
+                (self.expect_table, self.written) = (true, false);
+            }
+            b"on" if self.part == Part::Where => self.other(),
+            b"duplicate" if self.came_after("on") => {
+                // `ON DUPLICATE KEY UPDATE` is no condition of a join.
+                self.regions
+                    .pop_if(|region| region.join && region.to.is_none());
+                self.other();
+            }
+            b"limit" => {
+                self.other();
+                self.part = Part::Limit;
+            }
+            b"offset" if self.part == Part::Limit => self.shape.traits.add("limit_offset"),
+            b"union" | b"except" | b"intersect" => {
+                self.shape.traits.add("union");
+                self.other();
+            }
+            b"trigger" if self.shape.class == StatementClass::Ddl => {
+                self.shape.traits.add("trigger")
+            }
             b"sleep" => self.shape.traits.add("sleep"),
             b"benchmark" => self.shape.traits.add("benchmark"),
             b"extractvalue" | b"updatexml" => self.shape.traits.add("xpath_error"),
             b"information_schema" => self.shape.traits.add("information_schema"),
             b"load_file" => self.shape.traits.add("load_file"),
             b"char" | b"unhex" => self.shape.traits.add("char_function"),
-            b"substring" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => {
-                self.shape.traits.add("substring_probe")
+            b"substring" | b"substr" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => {
+                self.shape.traits.add("substring_probe");
             }
             b"sql_no_cache" => self.shape.traits.add("no_cache_hint"),
-            b"as" | b"and" | b"or" | b"ignore" | b"inner" | b"left" | b"right" | b"outer"
-            | b"cross" | b"straight_join" | b"all" | b"distinct" | b"by" | b"like" | b"is"
+            b"snapshot" if self.came_after("consistent") => self.shape.traits.add("snapshot"),
+            b"count" | b"sum" | b"avg" | b"min" | b"max" if self.part == Part::Columns => {
+                self.shape.traits.add("aggregate");
+            }
+            b"as" | b"and" | b"or" | b"in" | b"ignore" | b"inner" | b"left" | b"right"
+            | b"outer" | b"cross" | b"natural" | b"all" | b"distinct" | b"by" | b"like" | b"is"
             | b"null" | b"not" | b"low_priority" | b"delayed" | b"if" | b"exists" | b"create"
             | b"full" | b"using" | b"force" | b"index" | b"for" | b"update" | b"delete"
-            | b"insert" | b"show" | b"describe" | b"desc" => {}
+            | b"insert" | b"show" | b"describe" | b"desc" | b"handler" | b"open" => {}
+            b"table" if self.shape.class == StatementClass::Select => {}
             _ => return false,
         }
         true
     }
 
+    fn other(&mut self) {
+        (self.part, self.expect_table) = (Part::Other, false);
+        self.end_regions(self.stack.len());
+    }
+
+    fn tables(&mut self, written: bool) {
+        (self.part, self.expect_table, self.written) = (Part::Tables, true, written);
+        self.tables_depth = self.stack.len();
+        self.end_regions(self.stack.len());
+    }
+
+    fn select(&mut self) {
+        self.selects += 1;
+        if self.shape.class != StatementClass::Select {
+            self.shape.traits.add("copies");
+        } else if !self.stack.is_empty() {
+            self.shape.traits.add("sub_select");
+        }
+        (self.part, self.expect_table) = (Part::Columns, false);
+    }
+
     fn name(&mut self, name: &'a str) {
+        if is_card_column(name) {
+            self.shape.traits.add("card_column");
+        }
         if self.expect_table {
             if self.dot {
                 // What came before the dot was the schema.
@@ -563,24 +462,28 @@ impl<'a> Walk<'a> {
     fn sign(&mut self, sign: u8) {
         match sign {
             b'.' => self.dot = true,
-            b'*' if self.part == Part::Columns && self.shape.class == StatementClass::Select => {
-                if self.dot {
-                    self.shape.columns.pop();
-                }
-                if !self.shape.columns.iter().any(|column| column == "*") {
-                    self.shape.columns.push("*".to_owned());
-                }
-                self.dot = false;
+            b'*' => self.star(),
+            b',' if self.part == Part::Tables && self.stack.len() == self.tables_depth => {
+                self.joins += 1;
+                self.expect_table = true;
+                self.end_regions(self.stack.len());
             }
-            b',' if self.part == Part::Tables => self.expect_table = true,
-            b',' if self.part == Part::Limit => {
-                self.shape.traits.add("limit_offset");
-                self.limit = None;
-            }
+            b',' if self.part == Part::Limit => self.shape.traits.add("limit_offset"),
             b'(' => {
-                self.expect_table = false;
-                if self.part == Part::Tables && self.shape.class == StatementClass::Select {
-                    self.part = Part::Other;
+                if self.stack.len() < DEPTH_MAX {
+                    self.stack.push((self.part, self.tables_depth));
+                }
+                if self.part == Part::Tables && self.expect_table {
+                    self.tables_depth = self.stack.len();
+                } else {
+                    self.expect_table = false;
+                }
+            }
+            b')' => {
+                self.end_regions(self.stack.len());
+                if let Some((part, depth)) = self.stack.pop() {
+                    (self.part, self.tables_depth) = (part, depth);
+                    self.expect_table = false;
                 }
             }
             _ => {}
@@ -591,55 +494,112 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Looks at the last three tokens of a condition: `id = 5`, `1 = 1`, `'a' = 'a'`.
-    fn judge_condition(&mut self) {
-        let [Some(left), Some(Token::Sign(b'=')), Some(right)] = self.condition else {
-            return;
+    /// A star that stands for columns; neither `COUNT(*)` nor a product.
+    fn star(&mut self) {
+        let selects = self.part == Part::Columns && self.selects > 0;
+        let product = match self.before {
+            Some(Token::Sign(sign)) => sign == b')',
+            Some(Token::Word(word)) => {
+                !["select", "distinct", "all", "sql_no_cache"]
+                    .iter()
+                    .any(|start| word.eq_ignore_ascii_case(start))
+                    && !word.to_ascii_lowercase().starts_with("sql_")
+            }
+            Some(token) => token.name().is_some() || token.is_literal(),
+            None => false,
         };
-        match (left, right) {
-            (Token::Number(left), Token::Number(right))
-            | (Token::Text(left), Token::Text(right))
-                if left == right =>
-            {
-                self.shape.traits.add("tautology");
-                self.shape.predicate = Predicate::Tautology;
-            }
-            (
-                Token::Word(name) | Token::Quoted(name),
-                Token::Number(value) | Token::Text(value),
-            ) if is_key(name) => {
-                if self.shape.predicate != Predicate::Tautology {
-                    self.shape.predicate = Predicate::Key;
-                }
-                if self.shape.key_literal.is_none() {
-                    self.shape.key_literal = value.trim_start_matches('0').parse().ok();
-                }
-            }
-            _ => {}
+        let counted = self.before == Some(Token::Sign(b'('));
+        if !selects || product || counted {
+            return;
+        }
+        if self.dot {
+            self.shape.columns.pop();
+        }
+        if !self.shape.columns.iter().any(|column| column == "*") {
+            self.shape.columns.push("*".to_owned());
         }
     }
 
     fn finish(mut self) -> Shape {
+        self.end_regions(0);
+        let conditions = self.conditions();
         let shape = &mut self.shape;
-        if self.has_where && shape.predicate == Predicate::None {
-            shape.predicate = if self.list {
-                Predicate::List
-            } else {
-                Predicate::Other
-            };
+        shape.predicate = conditions.predicate;
+        if conditions.tautology {
+            shape.traits.add("tautology");
         }
-        shape.row_class = match (shape.predicate, self.limit) {
-            _ if shape.tables.is_empty() => RowClass::One,
+        let paged = shape.traits.has("limit_offset");
+        let (limit, offset) = match self.limits.as_slice() {
+            // `LIMIT offset, rows` but `LIMIT rows OFFSET offset`.
+            [first, second] if !contains_offset(&self.tokens) => (Some(*second), Some(*first)),
+            [first, rest @ ..] => (Some(*first), rest.first().copied()),
+            [] => (None, None),
+        };
+        shape.row_class = match (shape.predicate, limit) {
+            _ if shape.tables.is_empty() && !shape.traits.has("cut") => RowClass::One,
+            // What lies behind the cut may widen whatever is seen.
+            (Predicate::None | Predicate::Key | Predicate::List, None)
+                if shape.traits.has("cut") =>
+            {
+                RowClass::Many
+            }
             (Predicate::Key, _) => RowClass::Few,
-            (_, Some(limit)) if limit <= 1 => RowClass::One,
+            (_, Some(limit)) if limit <= 1 && !paged => RowClass::One,
             (_, Some(limit)) if limit <= 1000 => RowClass::Page,
             (Predicate::None | Predicate::Tautology, _) => RowClass::All,
             (Predicate::List, _) => RowClass::Few,
             (Predicate::Other, _) => RowClass::Many,
         };
+        shape.key_literal = conditions.literal.or(offset);
         shape.fingerprint = self.hash;
         self.shape
     }
+
+    /// Joins what each condition comes to: the widest of them counts.
+    fn conditions(&mut self) -> Condition {
+        let mut all = Condition::default();
+        let (mut asked, mut tied) = (0, 0);
+        let mut bracketed = true;
+        for region in &self.regions {
+            let tokens = self
+                .tokens
+                .get(region.from..region.to.unwrap_or(self.tokens.len()))
+                .unwrap_or_default();
+            if region.join {
+                tied += usize::from(condition::joins(tokens));
+                all.tautology |= condition::judge(tokens).tautology;
+                continue;
+            }
+            bracketed &= tokens.first() == Some(&Token::Sign(b'('));
+            let found = condition::judge(tokens);
+            asked += 1;
+            all.tautology |= found.tautology;
+            all.literal = all.literal.or(found.literal);
+            all.predicate = match (all.predicate, found.predicate) {
+                (Predicate::None, found) => found,
+                (before, found) if before == found => found,
+                (Predicate::Key, Predicate::List) | (Predicate::List, Predicate::Key) => {
+                    Predicate::List
+                }
+                _ => Predicate::Other,
+            };
+        }
+        self.shape.bracketed = asked > 0 && bracketed;
+        let narrow = matches!(all.predicate, Predicate::Key | Predicate::List);
+        let whole = self.tokens.len() >= CONDITION_TOKENS_MAX;
+        // A select without a condition, or a join that ties nothing, gives more than the key picks.
+        if narrow && (self.selects > asked || self.joins > tied || whole) {
+            all.predicate = Predicate::Other;
+        }
+        if all.tautology {
+            all.predicate = Predicate::Tautology;
+        }
+        all
+    }
+}
+
+fn contains_offset(tokens: &[Token<'_>]) -> bool {
+    tokens.iter().rev().take(8).any(|token| token.is("offset"))
 }
 
 /// Whether text holds a lower-case needle, in any case; linear.
