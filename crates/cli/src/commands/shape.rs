@@ -32,6 +32,9 @@ pub(crate) struct Shape {
     /// Judge every statement of a database's log that touches a listed table; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     log: Option<PathBuf>,
+    /// Show statements that touch no listed table too
+    #[arg(long, requires = "log")]
+    all: bool,
     /// Format of the log; recognised from the file when not given
     #[arg(long = "as", value_name = "FORMAT", requires = "log")]
     log_format: Option<String>,
@@ -124,7 +127,7 @@ impl Shape {
         let Some((shape, verdict)) = shaper.enrich(event) else {
             return Ok(true);
         };
-        if verdict.known == shape::Known::NotJudged {
+        if verdict.known == shape::Known::NotJudged && !self.all {
             return Ok(true);
         }
         let statement = event.text(Field::Statement).unwrap_or_default();

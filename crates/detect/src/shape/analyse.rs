@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
         self.shape.class = StatementClass::of(word);
         match self.shape.class {
             StatementClass::Update => self.tables(true),
-            StatementClass::Show => self.expect_table = true,
+            StatementClass::Show => self.expect_table = !word.eq_ignore_ascii_case("show"),
             StatementClass::Select
                 if word.eq_ignore_ascii_case("table") || word.eq_ignore_ascii_case("handler") =>
             {
@@ -352,7 +352,7 @@ impl<'a> Walk<'a> {
                 self.shape.traits.add("union");
                 self.other();
             }
-            b"trigger" if self.shape.class == StatementClass::Ddl => {
+            b"trigger" if self.tokens.first().is_some_and(|first| first.is("create")) => {
                 self.shape.traits.add("trigger")
             }
             b"sleep" => self.shape.traits.add("sleep"),
@@ -368,6 +368,11 @@ impl<'a> Walk<'a> {
             b"snapshot" if self.came_after("consistent") => self.shape.traits.add("snapshot"),
             b"count" | b"sum" | b"avg" | b"min" | b"max" if self.part == Part::Columns => {
                 self.shape.traits.add("aggregate");
+            }
+            b"inner" | b"left" | b"right" | b"cross" | b"natural"
+                if self.part == Part::Tables && self.stack.len() == self.tables_depth =>
+            {
+                self.end_regions(self.stack.len());
             }
             b"as" | b"and" | b"or" | b"in" | b"ignore" | b"inner" | b"left" | b"right"
             | b"outer" | b"cross" | b"natural" | b"all" | b"distinct" | b"by" | b"like" | b"is"
