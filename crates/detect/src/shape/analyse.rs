@@ -1,8 +1,8 @@
 //! One pass over a statement's tokens to its shape.
 
-use super::condition::{self, Condition};
+use super::condition::{self, Region};
 use super::lexer::{Lexer, Token};
-use super::tables::is_card_column;
+use super::tables::{data_class, is_card_column};
 use super::words::{Predicate, RowClass, StatementClass, Traits};
 
 /// Tables and columns kept of one statement.
@@ -42,7 +42,7 @@ pub struct Shape {
 
 /// Which part of a statement a token stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Columns,
     Tables,
     Where,
@@ -50,38 +50,31 @@ enum Part {
     Other,
 }
 
-/// A condition: its tokens from … to, and the depth of brackets it began in.
-#[derive(Clone, Copy)]
-struct Region {
-    from: usize,
-    to: Option<usize>,
-    depth: usize,
-    join: bool,
-}
-
-struct Walk<'a> {
-    shape: Shape,
-    prefix: &'a str,
-    hash: u64,
-    part: Part,
+pub(super) struct Walk<'a> {
+    pub(super) shape: Shape,
+    pub(super) prefix: &'a str,
+    pub(super) hash: u64,
+    pub(super) part: Part,
     /// The next identifier is a table.
-    expect_table: bool,
+    pub(super) expect_table: bool,
     /// That table is written.
-    written: bool,
+    pub(super) written: bool,
     /// The identifier before, which a dot may turn into a schema.
-    last_name: Option<&'a str>,
-    dot: bool,
-    before: Option<Token<'a>>,
+    pub(super) last_name: Option<&'a str>,
+    pub(super) dot: bool,
+    pub(super) before: Option<Token<'a>>,
     /// Tokens but comments, as far as conditions reach.
-    tokens: Vec<Token<'a>>,
-    regions: Vec<Region>,
+    pub(super) tokens: Vec<Token<'a>>,
+    pub(super) regions: Vec<Region>,
     /// The parts that open brackets stand in, with the depth of their list of tables.
-    stack: Vec<(Part, usize)>,
-    tables_depth: usize,
-    selects: usize,
-    joins: usize,
-    limits: Vec<i64>,
-    folded: bool,
+    pub(super) stack: Vec<(Part, usize)>,
+    pub(super) tables_depth: usize,
+    pub(super) selects: usize,
+    pub(super) joins: usize,
+    pub(super) limits: Vec<i64>,
+    pub(super) folded: bool,
+    /// Some name stood in back-ticks.
+    pub(super) quoted: bool,
 }
 
 impl Shape {
@@ -106,6 +99,7 @@ impl Shape {
             joins: 0,
             limits: Vec::new(),
             folded: false,
+            quoted: false,
         };
         let mut first = true;
         for token in Lexer::new(statement) {
@@ -117,6 +111,9 @@ impl Shape {
         }
         if cut {
             walk.shape.traits.add("cut");
+        }
+        if walk.quoted {
+            walk.shape.traits.add("backticked");
         }
         walk.finish()
     }
@@ -164,12 +161,9 @@ impl<'a> Walk<'a> {
         match self.shape.class {
             StatementClass::Update => self.tables(true),
             StatementClass::Show => self.expect_table = !word.eq_ignore_ascii_case("show"),
-            StatementClass::Select
-                if word.eq_ignore_ascii_case("table") || word.eq_ignore_ascii_case("handler") =>
-            {
-                // They name no column and give all.
-                (self.part, self.expect_table) = (Part::Tables, true);
-                self.shape.columns.push("*".to_owned());
+            StatementClass::Select if word.eq_ignore_ascii_case("handler") => {
+                self.tables(false);
+                self.all_columns();
             }
             _ => {}
         }
@@ -200,9 +194,11 @@ impl<'a> Walk<'a> {
                 }
             }
             Token::Quoted(name) => {
-                self.shape.traits.add("backticked");
+                self.quoted = true;
                 self.name(name);
             }
+            // Where the server is set to ANSI_QUOTES, names stand in double quotes.
+            Token::Text(text) if self.expect_table && self.part == Part::Tables => self.name(text),
             Token::Text(text) => self.text(text),
             Token::Number(number) => {
                 if number.len() > 8 && (number.starts_with("0x") || number.starts_with("0X")) {
@@ -247,21 +243,21 @@ impl<'a> Walk<'a> {
     }
 
     fn text(&mut self, text: &str) {
-        let tag = memchr::memchr(b'<', text.as_bytes()).is_some()
-            && ["<script", "onerror=", "<iframe"]
-                .iter()
-                .any(|word| contains(text, word));
-        if tag || contains(text, "atob(") || contains(text, "eval(") {
+        let holds = |sign| memchr::memchr(sign, text.as_bytes()).is_some();
+        let any = |words: &[&str]| words.iter().any(|word| contains(text, word));
+        if holds(b'<') && any(&["<script", "onerror=", "<iframe"])
+            || holds(b'(') && any(&["atob(", "eval("])
+        {
             self.shape.traits.add("script");
         }
     }
 
-    fn came_after(&self, word: &str) -> bool {
+    pub(super) fn came_after(&self, word: &str) -> bool {
         self.before.is_some_and(|token| token.is(word))
     }
 
     /// Ends the conditions that reach down to a depth of brackets.
-    fn end_regions(&mut self, depth: usize) {
+    pub(super) fn end_regions(&mut self, depth: usize) {
         let at = self.tokens.len();
         for region in &mut self.regions {
             if region.to.is_none() && region.depth >= depth {
@@ -270,7 +266,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn open_region(&mut self, join: bool) {
+    pub(super) fn open_region(&mut self, join: bool) {
         self.end_regions(self.stack.len());
         self.regions.push(Region {
             from: self.tokens.len() + 1,
@@ -280,123 +276,18 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// Takes a word that steers; gives whether it was one.
-    fn keyword(&mut self, word: &'a str) -> bool {
-        let mut lower = [0; 18];
-        let Some(short) = lower.get_mut(..word.len()) else {
-            return false;
-        };
-        short.copy_from_slice(word.as_bytes());
-        short.make_ascii_lowercase();
-        if self.dot {
-            // Behind a dot every word is a name.
-            return false;
-        }
-        match &*short {
-            b"select" => self.select(),
-            b"from" => self
-                .tables(self.shape.class == StatementClass::Delete && self.shape.tables.is_empty()),
-            b"join" | b"straight_join" => {
-                self.joins += 1;
-                self.tables(false);
-            }
-            b"into" => {
-                if self.shape.class != StatementClass::Select {
-                    (self.part, self.expect_table, self.written) = (Part::Columns, true, true);
-                }
-            }
-            b"table" | b"columns" | b"fields"
-                if matches!(self.shape.class, StatementClass::Ddl | StatementClass::Show) =>
-            {
-                (self.expect_table, self.written) = (true, self.shape.class == StatementClass::Ddl);
-            }
-            b"outfile" => self.shape.traits.add("into_outfile"),
-            b"dumpfile" => self.shape.traits.add("into_dumpfile"),
-            b"where" | b"having" => {
-                (self.part, self.expect_table) = (Part::Where, false);
-                self.open_region(false);
-            }
-            b"on" if self.part == Part::Tables => {
-                (self.expect_table, self.last_name) = (false, None);
-                self.open_region(true);
-            }
-            b"using" if self.part == Part::Tables => self.joins = self.joins.saturating_sub(1),
-            b"set" if self.shape.class == StatementClass::Update => {
-                (self.part, self.expect_table) = (Part::Columns, false);
-            }
-            b"values" | b"value"
-                if matches!(
-                    self.shape.class,
-                    StatementClass::Insert | StatementClass::Replace
-                ) =>
-            {
-                self.part = Part::Other;
-            }
-            b"group" | b"order" | b"procedure" | b"window" => self.other(),
-            b"on" if self.shape.traits.has("trigger") && self.shape.tables.is_empty() => {
-                (self.expect_table, self.written) = (true, false);
-            }
-            b"on" if self.part == Part::Where => self.other(),
-            b"duplicate" if self.came_after("on") => {
-                // `ON DUPLICATE KEY UPDATE` is no condition of a join.
-                self.regions
-                    .pop_if(|region| region.join && region.to.is_none());
-                self.other();
-            }
-            b"limit" => {
-                self.other();
-                self.part = Part::Limit;
-            }
-            b"offset" if self.part == Part::Limit => self.shape.traits.add("limit_offset"),
-            b"union" | b"except" | b"intersect" => {
-                self.shape.traits.add("union");
-                self.other();
-            }
-            b"trigger" if self.tokens.first().is_some_and(|first| first.is("create")) => {
-                self.shape.traits.add("trigger")
-            }
-            b"sleep" => self.shape.traits.add("sleep"),
-            b"benchmark" => self.shape.traits.add("benchmark"),
-            b"extractvalue" | b"updatexml" => self.shape.traits.add("xpath_error"),
-            b"information_schema" => self.shape.traits.add("information_schema"),
-            b"load_file" => self.shape.traits.add("load_file"),
-            b"char" | b"unhex" => self.shape.traits.add("char_function"),
-            b"substring" | b"substr" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => {
-                self.shape.traits.add("substring_probe");
-            }
-            b"sql_no_cache" => self.shape.traits.add("no_cache_hint"),
-            b"snapshot" if self.came_after("consistent") => self.shape.traits.add("snapshot"),
-            b"count" | b"sum" | b"avg" | b"min" | b"max" if self.part == Part::Columns => {
-                self.shape.traits.add("aggregate");
-            }
-            b"inner" | b"left" | b"right" | b"cross" | b"natural"
-                if self.part == Part::Tables && self.stack.len() == self.tables_depth =>
-            {
-                self.end_regions(self.stack.len());
-            }
-            b"as" | b"and" | b"or" | b"in" | b"ignore" | b"inner" | b"left" | b"right"
-            | b"outer" | b"cross" | b"natural" | b"all" | b"distinct" | b"by" | b"like" | b"is"
-            | b"null" | b"not" | b"low_priority" | b"delayed" | b"if" | b"exists" | b"create"
-            | b"full" | b"using" | b"force" | b"index" | b"for" | b"update" | b"delete"
-            | b"insert" | b"show" | b"describe" | b"desc" | b"handler" | b"open" => {}
-            b"table" if self.shape.class == StatementClass::Select => {}
-            _ => return false,
-        }
-        true
-    }
-
-    fn other(&mut self) {
+    pub(super) fn other(&mut self) {
         (self.part, self.expect_table) = (Part::Other, false);
         self.end_regions(self.stack.len());
     }
 
-    fn tables(&mut self, written: bool) {
+    pub(super) fn tables(&mut self, written: bool) {
         (self.part, self.expect_table, self.written) = (Part::Tables, true, written);
         self.tables_depth = self.stack.len();
         self.end_regions(self.stack.len());
     }
 
-    fn select(&mut self) {
+    pub(super) fn select(&mut self) {
         self.selects += 1;
         if self.shape.class != StatementClass::Select {
             self.shape.traits.add("copies");
@@ -407,7 +298,8 @@ impl<'a> Walk<'a> {
     }
 
     fn name(&mut self, name: &'a str) {
-        if is_card_column(name) {
+        let card = is_card_column(name);
+        if card {
             self.shape.traits.add("card_column");
         }
         if self.expect_table {
@@ -424,7 +316,7 @@ impl<'a> Walk<'a> {
         if self.dot && self.part == Part::Tables && self.last_name.is_some() {
             self.drop_table();
             self.add_table(name);
-        } else if self.part == Part::Columns && self.shape.columns.len() < COLUMNS_MAX {
+        } else if self.part == Part::Columns && (card || self.shape.columns.len() < COLUMNS_MAX) {
             if self.dot {
                 self.shape.columns.pop();
             }
@@ -443,7 +335,8 @@ impl<'a> Walk<'a> {
             .filter(|rest| !rest.is_empty())
             .unwrap_or(name)
             .to_ascii_lowercase();
-        if self.shape.tables.len() >= TABLES_MAX {
+        // No number of others hides a table that is listed.
+        if self.shape.tables.len() >= TABLES_MAX && data_class(&plain).is_none() {
             return;
         }
         if self.written && !self.shape.tables_written.contains(&plain) {
@@ -520,6 +413,10 @@ impl<'a> Walk<'a> {
         if self.dot {
             self.shape.columns.pop();
         }
+        self.all_columns();
+    }
+
+    pub(super) fn all_columns(&mut self) {
         if !self.shape.columns.iter().any(|column| column == "*") {
             self.shape.columns.push("*".to_owned());
         }
@@ -527,8 +424,14 @@ impl<'a> Walk<'a> {
 
     fn finish(mut self) -> Shape {
         self.end_regions(0);
-        let conditions = self.conditions();
+        let (mut conditions, bracketed) = condition::all(&self.tokens, &self.regions);
+        let whole = self.tokens.len() >= CONDITION_TOKENS_MAX;
+        // A select without a condition, or a join that ties nothing, gives more than the key picks.
+        if self.selects > conditions.asked || self.joins > conditions.tied || whole {
+            conditions.widen();
+        }
         let shape = &mut self.shape;
+        shape.bracketed = bracketed;
         shape.predicate = conditions.predicate;
         if conditions.tautology {
             shape.traits.add("tautology");
@@ -558,48 +461,6 @@ impl<'a> Walk<'a> {
         shape.key_literal = conditions.literal.or(offset);
         shape.fingerprint = self.hash;
         self.shape
-    }
-
-    /// Joins what each condition comes to: the widest of them counts.
-    fn conditions(&mut self) -> Condition {
-        let mut all = Condition::default();
-        let (mut asked, mut tied) = (0, 0);
-        let mut bracketed = true;
-        for region in &self.regions {
-            let tokens = self
-                .tokens
-                .get(region.from..region.to.unwrap_or(self.tokens.len()))
-                .unwrap_or_default();
-            if region.join {
-                tied += usize::from(condition::joins(tokens));
-                all.tautology |= condition::judge(tokens).tautology;
-                continue;
-            }
-            bracketed &= tokens.first() == Some(&Token::Sign(b'('));
-            let found = condition::judge(tokens);
-            asked += 1;
-            all.tautology |= found.tautology;
-            all.literal = all.literal.or(found.literal);
-            all.predicate = match (all.predicate, found.predicate) {
-                (Predicate::None, found) => found,
-                (before, found) if before == found => found,
-                (Predicate::Key, Predicate::List) | (Predicate::List, Predicate::Key) => {
-                    Predicate::List
-                }
-                _ => Predicate::Other,
-            };
-        }
-        self.shape.bracketed = asked > 0 && bracketed;
-        let narrow = matches!(all.predicate, Predicate::Key | Predicate::List);
-        let whole = self.tokens.len() >= CONDITION_TOKENS_MAX;
-        // A select without a condition, or a join that ties nothing, gives more than the key picks.
-        if narrow && (self.selects > asked || self.joins > tied || whole) {
-            all.predicate = Predicate::Other;
-        }
-        if all.tautology {
-            all.predicate = Predicate::Tautology;
-        }
-        all
     }
 }
 

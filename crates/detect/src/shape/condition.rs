@@ -7,7 +7,7 @@ use super::lexer::Token;
 use super::words::Predicate;
 
 /// Values in a list up to which it is a list of keys; Magento's own batches stay below.
-pub(super) const LIST_MAX: usize = 1000;
+const LIST_MAX: usize = 1000;
 
 /// Columns whose names end like a key's and which many rows share.
 const SHARED: [&str; 22] = [
@@ -51,10 +51,64 @@ pub(super) struct Condition {
     /// Value of an equality or of a bound on a key.
     pub(super) literal: Option<i64>,
     pub(super) tautology: bool,
+    /// Conditions asked of rows.
+    pub(super) asked: usize,
+    /// Joins whose tables a condition ties.
+    pub(super) tied: usize,
+}
+
+/// A condition: its tokens from … to, and the depth of brackets it began in.
+#[derive(Clone, Copy)]
+pub(super) struct Region {
+    pub(super) from: usize,
+    pub(super) to: Option<usize>,
+    pub(super) depth: usize,
+    pub(super) join: bool,
+}
+
+impl Condition {
+    /// Takes back that it picks by key.
+    pub(super) fn widen(&mut self) {
+        if matches!(self.predicate, Predicate::Key | Predicate::List) {
+            self.predicate = Predicate::Other;
+        }
+    }
+}
+
+/// Reads every condition of a statement, the widest of which counts; says whether each stands in brackets.
+pub(super) fn all(tokens: &[Token<'_>], regions: &[Region]) -> (Condition, bool) {
+    let mut all = Condition::default();
+    let mut bracketed = true;
+    for region in regions {
+        let tokens = tokens
+            .get(region.from..region.to.unwrap_or(tokens.len()))
+            .unwrap_or_default();
+        let found = judge(tokens);
+        all.tautology |= found.tautology;
+        if region.join {
+            all.tied += usize::from(joins(tokens));
+            continue;
+        }
+        bracketed &= tokens.first() == Some(&Token::Sign(b'('));
+        all.asked += 1;
+        all.literal = all.literal.or(found.literal);
+        all.predicate = match (all.predicate, found.predicate) {
+            (Predicate::None, found) => found,
+            (before, found) if before == found => found,
+            (Predicate::Key, Predicate::List) | (Predicate::List, Predicate::Key) => {
+                Predicate::List
+            }
+            _ => Predicate::Other,
+        };
+    }
+    if all.tautology {
+        all.predicate = Predicate::Tautology;
+    }
+    (all, all.asked > 0 && bracketed)
 }
 
 /// Whether a column of this name names one thing, or few.
-pub(super) fn is_key(name: &str) -> bool {
+fn is_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     (name.ends_with("_id") && !SHARED.contains(&name.as_str()))
         || name == "id"
@@ -77,7 +131,7 @@ enum Side<'t, 'a> {
 }
 
 /// Reads a condition's tokens, `WHERE` and comments left out.
-pub(super) fn judge(tokens: &[Token<'_>]) -> Condition {
+fn judge(tokens: &[Token<'_>]) -> Condition {
     let atoms = atoms(tokens);
     let mut found = Condition {
         predicate: Predicate::Other,
@@ -114,7 +168,7 @@ pub(super) fn judge(tokens: &[Token<'_>]) -> Condition {
 }
 
 /// Whether the condition of a join ties its tables: some column equals another, and nothing widens it.
-pub(super) fn joins(tokens: &[Token<'_>]) -> bool {
+fn joins(tokens: &[Token<'_>]) -> bool {
     let atoms = atoms(tokens);
     !atoms.iter().any(|atom| atom.beside_or || atom.negated)
         && atoms.iter().any(|atom| {

@@ -96,12 +96,12 @@ impl Shapes {
         if listed.count() == 0 {
             return verdict(Known::NotJudged, "touches no table that is listed");
         }
-        if shape.class == StatementClass::Show {
-            return verdict(Known::Known, "describes a table and reads no row of it");
-        }
         let telling = TELLING.iter().find(|(name, _)| shape.traits.has(name));
         if let Some((_, why)) = telling {
             return verdict(Known::Unknown, why);
+        }
+        if shape.class == StatementClass::Show {
+            return verdict(Known::Known, "describes a table and reads no row of it");
         }
         if counts_only(shape) {
             return verdict(
@@ -153,7 +153,9 @@ fn payment(shape: &Shape) -> Verdict<'static> {
     let keyed = matches!(shape.predicate, Predicate::Key | Predicate::List);
     let why = match shape.class {
         _ if traits.has("cut") => "cut by the log: what is not seen may be anything",
-        StatementClass::Ddl if traits.has("copies") => "copies rows into another table or a view",
+        StatementClass::Ddl if traits.has("copies") => {
+            "copies rows into another table or a view, or renames their table"
+        }
         StatementClass::Ddl if trigger_copies(shape) => "a trigger that is no change log's",
         StatementClass::Ddl => {
             return verdict(
@@ -177,7 +179,7 @@ fn payment(shape: &Shape) -> Verdict<'static> {
             );
         }
         StatementClass::Update | StatementClass::Delete => "changes more rows than a key picks",
-        StatementClass::Select if keyed && shape.bracketed => {
+        StatementClass::Select if keyed && shape.bracketed && !traits.has("sub_select") => {
             return verdict(
                 Known::Explained,
                 "a load by key through the select builder (an extension)",

@@ -5,6 +5,7 @@
 
 mod analyse;
 mod condition;
+mod keyword;
 mod known;
 mod lexer;
 mod session;

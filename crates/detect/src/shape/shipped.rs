@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::lexer::{Lexer, Token};
 use super::tables::{data_class, is_card_column};
-use super::{Shape, known::Known};
+use super::{Predicate, Shape, known::Known};
 
 /// Words a run that varies may not hold: it would be another kind of statement.
 const NEVER_VARIES: [&str; 11] = [
@@ -168,7 +168,7 @@ impl Shapes {
             entry
                 .statements
                 .iter()
-                .any(|template| entry.fits(template, tokens, cut))
+                .any(|template| entry.fits(template, shape, tokens, cut))
                 .then_some(match (entry.verdict, cut) {
                     (Word::Known, false) => (Known::Known, entry),
                     _ => (Known::Explained, entry),
@@ -196,11 +196,15 @@ impl Entry {
         whole && listed.all(|table| self.tables.contains(table))
     }
 
-    fn fits(&self, template: &str, tokens: &[Token<'_>], cut: bool) -> bool {
+    fn fits(&self, template: &str, shape: &Shape, tokens: &[Token<'_>], cut: bool) -> bool {
         let template: Vec<_> = plain(template, "").collect();
         let reads = template.iter().any(|token| token.is("select"));
-        let (mut at, mut wanted) = (0, template.iter().enumerate());
-        while let Some((place, token)) = wanted.next() {
+        let keyed = matches!(shape.predicate, Predicate::Key | Predicate::List);
+        if !cut && !keyed && template.iter().any(|token| token.is("where")) {
+            return false;
+        }
+        let mut at = 0;
+        for (place, token) in template.iter().enumerate() {
             if cut && at >= tokens.len() {
                 return true;
             }
@@ -228,6 +232,9 @@ impl Entry {
     fn may_name(&self, run: &[Token<'_>]) -> bool {
         let mut seen = Vec::new();
         for (place, token) in run.iter().enumerate() {
+            if *token == Token::Sign(b'*') {
+                return false;
+            }
             let Some(name) = token.name() else { continue };
             let qualifies = run.get(place + 1) == Some(&Token::Sign(b'.'));
             if qualifies || ["as", "and", "in"].iter().any(|word| token.is(word)) {

@@ -288,7 +288,52 @@ fn a_shape_that_names_nothing_listed_is_refused() {
 }
 
 /// Each way round that was tried, as the shop's own account: the name in `docs/evasions.md`, and the statement.
-const WAYS_ROUND: [(&str, &str); 47] = [
+const WAYS_ROUND: [(&str, &str); 59] = [
+    (
+        "no select word",
+        "WITH `x` AS (TABLE `sales_order_payment`) SELECT `x`.`a` FROM `x`",
+    ),
+    (
+        "copy into a table",
+        "INSERT INTO `cache_tag` TABLE `sales_order_payment`",
+    ),
+    (
+        "copy into a table",
+        "CREATE VIEW `x` AS TABLE `sales_order_payment`",
+    ),
+    ("another name", "RENAME TABLE `sales_order_payment` TO `x`"),
+    (
+        "another name",
+        "ALTER TABLE `sales_order_payment` RENAME TO `x`",
+    ),
+    (
+        "second table",
+        "SELECT * FROM { OJ sales_order_payment AS p LEFT OUTER JOIN store AS s ON p.a = s.b }",
+    ),
+    (
+        "quotes of another kind",
+        "SELECT \"cc_last_4\" FROM \"sales_order_payment\"",
+    ),
+    (
+        "shipped shape, widened",
+        "SELECT sales_order_payment.* FROM `sales_order` LEFT JOIN `sales_order_payment` ON 1 WHERE (sales_order.entity_id IN ('7'))",
+    ),
+    (
+        "shipped shape, widened",
+        "SELECT sales_order.status, sales_order_payment.* FROM `sales_order` LEFT JOIN `sales_order_payment` ON sales_order.entity_id = sales_order_payment.parent_id OR 1 WHERE (sales_order.entity_id IN ('7'))",
+    ),
+    (
+        "shipped shape, widened",
+        "SELECT `sales_order`.`entity_id` AS `id`, `sales_order_payment`.`additional_information` FROM `sales_order` INNER JOIN `sales_order_payment` ON (`sales_order_payment`.`parent_id` = `sales_order`.`entity_id` || 1) WHERE ((`sales_order`.`entity_id` IN('7')))",
+    ),
+    (
+        "shipped shape, widened",
+        "UPDATE `sales_order_payment` SET `po_number` = `cc_number_enc` WHERE (entity_id=1) OR 1",
+    ),
+    (
+        "sub-select",
+        "SELECT `s`.`name`, (SELECT GROUP_CONCAT(`cc_last_4`) FROM `sales_order_payment`) AS `x` FROM `store` AS `s` WHERE (`id` = 1) HAVING (`id` = 1)",
+    ),
     ("no select word", "TABLE sales_order_payment"),
     ("no select word", "TABLE `sales_order_payment`"),
     ("no select word", "HANDLER sales_order_payment READ FIRST"),
@@ -475,6 +520,33 @@ fn ways_round_that_were_tried_are_closed() {
         .map(|(way, sql)| (way, judged(sql), sql))
         .collect();
     assert!(open.is_empty(), "{open:#?}");
+}
+
+#[test]
+fn padding_hides_neither_table_nor_column() {
+    let tables: Vec<String> = (0..80).map(|n| format!("`t{n}`")).collect();
+    let columns: Vec<String> = (0..200).map(|n| format!("`c{n}`")).collect();
+    let sql = format!(
+        "SELECT {}, `cc_last_4` FROM {}, `sales_order_payment`",
+        columns.join(", "),
+        tables.join(", ")
+    );
+    assert_eq!(judged(&sql), Known::Unknown);
+    assert!(
+        Shape::of(&sql, false, "")
+            .columns
+            .contains(&"cc_last_4".to_owned())
+    );
+    let keys: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    let sql = format!(
+        "SELECT `p`.* FROM `sales_order_payment` AS `p` WHERE (`entity_id` IN ({}))",
+        keys.join(",")
+    );
+    assert_eq!(
+        judged(&sql),
+        Known::Unknown,
+        "a list of every key is no list of keys"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ const CHAINS_MAX: usize = 16;
 /// Widest step from key to key that still walks.
 const STEP_MAX: u64 = 3;
 /// Seconds without a step after which a chain ends.
-const QUIET_SECONDS: i64 = 1800;
+const QUIET_SECONDS: i64 = 300;
 /// Steps after which keys are walked through.
 const KEYS_MIN: u64 = 50;
 /// Steps after which pages are walked through.
