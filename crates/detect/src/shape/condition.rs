@@ -35,9 +35,10 @@ const SHARED: [&str; 22] = [
     "root_category_id",
 ];
 /// Keys that are text: compared with a number, MySQL takes every text without digits for 0.
-const TEXT_KEYS: [&str; 6] = [
+const TEXT_KEYS: [&str; 7] = [
     "public_hash",
     "gateway_token",
+    "increment_id",
     "masked_id",
     "txn_id",
     "parent_txn_id",
@@ -185,16 +186,11 @@ fn number(literal: Token<'_>) -> Option<i64> {
     }
 }
 
-/// Whether an equality with this value can pick a row: ids start at 1, and a text is compared with text.
+/// Whether an equality with this value can pick a row: a text must be compared with a text.
 fn is_value(name: &str, literal: Token<'_>) -> bool {
-    match literal {
-        Token::Number(text) => {
-            text.parse() != Ok(0.0)
-                && !TEXT_KEYS.contains(&name.to_ascii_lowercase().as_str())
-                && !name.to_ascii_lowercase().ends_with("_hash")
-        }
-        _ => true,
-    }
+    let name = name.to_ascii_lowercase();
+    let text = TEXT_KEYS.contains(&name.as_str()) || name.ends_with("_hash");
+    !(text && matches!(literal, Token::Number(_)))
 }
 
 /// Splits at `AND` and `OR` outside calls; brackets that only group are left out.

@@ -24,4 +24,6 @@ pub use tables::{data_class, is_injectable, is_payment_table};
 pub use words::{Predicate, RowClass, StatementClass, Traits};
 
 #[cfg(test)]
+mod evasion_tests;
+#[cfg(test)]
 mod tests;
