@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use model::Timestamp;
 
+/// A row of it is inserted with each order, and much else is then read by the order's new key.
+const ORDERS: &str = "sales_order_payment";
 /// Accounts with shapes followed at once.
 const GROUPS_MAX: usize = 4096;
 /// Chains of steps followed for each of them.
@@ -20,8 +22,6 @@ const QUIET_SECONDS: i64 = 300;
 const KEYS_MIN: u64 = 50;
 /// Steps after which pages are walked through.
 const PAGES_MIN: u64 = 5;
-/// Steps for each row inserted meanwhile up to which they only follow new orders or carts.
-const STEPS_PER_ROW: u64 = 4;
 
 #[derive(Clone, Copy)]
 struct Chain {
@@ -29,8 +29,10 @@ struct Chain {
     time: Timestamp,
     up: bool,
     steps: u64,
-    /// Rows inserted before it began.
+    /// Rows inserted before its last step.
     inserted: u64,
+    /// Its last step came after a new row, whose key it may only follow: no step of a walk.
+    follows: bool,
 }
 
 struct Group {
@@ -82,7 +84,7 @@ impl Walks {
         let inserted = self
             .inserted
             .iter()
-            .filter(|((_, table), _)| step.tables.contains(table))
+            .filter(|((_, table), _)| step.tables.contains(table) || table == ORDERS)
             .map(|(_, rows)| *rows)
             .max()
             .unwrap_or(0);
@@ -94,18 +96,21 @@ impl Walks {
                 touched: 0,
             });
         group.touched = self.clock;
-        let (steps, since) = group.step(step, inserted);
-        if step.pages {
-            steps >= PAGES_MIN
-        } else {
-            steps >= KEYS_MIN && steps > since.saturating_mul(STEPS_PER_ROW)
-        }
+        let steps = group.step(step, inserted);
+        steps >= if step.pages { PAGES_MIN } else { KEYS_MIN }
+    }
+}
+
+impl Chain {
+    /// Steps of the walk that the last step belongs to.
+    const fn walked(&self) -> u64 {
+        if self.follows { 0 } else { self.steps }
     }
 }
 
 impl Group {
-    /// Takes a literal; gives the steps of its chain and the rows inserted since that began.
-    fn step(&mut self, step: Step<'_>, inserted: u64) -> (u64, u64) {
+    /// Takes a literal; gives the steps walked with it.
+    fn step(&mut self, step: Step<'_>, inserted: u64) -> u64 {
         let Step {
             literal,
             pages,
@@ -116,7 +121,7 @@ impl Group {
             .retain(|chain| time.seconds_since(chain.time) <= QUIET_SECONDS);
         // The same again, e.g. a twin in another log, is no step.
         if let Some(chain) = self.chains.iter().rfind(|chain| chain.last == literal) {
-            return (chain.steps, inserted.saturating_sub(chain.inserted));
+            return chain.walked();
         }
         let next = self.chains.iter_mut().filter(|chain| {
             let up = literal > chain.last;
@@ -127,8 +132,10 @@ impl Group {
             chain.up = literal > chain.last;
             chain.last = literal;
             chain.time = chain.time.max(time);
-            chain.steps += 1;
-            return (chain.steps, inserted.saturating_sub(chain.inserted));
+            chain.follows = !pages && inserted > chain.inserted;
+            chain.inserted = inserted;
+            chain.steps += u64::from(!chain.follows);
+            return chain.walked();
         }
         if self.chains.len() >= CHAINS_MAX {
             let oldest = self
@@ -147,8 +154,9 @@ impl Group {
             up: true,
             steps: 0,
             inserted,
+            follows: false,
         });
-        (0, 0)
+        0
     }
 }
 
@@ -204,7 +212,7 @@ mod tests {
     fn reads_that_follow_new_orders_are_no_walk() {
         let mut walks = Walks::default();
         for order in 0..200 {
-            walks.inserted("audit", "t");
+            walks.inserted("audit", "sales_order_payment");
             assert!(!walks.push(Step {
                 account: "a",
                 shape: 1,
@@ -213,6 +221,31 @@ mod tests {
                 pages: false,
                 time: Timestamp(order * Timestamp::SECOND),
             }));
+        }
+    }
+
+    #[test]
+    fn a_walk_ends_where_new_orders_begin() {
+        let mut walks = Walks::default();
+        let push = |walks: &mut Walks, order: i64| {
+            walks.push(Step {
+                account: "a",
+                shape: 1,
+                tables: &["t".to_owned()],
+                literal: order,
+                pages: false,
+                time: Timestamp(order * Timestamp::SECOND),
+            })
+        };
+        assert!(
+            (0..100)
+                .map(|order| push(&mut walks, order))
+                .any(|walks| walks)
+        );
+        for order in 100..110 {
+            walks.inserted("audit", "sales_order_payment");
+            assert!(!push(&mut walks, order), "first witness");
+            assert!(!push(&mut walks, order), "its twin");
         }
     }
 
