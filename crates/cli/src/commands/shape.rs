@@ -60,6 +60,10 @@ impl Shape {
 
     fn statement(&self, sql: &str) -> Result<ExitCode, Failure> {
         let prefix = &self.reading.table_prefix;
+        // Values are shown: none of them may be a card number.
+        let mut masked = sql.as_bytes().to_vec();
+        Masker::new(FingerprintKey::new([0; 32])).mask(&mut masked, &mut Vec::new());
+        let sql = &*String::from_utf8_lossy(&masked);
         let shape = shape::Shape::of(sql, false, prefix);
         let shapes = shipped_shapes().or_fail("mend content/shapes")?;
         let verdict = shapes.judge(&shape, sql, prefix, Issuer::Shop);

@@ -14,6 +14,9 @@ const CONNECTIONS_MAX: usize = 16_384;
 /// Accounts remembered.
 const ACCOUNTS_MAX: usize = 1024;
 
+/// Logs remembered.
+const LOGS_MAX: usize = 1024;
+
 /// Who issued a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -78,7 +81,9 @@ impl Sessions {
             Some(Opening::Zone) => known.zone = true,
         }
         if known.mode && known.zone {
-            self.telling.insert(log);
+            if self.telling.len() < LOGS_MAX {
+                self.telling.insert(log);
+            }
             if let Some(user) = event.text(Field::DbUser)
                 && self.accounts.len() < ACCOUNTS_MAX
             {

@@ -184,9 +184,10 @@ proptest! {
     }
 
     #[test]
-    fn no_statement_like_text_makes_it_panic(words in prop::collection::vec(prop::sample::select(vec!["select", "from", "(", ")", "'", "`", ",", "where", "union", "1", "=", "or", "in", "limit", "offset", "/*", "*/", "--", "t", ".", "into", "outfile", "update", "set"]), 0..40)) {
+    fn no_statement_like_text_makes_it_panic(words in prop::collection::vec(prop::sample::select(vec!["select", "from", "(", ")", "'", "`", ",", "where", "union", "1", "=", "or", "in", "limit", "offset", "/*", "*/", "--", "t", ".", "into", "outfile", "update", "set", "`sales_order_payment`", "on", "insert", "values", "/*!50000", "not", "between", "&", "|"]), 0..40)) {
         let text = words.join(" ");
         let shape = Shape::of(&text, true, "t");
+        let _known = shapes().judge(&shape, &text, "t", Issuer::Shop);
         prop_assert!(shape.tables.len() <= 64);
     }
 }

@@ -12,6 +12,8 @@ use model::Timestamp;
 const ORDERS: &str = "sales_order_payment";
 /// Accounts with shapes followed at once.
 const GROUPS_MAX: usize = 4096;
+/// Tables whose new rows are counted.
+const INSERTED_MAX: usize = 1024;
 /// Chains of steps followed for each of them.
 const CHAINS_MAX: usize = 16;
 /// Widest step from key to key that still walks.
@@ -65,10 +67,10 @@ pub(super) struct Step<'a> {
 impl Walks {
     /// Notes a row inserted into a table, as a log of this format tells it.
     pub(super) fn inserted(&mut self, format: &str, table: &str) {
-        *self
-            .inserted
-            .entry((format.to_owned(), table.to_owned()))
-            .or_default() += 1;
+        let key = (format.to_owned(), table.to_owned());
+        if self.inserted.len() < INSERTED_MAX || self.inserted.contains_key(&key) {
+            *self.inserted.entry(key).or_default() += 1;
+        }
     }
 
     /// Takes a literal; gives whether it belongs to a walk.
@@ -237,11 +239,7 @@ mod tests {
                 time: Timestamp(order * Timestamp::SECOND),
             })
         };
-        assert!(
-            (0..100)
-                .map(|order| push(&mut walks, order))
-                .any(|walks| walks)
-        );
+        assert!((0..100).any(|order| push(&mut walks, order)));
         for order in 100..110 {
             walks.inserted("audit", "sales_order_payment");
             assert!(!push(&mut walks, order), "first witness");
