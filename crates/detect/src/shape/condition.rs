@@ -168,14 +168,15 @@ fn judge(tokens: &[Token<'_>]) -> Condition {
     found
 }
 
-/// Whether the condition of a join ties its tables: some column equals another, and nothing widens it.
+/// Whether the condition of a join ties its tables row by row: a key equals another, and nothing widens it.
 fn joins(tokens: &[Token<'_>]) -> bool {
     let atoms = atoms(tokens);
     !atoms.iter().any(|atom| atom.beside_or || atom.negated)
-        && atoms.iter().any(|atom| {
-            atom.sides().is_some_and(|sides| {
-                matches!(sides, (Side::Name(left, _), b'=', Side::Name(right, _)) if left != right)
-            })
+        && atoms.iter().any(|atom| match atom.sides() {
+            Some((Side::Name(left, one), b'=', Side::Name(right, other))) => {
+                left != right && is_key(one) && is_key(other)
+            }
+            _ => false,
         })
 }
 

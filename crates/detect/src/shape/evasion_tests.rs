@@ -50,7 +50,15 @@ fn told(statement: &str, tables: &[&str], cut: bool) -> Known {
 }
 
 /// Each way round that was tried, as the shop's own account: the name in `docs/evasions.md`, and the statement.
-const WAYS_ROUND: [(&str, &str); 59] = [
+const WAYS_ROUND: [(&str, &str); 61] = [
+    (
+        "join that ties nothing",
+        "SELECT `p`.* FROM `sales_order_payment` AS `p` INNER JOIN `core_config_data` AS `c` ON c.value = p.method WHERE (c.config_id = 12)",
+    ),
+    (
+        "join that ties nothing",
+        "SELECT `p`.* FROM `sales_order_payment` AS `p` INNER JOIN `sales_order` AS `o` ON p.parent_id = o.entity_id INNER JOIN `store` AS `s` ON s.store_id = o.store_id WHERE (s.sequence_id = 1)",
+    ),
     (
         "no select word",
         "WITH `x` AS (TABLE `sales_order_payment`) SELECT `x`.`a` FROM `x`",
