@@ -10,7 +10,7 @@ use super::words::Predicate;
 const LIST_MAX: usize = 1000;
 
 /// Columns whose names end like a key's and which many rows share.
-const SHARED: [&str; 22] = [
+const SHARED: [&str; 21] = [
     "store_id",
     "website_id",
     "group_id",
@@ -28,7 +28,6 @@ const SHARED: [&str; 22] = [
     "tax_class_id",
     "scope_id",
     "theme_id",
-    "is_active_id",
     "user_type_id",
     "type_id",
     "role_id",
