@@ -37,7 +37,7 @@ fn statement(number: i64) -> String {
 }
 
 fn events() -> Vec<Event<'static>> {
-    let mut shaper = Shaper::new(String::new());
+    let mut shaper = Shaper::new(String::new(), detect::shape::Shapes::default());
     let mut events = Vec::new();
     for number in 0..EVENTS {
         let web = number % 4 == 0;
@@ -70,7 +70,7 @@ fn events() -> Vec<Event<'static>> {
             event.put_text(Field::Statement, statement(number));
             event.put_int(Field::ErrorCode, 0);
             event.put_text(Field::Format, "mariadb_server_audit");
-            shaper.enrich(&mut event);
+            let _judged = shaper.enrich(&mut event);
         }
         events.push(event);
     }

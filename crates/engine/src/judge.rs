@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use detect::shape::Shaper;
+use detect::shape::{ShapeError, Shaper, Shapes};
 use detect::{Detector, RuleError, RuleSource};
 use incident::{Change, Grouper, GroupingSettings, ObligationError, ObligationRules};
 use model::{
@@ -52,6 +52,12 @@ pub enum JudgeError {
     Rule {
         /// What is wrong with it.
         source: RuleError,
+    },
+    /// The shipped shapes can't be used.
+    #[error("a shape can't be used")]
+    Shape {
+        /// What is wrong with it.
+        source: ShapeError,
     },
     /// An obligation can't be used.
     #[error("an obligation can't be used")]
@@ -124,7 +130,7 @@ impl Judge {
         let obligations = ObligationRules::parse(&obligations)
             .map_err(|source| JudgeError::Obligation { source })?;
         Ok(Self {
-            shaper: Shaper::new(context.table_prefix.clone()),
+            shaper: Shaper::new(context.table_prefix.clone(), shipped_shapes()?),
             context,
             readers: BTreeMap::new(),
             detector,
@@ -207,7 +213,7 @@ impl Judge {
         self.counters.events += 1;
         let Joined { mut event, refs } = joined;
         if event.category == Category::Database {
-            self.shaper.enrich(&mut event);
+            let _judged = self.shaper.enrich(&mut event);
         }
         self.note_agent(&event);
         let scope = event
@@ -343,6 +349,15 @@ fn note_change(changed: &mut BTreeSet<String>, change: Change) {
         }
         _ => {}
     }
+}
+
+/// Reads the shipped set of statements that Magento issues.
+///
+/// # Errors
+///
+/// [`JudgeError::Shape`] when one can't be read.
+pub fn shipped_shapes() -> Result<Shapes, JudgeError> {
+    Shapes::parse(content::under("shapes/", ".toml")).map_err(|source| JudgeError::Shape { source })
 }
 
 /// Gives rules the marks as `cardholder.*`.

@@ -122,13 +122,15 @@ fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
         );
     }
     joiner.flush(&mut joined);
-    let mut shaper = detect::shape::Shaper::new(String::new());
+    let shapes = engine::judge::shipped_shapes()
+        .map_err(|_| "the shipped shapes can't be read".to_owned())?;
+    let mut shaper = detect::shape::Shaper::new(String::new(), shapes);
     Ok(joined
         .into_iter()
         .map(|joined| {
             let mut event = joined.event;
             if event.category == Category::Database {
-                shaper.enrich(&mut event);
+                let _judged = shaper.enrich(&mut event);
             }
             event.into_owned()
         })

@@ -271,3 +271,57 @@ fn a_number_the_mask_missed_is_found_destroyed_and_its_neighbours_still_prove() 
     }
     assert!(after.len() > before.len());
 }
+
+#[test]
+fn shape_tells_whether_magento_issues_a_statement_and_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let judged = |sql: &str| -> Value {
+        let run = magewarden(&["shape", "--format", "json", sql], folder.path());
+        serde_json::from_slice(&run.stdout).expect("JSON")
+    };
+    let load = judged(
+        "SELECT `main_table`.* FROM `sales_order_payment` AS `main_table` WHERE (`parent_id` = 7)",
+    );
+    assert_eq!(load["magento"], "known");
+    assert_eq!(
+        (&load["predicate"], &load["row_class"]),
+        (&"key".into(), &"few".into())
+    );
+    assert_eq!(load["key_literal"], 7);
+    let theft =
+        judged("SELECT * FROM sales_order_payment WHERE cc_owner = '4111111111111111' OR 2>1");
+    assert_eq!(
+        (&theft["magento"], &theft["why"]),
+        (&"unknown".into(), &"a condition that is always true".into())
+    );
+    assert_eq!(theft["literals"][1], "2");
+    assert!(!theft.to_string().contains("4111111111"));
+}
+
+#[test]
+fn shape_judges_every_statement_of_a_log_that_touches_a_listed_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("audit.log"), dump()).expect("writable");
+    let lines = |more: &[&str]| -> Vec<Value> {
+        let run = magewarden(
+            &[&["shape", "--log", "audit.log", "--format", "ndjson"], more].concat(),
+            folder.path(),
+        );
+        text(&run.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
+    };
+    let listed = lines(&[]);
+    let known = listed
+        .iter()
+        .filter(|line| line["magento"] == "known")
+        .count();
+    assert_eq!(known, 39);
+    assert!(
+        listed
+            .iter()
+            .any(|line| line["magento"] == "unknown" && line["account"] == "shop")
+    );
+    assert!(lines(&["--all"]).len() > listed.len());
+}

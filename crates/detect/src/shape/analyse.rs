@@ -1,180 +1,19 @@
 //! One pass over a statement's tokens to its shape.
 
+use super::condition::{self, Region};
 use super::lexer::{Lexer, Token};
+use super::tables::{data_class, is_card_column};
+use super::words::{Predicate, RowClass, StatementClass, Traits};
 
 /// Tables and columns kept of one statement.
 const TABLES_MAX: usize = 64;
 const COLUMNS_MAX: usize = 128;
-
-/// What a statement is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StatementClass {
-    /// SELECT, WITH, TABLE.
-    Select,
-    /// INSERT.
-    Insert,
-    /// REPLACE.
-    Replace,
-    /// UPDATE.
-    Update,
-    /// DELETE.
-    Delete,
-    /// LOAD DATA.
-    Load,
-    /// CREATE, ALTER, DROP, RENAME, TRUNCATE.
-    Ddl,
-    /// GRANT, REVOKE, SET PASSWORD, CREATE USER.
-    Grant,
-    /// SET.
-    Set,
-    /// SHOW, DESCRIBE, EXPLAIN.
-    Show,
-    /// BEGIN, COMMIT and their like.
-    Transaction,
-    /// Anything else.
-    #[default]
-    Other,
-}
-
-impl StatementClass {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Select => "select",
-            Self::Insert => "insert",
-            Self::Replace => "replace",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Load => "load",
-            Self::Ddl => "ddl",
-            Self::Grant => "grant",
-            Self::Set => "set",
-            Self::Show => "show",
-            Self::Transaction => "transaction",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// How a statement chooses rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Predicate {
-    /// It doesn't.
-    #[default]
-    None,
-    /// By equality on an id-like column.
-    Key,
-    /// By a list of values.
-    List,
-    /// By something else.
-    Other,
-    /// By a condition that is always true.
-    Tautology,
-}
-
-impl Predicate {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Key => "key",
-            Self::List => "list",
-            Self::Other => "other",
-            Self::Tautology => "tautology",
-        }
-    }
-}
-
-/// How many rows are to be expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RowClass {
-    /// At most one, or none.
-    One,
-    /// A handful.
-    Few,
-    /// A page of a list.
-    Page,
-    /// An unknown part.
-    #[default]
-    Many,
-    /// Everything.
-    All,
-}
-
-impl RowClass {
-    /// The name rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::One => "one",
-            Self::Few => "few",
-            Self::Page => "page",
-            Self::Many => "many",
-            Self::All => "all",
-        }
-    }
-}
-
-/// Properties of a shape, as a set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traits(u32);
-
-/// Names of traits; the place is the bit.
-const TRAITS: [&str; 20] = [
-    "union",
-    "tautology",
-    "into_outfile",
-    "into_dumpfile",
-    "no_cache_hint",
-    "sleep",
-    "benchmark",
-    "xpath_error",
-    "information_schema",
-    "comment",
-    "hex_literal",
-    "load_file",
-    "limit_offset",
-    "backticked",
-    "cut",
-    "sub_select",
-    "char_function",
-    "substring_probe",
-    "script",
-    "snapshot",
-];
-
-impl Traits {
-    pub(crate) fn add(&mut self, name: &str) {
-        if let Some(bit) = TRAITS.iter().position(|known| *known == name) {
-            self.0 |= 1 << bit;
-        }
-    }
-
-    /// Whether a trait is there.
-    #[must_use]
-    pub fn has(self, name: &str) -> bool {
-        TRAITS
-            .iter()
-            .position(|known| *known == name)
-            .is_some_and(|bit| self.0 >> bit & 1 == 1)
-    }
-
-    /// The names of those that are there.
-    #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
-        TRAITS
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| self.0 >> bit & 1 == 1)
-            .map(|(_, name)| *name)
-            .collect()
-    }
-}
+/// Values told of one statement.
+const LITERALS_MAX: usize = 64;
+/// Tokens of conditions looked at; what is longer counts as a condition of another kind.
+const CONDITION_TOKENS_MAX: usize = 16_384;
+/// Brackets followed; what lies deeper keeps the part it is in.
+const DEPTH_MAX: usize = 256;
 
 /// What a statement does, with its literals folded away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -195,13 +34,15 @@ pub struct Shape {
     pub row_class: RowClass,
     /// Its properties.
     pub traits: Traits,
-    /// Value of an equality on an id-like column.
+    /// Whether each condition stands in brackets, as Magento's select builder writes them.
+    pub bracketed: bool,
+    /// Where it is in the rows: value of an equality or bound on a key, else its OFFSET.
     pub key_literal: Option<i64>,
 }
 
 /// Which part of a statement a token stands in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Columns,
     Tables,
     Where,
@@ -209,25 +50,31 @@ enum Part {
     Other,
 }
 
-struct Walk<'a> {
-    shape: Shape,
-    prefix: &'a str,
-    hash: u64,
-    part: Part,
+pub(super) struct Walk<'a> {
+    pub(super) shape: Shape,
+    pub(super) prefix: &'a str,
+    pub(super) hash: u64,
+    pub(super) part: Part,
     /// The next identifier is a table.
-    expect_table: bool,
+    pub(super) expect_table: bool,
     /// That table is written.
-    written: bool,
+    pub(super) written: bool,
     /// The identifier before, which a dot may turn into a schema.
-    last_name: Option<&'a str>,
-    dot: bool,
-    last_word: &'a str,
-    /// The last three tokens of a condition.
-    condition: [Option<Token<'a>>; 3],
-    has_where: bool,
-    limit: Option<i64>,
-    list: bool,
-    folded: bool,
+    pub(super) last_name: Option<&'a str>,
+    pub(super) dot: bool,
+    pub(super) before: Option<Token<'a>>,
+    /// Tokens but comments, as far as conditions reach.
+    pub(super) tokens: Vec<Token<'a>>,
+    pub(super) regions: Vec<Region>,
+    /// The parts that open brackets stand in, with the depth of their list of tables.
+    pub(super) stack: Vec<(Part, usize)>,
+    pub(super) tables_depth: usize,
+    pub(super) selects: usize,
+    pub(super) joins: usize,
+    pub(super) limits: Vec<i64>,
+    pub(super) folded: bool,
+    /// Some name stood in back-ticks.
+    pub(super) quoted: bool,
 }
 
 impl Shape {
@@ -243,30 +90,30 @@ impl Shape {
             written: false,
             last_name: None,
             dot: false,
-            last_word: "",
-            condition: [None; 3],
-            has_where: false,
-            limit: None,
-            list: false,
+            before: None,
+            tokens: Vec::with_capacity(64),
+            regions: Vec::new(),
+            stack: Vec::new(),
+            tables_depth: 0,
+            selects: 0,
+            joins: 0,
+            limits: Vec::new(),
             folded: false,
+            quoted: false,
         };
         let mut first = true;
         for token in Lexer::new(statement) {
             if first && let Token::Word(word) = token {
-                walk.shape.class = class(word);
-                if matches!(
-                    walk.shape.class,
-                    StatementClass::Update | StatementClass::Show
-                ) {
-                    walk.expect_table = true;
-                    walk.written = walk.shape.class == StatementClass::Update;
-                }
+                walk.begin(word);
                 first = false;
             }
             walk.token(token);
         }
         if cut {
             walk.shape.traits.add("cut");
+        }
+        if walk.quoted {
+            walk.shape.traits.add("backticked");
         }
         walk.finish()
     }
@@ -282,7 +129,6 @@ impl Shape {
                     format!("`{}`", name.strip_prefix(table_prefix).unwrap_or(name))
                 }
                 Token::Text(_) | Token::Number(_) => "?".to_owned(),
-                Token::Comment(text) if text.starts_with("/*!") => text.to_owned(),
                 Token::Comment(_) => continue,
                 Token::Sign(sign) => char::from(sign).to_string(),
             };
@@ -295,47 +141,34 @@ impl Shape {
         }
         words.join(" ")
     }
-}
 
-fn class(word: &str) -> StatementClass {
-    let is = |names: &[&str]| names.iter().any(|name| word.eq_ignore_ascii_case(name));
-    match () {
-        () if is(&["select", "with", "table"]) => StatementClass::Select,
-        () if is(&["insert"]) => StatementClass::Insert,
-        () if is(&["replace"]) => StatementClass::Replace,
-        () if is(&["update"]) => StatementClass::Update,
-        () if is(&["delete"]) => StatementClass::Delete,
-        () if is(&["load"]) => StatementClass::Load,
-        () if is(&["create", "alter", "drop", "rename", "truncate"]) => StatementClass::Ddl,
-        () if is(&["grant", "revoke"]) => StatementClass::Grant,
-        () if is(&["set"]) => StatementClass::Set,
-        () if is(&["show", "describe", "desc", "explain"]) => StatementClass::Show,
-        () if is(&[
-            "begin",
-            "start",
-            "commit",
-            "rollback",
-            "savepoint",
-            "release",
-        ]) =>
-        {
-            StatementClass::Transaction
-        }
-        () => StatementClass::Other,
+    /// The statement's values in order, at most 64, as they are written, without quotes.
+    #[must_use]
+    pub fn literals(statement: &str) -> Vec<&str> {
+        Lexer::new(statement)
+            .filter_map(|token| match token {
+                Token::Text(text) | Token::Number(text) => Some(text),
+                _ => None,
+            })
+            .take(LITERALS_MAX)
+            .collect()
     }
 }
 
-/// Whether a column's name is that of an id.
-fn is_key(name: &str) -> bool {
-    let name = name.as_bytes();
-    name.len() >= 2
-        && (name.ends_with(b"_id")
-            || name.eq_ignore_ascii_case(b"id")
-            || name.ends_with(b"_hash")
-            || name.eq_ignore_ascii_case(b"path"))
-}
-
 impl<'a> Walk<'a> {
+    fn begin(&mut self, word: &str) {
+        self.shape.class = StatementClass::of(word);
+        match self.shape.class {
+            StatementClass::Update => self.tables(true),
+            StatementClass::Show => self.expect_table = !word.eq_ignore_ascii_case("show"),
+            StatementClass::Select if word.eq_ignore_ascii_case("handler") => {
+                self.tables(false);
+                self.all_columns();
+            }
+            _ => {}
+        }
+    }
+
     fn mix(&mut self, bytes: impl Iterator<Item = u8>) {
         for byte in bytes.chain([b' ']) {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
@@ -345,45 +178,41 @@ impl<'a> Walk<'a> {
     fn token(&mut self, token: Token<'a>) {
         self.fold(token);
         match token {
-            Token::Comment(text) => self.comment(text),
+            Token::Comment(text) => {
+                self.shape
+                    .traits
+                    .add(if text.starts_with("/*!") || text.starts_with("/*M") {
+                        "executable_comment"
+                    } else {
+                        "comment"
+                    });
+                return;
+            }
             Token::Word(word) => {
                 if !self.keyword(word) {
                     self.name(word);
                 }
-                self.last_word = word;
             }
             Token::Quoted(name) => {
-                self.shape.traits.add("backticked");
+                self.quoted = true;
                 self.name(name);
             }
-            Token::Text(text) => {
-                let lower = memchr::memchr(b'<', text.as_bytes()).is_some();
-                if lower
-                    && (contains(text, "<script")
-                        || contains(text, "onerror=")
-                        || contains(text, "<iframe"))
-                    || contains(text, "atob(")
-                    || contains(text, "eval(")
-                {
-                    self.shape.traits.add("script");
-                }
-            }
+            // Where the server is set to ANSI_QUOTES, names stand in double quotes.
+            Token::Text(text) if self.expect_table && self.part == Part::Tables => self.name(text),
+            Token::Text(text) => self.text(text),
             Token::Number(number) => {
                 if number.len() > 8 && (number.starts_with("0x") || number.starts_with("0X")) {
                     self.shape.traits.add("hex_literal");
                 }
-                if self.part == Part::Limit && self.limit.is_none() {
-                    self.limit = number.parse().ok();
+                if self.part == Part::Limit && self.limits.len() < 2 {
+                    self.limits.push(number.parse().unwrap_or(i64::MAX));
                 }
             }
             Token::Sign(sign) => self.sign(sign),
         }
-        if self.part == Part::Where
-            && !matches!(token, Token::Comment(_) | Token::Sign(b'(' | b')' | b'.'))
-        {
-            self.condition.rotate_left(1);
-            self.condition[2] = Some(token);
-            self.judge_condition();
+        self.before = Some(token);
+        if self.tokens.len() < CONDITION_TOKENS_MAX {
+            self.tokens.push(token);
         }
     }
 
@@ -397,115 +226,82 @@ impl<'a> Walk<'a> {
                     .bytes()
                     .map(|byte| byte.to_ascii_lowercase()),
             ),
-            Token::Text(_) | Token::Number(_) => {
+            token if token.is_literal() => {
                 if !self.folded {
                     self.mix([b'?'].into_iter());
                 }
                 self.folded = true;
                 return;
             }
-            Token::Comment(text) if text.starts_with("/*!") => self.mix(text.bytes()),
-            Token::Comment(_) => {}
+            Token::Comment(_) => return,
             Token::Sign(b',') if self.folded => return,
             Token::Sign(b';') => {}
             Token::Sign(sign) => self.mix([sign].into_iter()),
+            Token::Text(_) | Token::Number(_) => {}
         }
         self.folded = false;
     }
 
-    fn comment(&mut self, text: &str) {
-        if contains(text, "sql_no_cache") {
-            self.shape.traits.add("no_cache_hint");
-        } else if contains(text, "consistent snapshot") {
-            self.shape.traits.add("snapshot");
-        } else if !text.starts_with("/*!") {
-            self.shape.traits.add("comment");
+    fn text(&mut self, text: &str) {
+        let holds = |sign| memchr::memchr(sign, text.as_bytes()).is_some();
+        let any = |words: &[&str]| words.iter().any(|word| contains(text, word));
+        if holds(b'<') && any(&["<script", "onerror=", "<iframe"])
+            || holds(b'(') && any(&["atob(", "eval("])
+        {
+            self.shape.traits.add("script");
         }
     }
 
-    /// Takes a word that steers; gives whether it was one.
-    fn keyword(&mut self, word: &'a str) -> bool {
-        let mut lower = [0; 18];
-        let Some(short) = lower.get_mut(..word.len()) else {
-            return false;
-        };
-        short.copy_from_slice(word.as_bytes());
-        short.make_ascii_lowercase();
-        let after_from = self.part == Part::Tables;
-        match &*short {
-            b"select" => {
-                if self.shape.class == StatementClass::Select
-                    && self.hash != 0
-                    && self.part != Part::Other
-                {
-                    self.shape.traits.add("sub_select");
-                }
-                self.part = Part::Columns;
-                self.expect_table = false;
+    pub(super) fn came_after(&self, word: &str) -> bool {
+        self.before.is_some_and(|token| token.is(word))
+    }
+
+    /// Ends the conditions that reach down to a depth of brackets.
+    pub(super) fn end_regions(&mut self, depth: usize) {
+        let at = self.tokens.len();
+        for region in &mut self.regions {
+            if region.to.is_none() && region.depth >= depth {
+                region.to = Some(at);
             }
-            b"from" => {
-                (self.part, self.expect_table, self.written) = (
-                    Part::Tables,
-                    true,
-                    self.shape.class == StatementClass::Delete && self.shape.tables.is_empty(),
-                )
-            }
-            b"join" => (self.part, self.expect_table, self.written) = (Part::Tables, true, false),
-            b"into" => {
-                if self.shape.class != StatementClass::Select {
-                    (self.part, self.expect_table, self.written) = (Part::Columns, true, true);
-                }
-            }
-            b"table" | b"columns" | b"fields"
-                if matches!(self.shape.class, StatementClass::Ddl | StatementClass::Show) =>
-            {
-                (self.expect_table, self.written) = (true, self.shape.class == StatementClass::Ddl);
-            }
-            b"outfile" => self.shape.traits.add("into_outfile"),
-            b"dumpfile" => self.shape.traits.add("into_dumpfile"),
-            b"where" | b"having" => {
-                (self.part, self.expect_table) = (Part::Where, false);
-                self.has_where = true;
-                self.condition = [None; 3];
-            }
-            b"on" if after_from => (self.part, self.expect_table) = (Part::Other, false),
-            b"set" if self.shape.class == StatementClass::Update => {
-                (self.part, self.expect_table) = (Part::Columns, false)
-            }
-            b"values" | b"value" if self.shape.class == StatementClass::Insert => {
-                self.part = Part::Other
-            }
-            b"group" | b"order" | b"procedure" => {
-                (self.part, self.expect_table) = (Part::Other, false)
-            }
-            b"limit" => (self.part, self.expect_table) = (Part::Limit, false),
-            b"offset" => self.shape.traits.add("limit_offset"),
-            b"union" => {
-                self.shape.traits.add("union");
-                self.part = Part::Other;
-            }
-            b"in" if self.part == Part::Where => self.list = true,
-            b"sleep" => self.shape.traits.add("sleep"),
-            b"benchmark" => self.shape.traits.add("benchmark"),
-            b"extractvalue" | b"updatexml" => self.shape.traits.add("xpath_error"),
-            b"information_schema" => self.shape.traits.add("information_schema"),
-            b"load_file" => self.shape.traits.add("load_file"),
-            b"char" | b"unhex" => self.shape.traits.add("char_function"),
-            b"substring" | b"ascii" | b"mid" | b"ord" if self.part == Part::Where => {
-                self.shape.traits.add("substring_probe")
-            }
-            b"sql_no_cache" => self.shape.traits.add("no_cache_hint"),
-            b"as" | b"and" | b"or" | b"ignore" | b"inner" | b"left" | b"right" | b"outer"
-            | b"cross" | b"straight_join" | b"all" | b"distinct" | b"by" | b"like" | b"is"
-            | b"null" | b"not" | b"low_priority" | b"delayed" | b"if" | b"exists" | b"create"
-            | b"full" | b"using" | b"force" | b"index" | b"for" | b"update" | b"delete"
-            | b"insert" | b"show" | b"describe" | b"desc" => {}
-            _ => return false,
         }
-        true
+    }
+
+    pub(super) fn open_region(&mut self, join: bool) {
+        self.end_regions(self.stack.len());
+        self.regions.push(Region {
+            from: self.tokens.len() + 1,
+            to: None,
+            depth: self.stack.len(),
+            join,
+        });
+    }
+
+    pub(super) fn other(&mut self) {
+        (self.part, self.expect_table) = (Part::Other, false);
+        self.end_regions(self.stack.len());
+    }
+
+    pub(super) fn tables(&mut self, written: bool) {
+        (self.part, self.expect_table, self.written) = (Part::Tables, true, written);
+        self.tables_depth = self.stack.len();
+        self.end_regions(self.stack.len());
+    }
+
+    pub(super) fn select(&mut self) {
+        self.selects += 1;
+        if self.shape.class != StatementClass::Select {
+            self.shape.traits.add("copies");
+        } else if !self.stack.is_empty() {
+            self.shape.traits.add("sub_select");
+        }
+        (self.part, self.expect_table) = (Part::Columns, false);
     }
 
     fn name(&mut self, name: &'a str) {
+        let card = is_card_column(name);
+        if card {
+            self.shape.traits.add("card_column");
+        }
         if self.expect_table {
             if self.dot {
                 // What came before the dot was the schema.
@@ -520,7 +316,7 @@ impl<'a> Walk<'a> {
         if self.dot && self.part == Part::Tables && self.last_name.is_some() {
             self.drop_table();
             self.add_table(name);
-        } else if self.part == Part::Columns && self.shape.columns.len() < COLUMNS_MAX {
+        } else if self.part == Part::Columns && (card || self.shape.columns.len() < COLUMNS_MAX) {
             if self.dot {
                 self.shape.columns.pop();
             }
@@ -539,7 +335,8 @@ impl<'a> Walk<'a> {
             .filter(|rest| !rest.is_empty())
             .unwrap_or(name)
             .to_ascii_lowercase();
-        if self.shape.tables.len() >= TABLES_MAX {
+        // No number of others hides a table that is listed.
+        if self.shape.tables.len() >= TABLES_MAX && data_class(&plain).is_none() {
             return;
         }
         if self.written && !self.shape.tables_written.contains(&plain) {
@@ -563,24 +360,28 @@ impl<'a> Walk<'a> {
     fn sign(&mut self, sign: u8) {
         match sign {
             b'.' => self.dot = true,
-            b'*' if self.part == Part::Columns && self.shape.class == StatementClass::Select => {
-                if self.dot {
-                    self.shape.columns.pop();
-                }
-                if !self.shape.columns.iter().any(|column| column == "*") {
-                    self.shape.columns.push("*".to_owned());
-                }
-                self.dot = false;
+            b'*' => self.star(),
+            b',' if self.part == Part::Tables && self.stack.len() == self.tables_depth => {
+                self.joins += 1;
+                self.expect_table = true;
+                self.end_regions(self.stack.len());
             }
-            b',' if self.part == Part::Tables => self.expect_table = true,
-            b',' if self.part == Part::Limit => {
-                self.shape.traits.add("limit_offset");
-                self.limit = None;
-            }
+            b',' if self.part == Part::Limit => self.shape.traits.add("limit_offset"),
             b'(' => {
-                self.expect_table = false;
-                if self.part == Part::Tables && self.shape.class == StatementClass::Select {
-                    self.part = Part::Other;
+                if self.stack.len() < DEPTH_MAX {
+                    self.stack.push((self.part, self.tables_depth));
+                }
+                if self.part == Part::Tables && self.expect_table {
+                    self.tables_depth = self.stack.len();
+                } else {
+                    self.expect_table = false;
+                }
+            }
+            b')' => {
+                self.end_regions(self.stack.len());
+                if let Some((part, depth)) = self.stack.pop() {
+                    (self.part, self.tables_depth) = (part, depth);
+                    self.expect_table = false;
                 }
             }
             _ => {}
@@ -591,55 +392,80 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Looks at the last three tokens of a condition: `id = 5`, `1 = 1`, `'a' = 'a'`.
-    fn judge_condition(&mut self) {
-        let [Some(left), Some(Token::Sign(b'=')), Some(right)] = self.condition else {
-            return;
+    /// A star that stands for columns; neither `COUNT(*)` nor a product.
+    fn star(&mut self) {
+        let selects = self.part == Part::Columns && self.selects > 0;
+        let product = match self.before {
+            Some(Token::Sign(sign)) => sign == b')',
+            Some(Token::Word(word)) => {
+                !["select", "distinct", "all", "sql_no_cache"]
+                    .iter()
+                    .any(|start| word.eq_ignore_ascii_case(start))
+                    && !word.to_ascii_lowercase().starts_with("sql_")
+            }
+            Some(token) => token.name().is_some() || token.is_literal(),
+            None => false,
         };
-        match (left, right) {
-            (Token::Number(left), Token::Number(right))
-            | (Token::Text(left), Token::Text(right))
-                if left == right =>
-            {
-                self.shape.traits.add("tautology");
-                self.shape.predicate = Predicate::Tautology;
-            }
-            (
-                Token::Word(name) | Token::Quoted(name),
-                Token::Number(value) | Token::Text(value),
-            ) if is_key(name) => {
-                if self.shape.predicate != Predicate::Tautology {
-                    self.shape.predicate = Predicate::Key;
-                }
-                if self.shape.key_literal.is_none() {
-                    self.shape.key_literal = value.trim_start_matches('0').parse().ok();
-                }
-            }
-            _ => {}
+        let counted = self.before == Some(Token::Sign(b'('));
+        if !selects || product || counted {
+            return;
+        }
+        if self.dot {
+            self.shape.columns.pop();
+        }
+        self.all_columns();
+    }
+
+    pub(super) fn all_columns(&mut self) {
+        if !self.shape.columns.iter().any(|column| column == "*") {
+            self.shape.columns.push("*".to_owned());
         }
     }
 
     fn finish(mut self) -> Shape {
-        let shape = &mut self.shape;
-        if self.has_where && shape.predicate == Predicate::None {
-            shape.predicate = if self.list {
-                Predicate::List
-            } else {
-                Predicate::Other
-            };
+        self.end_regions(0);
+        let (mut conditions, bracketed) = condition::all(&self.tokens, &self.regions);
+        let whole = self.tokens.len() >= CONDITION_TOKENS_MAX;
+        // A select without a condition, or a join that ties nothing, gives more than the key picks.
+        if self.selects > conditions.asked || self.joins > conditions.tied || whole {
+            conditions.widen();
         }
-        shape.row_class = match (shape.predicate, self.limit) {
-            _ if shape.tables.is_empty() => RowClass::One,
+        let shape = &mut self.shape;
+        shape.bracketed = bracketed;
+        shape.predicate = conditions.predicate;
+        if conditions.tautology {
+            shape.traits.add("tautology");
+        }
+        let paged = shape.traits.has("limit_offset");
+        let (limit, offset) = match self.limits.as_slice() {
+            // `LIMIT offset, rows` but `LIMIT rows OFFSET offset`.
+            [first, second] if !contains_offset(&self.tokens) => (Some(*second), Some(*first)),
+            [first, rest @ ..] => (Some(*first), rest.first().copied()),
+            [] => (None, None),
+        };
+        shape.row_class = match (shape.predicate, limit) {
+            _ if shape.tables.is_empty() && !shape.traits.has("cut") => RowClass::One,
+            // What lies behind the cut may widen whatever is seen.
+            (Predicate::None | Predicate::Key | Predicate::List, None)
+                if shape.traits.has("cut") =>
+            {
+                RowClass::Many
+            }
             (Predicate::Key, _) => RowClass::Few,
-            (_, Some(limit)) if limit <= 1 => RowClass::One,
+            (_, Some(limit)) if limit <= 1 && !paged => RowClass::One,
             (_, Some(limit)) if limit <= 1000 => RowClass::Page,
             (Predicate::None | Predicate::Tautology, _) => RowClass::All,
             (Predicate::List, _) => RowClass::Few,
             (Predicate::Other, _) => RowClass::Many,
         };
+        shape.key_literal = conditions.literal.or(offset);
         shape.fingerprint = self.hash;
         self.shape
     }
+}
+
+fn contains_offset(tokens: &[Token<'_>]) -> bool {
+    tokens.iter().rev().take(8).any(|token| token.is("offset"))
 }
 
 /// Whether text holds a lower-case needle, in any case; linear.

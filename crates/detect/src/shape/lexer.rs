@@ -1,4 +1,7 @@
 //! SQL as MySQL and MariaDB read it, to tokens: linear, never failing.
+//!
+//! What stands in an executable comment (`/*!50000 … */`, `/*M!100000 … */`) is read like any other
+//! text, because the server does.
 
 /// A token; texts borrow from the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,21 +14,47 @@ pub(crate) enum Token<'a> {
     Text(&'a str),
     /// A number literal (also hexadecimal).
     Number(&'a str),
-    /// A comment; executable ones (`/*!`) too.
+    /// A comment; of an executable one only its opening, e.g. `/*!50000`.
     Comment(&'a str),
     /// Any other character.
     Sign(u8),
+}
+
+impl<'a> Token<'a> {
+    /// Whether it is this word, given in lower case.
+    pub(crate) fn is(self, word: &str) -> bool {
+        matches!(self, Self::Word(text) if text.eq_ignore_ascii_case(word))
+    }
+
+    /// An identifier, quoted or not.
+    pub(crate) fn name(self) -> Option<&'a str> {
+        match self {
+            Self::Word(name) | Self::Quoted(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it stands for a value; `?` is what a prepared statement shows of one.
+    pub(crate) const fn is_literal(self) -> bool {
+        matches!(self, Self::Text(_) | Self::Number(_) | Self::Sign(b'?'))
+    }
 }
 
 /// Walks the tokens of a statement.
 pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    /// Executable comments that are open.
+    executable: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            executable: 0,
+        }
     }
 
     fn slice(&self, from: usize, to: usize) -> &'a str {
@@ -57,6 +86,23 @@ impl<'a> Lexer<'a> {
             }
         }
     }
+
+    /// Length of the opening of an executable comment at `from`, its version included.
+    fn executable_opening(&self, from: usize) -> Option<usize> {
+        let rest = self.text.as_bytes().get(from + 2..)?;
+        let mark = match rest {
+            [b'!', ..] => 1,
+            [b'M' | b'm', b'!', ..] => 2,
+            _ => return None,
+        };
+        let version = rest
+            .iter()
+            .skip(mark)
+            .take(6)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        Some(2 + mark + version)
+    }
 }
 
 impl<'a> Iterator for Lexer<'a> {
@@ -64,13 +110,19 @@ impl<'a> Iterator for Lexer<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         let bytes = self.text.as_bytes();
-        while bytes.get(self.at)?.is_ascii_whitespace() {
+        // The server takes a vertical tab for a space too.
+        while matches!(bytes.get(self.at)?, b' ' | b'\t'..=b'\r') {
             self.at += 1;
         }
         let from = self.at;
         let byte = *bytes.get(from)?;
         let next = bytes.get(from + 1).copied();
         match byte {
+            b'*' if next == Some(b'/') && self.executable > 0 => {
+                self.executable -= 1;
+                self.at = from + 2;
+                self.next()
+            }
             b'\'' | b'"' | b'`' => {
                 let end = self.closing(byte);
                 self.at = end + 1;
@@ -82,6 +134,11 @@ impl<'a> Iterator for Lexer<'a> {
                 })
             }
             b'/' if next == Some(b'*') => {
+                if let Some(length) = self.executable_opening(from) {
+                    self.executable += 1;
+                    self.at = from + length;
+                    return Some(Token::Comment(self.slice(from, self.at)));
+                }
                 let rest = bytes.get(from + 2..).unwrap_or_default();
                 let end =
                     memchr::memmem::find(rest, b"*/").map_or(bytes.len(), |end| from + end + 4);
