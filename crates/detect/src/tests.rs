@@ -156,7 +156,7 @@ fn refusals_name_file_rule_and_reason() {
     );
     check_refused(
         &rule("  a: { cs-uri|nonsense: x }\n  condition: a"),
-        "rule `r` in test.yml: modifier `nonsense` can't be used",
+        "test.yml can't be read as Sigma rules: Unknown modifier 'nonsense' (in the document that begins at line 1)",
     );
     check_refused(
         &rule("  a: { cs-uri: x }\n  condition: b"),

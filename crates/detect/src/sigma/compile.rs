@@ -1,14 +1,19 @@
-//! Sigma YAML → compiled rules. Several documents a file; correlations name rules of the same file set.
+//! Sigma rules as `rsigma-parser` reads them → compiled rules. Several documents a file; correlations
+//! name rules of the same file set. What is not built is refused by name, never ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::{Field, Level};
+use rsigma_parser::{
+    ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType, Detection,
+    DetectionItem, SigmaRule, SigmaValue, WindowMode, parse_sigma_yaml,
+};
 use serde_json::Value as Yaml;
 
 use super::condition;
 use super::examples::Example;
 use super::matcher::{Item, Selection, Test};
-use super::values::test;
+use super::values::{self, test};
 use super::{About, Counted, Rule, WindowSpec};
 use crate::RuleFacts;
 use crate::hash::fnv64;
@@ -26,8 +31,8 @@ pub struct RuleSource<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
-    /// The file isn't YAML.
-    #[error("{file} can't be read as YAML: {why}")]
+    /// The file holds no Sigma rules that can be read.
+    #[error("{file} can't be read as Sigma rules: {why}")]
     Yaml {
         /// The file.
         file: String,
@@ -54,47 +59,53 @@ pub(crate) fn compile(sources: &[RuleSource<'_>]) -> Result<Vec<Rule>, RuleError
     let (mut rules, mut correlations) = (Vec::new(), Vec::new());
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for source in sources {
-        let documents: Vec<Yaml> =
-            serde_saphyr::from_multiple(source.text).map_err(|error| RuleError::Yaml {
-                file: source.name.to_owned(),
-                why: error.to_string(),
-            })?;
-        for document in documents.into_iter().filter(|document| !document.is_null()) {
-            let id = text(&document, "id")
-                .or_else(|| text(&document, "title"))
-                .unwrap_or_else(|| "without id".to_owned());
-            let fail = |why: String| RuleError::Rule {
+        let unreadable = |why: String| RuleError::Yaml {
+            file: source.name.to_owned(),
+            why,
+        };
+        let read = parse_sigma_yaml(source.text).map_err(|error| unreadable(error.to_string()))?;
+        if let Some(why) = read.errors.first() {
+            return Err(unreadable(at_line(source.text, why)));
+        }
+        if let Some(filter) = read.filters.first() {
+            return Err(unreadable(format!(
+                "`{}` is a filter; write what it leaves out into the rule's condition",
+                filter.title
+            )));
+        }
+        for document in read.rules {
+            let id = document
+                .id
+                .clone()
+                .unwrap_or_else(|| document.title.clone());
+            let rule = rule(&document, &id, source.name).map_err(|why| RuleError::Rule {
                 file: source.name.to_owned(),
                 rule: id.clone(),
                 why,
-            };
-            let facts = facts(&document, source.name, &id).map_err(fail)?;
-            if document.get("correlation").is_some() {
-                correlations.push((document, facts));
-                continue;
-            }
-            let rule = rule(&document, facts).map_err(fail)?;
-            for name in [text(&document, "name"), Some(id.clone())]
-                .into_iter()
-                .flatten()
-            {
+            })?;
+            for name in document.name.into_iter().chain([id]) {
                 names.insert(name, rules.len());
             }
             rules.push(rule);
         }
+        correlations.extend(read.correlations.into_iter().map(|one| (one, source.name)));
     }
     let mut silenced = std::collections::BTreeSet::new();
-    for (document, facts) in correlations {
+    for (document, file) in correlations {
+        let id = document
+            .id
+            .clone()
+            .unwrap_or_else(|| document.title.clone());
         let fail = |why: String| RuleError::Rule {
-            file: facts.file.clone(),
-            rule: facts.id.clone(),
+            file: file.to_owned(),
+            rule: id.clone(),
             why,
         };
         let mut named = Vec::new();
-        for name in correlated(&document).map_err(fail)? {
+        for name in &document.rules {
             named.push(
                 *names
-                    .get(&name)
+                    .get(name)
                     .ok_or_else(|| fail(format!("it counts rule `{name}`, which is not there")))?,
             );
         }
@@ -103,23 +114,39 @@ pub(crate) fn compile(sources: &[RuleSource<'_>]) -> Result<Vec<Rule>, RuleError
             .filter_map(|index| rules.get(*index))
             .map(|rule: &Rule| fnv64(&[rule.facts.id.as_bytes()]))
             .collect();
+        let own = own(&document.custom_attributes);
         for index in named {
-            let window = window(&document, &facts, &ids).map_err(fail)?;
+            let window = window(&document, &own, &id, file, &ids).map_err(fail)?;
             let Some(rule) = rules.get_mut(index) else {
                 continue;
             };
-            if document["correlation"]["generate"] != Yaml::Bool(true) && silenced.insert(index) {
+            if !document.generate && silenced.insert(index) {
                 rule.windows.clear();
             }
             rule.windows.push(window);
-            rule.examples.extend(examples(&document, &facts.id));
+            rule.examples.extend(examples(&own, &id));
         }
     }
     Ok(rules)
 }
 
-fn text(document: &Yaml, key: &str) -> Option<String> {
-    document.get(key).and_then(Yaml::as_str).map(str::to_owned)
+/// Adds to what is wrong in a file the line where the document begins that it is wrong in.
+fn at_line(text: &str, why: &str) -> String {
+    let mut line = 1;
+    for document in text.split_inclusive("\n---\n") {
+        let wrong = parse_sigma_yaml(document.trim_end_matches("---\n"))
+            .map_or(true, |read| !read.errors.is_empty());
+        if wrong {
+            return format!("{why} (in the document that begins at line {line})");
+        }
+        line += document.matches('\n').count();
+    }
+    why.to_owned()
+}
+
+/// What a document says beside the standard's keys: `follows`, `examples`, `magewarden`.
+fn own<V: serde::Serialize>(attributes: &HashMap<String, V>) -> Yaml {
+    serde_json::to_value(attributes).unwrap_or(Yaml::Null)
 }
 
 fn texts(document: &Yaml, key: &str) -> Vec<String> {
@@ -134,46 +161,43 @@ fn texts(document: &Yaml, key: &str) -> Vec<String> {
     }
 }
 
-fn facts(document: &Yaml, file: &str, id: &str) -> Result<RuleFacts, String> {
-    let level = match text(document, "level").as_deref() {
-        None | Some("informational") => Level::Informational,
-        Some("low") => Level::Low,
-        Some("medium") => Level::Medium,
-        Some("high") => Level::High,
-        Some("critical") => Level::Critical,
-        Some(other) => return Err(format!("`{other}` is no level")),
-    };
-    let title = text(document, "title").ok_or("it has no title")?;
-    Ok(RuleFacts {
+fn facts(title: &str, level: Option<rsigma_parser::Level>, id: &str, file: &str) -> RuleFacts {
+    use rsigma_parser::Level as Told;
+    RuleFacts {
         id: id.to_owned(),
-        title,
-        level,
+        title: title.to_owned(),
+        level: match level {
+            Some(Told::Critical) => Level::Critical,
+            Some(Told::High) => Level::High,
+            Some(Told::Medium) => Level::Medium,
+            Some(Told::Low) => Level::Low,
+            Some(Told::Informational) | None => Level::Informational,
+        },
         file: file.to_owned(),
         unknown_fields: Vec::new(),
-    })
+    }
 }
 
-fn about(document: &Yaml, level: Level) -> About {
-    let own = document.get("magewarden").unwrap_or(&Yaml::Null);
+fn about(own: &Yaml, tags: &[String], false_positives: &[String], level: Level) -> About {
+    let magewarden = own.get("magewarden").unwrap_or(&Yaml::Null);
     About {
-        attack: texts(document, "tags")
+        attack: tags
             .iter()
             .filter_map(|tag| tag.strip_prefix("attack.t"))
             .map(|id| format!("T{id}"))
             .collect(),
-        requirements: texts(document, "follows"),
-        false_positives: texts(document, "falsepositives"),
-        assets: texts(own, "assets"),
-        denied: own.get("denied") == Some(&Yaml::Bool(true)),
+        requirements: texts(own, "follows"),
+        false_positives: false_positives.to_vec(),
+        assets: texts(magewarden, "assets"),
+        denied: magewarden.get("denied") == Some(&Yaml::Bool(true)),
         level,
     }
 }
 
-fn rule(document: &Yaml, mut facts: RuleFacts) -> Result<Rule, String> {
+fn rule(document: &SigmaRule, id: &str, file: &str) -> Result<Rule, String> {
+    let mut facts = facts(&document.title, document.level, id, file);
     // Rules of other products load, and see nothing.
-    let named = document["logsource"]["category"]
-        .as_str()
-        .unwrap_or("other");
+    let named = document.logsource.category.as_deref().unwrap_or("other");
     let categories = [
         "database",
         "webserver",
@@ -187,25 +211,17 @@ fn rule(document: &Yaml, mut facts: RuleFacts) -> Result<Rule, String> {
         .copied()
         .find(|known| *known == named)
         .unwrap_or("other");
-    let detection = document["detection"]
-        .as_object()
-        .ok_or("it has no detection")?;
+    let named: BTreeMap<_, _> = document.detection.named.iter().collect();
     let (mut names, mut selections) = (Vec::new(), Vec::new());
-    for (name, value) in detection {
-        if name != "condition" && name != "timeframe" {
-            names.push(name.clone());
-            selections.push(selection(value, &mut facts.unknown_fields)?);
-        }
+    for (name, detection) in named {
+        names.push(name.clone());
+        selections.push(Selection {
+            maps: selection(detection, &mut facts.unknown_fields)?,
+        });
     }
-    let condition = condition::parse(
-        detection
-            .get("condition")
-            .and_then(Yaml::as_str)
-            .ok_or("it has no condition")?,
-        &names,
-    )?;
-    let own = document.get("magewarden").unwrap_or(&Yaml::Null);
-    let group = match texts(own, "group") {
+    let condition = condition::convert(&document.detection.conditions, &names)?;
+    let own = own(&document.custom_attributes);
+    let group = match texts(own.get("magewarden").unwrap_or(&Yaml::Null), "group") {
         none if none.is_empty() => default_group(category),
         some => fields(&some)?,
     };
@@ -216,9 +232,9 @@ fn rule(document: &Yaml, mut facts: RuleFacts) -> Result<Rule, String> {
         least: 1,
         counted: Counted::Events,
         bytes_least: 0,
-        about: about(document, facts.level),
+        about: about(&own, &document.tags, &document.falsepositives, facts.level),
     };
-    let examples = examples(document, &facts.id);
+    let examples = examples(&own, id);
     let needs = condition.needs(&|index| selections.get(index).map_or(0, Selection::needs));
     Ok(Rule {
         facts,
@@ -253,91 +269,83 @@ pub(super) fn field(name: &str) -> Option<Field> {
         .find(|field| field.name() == name)
 }
 
-fn correlated(document: &Yaml) -> Result<Vec<String>, String> {
-    let rules = texts(&document["correlation"], "rules");
-    if rules.is_empty() {
-        Err("its correlation names no rules".to_owned())
-    } else {
-        Ok(rules)
+fn window(
+    document: &CorrelationRule,
+    own: &Yaml,
+    id: &str,
+    file: &str,
+    rules: &[u64],
+) -> Result<WindowSpec, String> {
+    let facts = facts(&document.title, document.level, id, file);
+    let CorrelationCondition::Threshold {
+        predicates,
+        field: of,
+        ..
+    } = &document.condition
+    else {
+        return Err("its condition can't be an expression; name rules and a number".to_owned());
+    };
+    if document.window != WindowMode::Sliding {
+        return Err("its window can't be tumbling or a session; sliding can be used".to_owned());
     }
-}
-
-fn window(document: &Yaml, facts: &RuleFacts, rules: &[u64]) -> Result<WindowSpec, String> {
-    let correlation = &document["correlation"];
-    let condition = &correlation["condition"];
-    let all = u64::try_from(rules.len()).ok();
-    let temporal = correlation["type"]
-        .as_str()
-        .is_some_and(|name| name.starts_with("temporal"));
-    let least = condition["gte"]
-        .as_u64()
-        .or_else(|| condition["gt"].as_u64().map(|more| more.saturating_add(1)));
-    let least = least
-        .or(all.filter(|_| temporal))
-        .ok_or("its condition needs `gte` or `gt`")?;
-    let counted = match correlation["type"].as_str() {
-        Some("event_count") => Counted::Events,
-        Some("temporal") => Counted::Rules,
-        Some("temporal_ordered") => Counted::RulesInOrder(rules.to_vec()),
-        Some("value_count") => {
-            let name = condition["field"]
-                .as_str()
-                .ok_or("value_count needs condition.field")?;
-            Counted::Values(field(name).ok_or(format!("`{name}` is no field"))?)
+    if !document.aliases.is_empty() {
+        return Err("aliases can't be used; name one field in group-by".to_owned());
+    }
+    let least = match predicates.as_slice() {
+        [(ConditionOperator::Gte, least)] => *least,
+        [(ConditionOperator::Gt, more)] => more.saturating_add(1),
+        _ => return Err("its condition needs `gte` or `gt`, and nothing else".to_owned()),
+    };
+    let all = rules.len() as u64;
+    let (counted, least) = match document.correlation_type {
+        CorrelationType::EventCount => (Counted::Events, least),
+        CorrelationType::Temporal => (Counted::Rules, if least <= 1 { all } else { least }),
+        CorrelationType::TemporalOrdered => (
+            Counted::RulesInOrder(rules.to_vec()),
+            if least <= 1 { all } else { least },
+        ),
+        CorrelationType::ValueCount => {
+            let Some([name]) = of.as_deref() else {
+                return Err("value_count needs one condition.field".to_owned());
+            };
+            let of = field(name).ok_or(format!("`{name}` is no field"))?;
+            (Counted::Values(of), least)
         }
         other => {
             return Err(format!(
-                "correlation type `{}` can't be used; event_count, value_count, temporal and temporal_ordered can",
-                other.unwrap_or_default()
+                "correlation type `{other:?}` can't be used; event_count, value_count, temporal and temporal_ordered can"
             ));
         }
     };
     Ok(WindowSpec {
-        facts: facts.clone(),
-        group: fields(&texts(correlation, "group-by"))?,
-        timespan_seconds: timespan(correlation["timespan"].as_str().unwrap_or_default())?,
+        about: about(own, &document.tags, &document.falsepositives, facts.level),
+        facts,
+        group: fields(&document.group_by)?,
+        timespan_seconds: i64::try_from(document.timespan.seconds).unwrap_or(i64::MAX),
         least: usize::try_from(least).unwrap_or(usize::MAX).max(1),
         counted,
-        bytes_least: document["magewarden"]["bytes_least"].as_i64().unwrap_or(0),
-        about: about(document, facts.level),
+        bytes_least: own["magewarden"]["bytes_least"].as_i64().unwrap_or(0),
     })
 }
 
-fn timespan(text: &str) -> Result<i64, String> {
-    let wrong = || format!("`{text}` is no timespan; e.g. 30s, 5m, 1h, 1d");
-    let number = text
-        .get(..text.len().saturating_sub(1))
-        .and_then(|number| number.parse::<i64>().ok())
-        .ok_or_else(wrong)?;
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        _ => return Err(wrong()),
-    };
-    Ok(number * unit)
-}
-
-fn selection(value: &Yaml, unknown: &mut Vec<String>) -> Result<Selection, String> {
-    let maps = match value {
-        Yaml::Object(_) => vec![items(value, unknown)?],
-        Yaml::Array(list) if list.iter().all(Yaml::is_object) => list
-            .iter()
-            .map(|map| items(map, unknown))
-            .collect::<Result<_, _>>()?,
+/// The maps of a selection: one of them must hold.
+fn selection(detection: &Detection, unknown: &mut Vec<String>) -> Result<Vec<Vec<Item>>, String> {
+    match detection {
+        Detection::AllOf(list) => Ok(vec![items(list, unknown)?]),
+        Detection::AnyOf(list) => {
+            let mut maps = Vec::new();
+            for one in list {
+                maps.extend(selection(one, unknown)?);
+            }
+            Ok(maps)
+        }
         // Keywords: in the message, the statement or the address.
-        Yaml::Array(_) | Yaml::String(_) => {
-            let words = if let Yaml::Array(list) = value {
-                list.clone()
-            } else {
-                vec![value.clone()]
-            };
+        Detection::Keywords(words) => {
             let mut maps = Vec::new();
             for field in [Field::Message, Field::Context, Field::Statement, Field::Uri] {
                 let mut tests = Vec::new();
-                for word in &words {
-                    tests.extend(test(word, &["contains"])?);
+                for word in words {
+                    tests.extend(test(&value(word)?, &["contains"])?);
                 }
                 maps.push(vec![Item {
                     field: Some(field),
@@ -345,31 +353,34 @@ fn selection(value: &Yaml, unknown: &mut Vec<String>) -> Result<Selection, Strin
                     all: false,
                 }]);
             }
-            maps
+            Ok(maps)
         }
-        _ => return Err("a selection is a map, a list of maps or a list of keywords".to_owned()),
-    };
-    Ok(Selection { maps })
+        _ => Err("a selection is a map, a list of maps or a list of keywords".to_owned()),
+    }
 }
 
-fn items(map: &Yaml, unknown: &mut Vec<String>) -> Result<Vec<Item>, String> {
+fn items(list: &[DetectionItem], unknown: &mut Vec<String>) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
-    for (key, value) in map.as_object().into_iter().flatten() {
-        let mut parts = key.split('|');
-        let name = parts.next().unwrap_or_default();
+    for one in list {
+        let name = one
+            .field
+            .name
+            .as_deref()
+            .ok_or("keywords can't have modifiers; name a field")?;
         let field = field(name);
         if field.is_none() && !unknown.iter().any(|known| known == name) {
             unknown.push(name.to_owned());
         }
-        let modifiers: Vec<&str> = parts.collect();
-        let values = if let Yaml::Array(list) = value {
-            list.clone()
-        } else {
-            vec![value.clone()]
-        };
-        let tests = values
+        let modifiers = one
+            .field
+            .modifiers
             .iter()
-            .map(|value| test(value, &modifiers))
+            .map(|modifier| values::name(*modifier))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tests = one
+            .values
+            .iter()
+            .map(|told| test(&value(told)?, &modifiers))
             .collect::<Result<Vec<_>, _>>()?;
         items.push(Item {
             field,
@@ -380,6 +391,21 @@ fn items(map: &Yaml, unknown: &mut Vec<String>) -> Result<Vec<Item>, String> {
     // Each must hold, so the cheap ones are asked first.
     items.sort_by_key(|item| item.tests.iter().flatten().map(Test::cost).max());
     Ok(items)
+}
+
+/// A value as it was written.
+fn value(told: &SigmaValue) -> Result<Yaml, String> {
+    Ok(match told {
+        SigmaValue::String(text) => Yaml::String(text.original.clone()),
+        SigmaValue::Integer(number) => Yaml::from(*number),
+        SigmaValue::Bool(truth) => Yaml::Bool(*truth),
+        SigmaValue::Null => Yaml::Null,
+        SigmaValue::Float(number) => {
+            return Err(format!(
+                "`{number}` is no whole number; quote it if it is a text"
+            ));
+        }
+    })
 }
 
 fn examples(document: &Yaml, rule: &str) -> Vec<Example> {

@@ -1,5 +1,7 @@
 //! Sigma's conditions: `selection and not 1 of filter_*`.
 
+use rsigma_parser::{ConditionExpr, Quantifier, SelectorPattern};
+
 /// A condition over selections by number.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
@@ -36,124 +38,74 @@ impl Condition {
     }
 }
 
-/// Reads a condition over the names of selections.
+/// Takes conditions over the names of selections; any of them may hold.
 ///
 /// # Errors
 ///
 /// What is wrong, in words.
-pub(crate) fn parse(text: &str, names: &[String]) -> Result<Condition, String> {
-    let spaced = text.replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Parser {
-        words: &words,
-        at: 0,
-        names,
-        depth: 0,
+pub(crate) fn convert(told: &[ConditionExpr], names: &[String]) -> Result<Condition, String> {
+    let parts: Result<Vec<_>, _> = told.iter().map(|one| part(one, names)).collect();
+    Ok(one_or(parts?, Condition::Any))
+}
+
+fn part(told: &ConditionExpr, names: &[String]) -> Result<Condition, String> {
+    let parts = |list: &[ConditionExpr]| {
+        list.iter()
+            .map(|one| part(one, names))
+            .collect::<Result<Vec<_>, String>>()
     };
-    let condition = parser.any()?;
-    if parser.at == words.len() {
-        Ok(condition)
-    } else {
-        Err(format!(
-            "`{}` is not expected in the condition",
-            words.get(parser.at).unwrap_or(&"")
-        ))
-    }
-}
-
-struct Parser<'a> {
-    words: &'a [&'a str],
-    at: usize,
-    names: &'a [String],
-    depth: usize,
-}
-
-impl Parser<'_> {
-    fn peek(&self) -> Option<&str> {
-        self.words.get(self.at).copied()
-    }
-
-    fn take(&mut self, word: &str) -> bool {
-        let is = self
-            .peek()
-            .is_some_and(|next| next.eq_ignore_ascii_case(word));
-        self.at += usize::from(is);
-        is
-    }
-
-    fn any(&mut self) -> Result<Condition, String> {
-        let mut parts = vec![self.all()?];
-        while self.take("or") {
-            parts.push(self.all()?);
-        }
-        Ok(one_or(parts, Condition::Any))
-    }
-
-    fn all(&mut self) -> Result<Condition, String> {
-        let mut parts = vec![self.unit()?];
-        while self.take("and") {
-            parts.push(self.unit()?);
-        }
-        Ok(one_or(parts, Condition::All))
-    }
-
-    fn unit(&mut self) -> Result<Condition, String> {
-        self.depth += 1;
-        if self.depth > 64 {
-            return Err("the condition is nested too deep".to_owned());
-        }
-        let unit = if self.take("not") {
-            Condition::Not(Box::new(self.unit()?))
-        } else if self.take("(") {
-            let inner = self.any()?;
-            if !self.take(")") {
-                return Err("a bracket is not closed in the condition".to_owned());
-            }
-            inner
-        } else {
-            self.named()?
-        };
-        self.depth -= 1;
-        Ok(unit)
-    }
-
-    fn named(&mut self) -> Result<Condition, String> {
-        let word = self.peek().ok_or("the condition ends early")?.to_owned();
-        self.at += 1;
-        let quantified =
-            matches!(word.to_ascii_lowercase().as_str(), "1" | "any" | "all") && self.take("of");
-        if !quantified {
-            return self
-                .names
-                .iter()
-                .position(|name| *name == word)
-                .map(Condition::Is)
-                .ok_or(format!(
-                    "the condition names `{word}`, which is no selection"
-                ));
-        }
-        let pattern = self.peek().ok_or("the condition ends early")?.to_owned();
-        self.at += 1;
-        let parts: Vec<Condition> = self
-            .names
+    Ok(match told {
+        ConditionExpr::And(list) => one_or(parts(list)?, Condition::All),
+        ConditionExpr::Or(list) => one_or(parts(list)?, Condition::Any),
+        ConditionExpr::Not(inner) => Condition::Not(Box::new(part(inner, names)?)),
+        ConditionExpr::Identifier(name) => names
             .iter()
-            .enumerate()
-            .filter(|(_, name)| {
-                pattern == "them"
-                    || pattern
-                        .strip_suffix('*')
-                        .map_or(**name == pattern, |start| name.starts_with(start))
-            })
-            .map(|(index, _)| Condition::Is(index))
-            .collect();
-        if parts.is_empty() {
-            return Err(format!("no selection fits `{pattern}`"));
+            .position(|known| known == name)
+            .map(Condition::Is)
+            .ok_or(format!(
+                "the condition names `{name}`, which is no selection"
+            ))?,
+        ConditionExpr::Selector {
+            quantifier,
+            pattern,
+        } => {
+            let fits = |name: &str| match pattern {
+                // A leading underscore keeps a selection out of `them`.
+                SelectorPattern::Them => !name.starts_with('_'),
+                SelectorPattern::Pattern(pattern) => fits(pattern.as_bytes(), name.as_bytes()),
+            };
+            let parts: Vec<Condition> = names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| fits(name))
+                .map(|(index, _)| Condition::Is(index))
+                .collect();
+            if parts.is_empty() {
+                return Err(format!("no selection fits `{pattern}`"));
+            }
+            match quantifier {
+                Quantifier::Any | Quantifier::Count(1) => Condition::Any(parts),
+                Quantifier::All => Condition::All(parts),
+                Quantifier::Count(number) => {
+                    return Err(format!(
+                        "`{number} of` can't be used; `1 of` and `all of` can"
+                    ));
+                }
+            }
         }
-        Ok(if word.eq_ignore_ascii_case("all") {
-            Condition::All(parts)
-        } else {
-            Condition::Any(parts)
-        })
+    })
+}
+
+/// Whether a name fits a pattern with `*`.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => {
+            (0..=name.len()).any(|at| name.get(at..).is_some_and(|left| fits(rest, left)))
+        }
+        Some((letter, rest)) => name
+            .split_first()
+            .is_some_and(|(first, left)| first == letter && fits(rest, left)),
     }
 }
 
@@ -170,14 +122,15 @@ fn one_or(mut parts: Vec<Condition>, make: impl FnOnce(Vec<Condition>) -> Condit
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::convert;
 
     #[track_caller]
     fn check(text: &str, matched: &[&str], expected: Result<bool, &str>) {
         let names: Vec<String> = ["selection", "filter_a", "filter_b"]
             .map(str::to_owned)
             .to_vec();
-        let result = parse(text, &names).map(|condition| {
+        let told = rsigma_parser::parse_condition(text).expect("a condition");
+        let result = convert(&[told], &names).map(|condition| {
             condition.holds(&mut |index| matched.contains(&names[index].as_str()))
         });
         assert_eq!(result, expected.map_err(str::to_owned));
@@ -208,10 +161,11 @@ mod tests {
             &[],
             Err("the condition names `missing`, which is no selection"),
         );
+        check("1 of other_*", &[], Err("no selection fits `other_*`"));
         check(
-            "(selection",
+            "2 of filter_*",
             &[],
-            Err("a bracket is not closed in the condition"),
+            Err("`2 of` can't be used; `1 of` and `all of` can"),
         );
     }
 }

@@ -4,37 +4,51 @@
 
 use memchr::memmem::Finder;
 use regex::RegexBuilder;
+use rsigma_parser::Modifier;
 use serde_json::Value as Yaml;
 
 use super::compile::field;
 use super::matcher::{Network, Order, Test};
 
-/// Modifiers that can be used.
-const MODIFIERS: [&str; 23] = [
-    "contains",
-    "startswith",
-    "endswith",
-    "all",
-    "cased",
-    "re",
-    "i",
-    "m",
-    "s",
-    "cidr",
-    "base64",
-    "base64offset",
-    "wide",
-    "utf16",
-    "utf16le",
-    "utf16be",
-    "windash",
-    "gt",
-    "gte",
-    "lt",
-    "lte",
-    "exists",
-    "fieldref",
-];
+/// A modifier's name.
+///
+/// # Errors
+///
+/// One that can't be used, by its name.
+pub(super) fn name(modifier: Modifier) -> Result<&'static str, String> {
+    Ok(match modifier {
+        Modifier::Contains => "contains",
+        Modifier::StartsWith => "startswith",
+        Modifier::EndsWith => "endswith",
+        Modifier::All => "all",
+        Modifier::Cased => "cased",
+        Modifier::Re => "re",
+        Modifier::IgnoreCase => "i",
+        Modifier::Multiline => "m",
+        Modifier::DotAll => "s",
+        Modifier::Cidr => "cidr",
+        Modifier::Base64 => "base64",
+        Modifier::Base64Offset => "base64offset",
+        Modifier::Wide => "wide",
+        Modifier::Utf16 => "utf16",
+        Modifier::Utf16be => "utf16be",
+        Modifier::WindAsh => "windash",
+        Modifier::Gt => "gt",
+        Modifier::Gte => "gte",
+        Modifier::Lt => "lt",
+        Modifier::Lte => "lte",
+        Modifier::Exists => "exists",
+        Modifier::FieldRef => "fieldref",
+        Modifier::Expand => {
+            return Err(
+                "modifier `expand` needs placeholders, which there are none of; write the values"
+                    .to_owned(),
+            );
+        }
+        other => return Err(format!("modifier `{other:?}` can't be used")),
+    })
+}
+
 /// Compiled size of one pattern at most, in bytes.
 const PATTERN_BYTES_MAX: usize = 4 << 20;
 
@@ -44,14 +58,6 @@ const PATTERN_BYTES_MAX: usize = 4 << 20;
 ///
 /// What is wrong with it, in words.
 pub(super) fn test(value: &Yaml, modifiers: &[&str]) -> Result<Vec<Test>, String> {
-    if let Some(unknown) = modifiers.iter().find(|name| !MODIFIERS.contains(name)) {
-        return Err(if *unknown == "expand" {
-            "modifier `expand` needs placeholders, which there are none of; write the values"
-                .to_owned()
-        } else {
-            format!("modifier `{unknown}` can't be used")
-        });
-    }
     let has = |name: &str| modifiers.contains(&name);
     if value.is_null() {
         return Ok(vec![Test::Null]);
