@@ -74,7 +74,7 @@ pub fn gaps(told: &Told, around: &Circumstances) -> Vec<Gap> {
         let is_watched = |word: &&str| gap.close.contains(word) || gap.undo.contains(word);
         if WATCHED.iter().any(is_watched) {
             gap.price.push_str(
-                ". Running it, or its undo, opens an incident here, since a thief would change the audit log, too: say there \
+                ". Its undo opens an incident here, and running it may, since a thief would change the audit log, too: say there \
                  that it was you",
             );
         }

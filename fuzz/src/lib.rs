@@ -1,0 +1,144 @@
+//! What is fuzzed: each body takes any bytes and panics when a promise is broken.
+//!
+//! `cargo fuzz run NAME` feeds them by coverage (nightly); `cargo test` feeds them the repository's own
+//! corpus, bent at random, on any compiler.
+
+use cardholder::{FingerprintKey, Hit, Masker, Scanner};
+use custody::{Header, Verifier};
+use detect::shape::Shape;
+use detect::{Detector, RuleSource, Settings};
+use model::MarkKind;
+use parse::{Context, Frame, SourceState};
+
+/// Every body by its name.
+pub const BODIES: [(&str, fn(&[u8])); 10] = [
+    ("formats", formats),
+    ("sniff", sniff),
+    ("mask", mask),
+    ("search", search),
+    ("deep", deep),
+    ("shape", shape),
+    ("rules", rules),
+    ("header", header),
+    ("note", note),
+    ("env_php", env_php),
+];
+
+/// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
+pub fn formats(bytes: &[u8]) {
+    let Some((pick, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let format = parse::FORMATS[usize::from(*pick) % parse::FORMATS.len()];
+    let (mut state, context) = (SourceState::default(), Context::default());
+    let mut at = 0;
+    while at < bytes.len() {
+        let open = &bytes[at..];
+        let end = match format.frame(open, true) {
+            Frame::Record { end } => end,
+            Frame::More => open.len(),
+        };
+        assert!((1..=open.len()).contains(&end), "{} frames {end} of {}", format.name(), open.len());
+        if let Ok(event) = format.parse(&open[..end], &context, &mut state) {
+            assert!(event.fields.len() < 256);
+        }
+        at += end;
+    }
+    drop(format.parse(bytes, &context, &mut state));
+}
+
+/// Recognising never panics, and what is recognised has a name it is found by.
+pub fn sniff(bytes: &[u8]) {
+    if let Some(format) = parse::sniff(bytes) {
+        assert_eq!(parse::named(format.name()).map(parse::Format::name), Some(format.name()));
+    }
+}
+
+/// A masked record keeps its length, and nothing is found in it again.
+pub fn mask(bytes: &[u8]) {
+    let masker = Masker::new(FingerprintKey::new([7; 32]));
+    let (mut masked, mut marks) = (bytes.to_vec(), Vec::new());
+    masker.mask(&mut masked, &mut marks);
+    assert_eq!(masked.len(), bytes.len());
+    for mark in &marks {
+        let end = mark.offset_bytes as usize + mark.length_bytes as usize;
+        assert!(end <= bytes.len());
+    }
+    let mut scanner = Scanner::new();
+    scanner.push(&masked, true, &mut |hit| {
+        assert!(hit.kind != MarkKind::Pan, "a number is left at {}", hit.offset_bytes);
+    });
+}
+
+fn hits(mut scanner: Scanner, parts: &[&[u8]]) -> Vec<(u64, u32, MarkKind)> {
+    let mut found = Vec::new();
+    let mut take = |hit: Hit| found.push((hit.offset_bytes, hit.length_bytes, hit.kind));
+    for part in parts {
+        scanner.push(part, false, &mut take);
+    }
+    scanner.push(&[], true, &mut take);
+    found.retain(|(_, _, kind)| *kind == MarkKind::Pan);
+    found
+}
+
+/// The fast search finds what the portable one does, wherever the stream is split.
+pub fn search(bytes: &[u8]) {
+    let Some((split, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let whole = hits(Scanner::portable(), &[bytes]);
+    assert_eq!(hits(Scanner::new(), &[bytes]), whole);
+    let at = usize::from(*split).min(bytes.len());
+    assert_eq!(hits(Scanner::new(), &[&bytes[..at], &bytes[at..]]), whole);
+}
+
+/// The deep search ends, and never tells more than four digits.
+pub fn deep(bytes: &[u8]) {
+    cardholder::search_deep(bytes, &mut |_, hit| assert!(hit.last_four.is_none_or(|four| four.len() == 4)));
+}
+
+/// A statement of any kind has a shape, cut or not.
+pub fn shape(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for cut in [false, true] {
+        drop(Shape::of(&text, cut, "m2_"));
+    }
+    drop(Shape::normalised(&text, ""));
+    drop(Shape::literals(&text));
+}
+
+/// Any text is a file of rules or is refused.
+pub fn rules(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let source = RuleSource {
+        name: "fuzzed.yml",
+        text: &text,
+    };
+    drop(Detector::new(&[source], Settings::default()));
+}
+
+/// A leaf that is read is written as the same bytes.
+pub fn header(bytes: &[u8]) {
+    if let Ok(header) = Header::decode(bytes) {
+        assert_eq!(header.encode(), bytes);
+    }
+}
+
+/// A note nobody signed does not verify.
+pub fn note(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    drop(Verifier::decode(&text));
+    let verifier = custody::Signer::new("fuzz", [9; 32]).verifier();
+    assert!(verifier.verify(&text).is_err());
+}
+
+/// No secret of an `env.php` is in what is read of it.
+pub fn env_php(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).replace("s3cr3t", "other");
+    let planted = format!(
+        "<?php return ['crypt' => ['key' => 's3cr3t'], 'db' => ['connection' => ['default' => ['password' => 's3cr3t', 'host' => 'h']]], 'x' => '{text}', 'cache' => ['frontend' => ['default' => ['backend_options' => ['password' => 's3cr3t']]]]];"
+    );
+    drop(sources::env_php::parse(bytes));
+    let read = format!("{:?}", sources::env_php::parse(planted.as_bytes()));
+    assert!(!read.contains("s3cr3t"), "{read}");
+}
