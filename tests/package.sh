@@ -32,6 +32,21 @@ code=0
 [ "$code" = 10 ] || fail "analyze ended with $code"
 "$program" verify "$work/out/latest/ledger" > /dev/null || fail "its ledger does not verify"
 
+# Another reader of the ledger, without any code of ours, agrees; and no longer once a bit is flipped.
+ledger=$work/out/latest/ledger
+other() { /usr/bin/python3 docs/verify_ledger.py "$ledger" "$work/out/latest/checkpoints.copy" > /dev/null 2>&1; }
+other || fail "docs/verify_ledger.py does not verify the ledger (needs python3-cryptography)"
+python3 - "$ledger/segments/00000000.leaf" <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(40)
+    byte = file.read(1)[0]
+    file.seek(40)
+    file.write(bytes([byte ^ 1]))
+PY
+other && fail "docs/verify_ledger.py does not see a flipped bit"
+"$program" verify "$ledger" > /dev/null && fail "verify does not see a flipped bit"
+
 python3 - dist/*.cdx.json <<'PY' || fail "the bill of materials"
 import json, pathlib, re, sys
 bom = json.load(open(sys.argv[1]))
