@@ -12,9 +12,11 @@ mod deep;
 mod encoded;
 mod level;
 mod mask;
+mod password_hash;
 mod scan;
 mod search;
 mod secret;
+mod separator;
 mod track;
 mod triples;
 

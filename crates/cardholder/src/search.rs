@@ -5,6 +5,7 @@
 //! an encoding's own bytes. Only those few go to code that looks at them digit by digit.
 //! Time is linear in the input whatever it holds.
 
+use crate::separator::separator_at;
 use model::{Brand, MarkKind};
 
 use crate::brand::{check_digit_holds, is_test, issued};
@@ -442,43 +443,6 @@ fn in_a_chain(bytes: &[u8], start: usize, end: usize, separator: &[u8]) -> bool 
         .is_some_and(|rest| rest.starts_with(separator))
         && group(end + separator.len());
     before && behind
-}
-
-/// The separators that may stand between groups, longest first.
-static SEPARATORS: [&[u8]; 22] = [
-    b"\\xC2\\xA0",
-    b"%C2%A0",
-    b"%c2%a0",
-    b"&nbsp;",
-    b"&#160;",
-    b"\\u00a0",
-    b"\\u00A0",
-    b"\\u2009",
-    b"\\x20",
-    b"\\x2D",
-    b"\xe2\x80\x89",
-    b"%20",
-    b"%2D",
-    b"%2d",
-    b"%2E",
-    b"%2B",
-    b"%A0",
-    b"\xc2\xa0",
-    b" ",
-    b"-",
-    b".",
-    b"+",
-];
-
-fn separator_at<'a>(rest: &'a [u8], same: Option<&[u8]>) -> Option<&'a [u8]> {
-    let length = match same {
-        Some(same) => rest.starts_with(same).then_some(same.len()),
-        None => SEPARATORS
-            .iter()
-            .find(|separator| rest.starts_with(separator))
-            .map(|separator| separator.len()),
-    };
-    rest.get(..length?)
 }
 
 /// Decides on one number by brand, length, check digit and what stands around it.

@@ -14,6 +14,10 @@ const VERSION: u8 = 1;
 /// Most marks an entry keeps; more are counted, not kept, so that a leaf stays under 65 535 bytes.
 pub const MARKS_MAX: usize = 1000;
 
+/// Longest name of a source and of a format, in bytes.
+const SOURCE_MAX: usize = 4096;
+const FORMAT_MAX: usize = 255;
+
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -85,8 +89,8 @@ impl Header {
         out.extend_from_slice(&self.received.0.to_be_bytes());
         out.push(u8::from(self.said.is_some()));
         out.extend_from_slice(&self.said.unwrap_or_default().0.to_be_bytes());
-        text(&mut out, &self.source.0, 4096);
-        text(&mut out, &self.format, 255);
+        text(&mut out, &self.source.0, SOURCE_MAX);
+        text(&mut out, &self.format, FORMAT_MAX);
         out.push(u8::from(self.identity.is_some()));
         if let Some(identity) = &self.identity {
             out.extend_from_slice(&identity.generation.device.to_be_bytes());
@@ -118,7 +122,7 @@ impl Header {
         out
     }
 
-    /// Reads a header; the source is taken as written when it is longer than the limit.
+    /// Reads a header. There is one way to write each: what is read, written again, is the same bytes.
     ///
     /// # Errors
     ///
@@ -145,8 +149,11 @@ impl Header {
         let received = Timestamp(i64::from_be_bytes(input.array()?));
         let has_said = input.flag("said")?;
         let said = Timestamp(i64::from_be_bytes(input.array()?));
-        let source = SourceId(input.text()?);
-        let format = input.text()?;
+        if !has_said && said != Timestamp::default() {
+            return Err(EncodeError::Value { field: "said" });
+        }
+        let source = SourceId(input.text(SOURCE_MAX)?);
+        let format = input.text(FORMAT_MAX)?;
         let identity = if input.flag("identity")? {
             let generation = Generation {
                 device: input.number()?,
@@ -167,6 +174,9 @@ impl Header {
             None
         };
         let count = u16::from_be_bytes(input.array()?);
+        if usize::from(count) > MARKS_MAX {
+            return Err(EncodeError::Value { field: "marks" });
+        }
         let mut marks = Vec::new();
         for _ in 0..count {
             marks.push(input.mark()?);
@@ -262,8 +272,11 @@ impl Input<'_> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    fn text(&mut self) -> Result<String, EncodeError> {
+    fn text(&mut self, most: usize) -> Result<String, EncodeError> {
         let length = usize::from(u16::from_be_bytes(self.array()?));
+        if length > most {
+            return Err(EncodeError::Value { field: "text" });
+        }
         let (text, rest) = self.0.split_at_checked(length).ok_or(EncodeError::Length)?;
         self.0 = rest;
         String::from_utf8(text.to_vec()).map_err(|_| EncodeError::Value { field: "text" })
@@ -290,7 +303,14 @@ impl Input<'_> {
                 field: "mark flags",
             });
         }
-        let (last_four, fingerprint) = (self.array()?, self.array()?);
+        let (last_four, fingerprint): ([u8; 4], [u8; 16]) = (self.array()?, self.array()?);
+        let unsaid =
+            (flags & 2 == 0 && last_four != [0; 4]) || (flags & 4 == 0 && fingerprint != [0; 16]);
+        if unsaid {
+            return Err(EncodeError::Value {
+                field: "mark flags",
+            });
+        }
         Ok(Mark {
             offset_bytes,
             length_bytes,
@@ -363,6 +383,23 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _read = Header::decode(&bytes).is_ok();
         }
+    }
+
+    #[test]
+    fn there_is_one_way_to_write_a_leaf() {
+        let whole = header("a", 1).encode();
+        let mut read = 0;
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                if let Ok(other) = Header::decode(&bytes) {
+                    assert_eq!(other.encode(), bytes, "byte {at}");
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 100, "{read} were read");
     }
 
     #[test]

@@ -85,7 +85,8 @@ impl Live {
             desk,
             started: now,
             last_entry: now,
-            last_checkpoint: now,
+            // The first entries are signed at once: a start may be a short one.
+            last_checkpoint: Timestamp::default(),
             unsigned: true,
             waiting: Vec::new(),
             trouble: String::new(),

@@ -49,6 +49,8 @@ pub(super) fn name(modifier: Modifier) -> Result<&'static str, String> {
     })
 }
 
+/// Dashes in one value of `|windash`: five times as many variants with each.
+const DASHES_MAX: usize = 4;
 /// Compiled size of one pattern at most, in bytes.
 const PATTERN_BYTES_MAX: usize = 4 << 20;
 
@@ -134,7 +136,7 @@ pub(super) fn test(value: &Yaml, modifiers: &[&str]) -> Result<Vec<Test>, String
         has("contains") || has("startswith"),
     );
     let variants = if has("windash") {
-        windash(&text)
+        windash(&text)?
     } else {
         vec![text]
     };
@@ -216,15 +218,29 @@ fn pattern(text: &str) -> Result<Test, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A text with each dash at a word's start as `-`, `/` and the three long dashes (`|windash`).
-fn windash(text: &str) -> Vec<String> {
-    let mut variants = vec![text.to_owned()];
-    for dash in ["/", "\u{2013}", "\u{2014}", "\u{2015}"] {
-        let variant = format!(" {text}").replace(" -", &format!(" {dash}"));
-        variants.push(variant.trim_start_matches(' ').to_owned());
+/// A text with each of its dashes as `-`, `/` and the three long dashes, in every mixture (`|windash`).
+///
+/// # Errors
+///
+/// More dashes than [`DASHES_MAX`].
+fn windash(text: &str) -> Result<Vec<String>, String> {
+    if text.matches('-').count() > DASHES_MAX {
+        return Err(format!(
+            "`windash` takes at most {DASHES_MAX} dashes in a value"
+        ));
     }
-    variants.dedup();
-    variants
+    let mut variants = vec![String::new()];
+    for letter in text.chars() {
+        let each: &[char] = match letter {
+            '-' => &['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'],
+            _ => &[letter],
+        };
+        variants = each
+            .iter()
+            .flat_map(|letter| variants.iter().map(move |start| format!("{start}{letter}")))
+            .collect();
+    }
+    Ok(variants)
 }
 
 /// A text as UTF-16 and base64, as asked; base64 at an unknown offset gives three texts.
