@@ -134,7 +134,7 @@ def peers(report, folder, scale):
     log = folder / "peer" / "access.log"
     log.parent.mkdir()
     _, size = generate.write(log, generate.web_lines(1_000_000 // scale))
-    sides = {"magewarden parse": lambda: Run([PROGRAM, "parse", "--as", "nginx_combined", "--format", "ndjson", log], "0")}
+    sides = {"magewarden parse": lambda: Run([PROGRAM, "parse", "--as", "nginx_combined", log], "0")}
     if shutil.which("goaccess"):
         sides["goaccess"] = lambda: Run(["goaccess", log, "--log-format=COMBINED", "--no-global-config", "-o", folder / "goaccess.json"], "0")
     if shutil.which("lognormalizer"):
@@ -142,13 +142,17 @@ def peers(report, folder, scale):
         rules.write_text('version=2\nrule=:%ip:word% %id:word% %user:word% [%date:char-to:]%] "%request:char-to:"%" %status:number% %size:number% "%referer:char-to:"%" "%agent:char-to:"%"\n')
         sides["lognormalizer"] = lambda: Run(["lognormalizer", "-r", rules], "0", stdin=log)
     runs = turns(*sides.values(), count=3)
+    for name, of in zip(list(sides), runs):
+        # A program that fails early looks fast.
+        if failed := [run.code for run in of if run.code != 0]:
+            raise SystemExit(f"{name} ended with {failed[0]}")
     speeds = {name: [size / run.cpu / 1e6 for run in of] for name, of in zip(sides, runs)}
     for name, values in speeds.items():
         report.keep(f"{name}, nginx combined, MB/s of CPU time", values)
     own = statistics.median(speeds.pop("magewarden parse"))
     for name, values in speeds.items():
         report.add(f"nginx combined, log to JSON, beside {name}", "", f"{own:.0f} MB/s", f"{spread(values, 0)} MB/s",
-                   f"{own / statistics.median(values):.1f} ×", "magewarden parse --as nginx_combined --format ndjson FILE")
+                   f"{own / statistics.median(values):.1f} ×", "magewarden parse --as nginx_combined FILE")
     for name in ("goaccess", "lognormalizer"):
         if not shutil.which(name):
             report.add(f"nginx combined, beside {name}", "", "", "not installed", "", "")

@@ -50,22 +50,49 @@ impl Digits for Portable {
     }
 }
 
+/// For each of 32 bytes the groups of triples it can stand in, by tables of its halves.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn may_stand(
+    level: pulp::x86::V3,
+    bytes: [u8; 32],
+    low: &[u8; 32],
+    high: &[u8; 32],
+) -> core::arch::x86_64::__m256i {
+    let half = level.avx._mm256_set1_epi8(0x0f);
+    let bytes: core::arch::x86_64::__m256i = pulp::cast(bytes);
+    let upper = level.avx2._mm256_srli_epi16::<4>(bytes);
+    level.avx2._mm256_and_si256(
+        level
+            .avx2
+            ._mm256_shuffle_epi8(pulp::cast(*low), level.avx2._mm256_and_si256(bytes, half)),
+        level
+            .avx2
+            ._mm256_shuffle_epi8(pulp::cast(*high), level.avx2._mm256_and_si256(upper, half)),
+    )
+}
+
+/// The digits among 32 bytes. A function and no closure: a closure doesn't take over the caller's instructions.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn small_digits(level: pulp::x86::V3, bytes: core::arch::x86_64::__m256i) -> u64 {
+    let (zero, nine) = (
+        level.avx._mm256_set1_epi8(0x30),
+        level.avx._mm256_set1_epi8(9),
+    );
+    let value = level.avx2._mm256_sub_epi8(bytes, zero);
+    let small = level
+        .avx2
+        ._mm256_cmpeq_epi8(level.avx2._mm256_min_epu8(value, nine), value);
+    u64::from(level.avx2._mm256_movemask_epi8(small).cast_unsigned())
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Digits for pulp::x86::V3 {
     #[inline(always)]
     fn digits(self, block: &[u8; 64]) -> u64 {
-        let halves: [core::arch::x86_64::__m256i; 2] = pulp::cast(*block);
-        let (zero, nine) = (
-            self.avx._mm256_set1_epi8(0x30),
-            self.avx._mm256_set1_epi8(9),
-        );
-        let [low, high] = halves.map(|half| {
-            let value = self.avx2._mm256_sub_epi8(half, zero);
-            let small = self
-                .avx2
-                ._mm256_cmpeq_epi8(self.avx2._mm256_min_epu8(value, nine), value);
-            u64::from(self.avx2._mm256_movemask_epi8(small).cast_unsigned())
-        });
+        let [low, high]: [core::arch::x86_64::__m256i; 2] = pulp::cast(*block);
+        let (low, high) = (small_digits(self, low), small_digits(self, high));
         low | (high << 32)
     }
 
@@ -74,24 +101,13 @@ impl Digits for pulp::x86::V3 {
         // "Teddy" (Langdale): each half byte tells by table in which groups of triples it can stand.
         let ([first @ .., _, _], [_, second @ .., _], [_, _, third @ ..]) =
             (*window, *window, *window);
-        let half = self.avx._mm256_set1_epi8(0x0f);
-        let mut groups = self.avx._mm256_set1_epi8(-1);
-        for (index, bytes) in [first, second, third].into_iter().enumerate() {
-            let bytes: core::arch::x86_64::__m256i = pulp::cast::<[u8; 32], _>(bytes);
-            let low = self.avx2._mm256_and_si256(bytes, half);
-            let high = self
-                .avx2
-                ._mm256_and_si256(self.avx2._mm256_srli_epi16::<4>(bytes), half);
-            let low = self
-                .avx2
-                ._mm256_shuffle_epi8(pulp::cast(triples.low[index]), low);
-            let high = self
-                .avx2
-                ._mm256_shuffle_epi8(pulp::cast(triples.high[index]), high);
-            groups = self
-                .avx2
-                ._mm256_and_si256(groups, self.avx2._mm256_and_si256(low, high));
-        }
+        let groups = self.avx2._mm256_and_si256(
+            self.avx2._mm256_and_si256(
+                may_stand(self, first, &triples.low[0], &triples.high[0]),
+                may_stand(self, second, &triples.low[1], &triples.high[1]),
+            ),
+            may_stand(self, third, &triples.low[2], &triples.high[2]),
+        );
         let none = self
             .avx2
             ._mm256_cmpeq_epi8(groups, self.avx._mm256_set1_epi8(0));

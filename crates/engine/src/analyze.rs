@@ -107,21 +107,19 @@ pub fn analyze(
             batch.extend(stream.take(pipeline, received));
             if batch.len() >= BATCH_RECORDS {
                 received = clock();
-                pipeline.append(&batch)?;
-                batch.clear();
+                pipeline.append_ahead(std::mem::take(&mut batch))?;
             }
         }
         if stream.head().is_none() {
             // What was read must be sealed before its input is said to be done.
             if stream.open.as_ref().is_some_and(|open| open.ended) {
-                pipeline.append(&batch)?;
-                batch.clear();
+                pipeline.append_ahead(std::mem::take(&mut batch))?;
             }
             refill(stream, pipeline, limits, clock, &mut outcome, progress)?;
         }
         heap.extend(stream.head().map(|time| Reverse((time, index))));
     }
-    pipeline.append(&batch)?;
+    pipeline.append_ahead(batch)?;
     pipeline.flush(clock())?;
     Ok(outcome)
 }

@@ -4,6 +4,7 @@
 //! caused is sealed after them, so that whatever a page says rests on entries before it.
 
 mod error;
+mod judging;
 mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +17,13 @@ use sinks::{Sink, SinkError};
 
 use crate::desk::{Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
-use crate::judge::{Judge, SealedRecord};
+use crate::judge::Judge;
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
 use crate::restart;
 use crate::sealed::{BrokenLedger, Decided, VERSION};
+
+use judging::{Judging, judge_all};
 
 pub use error::PipelineError;
 
@@ -50,7 +53,8 @@ pub struct Pipeline {
     ledger: Ledger,
     opening: Opening,
     masker: Masker,
-    judge: Judge,
+    context: Context,
+    judging: Judging,
     projection: Projection,
     /// Findings and incidents that are decided and not sealed yet.
     undecided: Vec<Finding>,
@@ -86,7 +90,7 @@ impl Pipeline {
         .map_err(ledger_failed)?;
         let mut judge = Judge::new(
             &settings.installation,
-            settings.context,
+            settings.context.clone(),
             &settings.own_rules,
         )
         .map_err(|source| PipelineError::Judge { source })?;
@@ -111,7 +115,8 @@ impl Pipeline {
             ledger,
             opening,
             masker,
-            judge,
+            context: settings.context,
+            judging: Judging::new(judge),
             projection,
             undecided: resumed.findings,
             changed: resumed.incidents.into_iter().collect(),
@@ -142,8 +147,8 @@ impl Pipeline {
     /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
         desk.publish(Update::Decided {
-            findings: self.judge.findings().values().cloned().collect(),
-            incidents: self.judge.incidents().cloned().collect(),
+            findings: self.judge().findings().values().cloned().collect(),
+            incidents: self.judge().incidents().cloned().collect(),
         });
         self.desk = Some(desk);
     }
@@ -186,13 +191,13 @@ impl Pipeline {
     /// How records are read.
     #[must_use]
     pub fn context(&self) -> &Context {
-        self.judge.context()
+        &self.context
     }
 
     /// The judge, to read from.
     #[must_use]
     pub fn judge(&self) -> &Judge {
-        &self.judge
+        self.judging.judge()
     }
 
     /// The ledger, to read from.
@@ -257,38 +262,49 @@ impl Pipeline {
             .ledger
             .append(entries)
             .map_err(|source| self.ledger_error(source))?;
-        let mut findings = Vec::new();
-        let mut received = Timestamp::default();
-        for (entry, sequence) in entries.iter().zip(first.0..) {
-            received = entry.received;
-            if let Some(identity) = &entry.identity {
-                let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
-                self.projection
-                    .moved_to(&identity.source, identity.generation, end);
-            }
-            if entry.kind != EntryKind::Observed || entry.quarantined {
-                continue;
-            }
-            let Some(format) = parse::named(&entry.format) else {
-                continue;
-            };
-            self.judge.push(
-                &SealedRecord {
-                    sequence: Sequence(sequence),
-                    source: &entry.source,
-                    format: format.name(),
-                    lane: entry.lane,
-                    received: entry.received,
-                    marks: &entry.marks,
-                    payload: &entry.payload,
-                },
-                &mut findings,
-            );
-        }
-        self.undecided.extend(findings);
+        let received = self.sealed(entries);
+        judge_all(
+            self.judging.judge_mut(),
+            entries,
+            first,
+            &mut self.undecided,
+        );
         // The records are sealed whatever becomes of this: it is done again with the checkpoint.
         drop(self.decide(received));
         Ok(())
+    }
+
+    /// As [`Self::append`], but what the records caused is judged while the caller goes on, and sealed with the
+    /// next records. [`Self::flush`] waits for it.
+    pub(crate) fn append_ahead(&mut self, entries: Vec<NewEntry>) -> Result<(), PipelineError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let first = self
+            .ledger
+            .append(&entries)
+            .map_err(|source| self.ledger_error(source))?;
+        let received = self.sealed(&entries);
+        drop(self.decide(received));
+        self.judging.start(entries, first);
+        Ok(())
+    }
+
+    /// Waits until all that was appended is judged.
+    pub(crate) fn settle(&mut self) {
+        self.judging.wait(&mut self.undecided);
+    }
+
+    /// Notes that entries are sealed; tells when the last one was received.
+    fn sealed(&mut self, entries: &[NewEntry]) -> Timestamp {
+        for identity in entries.iter().filter_map(|entry| entry.identity.as_ref()) {
+            let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
+            self.projection
+                .moved_to(&identity.source, identity.generation, end);
+        }
+        entries
+            .last()
+            .map_or(Timestamp::default(), |entry| entry.received)
     }
 
     /// Ends what is open and seals the state of every incident that changed.
@@ -297,9 +313,8 @@ impl Pipeline {
     ///
     /// [`PipelineError::Ledger`] when the ledger can't take it.
     pub fn flush(&mut self, now: Timestamp) -> Result<(), PipelineError> {
-        let mut findings = Vec::new();
-        self.judge.flush(now, &mut findings);
-        self.undecided.extend(findings);
+        self.settle();
+        self.judging.judge_mut().flush(now, &mut self.undecided);
         self.decide(now)?;
         for sink in &mut self.sinks {
             let result = sink.flush();
@@ -337,19 +352,18 @@ impl Pipeline {
         self.ledger
             .append(&[entry])
             .map_err(|source| self.ledger_error(source))?;
-        let mut findings = Vec::new();
-        self.judge.flush(now, &mut findings);
-        self.undecided.extend(findings);
+        self.judging.judge_mut().flush(now, &mut self.undecided);
         self.decide(now)
     }
 
     /// Seals findings and changed incidents, then tells pages and sinks. What can't be sealed is kept.
     fn decide(&mut self, now: Timestamp) -> Result<(), PipelineError> {
-        self.changed.extend(self.judge.take_changed());
+        self.settle();
+        self.changed.extend(self.judging.judge_mut().take_changed());
         let incidents: Vec<Incident> = self
             .changed
             .iter()
-            .filter_map(|id| self.judge.incident(id).cloned())
+            .filter_map(|id| self.judge().incident(id).cloned())
             .collect();
         if self.undecided.is_empty() && incidents.is_empty() {
             return Ok(());

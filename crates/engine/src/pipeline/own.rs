@@ -32,7 +32,7 @@ impl Pipeline {
             .append(&[entry])
             .map_err(|source| self.ledger_error(source))?;
         let mut findings = Vec::new();
-        self.judge.tell(finding, now, &mut findings);
+        self.judging.judge_mut().tell(finding, now, &mut findings);
         self.undecided.extend(findings);
         self.checkpoint(now)
     }
