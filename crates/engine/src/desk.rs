@@ -40,8 +40,10 @@ pub struct SourceView {
     pub id: String,
     /// Format it is read as.
     pub format: String,
-    /// `reading` or `not read`.
+    /// `reading`, `waiting`, `failing` or `not read`.
     pub state: String,
+    /// Records, or bytes of a file, that went before they could be read.
+    pub lost: u64,
     /// Records sealed.
     pub records: u64,
     /// Bytes sealed.

@@ -1,4 +1,4 @@
-//! Files that grow → the pipeline, until told to stop.
+//! Live sources → the pipeline, until told to stop.
 //!
 //! The same intake, seal and judge as everywhere. A source resumes from the ledger's last entry of
 //! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{SourceId, Timestamp};
-use sources::{Chunk, Follower, News, SourceError};
+use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Receipt, Running};
 
 use crate::desk::{Desk, Overview, SourceView, Update};
 use crate::intake::{Block, Intake};
@@ -25,12 +25,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveError {
-    /// The files can't be followed.
-    #[error("the logs can't be followed")]
-    Source {
-        /// What the follower said.
-        source: SourceError,
-    },
     /// The pipeline can't take more.
     #[error("what was read can't be sealed")]
     Pipeline {
@@ -39,7 +33,7 @@ pub enum LiveError {
     },
 }
 
-/// What is known of one followed source.
+/// What is known of one source.
 struct Track {
     intake: Option<Intake>,
     /// Bytes kept until a format is recognised.
@@ -47,21 +41,27 @@ struct Track {
     /// Where `head` starts.
     head_offset: u64,
     news: String,
+    /// Whether it works, as far as it says.
+    well: bool,
+    /// Records, or bytes of a file, that went before they could be read.
+    lost: u64,
     last_event: Option<Timestamp>,
 }
 
-/// Follows files into a pipeline.
+/// Takes what sources hand over into a pipeline.
 pub struct Live {
     pipeline: Pipeline,
-    follower: Follower,
+    sources: Running,
     tracks: BTreeMap<SourceId, Track>,
     desk: Desk,
     started: Timestamp,
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
     unsigned: bool,
-    /// Records read and not sealed yet: while there are any, nothing more is read.
+    /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
+    /// Who waits to hear that they are sealed.
+    receipts: Vec<Receipt>,
     /// Why nothing is acknowledged at the moment; empty when all is well.
     trouble: String,
     /// Says a change of that where whoever started it looks.
@@ -69,18 +69,18 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts following; nothing is read before [`Self::run`]. `tell` is given what must be seen at once.
+    /// Takes over running sources; nothing is taken before [`Self::run`]. `tell` is given what must be seen at once.
     #[must_use]
     pub fn new(
         pipeline: Pipeline,
-        follower: Follower,
+        sources: Running,
         desk: Desk,
         now: Timestamp,
         tell: Box<dyn FnMut(&str)>,
     ) -> Self {
         Self {
             pipeline,
-            follower,
+            sources,
             tracks: BTreeMap::new(),
             desk,
             started: now,
@@ -89,40 +89,35 @@ impl Live {
             last_checkpoint: Timestamp::default(),
             unsigned: true,
             waiting: Vec::new(),
+            receipts: Vec::new(),
             trouble: String::new(),
             tell,
         }
     }
 
-    /// Runs until `stop` says so; then ends what is open and signs.
+    /// Runs until `stop` says so; then takes what was handed over, ends what is open and signs.
     ///
     /// # Errors
     ///
-    /// [`LiveError`] when files can't be followed or the ledger can't take more. Nothing that was
-    /// acknowledged is lost: the next start resumes from the ledger. A full disk is no error: it
-    /// waits, and goes on when there is room.
+    /// [`LiveError`] when the ledger can't take more. Nothing that was acknowledged is lost: the next start
+    /// resumes from the ledger. A full disk is no error: it waits, and goes on when there is room.
     pub fn run(
         &mut self,
         clock: &dyn Fn() -> Timestamp,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), LiveError> {
         let failed = |source| LiveError::Pipeline { source };
-        let mut chunks = Vec::new();
         while !stop() {
-            chunks.clear();
             if self.trouble.is_empty() {
-                self.follower
-                    .next(WAIT, &mut chunks)
-                    .map_err(|source| LiveError::Source { source })?;
+                self.take_deliveries(WAIT, clock);
             } else {
                 std::thread::sleep(WAIT);
             }
             let now = clock();
-            self.read(&chunks, now);
             match self.step(now) {
                 Ok(()) if self.trouble.is_empty() => {}
                 Ok(()) => self.tell_trouble(String::new(), now),
-                // What was read waits; as nothing more is read, the logs keep the rest.
+                // What was taken waits; as nothing more is, the sources keep the rest.
                 Err(error) if error.is_full_disk() => {
                     let trouble = "the disk is full: nothing more is sealed or acknowledged; \
                                    free some space, it goes on by itself";
@@ -131,8 +126,38 @@ impl Live {
                 Err(error) => return Err(failed(error)),
             }
         }
-        self.step(clock()).map_err(failed)?;
+        self.sources.stop();
+        loop {
+            // Before the queue is looked at: what a source hands over last is there once it has ended.
+            let ended = self.sources.ended();
+            self.take_deliveries(WAIT, clock);
+            let idle = self.waiting.is_empty();
+            self.step(clock()).map_err(failed)?;
+            if ended && idle {
+                break;
+            }
+        }
         self.pipeline.flush(clock()).map_err(failed)
+    }
+
+    /// Takes what is handed over within `wait`, and what is there already beside it.
+    fn take_deliveries(&mut self, wait: Duration, clock: &dyn Fn() -> Timestamp) {
+        let mut entries = std::mem::take(&mut self.waiting);
+        let mut bytes = 0;
+        let mut next = self.sources.next(wait);
+        while let Some(delivery) = next {
+            let now = clock();
+            for chunk in &delivery.chunks {
+                bytes += chunk.bytes.len();
+                self.take(chunk, now, &mut entries);
+            }
+            self.receipts.extend(delivery.receipt);
+            if bytes >= DELIVERY_BYTES_MAX {
+                break;
+            }
+            next = self.sources.ready();
+        }
+        self.waiting = entries;
     }
 
     /// Says a change of trouble where it is seen: on standard error and on the pages.
@@ -149,14 +174,6 @@ impl Live {
         self.show(now);
     }
 
-    fn read(&mut self, chunks: &[Chunk], now: Timestamp) {
-        let mut entries = std::mem::take(&mut self.waiting);
-        for chunk in chunks {
-            self.take(chunk, now, &mut entries);
-        }
-        self.waiting = entries;
-    }
-
     /// Seals what waits, or tells the time when nothing did for long; signs when it is due.
     fn step(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         if !self.waiting.is_empty() {
@@ -171,6 +188,7 @@ impl Live {
             self.unsigned = true;
             self.show(now);
         }
+        self.receipts.drain(..).for_each(Receipt::sealed);
         if self.unsigned && now.seconds_since(self.last_checkpoint) >= 1 {
             self.pipeline.checkpoint(now)?;
             self.last_checkpoint = now;
@@ -189,10 +207,18 @@ impl Live {
                 head: Vec::new(),
                 head_offset: chunk.offset_bytes,
                 news: String::new(),
+                well: true,
+                lost: 0,
                 last_event: None,
             });
         if let Some(news) = &chunk.news {
             track.news = describe(news);
+            track.well = !matches!(news, News::Failed { .. });
+            track.lost += lost(news);
+        }
+        // News alone begin no incarnation.
+        if chunk.bytes.is_empty() && !chunk.end_of_generation {
+            return;
         }
         let known = track.intake.as_ref().is_some_and(|intake| {
             intake.generation() == chunk.generation && intake.offset_bytes() <= chunk.offset_bytes
@@ -204,7 +230,8 @@ impl Live {
                 track.head_offset = chunk.offset_bytes;
             }
             track.head.extend_from_slice(&chunk.bytes);
-            let Some(format) = format.or_else(|| parse::sniff(&track.head)) else {
+            let named = chunk.format.and_then(parse::named);
+            let Some(format) = named.or(format).or_else(|| parse::sniff(&track.head)) else {
                 track.head.truncate(HEAD_BYTES);
                 return;
             };
@@ -218,19 +245,10 @@ impl Live {
                 tokens,
             );
             let head = std::mem::take(&mut track.head);
-            let end = chunk.end_of_generation;
-            intake.push(
-                &head,
-                end,
-                self.pipeline.masker(),
-                self.pipeline.context(),
-                &mut block,
-            );
+            frame(&mut intake, &head, chunk, &self.pipeline, &mut block);
             track.intake = Some(intake);
         } else if let Some(intake) = &mut track.intake {
-            let end = chunk.end_of_generation;
-            let (masker, context) = (self.pipeline.masker(), self.pipeline.context());
-            intake.push(&chunk.bytes, end, masker, context, &mut block);
+            frame(intake, &chunk.bytes, chunk, &self.pipeline, &mut block);
         }
         let Some(intake) = &track.intake else { return };
         let mut records = std::mem::take(&mut block.records);
@@ -257,12 +275,15 @@ impl Live {
                     .to_owned(),
                 state: if !self.trouble.is_empty() {
                     "waiting"
-                } else if track.intake.is_some() {
+                } else if !track.well {
+                    "failing"
+                } else if track.intake.is_some() || track.head.is_empty() {
                     "reading"
                 } else {
                     "not read"
                 }
                 .to_owned(),
+                lost: track.lost,
                 records: counters.records,
                 bytes: counters.bytes,
                 quarantined: counters.quarantined,
@@ -270,7 +291,7 @@ impl Live {
                 last_event: track.last_event,
                 reason: if !self.trouble.is_empty() {
                     self.trouble.clone()
-                } else if track.intake.is_some() {
+                } else if track.intake.is_some() || track.head.is_empty() {
                     track.news.clone()
                 } else {
                     "no known format recognises its first bytes".to_owned()
@@ -305,6 +326,25 @@ impl Live {
     }
 }
 
+/// Gives a chunk's bytes to its intake.
+fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, block: &mut Block) {
+    let (masker, context) = (pipeline.masker(), pipeline.context());
+    match chunk.framing {
+        Framing::OneRecord if bytes.is_empty() => {}
+        Framing::OneRecord => intake.push_record(bytes, masker, context, block),
+        Framing::ByFormat => intake.push(bytes, chunk.end_of_generation, masker, context, block),
+    }
+}
+
+/// How much a source says it lost.
+fn lost(news: &News) -> u64 {
+    match news {
+        News::Lost { bytes } => *bytes,
+        News::Dropped { records } => *records,
+        _ => 0,
+    }
+}
+
 fn describe(news: &News) -> String {
     match news {
         News::Truncated => "was truncated; read again from its start".to_owned(),
@@ -314,6 +354,11 @@ fn describe(news: &News) -> String {
         News::Lost { bytes } => format!("{bytes} bytes were lost before they could be read"),
         News::Missing => "is not there yet; waiting for it".to_owned(),
         News::Unreadable => "can't be read; check its permissions".to_owned(),
+        News::Dropped { records } => {
+            format!("{records} records were dropped before they could be read")
+        }
+        News::Well { what } => what.clone(),
+        News::Failed { why } => format!("{why}; it is tried again"),
         _ => String::new(),
     }
 }

@@ -14,7 +14,9 @@ mod mysql_log;
 mod mysql_slow;
 mod network;
 mod nginx_json;
+mod observation;
 mod percona_audit_xml;
+mod plain;
 mod service_log;
 mod syslog;
 
@@ -26,6 +28,7 @@ use model::{Event, Position, TimeQuality, Timestamp};
 
 pub use join::{Joined, Joiner};
 pub use network::IpNetwork;
+pub use observation::NAME as OBSERVATION;
 
 /// Longest record in bytes; the caller cuts a longer one here and counts it.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -179,6 +182,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &service_log::MysqlError,
     &syslog::Syslog5424,
     &syslog::Syslog3164,
+    &observation::Observation,
+    &plain::Plain,
 ];
 
 /// Recognises a format from a source's first bytes.

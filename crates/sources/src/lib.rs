@@ -1,4 +1,4 @@
-//! The world → bytes: folders of logs, compressed or not, files that grow, and a shop's own settings.
+//! The world → bytes: folders of logs, compressed or not, files that grow, what is sent here, and a shop's own settings.
 //!
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
@@ -7,16 +7,23 @@ pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
+mod observation;
 mod reader;
 mod rotation;
 pub mod shop;
+mod source;
 
 use std::path::PathBuf;
 
 pub use files::{Compression, Discovery, Input, Limits, discover};
-pub use follow::{Chunk, Follower, News};
+pub use follow::Follower;
+pub use observation::Observation;
 pub use reader::Reader;
 pub use rotation::group_rotated;
+pub use source::{
+    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Hand, News, NotSealed, Positions, Receipt,
+    Running, Source,
+};
 
 /// Why a source can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,12 @@ pub enum SourceError {
     Io {
         /// The file or folder.
         path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// The machine has no room for another thread.
+    #[error("no thread can be started")]
+    Thread {
         /// What it said.
         source: std::io::Error,
     },

@@ -103,6 +103,7 @@ impl Demo {
             pipeline,
             files.into_iter().collect(),
             Vec::new(),
+            Vec::new(),
             self.port,
             &data,
             &stop,

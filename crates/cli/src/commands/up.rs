@@ -16,9 +16,9 @@ use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
-use sources::Follower;
 use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
+use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
 use super::settings::Reading;
@@ -208,7 +208,15 @@ impl Up {
         ));
         self.sinks(&mut pipeline)?;
         let stop = stop_on_signals()?;
-        serve_and_follow(pipeline, files, gaps, self.port, &self.data, &stop)?;
+        serve_and_follow(
+            pipeline,
+            files,
+            Vec::new(),
+            gaps,
+            self.port,
+            &self.data,
+            &stop,
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -387,6 +395,7 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
 pub(super) fn serve_and_follow(
     mut pipeline: Pipeline,
     files: Vec<PathBuf>,
+    sources: Vec<Box<dyn Source>>,
     gaps: Vec<GapView>,
     port: u16,
     data: &Path,
@@ -399,6 +408,9 @@ pub(super) fn serve_and_follow(
     pipeline.show_on(desk.clone());
     let resume = pipeline.positions().clone();
     let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
+    let mut all: Vec<Box<dyn Source>> = vec![Box::new(follower)];
+    all.extend(sources);
+    let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -420,7 +432,7 @@ pub(super) fn serve_and_follow(
     };
     let serving = runtime.spawn(server::serve(desk.clone(), listener, stopped));
     let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
-    let mut live = Live::new(pipeline, follower, desk, now(), Box::new(tell));
+    let mut live = Live::new(pipeline, running, desk, now(), Box::new(tell));
     let result = live.run(&now, &|| stop.load(Ordering::SeqCst));
     stop.store(true, Ordering::SeqCst);
     result.or_fail("free some disk space and start again: it resumes where the ledger ends")?;

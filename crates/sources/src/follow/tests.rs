@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use model::{Generation, Position, SourceId};
 
-use super::{CHUNK_BYTES, CHUNKS_MAX, Chunk, Follower, News};
+use super::{CHUNK_BYTES, CHUNKS_MAX, Chunk, Follower};
+use crate::News;
 
 fn append(path: &Path, text: &str) {
     let mut file = OpenOptions::new()
