@@ -40,7 +40,10 @@ fn text(chunks: &[Chunk]) -> String {
 }
 
 fn news(chunks: &[Chunk]) -> Vec<News> {
-    chunks.iter().filter_map(|chunk| chunk.news).collect()
+    chunks
+        .iter()
+        .filter_map(|chunk| chunk.news.clone())
+        .collect()
 }
 
 /// A folder with one followed log.
@@ -146,7 +149,10 @@ fn finishes_a_renamed_file_also_what_is_written_to_it_late() {
         .iter()
         .find(|chunk| chunk.end_of_generation)
         .expect("an end");
-    assert_eq!((end.news, end.offset_bytes), (Some(News::Rotated), 14));
+    assert_eq!(
+        (end.news.clone(), end.offset_bytes),
+        (Some(News::Rotated), 14)
+    );
 }
 
 #[test]
