@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{SourceId, Timestamp};
+use parse::Format;
 use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Receipt, Running};
 
 use crate::desk::{Desk, Overview, SourceView, Update};
@@ -199,18 +200,16 @@ impl Live {
 
     /// Turns one chunk into entries; keeps bytes of a source whose format is not known yet.
     fn take(&mut self, chunk: &Chunk, now: Timestamp, entries: &mut Vec<NewEntry>) {
-        let track = self
-            .tracks
-            .entry(chunk.source.clone())
-            .or_insert_with(|| Track {
-                intake: None,
-                head: Vec::new(),
-                head_offset: chunk.offset_bytes,
-                news: String::new(),
-                well: true,
-                lost: 0,
-                last_event: None,
-            });
+        let (source, named) = named(chunk);
+        let track = self.tracks.entry(source.clone()).or_insert_with(|| Track {
+            intake: None,
+            head: Vec::new(),
+            head_offset: chunk.offset_bytes,
+            news: String::new(),
+            well: true,
+            lost: 0,
+            last_event: None,
+        });
         if let Some(news) = &chunk.news {
             track.news = describe(news);
             track.well = !matches!(news, News::Failed { .. });
@@ -230,20 +229,13 @@ impl Live {
                 track.head_offset = chunk.offset_bytes;
             }
             track.head.extend_from_slice(&chunk.bytes);
-            let named = chunk.format.and_then(parse::named);
             let Some(format) = named.or(format).or_else(|| parse::sniff(&track.head)) else {
                 track.head.truncate(HEAD_BYTES);
                 return;
             };
             let offset = track.head_offset;
             let tokens = self.pipeline.ledger().token_key();
-            let mut intake = Intake::new(
-                chunk.source.clone(),
-                chunk.generation,
-                offset,
-                format,
-                tokens,
-            );
+            let mut intake = Intake::new(source, chunk.generation, offset, format, tokens);
             let head = std::mem::take(&mut track.head);
             frame(&mut intake, &head, chunk, &self.pipeline, &mut block);
             track.intake = Some(intake);
@@ -326,6 +318,19 @@ impl Live {
     }
 }
 
+/// The source a chunk's records are of, and their format where it is known.
+///
+/// A sender's messages may be of several formats: each that its source doesn't name makes a source of its own.
+fn named(chunk: &Chunk) -> (SourceId, Option<&'static dyn Format>) {
+    let format = chunk.format.and_then(parse::named);
+    if chunk.framing == Framing::ByFormat || format.is_some() || chunk.bytes.is_empty() {
+        return (chunk.source.clone(), format);
+    }
+    let format = parse::sniff(&chunk.bytes).or_else(|| parse::named("plain"));
+    let name = format.map_or("plain", Format::name);
+    (SourceId(format!("{}#{name}", chunk.source.0)), format)
+}
+
 /// Gives a chunk's bytes to its intake.
 fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, block: &mut Block) {
     let (masker, context) = (pipeline.masker(), pipeline.context());
@@ -358,6 +363,7 @@ fn describe(news: &News) -> String {
             format!("{records} records were dropped before they could be read")
         }
         News::Well { what } => what.clone(),
+        News::Refused { why } => why.clone(),
         News::Failed { why } => format!("{why}; it is tried again"),
         _ => String::new(),
     }

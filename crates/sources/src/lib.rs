@@ -7,11 +7,13 @@ pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
+mod http;
 mod observation;
 mod reader;
 mod rotation;
 pub mod shop;
 mod source;
+mod syslog;
 
 use std::path::PathBuf;
 
@@ -21,9 +23,31 @@ pub use observation::Observation;
 pub use reader::Reader;
 pub use rotation::group_rotated;
 pub use source::{
-    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Hand, News, NotSealed, Positions, Receipt,
-    Running, Source,
+    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
+    Receipt, Running, Source,
 };
+
+/// Every kind of live source that settings can ask for, by its name.
+pub static SOURCES: &[&dyn Kind] = &[&syslog::Syslog, &http::Http];
+
+/// Finds a kind of source by its name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static dyn Kind> {
+    SOURCES.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// Reads a source's settings.
+pub(crate) fn settings<T: serde::de::DeserializeOwned>(
+    kind: &'static str,
+    table: toml::Table,
+) -> Result<T, SourceError> {
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| SourceError::Settings {
+            kind,
+            why: error.message().to_owned(),
+        })
+}
 
 /// Why a source can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +60,22 @@ pub enum SourceError {
         path: PathBuf,
         /// What it said.
         source: std::io::Error,
+    },
+    /// A place on the network can't be listened at or reached.
+    #[error("{place} can't be used")]
+    Network {
+        /// The place.
+        place: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A source's settings make no sense.
+    #[error("the settings of a source of kind `{kind}`: {why}")]
+    Settings {
+        /// Its kind.
+        kind: &'static str,
+        /// What is wrong, and what is wanted.
+        why: String,
     },
     /// The machine has no room for another thread.
     #[error("no thread can be started")]

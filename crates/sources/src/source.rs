@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use model::{Generation, Position, SourceId};
+use model::{Generation, Position, SourceId, Timestamp};
 
 use crate::SourceError;
 
@@ -52,6 +52,11 @@ pub enum News {
         /// What that is, e.g. where it listens.
         what: String,
     },
+    /// It works, and didn't take something.
+    Refused {
+        /// What, and why.
+        why: String,
+    },
     /// It doesn't work, and is tried again.
     Failed {
         /// Why, and what to do about it.
@@ -90,7 +95,30 @@ pub struct Chunk {
     pub news: Option<News>,
 }
 
-/// Something that gives records, live. Yours: a file here, its `mod` line, its entry in [`crate::SOURCES`].
+/// A kind of live source. Yours: a file here, its `mod` line, its entry in [`crate::SOURCES`].
+pub trait Kind: Sync {
+    /// Its name in settings, e.g. `syslog`.
+    fn name(&self) -> &'static str;
+
+    /// Makes one from its settings, a table of the settings file without `kind`. What it listens at is bound already.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Settings`] when they make no sense, another when what they name can't be used.
+    fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError>;
+}
+
+/// What every source is given.
+pub struct Given {
+    /// When it starts.
+    pub now: Timestamp,
+    /// Where each source's records are sealed up to.
+    pub resume: Positions,
+    /// Names of the formats there are; a sender may name one.
+    pub formats: Vec<&'static str>,
+}
+
+/// Something that gives records, live.
 pub trait Source: Send {
     /// Hands over what it reads until it is told to stop ([`Hand::stopped`]); looks at that at least five times a second.
     ///
@@ -179,6 +207,11 @@ impl Hand {
             Err(RecvTimeoutError::Timeout) => Err(NotSealed::Late),
             Err(RecvTimeoutError::Disconnected) => Err(NotSealed::Stopped),
         }
+    }
+
+    /// Tells news of a source; when told to stop, nobody is left to hear it.
+    pub fn tell(&self, source: SourceId, news: News) {
+        let _heard = self.give(vec![Chunk::news(source, news)]);
     }
 
     /// Whether to stop.
@@ -296,9 +329,7 @@ fn keep_running(mut source: Box<dyn Source>, hand: &Hand) {
                     pause = Duration::from_secs(1);
                 }
                 let news = News::Failed { why: chain(&error) };
-                if hand.give(vec![Chunk::news(source.id(), news)]).is_err() {
-                    return;
-                }
+                hand.tell(source.id(), news);
                 hand.pause(pause);
                 pause = (pause * 2).min(Duration::from_secs(60));
             }

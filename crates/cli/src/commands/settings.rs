@@ -26,6 +26,34 @@ pub(crate) struct Reading {
     pub(crate) rules: Option<PathBuf>,
 }
 
+/// A live source as settings and flags name it.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct SourceSettings {
+    pub(crate) kind: String,
+    #[serde(flatten)]
+    pub(crate) settings: toml::Table,
+}
+
+/// Reads `KIND,SETTING=VALUE,…`; a value is TOML where it reads as such, else a text.
+pub(crate) fn source_flag(text: &str) -> Result<SourceSettings, String> {
+    let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
+    let mut settings = toml::Table::new();
+    for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("`{pair}` is no SETTING=VALUE"))?;
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| value.into());
+        settings.insert(name.to_owned(), value);
+    }
+    Ok(SourceSettings {
+        kind: kind.to_owned(),
+        settings,
+    })
+}
+
 impl Reading {
     /// Makes the context of parsing.
     pub(crate) fn context(&self) -> Result<Context, Failure> {

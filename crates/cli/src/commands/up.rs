@@ -18,10 +18,10 @@ use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
 use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
-use sources::{Follower, Running, Source};
+use sources::{Follower, Given, Running, Source};
 
 use super::look::{Look, Shop, view};
-use super::settings::Reading;
+use super::settings::{Reading, SourceSettings, source_flag};
 use super::{FOUND, Output, now};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -43,8 +43,14 @@ use crate::terminal::inert;
     --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
     What is seen and what isn't, without starting; 10 when there is a gap:\n  \
     magewarden up --magento /var/www/shop --check --format json\n\n\
+    Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
+    magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
+    magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
+    [[source]]\n  \
+    kind = \"syslog\"\n  \
+    listen = \"udp://127.0.0.1:5514\"\n  \
     [database]\n  \
     user = \"magewarden\"\n  \
     password_file = \"/etc/magewarden/database.password\"\n\n\
@@ -67,6 +73,9 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: syslog, http (see below)
+    #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
+    sources: Vec<SourceSettings>,
     /// Settings (TOML); flags win over it. Same names as the flags, e.g. `magento = "/var/www/shop"`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -143,6 +152,7 @@ struct File {
     trusted_proxies: Vec<String>,
     checkpoints: Option<PathBuf>,
     database: Database,
+    source: Vec<SourceSettings>,
 }
 
 impl Up {
@@ -184,10 +194,10 @@ impl Up {
         // A log may be named and found, and by two names.
         let mut seen = BTreeSet::new();
         files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-        if files.is_empty() {
+        if files.is_empty() && self.sources.is_empty() {
             return Err(Failure::say(
                 "there is no log to follow",
-                "name the shop with --magento ROOT, or logs with --log FILE",
+                "name the shop with --magento ROOT, logs with --log FILE, or another source with --source",
             ));
         }
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
@@ -207,16 +217,9 @@ impl Up {
             opened(pipeline.opening())
         ));
         self.sinks(&mut pipeline)?;
+        let sources = self.open_sources(&pipeline)?;
         let stop = stop_on_signals()?;
-        serve_and_follow(
-            pipeline,
-            files,
-            Vec::new(),
-            gaps,
-            self.port,
-            &self.data,
-            &stop,
-        )?;
+        serve_and_follow(pipeline, files, sources, gaps, self.port, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -277,9 +280,10 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, and in [database]: server, user, password_file, ca_file")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
+        self.sources.extend(file.source);
         self.reading.zone = self.reading.zone.take().or(file.zone);
         self.reading.trusted_proxies.extend(file.trusted_proxies);
         self.checkpoints = self.checkpoints.take().or(file.checkpoints);
@@ -289,6 +293,30 @@ impl Up {
         own.password_file = own.password_file.take().or(theirs.password_file);
         own.ca_file = own.ca_file.take().or(theirs.ca_file);
         Ok(())
+    }
+
+    /// Opens the sources that were asked for beside files.
+    fn open_sources(&self, pipeline: &Pipeline) -> Result<Vec<Box<dyn Source>>, Failure> {
+        let given = Given {
+            now: now(),
+            resume: pipeline.positions().clone(),
+            formats: parse::FORMATS.iter().map(|format| format.name()).collect(),
+        };
+        let mut opened = Vec::new();
+        for wanted in &self.sources {
+            let Some(kind) = sources::kind(&wanted.kind) else {
+                let known: Vec<_> = sources::SOURCES.iter().map(|kind| kind.name()).collect();
+                return Err(Failure::say(
+                    format!("there is no kind of source `{}`", wanted.kind),
+                    format!("kinds: {}", known.join(", ")),
+                ));
+            };
+            let source = kind
+                .open(wanted.settings.clone(), &given)
+                .or_fail("`magewarden up --help` shows what a source is told")?;
+            opened.push(source);
+        }
+        Ok(opened)
     }
 
     fn sinks(&self, pipeline: &mut Pipeline) -> Result<(), Failure> {

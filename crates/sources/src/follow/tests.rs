@@ -92,6 +92,10 @@ impl Case {
 
     /// Reads until there is `expected` news.
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables read better without `&`"
+    )]
     fn tells(&mut self, expected: News) {
         let (mut chunks, start) = (Vec::new(), Instant::now());
         while !news(&chunks).contains(&expected) {
