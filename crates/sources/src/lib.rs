@@ -28,7 +28,7 @@ pub use source::{
 };
 
 /// Every kind of live source that settings can ask for, by its name.
-pub static SOURCES: &[&dyn Kind] = &[&syslog::Syslog, &http::Http];
+pub static SOURCES: &[&dyn Kind] = &[&syslog::Syslog, &http::Http, &database::ShopRows];
 
 /// Finds a kind of source by its name.
 #[must_use]
@@ -68,6 +68,14 @@ pub enum SourceError {
         place: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The shop's database can't be asked.
+    #[error("the database at {server} can't be asked")]
+    Database {
+        /// Where.
+        server: String,
+        /// Why.
+        source: Box<database::AskError>,
     },
     /// A source's settings make no sense.
     #[error("the settings of a source of kind `{kind}`: {why}")]

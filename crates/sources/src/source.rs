@@ -5,6 +5,7 @@
 //! whose sender waits for an answer hands over with [`Hand::give_and_wait`] and answers once all is sealed.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use model::{Generation, Position, SourceId, Timestamp};
 
 use crate::SourceError;
+use crate::database::Access;
 
 /// Deliveries that wait for the pipeline; with at most [`DELIVERY_BYTES_MAX`] each they bound its memory.
 const QUEUE: usize = 16;
@@ -116,6 +118,14 @@ pub struct Given {
     pub resume: Positions,
     /// Names of the formats there are; a sender may name one.
     pub formats: Vec<&'static str>,
+    /// How the shop's database is reached, where an account of magewarden's own is named.
+    pub database: Option<Access>,
+    /// Folder for what a source keeps; losing it costs looks, no evidence.
+    pub data: PathBuf,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Random bytes, for a salt.
+    pub random: [u8; 16],
 }
 
 /// Something that gives records, live.

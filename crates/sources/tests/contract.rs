@@ -110,6 +110,10 @@ fn given(resume: Positions) -> Given {
         now: Timestamp(1_754_388_930_000_000),
         resume,
         formats: vec!["plain", "nginx_combined"],
+        database: None,
+        data: std::env::temp_dir(),
+        clock: || Timestamp(1_754_388_930_000_000),
+        random: [7; 16],
     }
 }
 

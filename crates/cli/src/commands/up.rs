@@ -16,7 +16,7 @@ use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
-use sources::database::{Account, Server};
+use sources::database::{Access, Account, Server};
 use sources::env_php::{self, ShopConfig};
 use sources::{Follower, Given, Running, Source};
 
@@ -46,6 +46,9 @@ use crate::terminal::inert;
     Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
     magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
     magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
+    Rows of the shop's database: skimmers, planted accounts, and evidence before it dies by itself. Print its grants first:\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows --print-grants\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
     [[source]]\n  \
@@ -73,7 +76,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: syslog, http (see below)
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: syslog, http, shop_rows (see below)
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
     /// Settings (TOML); flags win over it. Same names as the flags, e.g. `magento = "/var/www/shop"`
@@ -172,9 +175,11 @@ impl Up {
         }
         let shop = self.shop(config.as_ref())?;
         if self.print_grants {
-            return print_grants(shop.as_ref());
+            let rows = self.sources.iter().any(|source| source.kind == "shop_rows");
+            return print_grants(shop.as_ref(), rows);
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
+        let access = shop.as_ref().and_then(Shop::access);
         if self.check {
             return self.print_check(look.as_ref());
         }
@@ -217,7 +222,7 @@ impl Up {
             opened(pipeline.opening())
         ));
         self.sinks(&mut pipeline)?;
-        let sources = self.open_sources(&pipeline)?;
+        let sources = self.open_sources(&pipeline, access)?;
         let stop = stop_on_signals()?;
         serve_and_follow(pipeline, files, sources, gaps, self.port, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -296,8 +301,18 @@ impl Up {
     }
 
     /// Opens the sources that were asked for beside files.
-    fn open_sources(&self, pipeline: &Pipeline) -> Result<Vec<Box<dyn Source>>, Failure> {
+    fn open_sources(
+        &self,
+        pipeline: &Pipeline,
+        database: Option<Access>,
+    ) -> Result<Vec<Box<dyn Source>>, Failure> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).or_fail("the system gives no random bytes")?;
         let given = Given {
+            database,
+            data: self.data.clone(),
+            clock: now,
+            random,
             now: now(),
             resume: pipeline.positions().clone(),
             formats: parse::FORMATS.iter().map(|format| format.name()).collect(),
@@ -372,7 +387,7 @@ fn only_named_logs() -> GapView {
 }
 
 /// Prints how magewarden's own account is made.
-fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
+fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure> {
     let Some(shop) = shop else {
         return Err(Failure::say(
             "without a shop its schema isn't known",
@@ -380,6 +395,7 @@ fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
         ));
     };
     let grants = shop.grants();
+    let rows = if rows { grants.rows.as_slice() } else { &[] };
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -388,7 +404,7 @@ fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
          -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
          {}\n-- Undo: {}",
         inert(&shop.server.to_string()),
-        grants.create.iter().map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
+        grants.create.iter().chain(rows).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
         inert(&grants.undo)
     )
     .or_fail("write to another place")?;
