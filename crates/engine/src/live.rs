@@ -336,7 +336,9 @@ fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, 
     let (masker, context) = (pipeline.masker(), pipeline.context());
     match chunk.framing {
         Framing::OneRecord if bytes.is_empty() => {}
-        Framing::OneRecord => intake.push_record(bytes, masker, context, block),
+        Framing::OneRecord => {
+            intake.push_record(bytes, chunk.offset_bytes, masker, context, block);
+        }
         Framing::ByFormat => intake.push(bytes, chunk.end_of_generation, masker, context, block),
     }
 }

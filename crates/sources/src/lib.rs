@@ -7,6 +7,7 @@ pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
+mod gateway;
 mod http;
 mod observation;
 mod reader;
@@ -28,7 +29,12 @@ pub use source::{
 };
 
 /// Every kind of live source that settings can ask for, by its name.
-pub static SOURCES: &[&dyn Kind] = &[&syslog::Syslog, &http::Http, &database::ShopRows];
+pub static SOURCES: &[&dyn Kind] = &[
+    &syslog::Syslog,
+    &http::Http,
+    &database::ShopRows,
+    &gateway::Webhooks,
+];
 
 /// Finds a kind of source by its name.
 #[must_use]

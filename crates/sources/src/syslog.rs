@@ -6,7 +6,7 @@
 //! over UDP anyone can write another's, so it names the source and proves nothing.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -364,24 +364,27 @@ fn connections(
 
 /// Reads one connection to its end.
 fn connection(
-    stream: TcpStream,
+    mut stream: TcpStream,
     tls: Option<&Arc<ServerConfig>>,
     from: IpAddr,
     listener: &Listener,
     hand: &Hand,
 ) {
-    let read = || -> Result<(), std::io::Error> {
+    let read = move || -> Result<(), std::io::Error> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(LOOK))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        match tls {
-            None => messages(stream, from, listener, hand),
-            Some(config) => {
-                let connection =
-                    ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
-                messages(StreamOwned::new(connection, stream), from, listener, hand)
-            }
-        }
+        let Some(config) = tls else {
+            return messages(&mut stream, from, listener, hand);
+        };
+        let connection =
+            ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, stream);
+        messages(&mut stream, from, listener, hand)?;
+        // A farewell for a farewell (RFC 5425 §4.4); a sender that is gone hears none.
+        stream.conn.send_close_notify();
+        drop(stream.flush());
+        Ok(())
     };
     if let Err(error) = read() {
         let why = format!("a connection from {from} broke: {error}");
@@ -390,7 +393,7 @@ fn connection(
 }
 
 fn messages(
-    mut stream: impl Read,
+    stream: &mut impl Read,
     from: IpAddr,
     listener: &Listener,
     hand: &Hand,
