@@ -225,7 +225,7 @@ fields! {
     Website = "shop.website",
     /// Path of a file, below the shop's root where it lies there.
     FilePath = "file.path",
-    /// What became of a file or row: `created`, `modified`, `removed`, `renamed`, `attributes`, `seen`.
+    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `seen`; of a tree `release`, `baseline`, `baseline_changed`, `compared`.
     Change = "change",
     /// What Magento's own layout says of a path: `code`, `vendor`, `generated`, `static`, `media`, `writable`, `settings`, `entry_point`, `outside`.
     FileClass = "file.class",
@@ -311,6 +311,8 @@ fields! {
     CacheKey = "cache.key",
     /// Seconds until it dies by itself.
     TtlSeconds = "ttl_seconds",
+    /// Card numbers found in a file, published test numbers not counted.
+    FileCards = "file.pan_count",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

@@ -15,6 +15,7 @@ mod rotation;
 pub mod shop;
 mod source;
 mod syslog;
+mod tree;
 
 use std::path::PathBuf;
 
@@ -27,13 +28,15 @@ pub use source::{
     Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
     Receipt, Running, Source,
 };
+pub use tree::{CardCount, SignatureError, Signatures};
 
 /// Every kind of live source that settings can ask for, by its name.
 pub static SOURCES: &[&dyn Kind] = &[
     &syslog::Syslog,
     &http::Http,
-    &database::ShopRows,
     &gateway::Webhooks,
+    &database::ShopRows,
+    &tree::Files,
 ];
 
 /// Finds a kind of source by its name.

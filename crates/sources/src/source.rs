@@ -15,6 +15,7 @@ use model::{Generation, Position, SourceId, Timestamp};
 
 use crate::SourceError;
 use crate::database::Access;
+use crate::tree::{CardCount, Signatures};
 
 /// Deliveries that wait for the pipeline; with at most [`DELIVERY_BYTES_MAX`] each they bound its memory.
 const QUEUE: usize = 16;
@@ -126,6 +127,14 @@ pub struct Given {
     pub clock: fn() -> Timestamp,
     /// Random bytes, for a salt.
     pub random: [u8; 16],
+    /// A key that only this installation has, for what is kept outside the ledger.
+    pub key: [u8; 32],
+    /// Magento's root folder, where one is named.
+    pub magento: Option<PathBuf>,
+    /// Signatures looked for in files.
+    pub signatures: Arc<Signatures>,
+    /// Counts card numbers in bytes.
+    pub cards: Arc<CardCount>,
 }
 
 /// Something that gives records, live.

@@ -114,6 +114,10 @@ fn given(resume: Positions) -> Given {
         data: std::env::temp_dir(),
         clock: || Timestamp(1_754_388_930_000_000),
         random: [7; 16],
+        key: [7; 32],
+        magento: None,
+        signatures: std::sync::Arc::new(sources::Signatures::parse(&[]).expect("none")),
+        cards: std::sync::Arc::new(|_| 0),
     }
 }
 

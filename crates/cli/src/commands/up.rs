@@ -16,13 +16,13 @@ use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
-use sources::database::{Access, Account, Server};
+use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
-use sources::{Follower, Given, Running, Source};
+use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
-use super::{FOUND, Output, now};
+use super::{FOUND, Output, now, watched};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -43,6 +43,8 @@ use crate::terminal::inert;
     --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
     What is seen and what isn't, without starting; 10 when there is a gap:\n  \
     magewarden up --magento /var/www/shop --check --format json\n\n\
+    Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
+    magewarden up --magento /var/www/shop --source files\n\n\
     Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
     magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
     magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
@@ -76,7 +78,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: syslog, http, shop_rows (see below)
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, syslog, http, gateway, shop_rows (see below)
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
     /// Settings (TOML); flags win over it. Same names as the flags, e.g. `magento = "/var/www/shop"`
@@ -222,7 +224,13 @@ impl Up {
             opened(pipeline.opening())
         ));
         self.sinks(&mut pipeline)?;
-        let sources = self.open_sources(&pipeline, access)?;
+        let sources = watched::open(
+            &self.sources,
+            &pipeline,
+            &self.data,
+            self.magento.as_deref(),
+            access,
+        )?;
         let stop = stop_on_signals()?;
         serve_and_follow(pipeline, files, sources, gaps, self.port, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -298,40 +306,6 @@ impl Up {
         own.password_file = own.password_file.take().or(theirs.password_file);
         own.ca_file = own.ca_file.take().or(theirs.ca_file);
         Ok(())
-    }
-
-    /// Opens the sources that were asked for beside files.
-    fn open_sources(
-        &self,
-        pipeline: &Pipeline,
-        database: Option<Access>,
-    ) -> Result<Vec<Box<dyn Source>>, Failure> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).or_fail("the system gives no random bytes")?;
-        let given = Given {
-            database,
-            data: self.data.clone(),
-            clock: now,
-            random,
-            now: now(),
-            resume: pipeline.positions().clone(),
-            formats: parse::FORMATS.iter().map(|format| format.name()).collect(),
-        };
-        let mut opened = Vec::new();
-        for wanted in &self.sources {
-            let Some(kind) = sources::kind(&wanted.kind) else {
-                let known: Vec<_> = sources::SOURCES.iter().map(|kind| kind.name()).collect();
-                return Err(Failure::say(
-                    format!("there is no kind of source `{}`", wanted.kind),
-                    format!("kinds: {}", known.join(", ")),
-                ));
-            };
-            let source = kind
-                .open(wanted.settings.clone(), &given)
-                .or_fail("`magewarden up --help` shows what a source is told")?;
-            opened.push(source);
-        }
-        Ok(opened)
     }
 
     fn sinks(&self, pipeline: &mut Pipeline) -> Result<(), Failure> {
