@@ -5,6 +5,8 @@
 //! salted and kept beside the ledger, so that a start tells only what is new; where that file is lost, every row is told
 //! as `seen` once more.
 
+mod look;
+mod stores;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +16,15 @@ use std::time::{Duration, Instant};
 use model::{Category, Field, Generation, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::account::{quoted_name, quoted_text};
+use super::account::quoted_text;
 use super::ask::{AskError, Asking, log_in};
 use super::{Account, Server};
 use crate::observation::Observation;
 use crate::source::{Chunk, Framing, Given, Hand, Kind, News, NotSealed, Source};
 use crate::{SourceError, settings};
-use tables::{Place, READABLE_CONFIG, WATCHED, Watched, Way};
+use look::{Found, Look};
+use stores::Stores;
+use tables::{Place, WATCHED, Watched};
 
 /// Shortest pause between two statements.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -319,245 +323,4 @@ async fn prepare(
         }
     }
     Ok(found)
-}
-
-/// Codes of store views and websites by their ids.
-#[derive(Default)]
-struct Stores {
-    views: BTreeMap<String, String>,
-    websites: BTreeMap<String, String>,
-    read: Option<Instant>,
-}
-
-impl Stores {
-    fn is_old(&self) -> bool {
-        self.read
-            .is_none_or(|read| read.elapsed() > Duration::from_secs(300))
-    }
-
-    fn read(
-        &mut self,
-        runtime: &tokio::runtime::Runtime,
-        asking: &mut Asking<'_>,
-        access: &Access,
-        hand: &Hand,
-    ) {
-        for (table, key, to) in [
-            ("store", "store_id", &mut self.views),
-            ("store_website", "website_id", &mut self.websites),
-        ] {
-            let statement = format!("SELECT {key}, code FROM {}", name(access, table));
-            hand.pause(PAUSE);
-            // Without them a row's place is unknown, and said so.
-            if let Ok(rows) =
-                runtime.block_on(asking.rows(sqlx::AssertSqlSafe(statement), "for stores"))
-            {
-                to.clear();
-                to.extend(rows.into_iter().filter_map(|row| {
-                    let mut row = row.into_iter();
-                    Some((row.next()?, row.next()?))
-                }));
-            }
-        }
-        self.read = Some(Instant::now());
-    }
-}
-
-fn name(access: &Access, table: &str) -> String {
-    format!(
-        "{}.{}",
-        quoted_name(&access.schema),
-        quoted_name(&format!("{}{table}", access.prefix))
-    )
-}
-
-/// One look at one table.
-struct Look<'a> {
-    watched: &'a Watched,
-    columns: &'a [&'static str],
-    access: &'a Access,
-    salt: &'a str,
-}
-
-/// What a look found.
-#[derive(Default)]
-struct Found {
-    /// Rows that differ from the last look.
-    rows: Vec<FoundRow>,
-    /// Keys that went.
-    gone: Vec<String>,
-    /// The rows as they are now.
-    hashes: BTreeMap<String, String>,
-}
-
-struct FoundRow {
-    key: String,
-    columns: Vec<(&'static str, String)>,
-}
-
-impl Look<'_> {
-    /// An expression of a column as text, cut; of configuration only where it may be read.
-    fn expression(&self, column: &str) -> String {
-        let quoted = quoted_name(column);
-        let cut = format!("LEFT({quoted}, {VALUE_BYTES})");
-        if self.watched.place == Place::ConfigScope && column == "value" {
-            let readable: Vec<_> = READABLE_CONFIG
-                .iter()
-                .map(|pattern| format!("path LIKE {}", quoted_text(pattern)))
-                .collect();
-            return format!("IF({}, {cut}, NULL)", readable.join(" OR "));
-        }
-        cut
-    }
-
-    /// The short salted hash of a row, made by the server: of what isn't read, too.
-    fn hash(&self) -> String {
-        let columns: Vec<_> = self
-            .columns
-            .iter()
-            .map(|column| format!("IFNULL({}, '\\0')", quoted_name(column)))
-            .collect();
-        format!(
-            "LEFT(SHA2(CONCAT_WS('\\n', {}, {}), 256), 16)",
-            quoted_text(self.salt),
-            columns.join(", ")
-        )
-    }
-
-    async fn at(
-        &self,
-        asking: &mut Asking<'_>,
-        before: &BTreeMap<String, String>,
-        hand: &Hand,
-    ) -> Result<Found, AskError> {
-        let (table, key) = (
-            name(self.access, self.watched.table),
-            quoted_name(self.watched.key),
-        );
-        let limit = match self.watched.way {
-            Way::Whole => format!("LIMIT {ROWS_MAX}"),
-            // At a first look what is there already is taken, too, as far as it goes.
-            Way::Latest if before.is_empty() => {
-                format!("ORDER BY {key} DESC LIMIT {}", ROWS_MAX / 10)
-            }
-            Way::Latest => format!("ORDER BY {key} DESC LIMIT {}", AGAIN * 5),
-        };
-        let statement = format!("SELECT {key}, {} FROM {table} {limit}", self.hash());
-        hand.pause(PAUSE);
-        let hashes: BTreeMap<String, String> = asking
-            .rows_up_to(sqlx::AssertSqlSafe(statement), "for rows", ROWS_MAX)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                let mut row = row.into_iter();
-                Some((row.next()?, row.next()?))
-            })
-            .collect();
-        // What comes into sight again because later rows went was told long ago.
-        let number = |key: &String| key.parse::<u64>().unwrap_or(u64::MAX);
-        let told_up_to = match self.watched.way {
-            Way::Whole => 0,
-            Way::Latest => before.keys().map(number).min().unwrap_or(0),
-        };
-        let changed: Vec<String> = hashes
-            .iter()
-            .filter(|(key, hash)| before.get(*key) != Some(hash) && number(key) >= told_up_to)
-            .map(|(key, _)| key.clone())
-            .collect();
-        let mut found = Found::default();
-        for keys in changed.chunks(FETCH) {
-            let wanted: Vec<_> = keys.iter().map(|key| quoted_text(key)).collect();
-            let columns: Vec<_> = self
-                .columns
-                .iter()
-                .map(|one| self.expression(one))
-                .collect();
-            let statement = format!(
-                "SELECT {key}, {} FROM {table} WHERE {key} IN ({})",
-                columns.join(", "),
-                wanted.join(", ")
-            );
-            hand.pause(PAUSE);
-            if hand.stopped() {
-                break;
-            }
-            let rows = asking
-                .rows_up_to(sqlx::AssertSqlSafe(statement), "for changed rows", FETCH)
-                .await?;
-            for row in rows {
-                let mut row = row.into_iter();
-                let Some(key) = row.next() else { continue };
-                found.rows.push(FoundRow {
-                    key,
-                    columns: self.columns.iter().copied().zip(row).collect(),
-                });
-            }
-        }
-        // Of a table that grows, what is out of sight isn't gone: it was told when it came.
-        if self.watched.way == Way::Whole {
-            found.gone = before
-                .keys()
-                .filter(|key| !hashes.contains_key(*key))
-                .cloned()
-                .collect();
-        }
-        found.hashes = hashes;
-        Ok(found)
-    }
-}
-
-impl FoundRow {
-    fn observe(&self, watched: &Watched, change: &str, stores: &Stores, now: Timestamp) -> Vec<u8> {
-        let find = |name: &str| {
-            self.columns
-                .iter()
-                .find(|(column, _)| *column == name)
-                .map(|(_, value)| value.as_str())
-        };
-        let mut observation = Observation::new(Category::ShopRow, now)
-            .text(Field::Table, watched.table)
-            .text(Field::RowKey, &self.key)
-            .text(Field::Change, change)
-            .list(
-                Field::RowColumns,
-                self.columns.iter().map(|(column, _)| column),
-            )
-            .list(
-                Field::RowValues,
-                self.columns
-                    .iter()
-                    .filter(|(_, value)| !value.is_empty())
-                    .map(|(column, value)| format!("{column}={value}")),
-            );
-        match watched.place {
-            Place::None => {}
-            Place::StoreId(column) => {
-                // Store 0 is all of them.
-                let id = if column == watched.key {
-                    Some(self.key.as_str())
-                } else {
-                    find(column)
-                };
-                if let Some(code) = id
-                    .filter(|id| *id != "0")
-                    .and_then(|id| stores.views.get(id))
-                {
-                    observation = observation.text(Field::StoreView, code);
-                }
-            }
-            Place::ConfigScope => {
-                observation = observation.text(Field::ConfigPath, find("path").unwrap_or_default());
-                let id = find("scope_id").unwrap_or_default();
-                let (field, codes) = match find("scope") {
-                    Some("stores") => (Field::StoreView, &stores.views),
-                    Some("websites") => (Field::Website, &stores.websites),
-                    _ => return observation.record(),
-                };
-                if let Some(code) = codes.get(id) {
-                    observation = observation.text(field, code);
-                }
-            }
-        }
-        observation.record()
-    }
 }
