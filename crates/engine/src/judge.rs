@@ -216,7 +216,7 @@ impl Judge {
             let _judged = self.shaper.enrich(&mut event);
         }
         self.note_agent(&event);
-        let scope = scope(&event);
+        let scope = scope(&event, &self.context);
         let before = out.len();
         self.detector.push(&event, &refs, lane, &scope, out);
         self.settle(before, received, out);
@@ -336,20 +336,27 @@ impl Judge {
 }
 
 /// The place in the installation that an event names.
-fn scope(event: &Event<'_>) -> Scope {
+fn scope(event: &Event<'_>, context: &Context) -> Scope {
     let short = |field| {
         event
             .text(field)
             .filter(|text| text.len() <= HOST_BYTES_MAX)
     };
     if let Some(view) = short(Field::StoreView) {
-        Scope::View(view.to_owned())
-    } else if let Some(website) = short(Field::Website) {
-        Scope::Website(website.to_owned())
-    } else {
-        short(Field::Host)
-            .filter(|_| event.category == Category::Webserver)
-            .map_or(Scope::Unknown, |host| Scope::Host(host.to_owned()))
+        return Scope::View(view.to_owned());
+    }
+    if let Some(website) = short(Field::Website) {
+        return Scope::Website(website.to_owned());
+    }
+    match event.category {
+        Category::Webserver
+            if event
+                .text(Field::Host)
+                .is_none_or(|host| host.len() <= HOST_BYTES_MAX) =>
+        {
+            detect::place(event, &context.stores)
+        }
+        _ => Scope::Unknown,
     }
 }
 

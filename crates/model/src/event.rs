@@ -313,6 +313,14 @@ fields! {
     TtlSeconds = "ttl_seconds",
     /// Card numbers found in a file, published test numbers not counted.
     FileCards = "file.pan_count",
+    /// Value of the cookie `store` as the log has it; `-` where the request had none.
+    StoreCookie = "store.cookie",
+    /// Value of the header `Store` as the log has it; `-` where the request had none.
+    StoreHeader = "store.header",
+    /// `MAGE_RUN_CODE` as the log has it.
+    RunCode = "store.run_code",
+    /// `MAGE_RUN_TYPE` as the log has it.
+    RunType = "store.run_type",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

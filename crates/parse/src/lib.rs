@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use model::{Event, Position, TimeQuality, Timestamp};
+use model::{Event, Position, StoreMap, TimeQuality, Timestamp};
 
 pub use join::{Joined, Joiner};
 pub use network::IpNetwork;
@@ -86,6 +86,8 @@ pub struct Context {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Prefix of the shop's tables.
     pub table_prefix: String,
+    /// Websites, stores and views, and how hosts are run; empty when nothing is known.
+    pub stores: StoreMap,
 }
 
 impl Default for Context {
@@ -96,6 +98,7 @@ impl Default for Context {
             zone_quality: TimeQuality::ZoneGuessed,
             trusted_proxies: Vec::new(),
             table_prefix: String::new(),
+            stores: StoreMap::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ fn context() -> Context {
         zone_quality: TimeQuality::ZoneConfigured,
         trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
         table_prefix: "mg_".to_owned(),
+        stores: model::StoreMap::default(),
     }
 }
 

@@ -77,6 +77,7 @@ impl Demo {
                     zone_quality: TimeQuality::ZoneConfigured,
                     trusted_proxies: Vec::new(),
                     table_prefix: String::new(),
+                    stores: model::StoreMap::default(),
                 },
                 lane: Lane::Exercise,
                 own_rules: Vec::new(),
