@@ -78,6 +78,13 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             class: model::DataClass::Public,
         });
     }
+    if let Some(source) = event.text(Field::HealthSource) {
+        add(Asset {
+            kind: AssetKind::Log,
+            name: source.to_owned(),
+            class: model::DataClass::Public,
+        });
+    }
     if let Some(table) = event.text(Field::Table) {
         // What is set is told apart by its path: `core_config_data:design/head/includes`.
         let row = event.text(Field::ConfigPath).or(event.text(Field::RowKey));

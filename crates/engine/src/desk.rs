@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use model::{Finding, Incident, IncidentState, Lane, Mark, Timestamp};
 use tokio::sync::watch;
 
+use crate::health::Hole;
+
 /// A sealed entry as a page shows it.
 #[derive(Clone, Debug)]
 pub struct EntryView {
@@ -56,6 +58,8 @@ pub struct SourceView {
     pub last_event: Option<Timestamp>,
     /// What happened last, or why it isn't read.
     pub reason: String,
+    /// When it gave nothing that it should have given, since this start.
+    pub holes: Vec<Hole>,
 }
 
 /// Something magewarden can't see of this shop, and how to close it.

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{SourceId, Timestamp};
+use model::{Category, Field, Generation, SourceId, Timestamp};
 use parse::Format;
-use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Receipt, Running};
+use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Observation, Receipt, Running};
 
 use crate::desk::{Desk, Overview, SourceView, Update};
+use crate::health::{Health, Told};
 use crate::intake::{Block, Intake};
 use crate::ledger::NewEntry;
 use crate::pipeline::{Pipeline, PipelineError};
@@ -19,6 +20,8 @@ use crate::pipeline::{Pipeline, PipelineError};
 const WAIT: Duration = Duration::from_millis(200);
 /// Seconds between ticks while nothing arrives.
 const TICK_SECONDS: i64 = 10;
+/// Seconds between two looks at how sources are.
+const LOOK_SECONDS: i64 = 5;
 /// Bytes within which a format must be recognised.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -59,6 +62,10 @@ pub struct Live {
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
     unsigned: bool,
+    health: Health,
+    /// What is told of sources is a record of this one.
+    own: Option<Intake>,
+    last_look: Timestamp,
     /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
     /// Who waits to hear that they are sealed.
@@ -89,6 +96,9 @@ impl Live {
             // The first entries are signed at once: a start may be a short one.
             last_checkpoint: Timestamp::default(),
             unsigned: true,
+            health: Health::default(),
+            own: None,
+            last_look: now,
             waiting: Vec::new(),
             receipts: Vec::new(),
             trouble: String::new(),
@@ -158,7 +168,73 @@ impl Live {
             }
             next = self.sources.ready();
         }
+        let now = clock();
+        if now.seconds_since(self.last_look) >= LOOK_SECONDS {
+            self.last_look = now;
+            self.look(now, &mut entries);
+        }
         self.waiting = entries;
+    }
+
+    /// Looks how sources are; what is to be told becomes records.
+    fn look(&mut self, now: Timestamp, entries: &mut Vec<NewEntry>) {
+        for told in self.health.look(now) {
+            let record = self.observe(&told, now);
+            let format = parse::named(parse::OBSERVATION).expect("it is built in");
+            let tokens = self.pipeline.ledger().token_key();
+            let intake = self.own.get_or_insert_with(|| {
+                let generation = Generation {
+                    inode: now.0.unsigned_abs(),
+                    ..Generation::default()
+                };
+                let source = SourceId("magewarden:health".to_owned());
+                Intake::new(source, generation, 0, format, tokens)
+            });
+            let mut block = Block::default();
+            let at = intake.offset_bytes();
+            let (masker, context) = (self.pipeline.masker(), self.pipeline.context());
+            intake.push_record(&record, at, masker, context, &mut block);
+            for record in &mut block.records {
+                entries.push(self.pipeline.entry(intake, &block.bytes, record, now));
+            }
+        }
+    }
+
+    /// The record of what is told of a source: what failed, since when, until when and why (10.7.3).
+    fn observe(&self, told: &Told, now: Timestamp) -> Vec<u8> {
+        let (source, kind) = match told {
+            Told::Began {
+                source, trouble, ..
+            } => (source, trouble.name().to_owned()),
+            Told::Over {
+                source, trouble, ..
+            } => (source, format!("{} over", trouble.name())),
+            Told::Lost { source, .. } => (source, "lost".to_owned()),
+        };
+        let format = self
+            .tracks
+            .get(source)
+            .and_then(|track| track.intake.as_ref());
+        let observation = Observation::new(Category::Health, now)
+            .text(Field::HealthKind, &kind)
+            .text(Field::HealthSource, &source.0)
+            .text(
+                Field::Logger,
+                format.map_or("", |intake| intake.format().name()),
+            );
+        match told {
+            Told::Began { since, why, .. } => observation
+                .text(Field::Message, why)
+                .text(Field::Context, &format!("since {since}")),
+            Told::Over { since, until, .. } => {
+                observation.text(Field::Context, &format!("from {since} to {until}"))
+            }
+            Told::Lost { count, .. } => observation.int(
+                Field::ChangeCount,
+                i64::try_from(*count).unwrap_or(i64::MAX),
+            ),
+        }
+        .record()
     }
 
     /// Says a change of trouble where it is seen: on standard error and on the pages.
@@ -212,8 +288,17 @@ impl Live {
         });
         if let Some(news) = &chunk.news {
             track.news = describe(news);
-            track.well = !matches!(news, News::Failed { .. });
+            let trouble = match news {
+                News::Failed { why } => Some(why.as_str()),
+                _ => None,
+            };
+            track.well = trouble.is_none();
             track.lost += lost(news);
+            self.health.works(&chunk.source, trouble, now);
+            self.health.lost(&chunk.source, lost(news), now);
+        }
+        if !chunk.bytes.is_empty() {
+            self.health.gave(&chunk.source, now);
         }
         // News alone begin no incarnation.
         if chunk.bytes.is_empty() && !chunk.end_of_generation {
@@ -276,6 +361,7 @@ impl Live {
                 }
                 .to_owned(),
                 lost: track.lost,
+                holes: self.health.holes(id).copied().collect(),
                 records: counters.records,
                 bytes: counters.bytes,
                 quarantined: counters.quarantined,
