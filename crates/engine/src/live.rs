@@ -63,6 +63,8 @@ pub struct Live {
     last_checkpoint: Timestamp,
     unsigned: bool,
     health: Health,
+    /// Whether there is something to show that is no record.
+    news: bool,
     /// What is told of sources is a record of this one.
     own: Option<Intake>,
     last_look: Timestamp,
@@ -97,6 +99,8 @@ impl Live {
             last_checkpoint: Timestamp::default(),
             unsigned: true,
             health: Health::default(),
+            // The pages know nothing yet.
+            news: true,
             own: None,
             last_look: now,
             waiting: Vec::new(),
@@ -160,6 +164,7 @@ impl Live {
             let now = clock();
             for chunk in &delivery.chunks {
                 bytes += chunk.bytes.len();
+                self.news |= chunk.news.is_some();
                 self.take(chunk, now, &mut entries);
             }
             self.receipts.extend(delivery.receipt);
@@ -264,7 +269,10 @@ impl Live {
             self.last_entry = now;
             self.unsigned = true;
             self.show(now);
+        } else if self.news {
+            self.show(now);
         }
+        self.news = false;
         self.receipts.drain(..).for_each(Receipt::sealed);
         if self.unsigned && now.seconds_since(self.last_checkpoint) >= 1 {
             self.pipeline.checkpoint(now)?;
