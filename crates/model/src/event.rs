@@ -24,20 +24,8 @@ pub enum Category {
     File,
     /// A row of the shop's database that came, changed or went (`shop_row`).
     ShopRow,
-    /// The payment page as a consumer's browser receives it (`payment_page`).
-    PaymentPage,
-    /// What is installed at the shop (`inventory`).
-    Inventory,
     /// What a payment gateway told (`gateway`).
     Gateway,
-    /// A process that was started (`process_creation`).
-    Process,
-    /// A connection from or to the shop's hosts (`network_connection`).
-    Connection,
-    /// A name that was looked up (`dns_query`).
-    Dns,
-    /// What a key-value store holds or was told (`cache`).
-    Cache,
 }
 
 impl Category {
@@ -51,13 +39,7 @@ impl Category {
         Self::Health,
         Self::File,
         Self::ShopRow,
-        Self::PaymentPage,
-        Self::Inventory,
         Self::Gateway,
-        Self::Process,
-        Self::Connection,
-        Self::Dns,
-        Self::Cache,
     ];
 
     /// Finds a category by its name.
@@ -78,13 +60,7 @@ impl Category {
             Self::Health => "health",
             Self::File => "file_event",
             Self::ShopRow => "shop_row",
-            Self::PaymentPage => "payment_page",
-            Self::Inventory => "inventory",
             Self::Gateway => "gateway",
-            Self::Process => "process_creation",
-            Self::Connection => "network_connection",
-            Self::Dns => "dns_query",
-            Self::Cache => "cache",
         }
     }
 }
@@ -247,10 +223,6 @@ fields! {
     Against = "against",
     /// Program that acted.
     ProcessName = "process.executable",
-    /// Its command line, masked.
-    CommandLine = "process.command_line",
-    /// Program that started it.
-    ParentName = "process.parent",
     /// Account of the operating system that acted.
     OsUser = "user.name",
     /// Table of a row, without the prefix.
@@ -267,22 +239,6 @@ fields! {
     Writer = "row.writer",
     /// Address of a page, script or frame.
     Url = "url",
-    /// Kind of a part of a page: `script`, `inline_script`, `header`, `frame`, `form`, `field`.
-    PartKind = "part.kind",
-    /// Hash of a part of a page, as CSP writes it.
-    PartHash = "part.hash",
-    /// Text of a part of a page, masked and cut.
-    PartText = "part.text",
-    /// Whether a part is authorised: `yes`, `no`, `unknown`.
-    Authorised = "authorised",
-    /// How a page was looked at: `browser` or `fetch`.
-    LookedBy = "looked_by",
-    /// A package of composer, or a module.
-    Package = "package.name",
-    /// Its version.
-    PackageVersion = "package.version",
-    /// Advisories that fit it.
-    Advisories = "package.advisories",
     /// A gateway's name, e.g. `stripe`.
     Gateway = "gateway.name",
     /// The gateway's own name of what happened, e.g. `charge.dispute.created`.
@@ -297,20 +253,6 @@ fields! {
     Currency = "amount.currency",
     /// Whether the sender's signature holds: `yes`, `no`, `none`.
     Signed = "signed",
-    /// Where a connection went.
-    DestinationIp = "dst_ip",
-    /// The name it went to, or that was asked for.
-    DestinationName = "dst_host",
-    /// The port it went to.
-    DestinationPort = "dst_port",
-    /// Type of a DNS question, e.g. `TXT`.
-    DnsType = "dns.type",
-    /// A name of a rule that another program's engine matched.
-    ForeignRule = "foreign.rule",
-    /// Key of a cache or session, shortened.
-    CacheKey = "cache.key",
-    /// Seconds until it dies by itself.
-    TtlSeconds = "ttl_seconds",
     /// Card numbers found in a file, published test numbers not counted.
     FileCards = "file.pan_count",
     /// Value of the cookie `store` as the log has it; `-` where the request had none.

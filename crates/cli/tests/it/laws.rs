@@ -217,3 +217,15 @@ fn content_holds_nothing_of_any_one_shop() {
         }
     }
 }
+
+#[test]
+fn every_field_and_category_stands_in_the_rules_reference() {
+    let text = fs::read_to_string(root().join("docs/rules.md")).expect("docs/rules.md");
+    let missing: Vec<_> = model::Field::ALL
+        .iter()
+        .map(|field| field.name())
+        .chain(model::Category::ALL.iter().map(|category| category.name()))
+        .filter(|name| !text.contains(&format!("| `{name}` |")))
+        .collect();
+    assert!(missing.is_empty(), "docs/rules.md lacks {missing:?}");
+}
