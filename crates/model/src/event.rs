@@ -26,6 +26,8 @@ pub enum Category {
     ShopRow,
     /// What a payment gateway told (`gateway`).
     Gateway,
+    /// What is installed at the shop (`inventory`).
+    Inventory,
 }
 
 impl Category {
@@ -40,6 +42,7 @@ impl Category {
         Self::File,
         Self::ShopRow,
         Self::Gateway,
+        Self::Inventory,
     ];
 
     /// Finds a category by its name.
@@ -61,6 +64,7 @@ impl Category {
             Self::File => "file_event",
             Self::ShopRow => "shop_row",
             Self::Gateway => "gateway",
+            Self::Inventory => "inventory",
         }
     }
 }
@@ -263,6 +267,14 @@ fields! {
     RunCode = "store.run_code",
     /// `MAGE_RUN_TYPE` as the log has it.
     RunType = "store.run_type",
+    /// A package of composer, or a module's folder.
+    Package = "package.name",
+    /// Its version, as written.
+    PackageVersion = "package.version",
+    /// Composer's type of it, or `app/code`.
+    PackageKind = "package.type",
+    /// Advisories that fit it.
+    Advisories = "package.advisories",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

@@ -9,6 +9,7 @@ mod files;
 mod follow;
 mod gateway;
 mod http;
+mod inventory;
 mod observation;
 mod reader;
 mod rotation;
@@ -37,6 +38,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &gateway::Webhooks,
     &database::ShopRows,
     &tree::Files,
+    &inventory::Inventory,
 ];
 
 /// Finds a kind of source by its name.

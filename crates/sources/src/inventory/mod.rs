@@ -1,0 +1,477 @@
+//! What is installed: packages of `composer.lock`, modules of `app/code`, and the advisories that fit them (PCI DSS v4.0.1
+//! req. 6.3.1–6.3.3).
+//!
+//! Advisories are OSV files (JSON) that the merchant puts in a folder; none are shipped, and nothing is fetched. What was
+//! there at the last look is kept beside the ledger, so that a start tells only what changed.
+
+mod version;
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::{Category, Field, Generation, SourceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::observation::Observation;
+use crate::source::{Chunk, Framing, Given, Hand, Kind, News, Source};
+use crate::{SourceError, settings};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(300);
+/// Largest file read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Files of advisories read of one folder, folders in it included.
+const ADVISORIES_MAX: usize = 200_000;
+/// How long sealing is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The kind `inventory`.
+pub(crate) struct Inventory;
+
+/// Its settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Magento's root folder; that of `--magento` when it isn't said.
+    root: Option<PathBuf>,
+    /// Folder of advisories in OSV's format.
+    advisories: Option<PathBuf>,
+}
+
+impl Kind for Inventory {
+    fn name(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError> {
+        let settings: Settings = settings(self.name(), table)?;
+        let root =
+            settings
+                .root
+                .or_else(|| given.magento.clone())
+                .ok_or(SourceError::Settings {
+                    kind: "inventory",
+                    why: "it wants root, or --magento".to_owned(),
+                })?;
+        Ok(Box::new(Installed {
+            root,
+            advisories: settings.advisories,
+            kept: given.data.join("inventory.json"),
+            clock: given.clock,
+            generation: Generation {
+                inode: given.now.0.unsigned_abs(),
+                ..Generation::default()
+            },
+            next: 0,
+        }))
+    }
+}
+
+struct Installed {
+    root: PathBuf,
+    advisories: Option<PathBuf>,
+    kept: PathBuf,
+    clock: fn() -> Timestamp,
+    generation: Generation,
+    next: u64,
+}
+
+/// One package or module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Package {
+    version: String,
+    /// Composer's type, or `app/code`.
+    kind: String,
+    advisories: BTreeSet<String>,
+}
+
+impl Source for Installed {
+    fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
+        let mut due: Option<Instant> = None;
+        while !hand.stopped() {
+            if due.is_none_or(|due| Instant::now() >= due) {
+                due = Some(Instant::now() + EVERY);
+                let mut now = packages(&self.root)?;
+                let advisories = match &self.advisories {
+                    Some(folder) => advisories(folder)?,
+                    None => Vec::new(),
+                };
+                apply(&mut now, &advisories);
+                if self.tell(&now, hand)? {
+                    let what = format!(
+                        "knows {} packages and {} advisories",
+                        now.len(),
+                        advisories.len()
+                    );
+                    hand.tell(self.id(), News::Well { what });
+                }
+            }
+            hand.pause(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> SourceId {
+        SourceId(format!("inventory:{}", self.root.display()))
+    }
+}
+
+impl Installed {
+    /// Hands over what differs from the last look; false when it could not be sealed, and is told again.
+    fn tell(&mut self, now: &BTreeMap<String, Package>, hand: &Hand) -> Result<bool, SourceError> {
+        let kept: Option<BTreeMap<String, Package>> = std::fs::read(&self.kept)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let before = kept.clone().unwrap_or_default();
+        let time = (self.clock)();
+        let mut records = Vec::new();
+        for (name, package) in now {
+            let change = match (before.get(name), &kept) {
+                (Some(known), _) if known == package => continue,
+                (Some(_), _) => "modified",
+                (None, Some(_)) => "created",
+                (None, None) => "seen",
+            };
+            records.push(observe(name, package, change, time));
+        }
+        for (name, package) in &before {
+            if !now.contains_key(name) {
+                records.push(observe(name, package, "removed", time));
+            }
+        }
+        if records.is_empty() {
+            return Ok(true);
+        }
+        for batch in records.chunks(500) {
+            let chunks = batch
+                .iter()
+                .map(|record| self.chunk(record.clone()))
+                .collect();
+            if hand.give_and_wait(chunks, PATIENCE).is_err() {
+                return Ok(false);
+            }
+        }
+        let beside = self.kept.with_extension("json.new");
+        std::fs::write(&beside, serde_json::to_vec(now).unwrap_or_default())
+            .and_then(|()| std::fs::rename(&beside, &self.kept))
+            .map_err(SourceError::io(&self.kept))?;
+        Ok(true)
+    }
+
+    fn chunk(&mut self, record: Vec<u8>) -> Chunk {
+        let offset_bytes = self.next;
+        self.next += record.len() as u64;
+        Chunk {
+            source: self.id(),
+            generation: self.generation,
+            offset_bytes,
+            bytes: record,
+            framing: Framing::OneRecord,
+            format: Some("observation"),
+            end_of_generation: false,
+            news: None,
+        }
+    }
+}
+
+fn observe(name: &str, package: &Package, change: &str, time: Timestamp) -> Vec<u8> {
+    Observation::new(Category::Inventory, time)
+        .text(Field::Package, name)
+        .text(Field::PackageVersion, &package.version)
+        .text(Field::PackageKind, &package.kind)
+        .text(Field::Change, change)
+        .list(Field::Advisories, &package.advisories)
+        .record()
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            return Err(SourceError::TooLarge {
+                path: path.to_owned(),
+                limit_bytes: FILE_BYTES_MAX,
+            });
+        }
+        _ => {}
+    }
+    std::fs::read(path).map(Some).map_err(SourceError::io(path))
+}
+
+/// Packages of `composer.lock`, and modules of `app/code`, which no package manager knows.
+fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
+    let mut found = BTreeMap::new();
+    if let Some(bytes) = read(&root.join("composer.lock"))? {
+        let lock: Json = serde_json::from_slice(&bytes).map_err(|error| SourceError::Settings {
+            kind: "inventory",
+            why: format!("composer.lock can't be read: {error}"),
+        })?;
+        for package in lock
+            .get("packages")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let text = |name: &str| package.get(name).and_then(Json::as_str).unwrap_or_default();
+            if !text("name").is_empty() {
+                let one = Package {
+                    version: text("version").to_owned(),
+                    kind: text("type").to_owned(),
+                    advisories: BTreeSet::new(),
+                };
+                found.insert(text("name").to_ascii_lowercase(), one);
+            }
+        }
+    }
+    for vendor in std::fs::read_dir(root.join("app/code"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        for module in std::fs::read_dir(vendor.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if !module.path().join("registration.php").is_file() {
+                continue;
+            }
+            let own = read(&module.path().join("composer.json"))?
+                .and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok());
+            let text = |name: &str| {
+                own.as_ref()
+                    .and_then(|json| json.get(name)?.as_str())
+                    .map(str::to_owned)
+            };
+            let folder = format!(
+                "app/code/{}/{}",
+                vendor.file_name().to_string_lossy(),
+                module.file_name().to_string_lossy()
+            );
+            let one = Package {
+                version: text("version").unwrap_or_default(),
+                kind: "app/code".to_owned(),
+                advisories: BTreeSet::new(),
+            };
+            found.insert(
+                text("name").map_or(folder, |name| name.to_ascii_lowercase()),
+                one,
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// One advisory about one package.
+#[derive(Debug, PartialEq, Eq)]
+struct Advisory {
+    id: String,
+    package: String,
+    /// Versions it names one by one.
+    versions: BTreeSet<String>,
+    /// From a version on, up to another: `fixed` not included, `last_affected` included.
+    ranges: Vec<(String, Option<String>, bool)>,
+}
+
+/// Reads a folder of OSV files (ossf.github.io/osv-schema); a file that is none is left out.
+fn advisories(folder: &Path) -> Result<Vec<Advisory>, SourceError> {
+    let (mut found, mut folders, mut files) = (Vec::new(), vec![folder.to_owned()], 0_usize);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)
+            .map_err(SourceError::io(&folder))?
+            .flatten()
+        {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "json")
+                && files < ADVISORIES_MAX
+            {
+                files += 1;
+                if let Some(json) =
+                    read(&path)?.and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok())
+                {
+                    found.extend(of_osv(&json));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn of_osv(json: &Json) -> Vec<Advisory> {
+    let list = |json: &Json, name: &str| {
+        json.get(name)
+            .and_then(Json::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let text = |json: &Json, name: &str| {
+        json.get(name)
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    if json.get("withdrawn").is_some() {
+        return Vec::new();
+    }
+    // The name people search for, where there is one.
+    let aliases = list(json, "aliases");
+    let id = aliases
+        .iter()
+        .filter_map(Json::as_str)
+        .find(|alias| alias.starts_with("CVE-"))
+        .map_or_else(|| text(json, "id"), str::to_owned);
+    let mut found = Vec::new();
+    for affected in list(json, "affected") {
+        let package = affected.get("package").unwrap_or(&Json::Null);
+        if text(package, "ecosystem") != "Packagist" {
+            continue;
+        }
+        let mut ranges = Vec::new();
+        for range in list(&affected, "ranges")
+            .iter()
+            .filter(|range| text(range, "type") != "GIT")
+        {
+            let mut from: Option<String> = None;
+            for event in list(range, "events") {
+                let (introduced, fixed, last) = (
+                    text(&event, "introduced"),
+                    text(&event, "fixed"),
+                    text(&event, "last_affected"),
+                );
+                if !introduced.is_empty() {
+                    from = Some(introduced);
+                } else if let Some(begin) = from.take_if(|_| !fixed.is_empty() || !last.is_empty())
+                {
+                    let is_last = fixed.is_empty();
+                    ranges.push((begin, Some(if is_last { last } else { fixed }), is_last));
+                }
+            }
+            ranges.extend(from.map(|begin| (begin, None, false)));
+        }
+        found.push(Advisory {
+            id: id.clone(),
+            package: text(package, "name").to_ascii_lowercase(),
+            versions: list(&affected, "versions")
+                .iter()
+                .filter_map(Json::as_str)
+                .map(str::to_owned)
+                .collect(),
+            ranges,
+        });
+    }
+    found
+}
+
+/// Notes at each package which advisories fit its version.
+fn apply(packages: &mut BTreeMap<String, Package>, advisories: &[Advisory]) {
+    for advisory in advisories {
+        if let Some(package) = packages.get_mut(&advisory.package)
+            && fits(advisory, &package.version)
+        {
+            package.advisories.insert(advisory.id.clone());
+        }
+    }
+}
+
+fn fits(advisory: &Advisory, version: &str) -> bool {
+    let plain = version.trim_start_matches(['v', 'V']);
+    if advisory
+        .versions
+        .iter()
+        .any(|one| one.trim_start_matches(['v', 'V']) == plain)
+    {
+        return true;
+    }
+    version::is_ordered(version)
+        && advisory.ranges.iter().any(|(from, to, is_last)| {
+            version::compare(version, from) != Ordering::Less
+                && to
+                    .as_ref()
+                    .is_none_or(|to| match version::compare(version, to) {
+                        Ordering::Less => true,
+                        Ordering::Equal => *is_last,
+                        Ordering::Greater => false,
+                    })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{advisories, apply, packages};
+
+    fn shop() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, text).expect("written");
+        };
+        write(
+            "composer.lock",
+            r#"{"packages":[{"name":"Magento/product-community-edition","version":"2.4.6-p2","type":"metapackage"},
+                {"name":"vendor/pay","version":"v1.4.0","type":"magento2-module"},{"name":"vendor/dev","version":"dev-main","type":"library"},{"version":"1"}]}"#,
+        );
+        write("app/code/Own/Feed/registration.php", "<?php");
+        write("app/code/Other/Pay/registration.php", "<?php");
+        write(
+            "app/code/Other/Pay/composer.json",
+            r#"{"name":"other/pay","version":"0.9.1"}"#,
+        );
+        write("app/code/Other/NoModule/a.php", "<?php");
+        write(
+            "osv/a/1.json",
+            r#"{"id":"GHSA-1","aliases":["CVE-2026-0001"],"affected":[{"package":{"ecosystem":"Packagist","name":"magento/product-community-edition"},
+                "ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.4.5-p9"},{"introduced":"2.4.6"},{"fixed":"2.4.6-p7"}]}]},
+                {"package":{"ecosystem":"npm","name":"vendor/pay"},"versions":["v1.4.0"]}]}"#,
+        );
+        write(
+            "osv/2.json",
+            r#"{"id":"OSV-2","affected":[{"package":{"ecosystem":"Packagist","name":"other/pay"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0.9.1"},{"last_affected":"0.9.1"}]}]}]}"#,
+        );
+        write(
+            "osv/3.json",
+            r#"{"id":"OSV-3","withdrawn":"2026-01-01T00:00:00Z","affected":[{"package":{"ecosystem":"Packagist","name":"vendor/pay"},"versions":["1.4.0"]}]}"#,
+        );
+        write(
+            "osv/4.json",
+            r#"{"id":"OSV-4","affected":[{"package":{"ecosystem":"Packagist","name":"vendor/dev"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"}]}]}]}"#,
+        );
+        write("osv/5.json", "no JSON");
+        root
+    }
+
+    #[test]
+    fn finds_packages_modules_and_the_advisories_that_fit() {
+        let root = shop();
+        let mut found = packages(root.path()).expect("reads");
+        let advisories = advisories(&root.path().join("osv")).expect("reads");
+        apply(&mut found, &advisories);
+        let told: Vec<_> = found
+            .iter()
+            .map(|(name, one)| format!("{name} {} {} {:?}", one.version, one.kind, one.advisories))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "app/code/Own/Feed  app/code {}",
+                "magento/product-community-edition 2.4.6-p2 metapackage {\"CVE-2026-0001\"}",
+                "other/pay 0.9.1 app/code {\"OSV-2\"}",
+                "vendor/dev dev-main library {}",
+                "vendor/pay v1.4.0 magento2-module {}",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_shop_without_a_lock_has_no_packages() {
+        let root = tempfile::tempdir().expect("a folder");
+        assert!(packages(root.path()).expect("reads").is_empty());
+        std::fs::write(root.path().join("composer.lock"), "{").expect("written");
+        assert!(packages(root.path()).is_err());
+    }
+}
