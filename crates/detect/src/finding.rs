@@ -85,6 +85,14 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             class: model::DataClass::Public,
         });
     }
+    if let Some(package) = event.text(Field::Package) {
+        let version = event.text(Field::PackageVersion).unwrap_or_default();
+        add(Asset {
+            kind: AssetKind::Path,
+            name: format!("{package} {version}").trim_end().to_owned(),
+            class: model::DataClass::Public,
+        });
+    }
     if let Some(table) = event.text(Field::Table) {
         // What is set is told apart by its path: `core_config_data:design/head/includes`.
         let row = event.text(Field::ConfigPath).or(event.text(Field::RowKey));
