@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let median = speeds.get(speeds.len() / 2).copied().unwrap_or_default();
     writeln!(
         std::io::stdout(),
-        "{count} rules, {} events: {median:.0} events/s/core; {findings} findings told",
+        "rules {median:.0} events/s, {count} rules over {} events, {findings} findings told",
         events.len()
     )?;
     Ok(())

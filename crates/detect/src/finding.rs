@@ -29,6 +29,13 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
     } else if let Some(address) = event.text(Field::ClientIp) {
         add(ActorKind::Address, address.to_owned());
     }
+    if let Some(writer) = event.text(Field::Writer) {
+        add(ActorKind::DatabaseAccount, writer.to_owned());
+    }
+    // A process where it is known; else whose account it was.
+    if let Some(process) = event.text(Field::ProcessName).or(event.text(Field::OsUser)) {
+        add(ActorKind::HostProcess, process.to_owned());
+    }
 }
 
 /// Adds what an event touches.
@@ -64,8 +71,31 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             });
         }
     }
+    if let Some(path) = event.text(Field::FilePath) {
+        add(Asset {
+            kind: AssetKind::Path,
+            name: path.to_owned(),
+            class: model::DataClass::Public,
+        });
+    }
+    if let Some(source) = event.text(Field::HealthSource) {
+        add(Asset {
+            kind: AssetKind::Log,
+            name: source.to_owned(),
+            class: model::DataClass::Public,
+        });
+    }
+    if let Some(table) = event.text(Field::Table) {
+        // What is set is told apart by its path: `core_config_data:design/head/includes`.
+        let row = event.text(Field::ConfigPath).or(event.text(Field::RowKey));
+        add(Asset {
+            kind: AssetKind::Row,
+            name: row.map_or_else(|| table.to_owned(), |row| format!("{table}:{row}")),
+            class: data_class(table).unwrap_or(model::DataClass::Public),
+        });
+    }
     if event.category != Category::Database
-        && let Some(path) = event.text(Field::UriStem)
+        && let Some(path) = event.text(Field::UriStem).or(event.text(Field::Url))
     {
         add(Asset {
             kind: AssetKind::Path,

@@ -5,6 +5,7 @@
 mod dump;
 mod finding;
 mod hash;
+mod place;
 pub mod shape;
 mod sigma;
 mod window;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Event, EventRef, Finding, InstallationId, Lane, Level, Scope, Timestamp};
 
+pub use place::place;
 pub use sigma::{ExampleOutcome, RuleError, RuleSource, test_examples};
 use window::{Seen, Windows};
 

@@ -308,14 +308,12 @@ fn every_shipped_rule_matches_here_what_it_matches_there() {
             engine.add_rule(rule).expect(name);
             let alone = alone(text, &rule.title);
             let sources = [RuleSource { name, text: &alone }];
-            let category = match rule.logsource.category.as_deref() {
-                Some("database") => Category::Database,
-                Some("webserver") => Category::Webserver,
-                Some("webserver_error") => Category::WebserverError,
-                Some("application") => Category::Application,
-                Some("syslog") => Category::Syslog,
-                _ => Category::Health,
-            };
+            let category = rule
+                .logsource
+                .category
+                .as_deref()
+                .and_then(Category::named)
+                .unwrap_or(Category::Health);
             // Words of this very rule meet its selections more often.
             let own: Vec<String> = words
                 .iter()

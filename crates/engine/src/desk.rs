@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use model::{Finding, Incident, IncidentState, Lane, Mark, Timestamp};
 use tokio::sync::watch;
 
+use crate::health::Hole;
+
 /// A sealed entry as a page shows it.
 #[derive(Clone, Debug)]
 pub struct EntryView {
@@ -40,8 +42,10 @@ pub struct SourceView {
     pub id: String,
     /// Format it is read as.
     pub format: String,
-    /// `reading` or `not read`.
+    /// `reading`, `waiting`, `failing` or `not read`.
     pub state: String,
+    /// Records, or bytes of a file, that went before they could be read.
+    pub lost: u64,
     /// Records sealed.
     pub records: u64,
     /// Bytes sealed.
@@ -54,6 +58,8 @@ pub struct SourceView {
     pub last_event: Option<Timestamp>,
     /// What happened last, or why it isn't read.
     pub reason: String,
+    /// When it gave nothing that it should have given, since this start.
+    pub holes: Vec<Hole>,
 }
 
 /// Something magewarden can't see of this shop, and how to close it.

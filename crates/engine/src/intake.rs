@@ -207,6 +207,23 @@ impl Intake {
         self.rest = buffer;
     }
 
+    /// Takes one record that its source has framed already, at the place it says; what is longer than
+    /// [`RECORD_BYTES_MAX`] is cut there.
+    pub fn push_record(
+        &mut self,
+        record: &[u8],
+        offset_bytes: u64,
+        masker: &Masker,
+        context: &Context,
+        block: &mut Block,
+    ) {
+        let kept = record.get(..RECORD_BYTES_MAX).unwrap_or(record);
+        self.counters.cut += u64::from(kept.len() < record.len());
+        // Between records of a sender there may be bytes that are none of them.
+        self.offset_bytes = offset_bytes;
+        self.take(kept, masker, context, block);
+    }
+
     fn take(&mut self, record: &[u8], masker: &Masker, context: &Context, block: &mut Block) {
         let from = block.bytes.len();
         block.bytes.extend_from_slice(record);

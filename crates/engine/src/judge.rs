@@ -216,10 +216,7 @@ impl Judge {
             let _judged = self.shaper.enrich(&mut event);
         }
         self.note_agent(&event);
-        let scope = event
-            .text(Field::Host)
-            .filter(|host| event.category == Category::Webserver && host.len() <= HOST_BYTES_MAX)
-            .map_or(Scope::Unknown, |host| Scope::Host(host.to_owned()));
+        let scope = scope(&event, &self.context);
         let before = out.len();
         self.detector.push(&event, &refs, lane, &scope, out);
         self.settle(before, received, out);
@@ -335,6 +332,31 @@ impl Judge {
     #[must_use]
     pub fn counters(&self) -> JudgeCounters {
         self.counters
+    }
+}
+
+/// The place in the installation that an event names.
+fn scope(event: &Event<'_>, context: &Context) -> Scope {
+    let short = |field| {
+        event
+            .text(field)
+            .filter(|text| text.len() <= HOST_BYTES_MAX)
+    };
+    if let Some(view) = short(Field::StoreView) {
+        return Scope::View(view.to_owned());
+    }
+    if let Some(website) = short(Field::Website) {
+        return Scope::Website(website.to_owned());
+    }
+    match event.category {
+        Category::Webserver
+            if event
+                .text(Field::Host)
+                .is_none_or(|host| host.len() <= HOST_BYTES_MAX) =>
+        {
+            detect::place(event, &context.stores)
+        }
+        _ => Scope::Unknown,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod analyze;
 pub mod content;
 pub mod desk;
 pub mod exercise;
+pub mod health;
 pub mod intake;
 pub mod judge;
 pub mod ledger;

@@ -1,4 +1,4 @@
-//! Files that grow → the pipeline, until told to stop.
+//! Live sources → the pipeline, until told to stop.
 //!
 //! The same intake, seal and judge as everywhere. A source resumes from the ledger's last entry of
 //! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do.
@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{SourceId, Timestamp};
-use sources::{Chunk, Follower, News, SourceError};
+use model::{Category, Field, Generation, SourceId, Timestamp};
+use parse::Format;
+use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Observation, Receipt, Running};
 
 use crate::desk::{Desk, Overview, SourceView, Update};
+use crate::health::{Health, Told};
 use crate::intake::{Block, Intake};
 use crate::ledger::NewEntry;
 use crate::pipeline::{Pipeline, PipelineError};
@@ -18,6 +20,8 @@ use crate::pipeline::{Pipeline, PipelineError};
 const WAIT: Duration = Duration::from_millis(200);
 /// Seconds between ticks while nothing arrives.
 const TICK_SECONDS: i64 = 10;
+/// Seconds between two looks at how sources are.
+const LOOK_SECONDS: i64 = 5;
 /// Bytes within which a format must be recognised.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -25,12 +29,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveError {
-    /// The files can't be followed.
-    #[error("the logs can't be followed")]
-    Source {
-        /// What the follower said.
-        source: SourceError,
-    },
     /// The pipeline can't take more.
     #[error("what was read can't be sealed")]
     Pipeline {
@@ -39,7 +37,7 @@ pub enum LiveError {
     },
 }
 
-/// What is known of one followed source.
+/// What is known of one source.
 struct Track {
     intake: Option<Intake>,
     /// Bytes kept until a format is recognised.
@@ -47,21 +45,31 @@ struct Track {
     /// Where `head` starts.
     head_offset: u64,
     news: String,
+    /// Whether it works, as far as it says.
+    well: bool,
+    /// Records, or bytes of a file, that went before they could be read.
+    lost: u64,
     last_event: Option<Timestamp>,
 }
 
-/// Follows files into a pipeline.
+/// Takes what sources hand over into a pipeline.
 pub struct Live {
     pipeline: Pipeline,
-    follower: Follower,
+    sources: Running,
     tracks: BTreeMap<SourceId, Track>,
     desk: Desk,
     started: Timestamp,
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
     unsigned: bool,
-    /// Records read and not sealed yet: while there are any, nothing more is read.
+    health: Health,
+    /// What is told of sources is a record of this one.
+    own: Option<Intake>,
+    last_look: Timestamp,
+    /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
+    /// Who waits to hear that they are sealed.
+    receipts: Vec<Receipt>,
     /// Why nothing is acknowledged at the moment; empty when all is well.
     trouble: String,
     /// Says a change of that where whoever started it looks.
@@ -69,18 +77,18 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts following; nothing is read before [`Self::run`]. `tell` is given what must be seen at once.
+    /// Takes over running sources; nothing is taken before [`Self::run`]. `tell` is given what must be seen at once.
     #[must_use]
     pub fn new(
         pipeline: Pipeline,
-        follower: Follower,
+        sources: Running,
         desk: Desk,
         now: Timestamp,
         tell: Box<dyn FnMut(&str)>,
     ) -> Self {
         Self {
             pipeline,
-            follower,
+            sources,
             tracks: BTreeMap::new(),
             desk,
             started: now,
@@ -88,41 +96,39 @@ impl Live {
             // The first entries are signed at once: a start may be a short one.
             last_checkpoint: Timestamp::default(),
             unsigned: true,
+            health: Health::default(),
+            own: None,
+            last_look: now,
             waiting: Vec::new(),
+            receipts: Vec::new(),
             trouble: String::new(),
             tell,
         }
     }
 
-    /// Runs until `stop` says so; then ends what is open and signs.
+    /// Runs until `stop` says so; then takes what was handed over, ends what is open and signs.
     ///
     /// # Errors
     ///
-    /// [`LiveError`] when files can't be followed or the ledger can't take more. Nothing that was
-    /// acknowledged is lost: the next start resumes from the ledger. A full disk is no error: it
-    /// waits, and goes on when there is room.
+    /// [`LiveError`] when the ledger can't take more. Nothing that was acknowledged is lost: the next start
+    /// resumes from the ledger. A full disk is no error: it waits, and goes on when there is room.
     pub fn run(
         &mut self,
         clock: &dyn Fn() -> Timestamp,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), LiveError> {
         let failed = |source| LiveError::Pipeline { source };
-        let mut chunks = Vec::new();
         while !stop() {
-            chunks.clear();
             if self.trouble.is_empty() {
-                self.follower
-                    .next(WAIT, &mut chunks)
-                    .map_err(|source| LiveError::Source { source })?;
+                self.take_deliveries(WAIT, clock);
             } else {
                 std::thread::sleep(WAIT);
             }
             let now = clock();
-            self.read(&chunks, now);
             match self.step(now) {
                 Ok(()) if self.trouble.is_empty() => {}
                 Ok(()) => self.tell_trouble(String::new(), now),
-                // What was read waits; as nothing more is read, the logs keep the rest.
+                // What was taken waits; as nothing more is, the sources keep the rest.
                 Err(error) if error.is_full_disk() => {
                     let trouble = "the disk is full: nothing more is sealed or acknowledged; \
                                    free some space, it goes on by itself";
@@ -131,8 +137,104 @@ impl Live {
                 Err(error) => return Err(failed(error)),
             }
         }
-        self.step(clock()).map_err(failed)?;
+        self.sources.stop();
+        loop {
+            // Before the queue is looked at: what a source hands over last is there once it has ended.
+            let ended = self.sources.ended();
+            self.take_deliveries(WAIT, clock);
+            let idle = self.waiting.is_empty();
+            self.step(clock()).map_err(failed)?;
+            if ended && idle {
+                break;
+            }
+        }
         self.pipeline.flush(clock()).map_err(failed)
+    }
+
+    /// Takes what is handed over within `wait`, and what is there already beside it.
+    fn take_deliveries(&mut self, wait: Duration, clock: &dyn Fn() -> Timestamp) {
+        let mut entries = std::mem::take(&mut self.waiting);
+        let mut bytes = 0;
+        let mut next = self.sources.next(wait);
+        while let Some(delivery) = next {
+            let now = clock();
+            for chunk in &delivery.chunks {
+                bytes += chunk.bytes.len();
+                self.take(chunk, now, &mut entries);
+            }
+            self.receipts.extend(delivery.receipt);
+            if bytes >= DELIVERY_BYTES_MAX {
+                break;
+            }
+            next = self.sources.ready();
+        }
+        let now = clock();
+        if now.seconds_since(self.last_look) >= LOOK_SECONDS {
+            self.last_look = now;
+            self.look(now, &mut entries);
+        }
+        self.waiting = entries;
+    }
+
+    /// Looks how sources are; what is to be told becomes records.
+    fn look(&mut self, now: Timestamp, entries: &mut Vec<NewEntry>) {
+        for told in self.health.look(now) {
+            let record = self.observe(&told, now);
+            let format = parse::named(parse::OBSERVATION).expect("it is built in");
+            let tokens = self.pipeline.ledger().token_key();
+            let intake = self.own.get_or_insert_with(|| {
+                let generation = Generation {
+                    inode: now.0.unsigned_abs(),
+                    ..Generation::default()
+                };
+                let source = SourceId("magewarden:health".to_owned());
+                Intake::new(source, generation, 0, format, tokens)
+            });
+            let mut block = Block::default();
+            let at = intake.offset_bytes();
+            let (masker, context) = (self.pipeline.masker(), self.pipeline.context());
+            intake.push_record(&record, at, masker, context, &mut block);
+            for record in &mut block.records {
+                entries.push(self.pipeline.entry(intake, &block.bytes, record, now));
+            }
+        }
+    }
+
+    /// The record of what is told of a source: what failed, since when, until when and why (10.7.3).
+    fn observe(&self, told: &Told, now: Timestamp) -> Vec<u8> {
+        let (source, kind) = match told {
+            Told::Began {
+                source, trouble, ..
+            } => (source, trouble.name().to_owned()),
+            Told::Over {
+                source, trouble, ..
+            } => (source, format!("{} over", trouble.name())),
+            Told::Lost { source, .. } => (source, "lost".to_owned()),
+        };
+        let format = self
+            .tracks
+            .get(source)
+            .and_then(|track| track.intake.as_ref());
+        let observation = Observation::new(Category::Health, now)
+            .text(Field::HealthKind, &kind)
+            .text(Field::HealthSource, &source.0)
+            .text(
+                Field::Logger,
+                format.map_or("", |intake| intake.format().name()),
+            );
+        match told {
+            Told::Began { since, why, .. } => observation
+                .text(Field::Message, why)
+                .text(Field::Context, &format!("since {since}")),
+            Told::Over { since, until, .. } => {
+                observation.text(Field::Context, &format!("from {since} to {until}"))
+            }
+            Told::Lost { count, .. } => observation.int(
+                Field::ChangeCount,
+                i64::try_from(*count).unwrap_or(i64::MAX),
+            ),
+        }
+        .record()
     }
 
     /// Says a change of trouble where it is seen: on standard error and on the pages.
@@ -149,14 +251,6 @@ impl Live {
         self.show(now);
     }
 
-    fn read(&mut self, chunks: &[Chunk], now: Timestamp) {
-        let mut entries = std::mem::take(&mut self.waiting);
-        for chunk in chunks {
-            self.take(chunk, now, &mut entries);
-        }
-        self.waiting = entries;
-    }
-
     /// Seals what waits, or tells the time when nothing did for long; signs when it is due.
     fn step(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         if !self.waiting.is_empty() {
@@ -171,6 +265,7 @@ impl Live {
             self.unsigned = true;
             self.show(now);
         }
+        self.receipts.drain(..).for_each(Receipt::sealed);
         if self.unsigned && now.seconds_since(self.last_checkpoint) >= 1 {
             self.pipeline.checkpoint(now)?;
             self.last_checkpoint = now;
@@ -181,18 +276,33 @@ impl Live {
 
     /// Turns one chunk into entries; keeps bytes of a source whose format is not known yet.
     fn take(&mut self, chunk: &Chunk, now: Timestamp, entries: &mut Vec<NewEntry>) {
-        let track = self
-            .tracks
-            .entry(chunk.source.clone())
-            .or_insert_with(|| Track {
-                intake: None,
-                head: Vec::new(),
-                head_offset: chunk.offset_bytes,
-                news: String::new(),
-                last_event: None,
-            });
+        let (source, named) = named(chunk);
+        let track = self.tracks.entry(source.clone()).or_insert_with(|| Track {
+            intake: None,
+            head: Vec::new(),
+            head_offset: chunk.offset_bytes,
+            news: String::new(),
+            well: true,
+            lost: 0,
+            last_event: None,
+        });
         if let Some(news) = &chunk.news {
             track.news = describe(news);
+            let trouble = match news {
+                News::Failed { why } => Some(why.as_str()),
+                _ => None,
+            };
+            track.well = trouble.is_none();
+            track.lost += lost(news);
+            self.health.works(&chunk.source, trouble, now);
+            self.health.lost(&chunk.source, lost(news), now);
+        }
+        if !chunk.bytes.is_empty() {
+            self.health.gave(&chunk.source, now);
+        }
+        // News alone begin no incarnation.
+        if chunk.bytes.is_empty() && !chunk.end_of_generation {
+            return;
         }
         let known = track.intake.as_ref().is_some_and(|intake| {
             intake.generation() == chunk.generation && intake.offset_bytes() <= chunk.offset_bytes
@@ -204,33 +314,18 @@ impl Live {
                 track.head_offset = chunk.offset_bytes;
             }
             track.head.extend_from_slice(&chunk.bytes);
-            let Some(format) = format.or_else(|| parse::sniff(&track.head)) else {
+            let Some(format) = named.or(format).or_else(|| parse::sniff(&track.head)) else {
                 track.head.truncate(HEAD_BYTES);
                 return;
             };
             let offset = track.head_offset;
             let tokens = self.pipeline.ledger().token_key();
-            let mut intake = Intake::new(
-                chunk.source.clone(),
-                chunk.generation,
-                offset,
-                format,
-                tokens,
-            );
+            let mut intake = Intake::new(source, chunk.generation, offset, format, tokens);
             let head = std::mem::take(&mut track.head);
-            let end = chunk.end_of_generation;
-            intake.push(
-                &head,
-                end,
-                self.pipeline.masker(),
-                self.pipeline.context(),
-                &mut block,
-            );
+            frame(&mut intake, &head, chunk, &self.pipeline, &mut block);
             track.intake = Some(intake);
         } else if let Some(intake) = &mut track.intake {
-            let end = chunk.end_of_generation;
-            let (masker, context) = (self.pipeline.masker(), self.pipeline.context());
-            intake.push(&chunk.bytes, end, masker, context, &mut block);
+            frame(intake, &chunk.bytes, chunk, &self.pipeline, &mut block);
         }
         let Some(intake) = &track.intake else { return };
         let mut records = std::mem::take(&mut block.records);
@@ -257,12 +352,16 @@ impl Live {
                     .to_owned(),
                 state: if !self.trouble.is_empty() {
                     "waiting"
-                } else if track.intake.is_some() {
+                } else if !track.well {
+                    "failing"
+                } else if track.intake.is_some() || track.head.is_empty() {
                     "reading"
                 } else {
                     "not read"
                 }
                 .to_owned(),
+                lost: track.lost,
+                holes: self.health.holes(id).copied().collect(),
                 records: counters.records,
                 bytes: counters.bytes,
                 quarantined: counters.quarantined,
@@ -270,7 +369,7 @@ impl Live {
                 last_event: track.last_event,
                 reason: if !self.trouble.is_empty() {
                     self.trouble.clone()
-                } else if track.intake.is_some() {
+                } else if track.intake.is_some() || track.head.is_empty() {
                     track.news.clone()
                 } else {
                     "no known format recognises its first bytes".to_owned()
@@ -305,6 +404,40 @@ impl Live {
     }
 }
 
+/// The source a chunk's records are of, and their format where it is known.
+///
+/// A sender's messages may be of several formats: each that its source doesn't name makes a source of its own.
+fn named(chunk: &Chunk) -> (SourceId, Option<&'static dyn Format>) {
+    let format = chunk.format.and_then(parse::named);
+    if chunk.framing == Framing::ByFormat || format.is_some() || chunk.bytes.is_empty() {
+        return (chunk.source.clone(), format);
+    }
+    let format = parse::sniff(&chunk.bytes).or_else(|| parse::named("plain"));
+    let name = format.map_or("plain", Format::name);
+    (SourceId(format!("{}#{name}", chunk.source.0)), format)
+}
+
+/// Gives a chunk's bytes to its intake.
+fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, block: &mut Block) {
+    let (masker, context) = (pipeline.masker(), pipeline.context());
+    match chunk.framing {
+        Framing::OneRecord if bytes.is_empty() => {}
+        Framing::OneRecord => {
+            intake.push_record(bytes, chunk.offset_bytes, masker, context, block);
+        }
+        Framing::ByFormat => intake.push(bytes, chunk.end_of_generation, masker, context, block),
+    }
+}
+
+/// How much a source says it lost.
+fn lost(news: &News) -> u64 {
+    match news {
+        News::Lost { bytes } => *bytes,
+        News::Dropped { records } => *records,
+        _ => 0,
+    }
+}
+
 fn describe(news: &News) -> String {
     match news {
         News::Truncated => "was truncated; read again from its start".to_owned(),
@@ -314,6 +447,12 @@ fn describe(news: &News) -> String {
         News::Lost { bytes } => format!("{bytes} bytes were lost before they could be read"),
         News::Missing => "is not there yet; waiting for it".to_owned(),
         News::Unreadable => "can't be read; check its permissions".to_owned(),
+        News::Dropped { records } => {
+            format!("{records} records were dropped before they could be read")
+        }
+        News::Well { what } => what.clone(),
+        News::Refused { why } => why.clone(),
+        News::Failed { why } => format!("{why}; it is tried again"),
         _ => String::new(),
     }
 }

@@ -20,9 +20,52 @@ pub enum Category {
     Syslog,
     /// Something magewarden observed of itself or a source: gaps, silence, cut (`health`).
     Health,
+    /// A file that came, changed or went (`file_event`).
+    File,
+    /// A row of the shop's database that came, changed or went (`shop_row`).
+    ShopRow,
+    /// The payment page as a consumer's browser receives it (`payment_page`).
+    PaymentPage,
+    /// What is installed at the shop (`inventory`).
+    Inventory,
+    /// What a payment gateway told (`gateway`).
+    Gateway,
+    /// A process that was started (`process_creation`).
+    Process,
+    /// A connection from or to the shop's hosts (`network_connection`).
+    Connection,
+    /// A name that was looked up (`dns_query`).
+    Dns,
+    /// What a key-value store holds or was told (`cache`).
+    Cache,
 }
 
 impl Category {
+    /// Every category, in order.
+    pub const ALL: &'static [Self] = &[
+        Self::Database,
+        Self::Webserver,
+        Self::WebserverError,
+        Self::Application,
+        Self::Syslog,
+        Self::Health,
+        Self::File,
+        Self::ShopRow,
+        Self::PaymentPage,
+        Self::Inventory,
+        Self::Gateway,
+        Self::Process,
+        Self::Connection,
+        Self::Dns,
+        Self::Cache,
+    ];
+
+    /// Finds a category by its name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
     /// The name rules use.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -33,6 +76,15 @@ impl Category {
             Self::Application => "application",
             Self::Syslog => "syslog",
             Self::Health => "health",
+            Self::File => "file_event",
+            Self::ShopRow => "shop_row",
+            Self::PaymentPage => "payment_page",
+            Self::Inventory => "inventory",
+            Self::Gateway => "gateway",
+            Self::Process => "process_creation",
+            Self::Connection => "network_connection",
+            Self::Dns => "dns_query",
+            Self::Cache => "cache",
         }
     }
 }
@@ -167,6 +219,108 @@ fields! {
     HealthKind = "health.kind",
     /// The source a health event is about.
     HealthSource = "health.source",
+    /// Store view's code, or `admin`, where the source knows it.
+    StoreView = "shop.store",
+    /// Website's code where the source knows it.
+    Website = "shop.website",
+    /// Path of a file, below the shop's root where it lies there.
+    FilePath = "file.path",
+    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `seen`; of a tree `release`, `baseline`, `baseline_changed`, `compared`.
+    Change = "change",
+    /// What Magento's own layout says of a path: `code`, `vendor`, `generated`, `static`, `media`, `writable`, `settings`, `entry_point`, `outside`.
+    FileClass = "file.class",
+    /// What the content is: `php`, `html`, `javascript`, `image`, `archive`, `sql`, `text`, `binary`; several for a polyglot.
+    FileContent = "file.content",
+    /// Size in bytes.
+    FileBytes = "file.size_bytes",
+    /// SHA-256 of the content, hexadecimal; empty where card numbers were found in it.
+    FileHash = "file.sha256",
+    /// Permissions, octal.
+    FileMode = "file.mode",
+    /// Name of the file's owner.
+    FileOwner = "file.owner",
+    /// Signatures the content has.
+    Signatures = "signatures",
+    /// How many changes one record stands for.
+    ChangeCount = "change_count",
+    /// What the changed thing was compared with: `baseline`, `package`, `last_look`.
+    Against = "against",
+    /// Program that acted.
+    ProcessName = "process.executable",
+    /// Its command line, masked.
+    CommandLine = "process.command_line",
+    /// Program that started it.
+    ParentName = "process.parent",
+    /// Account of the operating system that acted.
+    OsUser = "user.name",
+    /// Table of a row, without the prefix.
+    Table = "row.table",
+    /// Key of a row.
+    RowKey = "row.key",
+    /// Columns of a row that changed.
+    RowColumns = "row.columns",
+    /// Values of a row that changed, masked: `column=value`.
+    RowValues = "row.values",
+    /// Path of a configuration row, e.g. `design/head/includes`.
+    ConfigPath = "config.path",
+    /// Account that wrote a row, where the binlog or the audit log tells.
+    Writer = "row.writer",
+    /// Address of a page, script or frame.
+    Url = "url",
+    /// Kind of a part of a page: `script`, `inline_script`, `header`, `frame`, `form`, `field`.
+    PartKind = "part.kind",
+    /// Hash of a part of a page, as CSP writes it.
+    PartHash = "part.hash",
+    /// Text of a part of a page, masked and cut.
+    PartText = "part.text",
+    /// Whether a part is authorised: `yes`, `no`, `unknown`.
+    Authorised = "authorised",
+    /// How a page was looked at: `browser` or `fetch`.
+    LookedBy = "looked_by",
+    /// A package of composer, or a module.
+    Package = "package.name",
+    /// Its version.
+    PackageVersion = "package.version",
+    /// Advisories that fit it.
+    Advisories = "package.advisories",
+    /// A gateway's name, e.g. `stripe`.
+    Gateway = "gateway.name",
+    /// The gateway's own name of what happened, e.g. `charge.dispute.created`.
+    GatewayEvent = "gateway.event",
+    /// The gateway's id of it.
+    GatewayId = "gateway.id",
+    /// Ids an order is found by: increment id, transaction ids, quote id.
+    OrderIds = "order.ids",
+    /// Amount in the currency's smallest unit.
+    Amount = "amount.minor",
+    /// Its currency, ISO 4217.
+    Currency = "amount.currency",
+    /// Whether the sender's signature holds: `yes`, `no`, `none`.
+    Signed = "signed",
+    /// Where a connection went.
+    DestinationIp = "dst_ip",
+    /// The name it went to, or that was asked for.
+    DestinationName = "dst_host",
+    /// The port it went to.
+    DestinationPort = "dst_port",
+    /// Type of a DNS question, e.g. `TXT`.
+    DnsType = "dns.type",
+    /// A name of a rule that another program's engine matched.
+    ForeignRule = "foreign.rule",
+    /// Key of a cache or session, shortened.
+    CacheKey = "cache.key",
+    /// Seconds until it dies by itself.
+    TtlSeconds = "ttl_seconds",
+    /// Card numbers found in a file, published test numbers not counted.
+    FileCards = "file.pan_count",
+    /// Value of the cookie `store` as the log has it; `-` where the request had none.
+    StoreCookie = "store.cookie",
+    /// Value of the header `Store` as the log has it; `-` where the request had none.
+    StoreHeader = "store.header",
+    /// `MAGE_RUN_CODE` as the log has it.
+    RunCode = "store.run_code",
+    /// `MAGE_RUN_TYPE` as the log has it.
+    RunType = "store.run_type",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

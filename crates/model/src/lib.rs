@@ -11,6 +11,7 @@ mod finding;
 mod identity;
 mod incident;
 mod mark;
+mod stores;
 mod time;
 
 pub use event::{Category, Event, Field, Value};
@@ -22,4 +23,5 @@ pub use identity::{
 };
 pub use incident::{Exposure, Incident, IncidentState, Joined, Obligation, ObligationState};
 pub use mark::{Brand, Mark, MarkKind};
+pub use stores::{RunType, StoreMap, ViewPlace};
 pub use time::{TimeQuality, Timestamp};

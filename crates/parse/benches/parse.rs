@@ -26,6 +26,7 @@ fn measure(name: &str, log: &str) {
         zone_quality: model::TimeQuality::ZoneConfigured,
         trusted_proxies: Vec::new(),
         table_prefix: String::new(),
+        stores: model::StoreMap::default(),
     };
     let mut rates: Vec<f64> = (0..5)
         .map(|_| pass(format, log.as_bytes(), &context))

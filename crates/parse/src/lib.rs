@@ -14,7 +14,9 @@ mod mysql_log;
 mod mysql_slow;
 mod network;
 mod nginx_json;
+mod observation;
 mod percona_audit_xml;
+mod plain;
 mod service_log;
 mod syslog;
 
@@ -22,10 +24,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use model::{Event, Position, TimeQuality, Timestamp};
+use model::{Event, Position, StoreMap, TimeQuality, Timestamp};
 
 pub use join::{Joined, Joiner};
 pub use network::IpNetwork;
+pub use observation::NAME as OBSERVATION;
 
 /// Longest record in bytes; the caller cuts a longer one here and counts it.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -83,6 +86,8 @@ pub struct Context {
     pub trusted_proxies: Vec<IpNetwork>,
     /// Prefix of the shop's tables.
     pub table_prefix: String,
+    /// Websites, stores and views, and how hosts are run; empty when nothing is known.
+    pub stores: StoreMap,
 }
 
 impl Default for Context {
@@ -93,6 +98,7 @@ impl Default for Context {
             zone_quality: TimeQuality::ZoneGuessed,
             trusted_proxies: Vec::new(),
             table_prefix: String::new(),
+            stores: StoreMap::default(),
         }
     }
 }
@@ -179,6 +185,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &service_log::MysqlError,
     &syslog::Syslog5424,
     &syslog::Syslog3164,
+    &observation::Observation,
+    &plain::Plain,
 ];
 
 /// Recognises a format from a source's first bytes.

@@ -130,6 +130,18 @@ fn read<'a>(
             event.put_text(field, value);
         }
     }
+    // Here `-` and nothing are news: the request had none.
+    for (field, names) in [
+        (Field::StoreCookie, &["store_cookie", "cookie_store"][..]),
+        (Field::StoreHeader, &["store_header", "http_store"]),
+        (Field::RunCode, &["run_code", "mage_run_code"]),
+        (Field::RunType, &["run_type", "mage_run_type"]),
+    ] {
+        if let Some(Scalar::Text(value)) = pairs.find(names) {
+            let value = if value.is_empty() { "-" } else { value };
+            event.put_text(field, value.to_owned());
+        }
+    }
     if let Some(time) = pairs
         .find(&["rt", "request_time", "duration"])
         .and_then(Scalar::micros)

@@ -11,6 +11,7 @@ fn context() -> Context {
         zone_quality: TimeQuality::ZoneConfigured,
         trusted_proxies: Vec::new(),
         table_prefix: "mg_".to_owned(),
+        stores: model::StoreMap::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Server-rendered, usable without scripts; a small script keeps pages live. Every string of a log is
 //! escaped by the template and made inert; the content security policy allows nothing inline.
 
+mod metrics;
 mod pages;
 
 use std::convert::Infallible;
@@ -59,6 +60,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/incidents/{id}", get(pages::incident))
         .route("/entries/{sequence}", get(pages::entry))
         .route("/sources", get(pages::sources))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/incidents", get(pages::api_incidents))
         .route("/api/incidents/{id}", get(pages::api_incident))
         .route("/live", get(live))

@@ -1,4 +1,4 @@
-//! The world → bytes: folders of logs, compressed or not, files that grow, and a shop's own settings.
+//! The world → bytes: folders of logs, compressed or not, files that grow, what is sent here, and a shop's own settings.
 //!
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
@@ -7,16 +7,56 @@ pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
+mod gateway;
+mod http;
+mod observation;
 mod reader;
 mod rotation;
 pub mod shop;
+mod source;
+mod syslog;
+mod tree;
 
 use std::path::PathBuf;
 
 pub use files::{Compression, Discovery, Input, Limits, discover};
-pub use follow::{Chunk, Follower, News};
+pub use follow::Follower;
+pub use observation::Observation;
 pub use reader::Reader;
 pub use rotation::group_rotated;
+pub use source::{
+    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
+    Receipt, Running, Source,
+};
+pub use tree::{CardCount, SignatureError, Signatures};
+
+/// Every kind of live source that settings can ask for, by its name.
+pub static SOURCES: &[&dyn Kind] = &[
+    &syslog::Syslog,
+    &http::Http,
+    &gateway::Webhooks,
+    &database::ShopRows,
+    &tree::Files,
+];
+
+/// Finds a kind of source by its name.
+#[must_use]
+pub fn kind(name: &str) -> Option<&'static dyn Kind> {
+    SOURCES.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// Reads a source's settings.
+pub(crate) fn settings<T: serde::de::DeserializeOwned>(
+    kind: &'static str,
+    table: toml::Table,
+) -> Result<T, SourceError> {
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| SourceError::Settings {
+            kind,
+            why: error.message().to_owned(),
+        })
+}
 
 /// Why a source can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +67,36 @@ pub enum SourceError {
     Io {
         /// The file or folder.
         path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A place on the network can't be listened at or reached.
+    #[error("{place} can't be used")]
+    Network {
+        /// The place.
+        place: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The shop's database can't be asked.
+    #[error("the database at {server} can't be asked")]
+    Database {
+        /// Where.
+        server: String,
+        /// Why.
+        source: Box<database::AskError>,
+    },
+    /// A source's settings make no sense.
+    #[error("the settings of a source of kind `{kind}`: {why}")]
+    Settings {
+        /// Its kind.
+        kind: &'static str,
+        /// What is wrong, and what is wanted.
+        why: String,
+    },
+    /// The machine has no room for another thread.
+    #[error("no thread can be started")]
+    Thread {
         /// What it said.
         source: std::io::Error,
     },

@@ -77,6 +77,7 @@ impl Demo {
                     zone_quality: TimeQuality::ZoneConfigured,
                     trusted_proxies: Vec::new(),
                     table_prefix: String::new(),
+                    stores: model::StoreMap::default(),
                 },
                 lane: Lane::Exercise,
                 own_rules: Vec::new(),
@@ -102,6 +103,7 @@ impl Demo {
         let served = up::serve_and_follow(
             pipeline,
             files.into_iter().collect(),
+            Vec::new(),
             Vec::new(),
             self.port,
             &data,

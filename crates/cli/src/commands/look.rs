@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use engine::desk::GapView;
 use serde_json::{Value, json};
 use sources::database::{
-    self, Account, AskError, Circumstances, Gap, Run, Server, Told, account, files,
+    self, Access, Account, AskError, Circumstances, Gap, Run, Server, Told, account, files,
 };
 use sources::env_php::ShopConfig;
 use sources::shop;
@@ -151,6 +151,16 @@ impl Shop<'_> {
             self.schema(),
             self.prefix,
         )
+    }
+
+    /// How its database is reached, where magewarden has an account there.
+    pub(super) fn access(&self) -> Option<Access> {
+        Some(Access {
+            server: self.server.clone(),
+            account: self.account.clone()?,
+            schema: self.schema().to_owned(),
+            prefix: self.prefix.to_owned(),
+        })
     }
 
     fn no_account(&self) -> Gap {

@@ -12,6 +12,7 @@ mod settings;
 mod shape;
 mod up;
 mod verify;
+mod watched;
 
 use std::process::ExitCode;
 

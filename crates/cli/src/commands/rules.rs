@@ -90,6 +90,7 @@ fn read(format: &str, records: &str) -> Result<Vec<Event<'static>>, String> {
         trusted_proxies: Vec::new(),
         table_prefix: String::new(),
         rules: None,
+        stores: None,
     }
     .context()
     .map_err(|_| "the default context can't be made".to_owned())?;

@@ -1,10 +1,11 @@
 //! Settings that several commands share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::tz::TimeZone;
-use model::TimeQuality;
+use model::{RunType, StoreMap, TimeQuality, ViewPlace};
 use parse::{Context, IpNetwork};
 
 use crate::failure::{Failure, OrFail};
@@ -24,6 +25,125 @@ pub(crate) struct Reading {
     /// Folder of own Sigma rules (.yml), beside the built-in ones
     #[arg(long, value_name = "DIR")]
     pub(crate) rules: Option<PathBuf>,
+    /// Websites, stores, views and hosts of the shop (TOML; docs/stores.md); without it a request's place is its host
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stores: Option<PathBuf>,
+}
+
+/// A file of `--stores`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Stores {
+    code_in_path: Option<bool>,
+    back_end: String,
+    views: BTreeMap<String, View>,
+    hosts: BTreeMap<String, Host>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct View {
+    website: String,
+    #[serde(default)]
+    store: String,
+    #[serde(default = "yes")]
+    active: bool,
+    #[serde(default)]
+    default: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Host {
+    run: Run,
+    code: String,
+}
+
+/// `MAGE_RUN_TYPE` as Magento writes it.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Run {
+    Website,
+    Group,
+    Store,
+}
+
+/// Reads a file of stores; a host whose code nothing has is an error.
+fn read_stores(path: &Path) -> Result<StoreMap, Failure> {
+    let text = std::fs::read_to_string(path).or_fail("check the path of --stores")?;
+    let file: Stores = toml::from_str(&text).or_fail("docs/stores.md shows one")?;
+    let mut map = StoreMap {
+        code_in_path: file.code_in_path,
+        back_end: file.back_end,
+        ..StoreMap::default()
+    };
+    for (code, view) in file.views {
+        let place = ViewPlace {
+            website: view.website,
+            store: view.store,
+            is_active: view.active,
+            is_default: view.default,
+        };
+        map.views.insert(code, place);
+    }
+    for (name, host) in file.hosts {
+        let (run, known) = match host.run {
+            Run::Website => (
+                RunType::Website,
+                map.views.values().any(|view| view.website == host.code),
+            ),
+            Run::Group => (
+                RunType::Store,
+                map.views.values().any(|view| view.store == host.code),
+            ),
+            Run::Store => (RunType::View, map.views.contains_key(&host.code)),
+        };
+        if !known {
+            return Err(Failure::say(
+                format!(
+                    "host `{name}` runs `{}`, which no view belongs to",
+                    host.code
+                ),
+                "name each view below [views] with its website and store",
+            ));
+        }
+        map.hosts
+            .insert(name.to_ascii_lowercase(), (run, host.code));
+    }
+    Ok(map)
+}
+
+/// A live source as settings and flags name it.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct SourceSettings {
+    pub(crate) kind: String,
+    #[serde(flatten)]
+    pub(crate) settings: toml::Table,
+}
+
+/// Reads `KIND,SETTING=VALUE,…`; a value is TOML where it reads as such, else a text.
+pub(crate) fn source_flag(text: &str) -> Result<SourceSettings, String> {
+    let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
+    let mut settings = toml::Table::new();
+    for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| format!("`{pair}` is no SETTING=VALUE"))?;
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| value.into());
+        settings.insert(name.to_owned(), value);
+    }
+    Ok(SourceSettings {
+        kind: kind.to_owned(),
+        settings,
+    })
 }
 
 impl Reading {
@@ -52,6 +172,12 @@ impl Reading {
             zone_quality,
             trusted_proxies,
             table_prefix: self.table_prefix.clone(),
+            stores: self
+                .stores
+                .as_deref()
+                .map(read_stores)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 

@@ -16,13 +16,13 @@ use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
-use sources::Follower;
 use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
+use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
-use super::settings::Reading;
-use super::{FOUND, Output, now};
+use super::settings::{Reading, SourceSettings, source_flag};
+use super::{FOUND, Output, now, watched};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -43,8 +43,19 @@ use crate::terminal::inert;
     --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
     What is seen and what isn't, without starting; 10 when there is a gap:\n  \
     magewarden up --magento /var/www/shop --check --format json\n\n\
+    Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
+    magewarden up --magento /var/www/shop --source files\n\n\
+    Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
+    magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
+    magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
+    Rows of the shop's database: skimmers, planted accounts, and evidence before it dies by itself. Print its grants first:\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows --print-grants\n  \
+    magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
+    [[source]]\n  \
+    kind = \"syslog\"\n  \
+    listen = \"udp://127.0.0.1:5514\"\n  \
     [database]\n  \
     user = \"magewarden\"\n  \
     password_file = \"/etc/magewarden/database.password\"\n\n\
@@ -67,6 +78,9 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, syslog, http, gateway, shop_rows (see below)
+    #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
+    sources: Vec<SourceSettings>,
     /// Settings (TOML); flags win over it. Same names as the flags, e.g. `magento = "/var/www/shop"`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -143,6 +157,7 @@ struct File {
     trusted_proxies: Vec<String>,
     checkpoints: Option<PathBuf>,
     database: Database,
+    source: Vec<SourceSettings>,
 }
 
 impl Up {
@@ -162,9 +177,11 @@ impl Up {
         }
         let shop = self.shop(config.as_ref())?;
         if self.print_grants {
-            return print_grants(shop.as_ref());
+            let rows = self.sources.iter().any(|source| source.kind == "shop_rows");
+            return print_grants(shop.as_ref(), rows);
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
+        let access = shop.as_ref().and_then(Shop::access);
         if self.check {
             return self.print_check(look.as_ref());
         }
@@ -184,10 +201,10 @@ impl Up {
         // A log may be named and found, and by two names.
         let mut seen = BTreeSet::new();
         files.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
-        if files.is_empty() {
+        if files.is_empty() && self.sources.is_empty() {
             return Err(Failure::say(
                 "there is no log to follow",
-                "name the shop with --magento ROOT, or logs with --log FILE",
+                "name the shop with --magento ROOT, logs with --log FILE, or another source with --source",
             ));
         }
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
@@ -207,8 +224,15 @@ impl Up {
             opened(pipeline.opening())
         ));
         self.sinks(&mut pipeline)?;
+        let sources = watched::open(
+            &self.sources,
+            &pipeline,
+            &self.data,
+            self.magento.as_deref(),
+            access,
+        )?;
         let stop = stop_on_signals()?;
-        serve_and_follow(pipeline, files, gaps, self.port, &self.data, &stop)?;
+        serve_and_follow(pipeline, files, sources, gaps, self.port, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -269,9 +293,10 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, and in [database]: server, user, password_file, ca_file")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
+        self.sources.extend(file.source);
         self.reading.zone = self.reading.zone.take().or(file.zone);
         self.reading.trusted_proxies.extend(file.trusted_proxies);
         self.checkpoints = self.checkpoints.take().or(file.checkpoints);
@@ -336,7 +361,7 @@ fn only_named_logs() -> GapView {
 }
 
 /// Prints how magewarden's own account is made.
-fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
+fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure> {
     let Some(shop) = shop else {
         return Err(Failure::say(
             "without a shop its schema isn't known",
@@ -344,6 +369,7 @@ fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
         ));
     };
     let grants = shop.grants();
+    let rows = if rows { grants.rows.as_slice() } else { &[] };
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -352,7 +378,7 @@ fn print_grants(shop: Option<&Shop<'_>>) -> Result<ExitCode, Failure> {
          -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
          {}\n-- Undo: {}",
         inert(&shop.server.to_string()),
-        grants.create.iter().map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
+        grants.create.iter().chain(rows).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
         inert(&grants.undo)
     )
     .or_fail("write to another place")?;
@@ -387,6 +413,7 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
 pub(super) fn serve_and_follow(
     mut pipeline: Pipeline,
     files: Vec<PathBuf>,
+    sources: Vec<Box<dyn Source>>,
     gaps: Vec<GapView>,
     port: u16,
     data: &Path,
@@ -399,6 +426,9 @@ pub(super) fn serve_and_follow(
     pipeline.show_on(desk.clone());
     let resume = pipeline.positions().clone();
     let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
+    let mut all: Vec<Box<dyn Source>> = vec![Box::new(follower)];
+    all.extend(sources);
+    let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -420,7 +450,7 @@ pub(super) fn serve_and_follow(
     };
     let serving = runtime.spawn(server::serve(desk.clone(), listener, stopped));
     let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
-    let mut live = Live::new(pipeline, follower, desk, now(), Box::new(tell));
+    let mut live = Live::new(pipeline, running, desk, now(), Box::new(tell));
     let result = live.run(&now, &|| stop.load(Ordering::SeqCst));
     stop.store(true, Ordering::SeqCst);
     result.or_fail("free some disk space and start again: it resumes where the ledger ends")?;

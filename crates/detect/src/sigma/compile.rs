@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::{Field, Level};
+use model::{Category, Field, Level};
 use rsigma_parser::{
     ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType, Detection,
     DetectionItem, SigmaRule, SigmaValue, WindowMode, parse_sigma_yaml,
@@ -198,19 +198,7 @@ fn rule(document: &SigmaRule, id: &str, file: &str) -> Result<Rule, String> {
     let mut facts = facts(&document.title, document.level, id, file);
     // Rules of other products load, and see nothing.
     let named = document.logsource.category.as_deref().unwrap_or("other");
-    let categories = [
-        "database",
-        "webserver",
-        "webserver_error",
-        "application",
-        "syslog",
-        "health",
-    ];
-    let category = categories
-        .iter()
-        .copied()
-        .find(|known| *known == named)
-        .unwrap_or("other");
+    let category = Category::named(named).map_or("other", Category::name);
     let named: BTreeMap<_, _> = document.detection.named.iter().collect();
     let (mut names, mut selections) = (Vec::new(), Vec::new());
     for (name, detection) in named {

@@ -24,7 +24,7 @@ impl Condition {
 
 impl Condition {
     /// What must be there for it to hold, from what each selection needs, a bit each.
-    pub(crate) fn needs(&self, of: &dyn Fn(usize) -> u64) -> u64 {
+    pub(crate) fn needs(&self, of: &dyn Fn(usize) -> u128) -> u128 {
         match self {
             Self::Is(index) => of(*index),
             Self::Not(_) => 0,

@@ -17,15 +17,15 @@ pub(crate) struct Asked<'e> {
     /// Place in the event's list by the field's number.
     places: [u8; Field::ALL.len()],
     /// Which fields are there, a bit each.
-    present: u64,
+    present: u128,
     lower: BTreeMap<Field, String>,
 }
 
 // Invariant: a field's number is a bit of `present`.
-const _: () = assert!(Field::ALL.len() <= 64, "fields have outgrown the mask");
+const _: () = assert!(Field::ALL.len() <= 128, "fields have outgrown the mask");
 
 /// The bit of a field.
-const fn bit(field: Field) -> u64 {
+const fn bit(field: Field) -> u128 {
     1 << (field as u8)
 }
 
@@ -47,7 +47,7 @@ impl<'e> Asked<'e> {
     }
 
     /// Whether every field of a mask is there.
-    pub(crate) const fn has_all(&self, needed: u64) -> bool {
+    pub(crate) const fn has_all(&self, needed: u128) -> bool {
         self.present & needed == needed
     }
 
@@ -127,7 +127,7 @@ impl Selection {
     }
 
     /// Fields without which it can't match, a bit each.
-    pub(crate) fn needs(&self) -> u64 {
+    pub(crate) fn needs(&self) -> u128 {
         let map = |items: &Vec<Item>| {
             items
                 .iter()

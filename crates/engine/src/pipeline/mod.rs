@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cardholder::{FingerprintKey, Masker};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
+use sha2::Sha256;
 use sinks::{Sink, SinkError};
 
 use crate::desk::{Desk, Update};
@@ -204,6 +206,19 @@ impl Pipeline {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// A key that only this installation has, for one purpose: what a source keeps outside the ledger.
+    ///
+    /// # Panics
+    ///
+    /// Never: HMAC takes a key of any length.
+    #[must_use]
+    pub fn key_for(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.ledger.fingerprint_key())
+            .expect("HMAC takes a key of any length");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     /// The ledger, to redact in.

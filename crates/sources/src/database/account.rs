@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::{Account, Make, Server};
+use super::{Account, Make, Server, rows};
 
 /// Tables and the columns of them that are read.
 pub const READ: [(&str, &[&str]); 5] = [
@@ -40,6 +40,8 @@ pub(super) fn quoted_text(text: &str) -> String {
 pub struct Statements {
     /// `CREATE USER` and the `GRANT`s, one a line.
     pub create: Vec<String>,
+    /// Further `GRANT`s, for the source `shop_rows` alone.
+    pub rows: Vec<String>,
     /// What undoes all of them.
     pub undo: String,
 }
@@ -78,7 +80,7 @@ pub fn statements(
     };
     let tls = if server.is_here() { "" } else { " REQUIRE SSL" };
     let mut create = vec![format!("CREATE USER {who} {how}{tls};")];
-    create.extend(READ.iter().map(|(table, columns)| {
+    let grant = |table: &str, columns: &[&str]| {
         let columns: Vec<String> = columns.iter().map(|name| quoted_name(name)).collect();
         format!(
             "GRANT SELECT ({}) ON {}.{} TO {who};",
@@ -86,14 +88,18 @@ pub fn statements(
             quoted_name(schema),
             quoted_name(&format!("{prefix}{table}"))
         )
-    }));
+    };
+    create.extend(READ.iter().map(|(table, columns)| grant(table, columns)));
     Statements {
         create,
+        rows: rows::granted()
+            .map(|(table, columns)| grant(table, &columns))
+            .collect(),
         undo: format!("DROP USER {who};"),
     }
 }
 
-/// What of the lines of `SHOW GRANTS` goes beyond [`READ`], in words; empty when nothing does.
+/// What of the lines of `SHOW GRANTS` goes beyond [`READ`] and the rows that can be watched, in words; empty when nothing does.
 ///
 /// A role counts: what it may read isn't shown. A line that can't be read counts, too. No word
 /// of a line behind the account's name is given on: a password's hash may stand there.
@@ -123,11 +129,17 @@ fn beyond(line: &str, schema: &str, prefix: &str) -> Option<String> {
     if is(1, "USAGE") && on == 2 {
         return None;
     }
-    let allowed = match object {
-        [of, Token::Mark('.'), table] if of.name() == Some(schema) => READ
-            .iter()
-            .find(|(name, _)| table.name() == Some(&format!("{prefix}{name}")))
-            .map(|(_, columns)| *columns),
+    let allowed: Option<Vec<&str>> = match object {
+        [of, Token::Mark('.'), table] if of.name() == Some(schema) => {
+            let columns: Vec<&str> = READ
+                .iter()
+                .map(|(name, columns)| (*name, columns.to_vec()))
+                .chain(rows::granted())
+                .filter(|(name, _)| table.name() == Some(&format!("{prefix}{name}")))
+                .flat_map(|(_, columns)| columns)
+                .collect();
+            (!columns.is_empty()).then_some(columns)
+        }
         _ => None,
     };
     // `SELECT (a, b)` and nothing else.
@@ -142,9 +154,11 @@ fn beyond(line: &str, schema: &str, prefix: &str) -> Option<String> {
                 if index % 2 == 1 {
                     *column == Token::Mark(',')
                 } else {
-                    column
-                        .name()
-                        .is_some_and(|name| allowed.is_some_and(|allowed| allowed.contains(&name)))
+                    column.name().is_some_and(|name| {
+                        allowed
+                            .as_ref()
+                            .is_some_and(|allowed| allowed.contains(&name))
+                    })
                 }
             })
         }
@@ -321,13 +335,19 @@ mod tests {
                 "my`shop",
                 prefix,
             );
-            let mut lines: Vec<String> = made.create.iter().skip(1).cloned().collect();
+            let mut lines: Vec<String> = made
+                .create
+                .iter()
+                .skip(1)
+                .chain(&made.rows)
+                .cloned()
+                .collect();
             lines.push(
                 "GRANT USAGE ON *.* TO `magewarden`@`localhost` IDENTIFIED BY PASSWORD '*AB'"
                     .to_owned(),
             );
             assert_eq!(excess(&lines, "my`shop", prefix), [""; 0]);
-            assert_eq!(excess(&lines, "other", prefix).len(), READ.len());
+            assert_eq!(excess(&lines, "other", prefix).len(), lines.len() - 1);
         }
     }
 
@@ -366,6 +386,10 @@ mod tests {
         check(
             "GRANT SELECT (`code`) ON `shop`.`core_config_data` TO `a`@`b`",
             "SELECT (`code`) on `shop`.`core_config_data`",
+        );
+        check(
+            "GRANT SELECT (`username`, `password`) ON `shop`.`admin_user` TO `a`@`b`",
+            "SELECT (`username`,`password`) on `shop`.`admin_user`",
         );
         check("nonsense", "a right that can't be read");
         // The hash behind the account is part of no word.

@@ -21,7 +21,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 /// Rows taken of one answer.
 const ROWS_MAX: usize = 1000;
 /// Longest value taken, in bytes.
-const VALUE_BYTES_MAX: usize = 4096;
+const VALUE_BYTES_MAX: usize = 65_536;
 /// Longest password, in bytes.
 const PASSWORD_BYTES_MAX: u64 = 1024;
 
@@ -122,7 +122,10 @@ pub async fn ask(
     told
 }
 
-async fn log_in(server: &Server, account: &Account) -> Result<MySqlConnection, AskError> {
+pub(super) async fn log_in(
+    server: &Server,
+    account: &Account,
+) -> Result<MySqlConnection, AskError> {
     // No statement is sent at log-in: those are for what a shop does with text and time.
     let mut options = MySqlConnectOptions::new()
         .username(&account.user)
@@ -210,9 +213,9 @@ fn password(path: &Path) -> Result<String, AskError> {
 }
 
 /// An open connection.
-struct Asking<'a> {
-    connection: MySqlConnection,
-    server: &'a Server,
+pub(super) struct Asking<'a> {
+    pub(super) connection: MySqlConnection,
+    pub(super) server: &'a Server,
 }
 
 impl Asking<'_> {
@@ -293,10 +296,20 @@ impl Asking<'_> {
     }
 
     /// Texts of an answer; NULL is an empty one.
-    async fn rows(
+    pub(super) async fn rows(
         &mut self,
         statement: impl SqlSafeStr,
         what: &'static str,
+    ) -> Result<Vec<Vec<String>>, AskError> {
+        self.rows_up_to(statement, what, ROWS_MAX).await
+    }
+
+    /// The same, with another bound of rows; what is beyond isn't taken.
+    pub(super) async fn rows_up_to(
+        &mut self,
+        statement: impl SqlSafeStr,
+        what: &'static str,
+        rows_max: usize,
     ) -> Result<Vec<Vec<String>>, AskError> {
         let connection = &mut self.connection;
         let answer = async {
@@ -311,7 +324,7 @@ impl Asking<'_> {
                     let value = value.get(..VALUE_BYTES_MAX).unwrap_or(&value);
                     Ok::<_, sqlx::Error>(String::from_utf8_lossy(value).into_owned())
                 };
-                if rows.len() < ROWS_MAX {
+                if rows.len() < rows_max {
                     rows.push((0..row.len()).map(text).collect::<Result<Vec<_>, _>>()?);
                 }
             }

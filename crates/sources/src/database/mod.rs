@@ -1,7 +1,7 @@
 //! Asks a shop's MariaDB or MySQL where its logs lie and what they leave out.
 //!
 //! Apart because it is the only place that logs in to the database. It does so only with an account
-//! of magewarden's own, asks a handful of statements, and names no column of a card. An account
+//! of magewarden's own, asks a handful of statements – and, where it is told to, watches rows ([`rows`]) – and names no column of a card. An account
 //! that may read more than [`account::statements`] grants is refused: magewarden logs out again.
 //! What follows from the answers ([`gaps`]) is a pure function of them.
 
@@ -10,6 +10,7 @@ mod ask;
 mod audit;
 pub mod files;
 mod gap;
+mod rows;
 mod slow;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 pub use ask::{AskError, ask};
 pub use gap::{Circumstances, Gap, Run, gaps};
+pub use rows::Access;
+pub(crate) use rows::ShopRows;
 
 /// Where the database listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

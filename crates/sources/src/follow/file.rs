@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use model::{Generation, Position, SourceId};
 
 use super::siblings::{Old, Search, Wanted, hashed_length, head_of, read_at, search};
-use super::{Chunk, News};
 use crate::reader::head_hash;
+use crate::source::{Chunk, Framing, News};
 
 /// How long a renamed file must be quiet, once its successor has bytes, before it counts as ended:
 /// writers move over one after the other.
@@ -131,7 +131,7 @@ impl Followed {
         {
             let (generation, offset) = (old.generation, old.offset);
             let (bytes, news) = match old.read() {
-                Ok(bytes) => (bytes, old.news),
+                Ok(bytes) => (bytes, old.news.clone()),
                 Err(_) => (Vec::new(), News::Unreadable),
             };
             let end = bytes.is_empty();
@@ -140,6 +140,8 @@ impl Followed {
                 generation,
                 offset_bytes: offset,
                 bytes,
+                framing: Framing::ByFormat,
+                format: None,
                 end_of_generation: end,
                 news: end.then_some(news),
             });
@@ -223,7 +225,7 @@ impl Followed {
             generation: left.generation,
             offset: left.offset,
             tail: left.tail.as_deref(),
-            news: left.news,
+            news: left.news.clone(),
         };
         self.searches += 1;
         match search(&self.path, current, &wanted, self.searches >= SEARCHES_MAX) {
@@ -231,7 +233,7 @@ impl Followed {
             Search::Found(olds) => self.backlog.extend(olds),
             Search::Unknown => {
                 let news = if left.tail.is_some() {
-                    left.news
+                    left.news.clone()
                 } else {
                     News::Missing
                 };
@@ -290,6 +292,8 @@ impl Followed {
                 generation: open.generation,
                 offset_bytes,
                 bytes,
+                framing: Framing::ByFormat,
+                format: None,
                 end_of_generation: false,
                 news: None,
             });
@@ -424,6 +428,8 @@ fn note(
         generation,
         offset_bytes,
         bytes: Vec::new(),
+        framing: Framing::ByFormat,
+        format: None,
         end_of_generation: end,
         news,
     }

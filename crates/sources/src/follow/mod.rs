@@ -22,56 +22,19 @@ use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
 use model::{Generation, Position, SourceId};
 
 use crate::SourceError;
+use crate::source::{Chunk, Hand, Source};
 use file::Followed;
 
 /// Bytes given at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks given by one call: what bounds the caller's memory.
 const CHUNKS_MAX: usize = 64;
+/// Longest wait for something new before a look at whether to stop.
+const WAIT: Duration = Duration::from_millis(200);
 /// Longest pause between two looks while wake-ups come.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest pause when none can come, or while an old file is waited for.
 const LOOK_SOON: Duration = Duration::from_millis(5);
-
-/// What happened to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum News {
-    /// It got shorter, or its first bytes changed; it is read again from its start.
-    Truncated,
-    /// It was renamed away; the old one was read to its end.
-    Rotated,
-    /// It was deleted; what is still written to it is read as long as it is open.
-    Deleted,
-    /// It came, or came back.
-    Appeared,
-    /// Bytes went before they could be read.
-    Lost {
-        /// How many at least.
-        bytes: u64,
-    },
-    /// The file read before isn't there, nor under a rotated name: how much of it went unread is unknown.
-    Missing,
-    /// It is there and can't be read, or not on; it is tried again.
-    Unreadable,
-}
-
-/// Bytes of one source, in order.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// The source.
-    pub source: SourceId,
-    /// Which incarnation.
-    pub generation: Generation,
-    /// Where the bytes start in it.
-    pub offset_bytes: u64,
-    /// The bytes; at most 256 KiB. Empty when there is only news.
-    pub bytes: Vec<u8>,
-    /// Whether this incarnation ends here.
-    pub end_of_generation: bool,
-    /// What happened.
-    pub news: Option<News>,
-}
 
 /// Follows files.
 pub struct Follower {
@@ -172,6 +135,23 @@ impl Follower {
                 alarm.watch(folder(&target));
             }
         }
+    }
+}
+
+impl Source for Follower {
+    fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
+        while !hand.stopped() {
+            let mut chunks = Vec::new();
+            self.next(WAIT, &mut chunks)?;
+            if hand.give(chunks).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> SourceId {
+        SourceId("files".to_owned())
     }
 }
 

