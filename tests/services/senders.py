@@ -196,6 +196,10 @@ def webhooks(watching, folder):
     signed = [one["gateway.id"] for one in told if one["signed"] == "yes"]
     need(signed == ["evt_1", "evt_2", "evt_3"], "each once", signed)
     need(sum(one["signed"] == "no" for one in told) == 2, "what was refused is evidence, too")
+    # A forger is seen, and fills no disk.
+    need(all(stripe(f"evt_x{number}", "forged") == 400 for number in range(150)), "all forged ones are refused")
+    forged = sum(json.loads(text)["signed"] == "no" for text in watching.texts("gateway:stripe"))
+    need(60 <= forged <= 130, f"of a flood a minute's share is sealed: {forged}")
     wait_for("the warnings as an incident", 20, lambda: "Warnings of fraud" in watching.page("/"))
 
     from cryptography.hazmat.primitives import hashes, serialization

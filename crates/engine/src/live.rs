@@ -4,7 +4,7 @@
 //! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Category, Field, Generation, SourceId, Timestamp};
 use parse::Format;
@@ -20,6 +20,8 @@ use crate::pipeline::{Pipeline, PipelineError};
 const WAIT: Duration = Duration::from_millis(200);
 /// Seconds between ticks while nothing arrives.
 const TICK_SECONDS: i64 = 10;
+/// How long sources are waited for when told to stop.
+const STOP_MAX: Duration = Duration::from_secs(15);
 /// Seconds between two looks at how sources are.
 const LOOK_SECONDS: i64 = 5;
 /// Bytes within which a format must be recognised.
@@ -142,13 +144,15 @@ impl Live {
             }
         }
         self.sources.stop();
+        // A sender that never ends its message holds nobody up for ever.
+        let until = Instant::now() + STOP_MAX;
         loop {
             // Before the queue is looked at: what a source hands over last is there once it has ended.
             let ended = self.sources.ended();
             self.take_deliveries(WAIT, clock);
             let idle = self.waiting.is_empty();
             self.step(clock()).map_err(failed)?;
-            if ended && idle {
+            if (ended || Instant::now() >= until) && idle {
                 break;
             }
         }

@@ -40,6 +40,8 @@ const SEEN_MAX: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Requests at work at a time.
 const REQUESTS_MAX: usize = 32;
+/// Messages that aren't believed and are sealed one by one, in a minute; those beyond are counted in one record.
+const REFUSED_MAX: u64 = 60;
 /// How far a signed time may be off, in seconds (Stripe's own default).
 const TOLERANCE_SECONDS: i64 = 300;
 
@@ -268,6 +270,8 @@ struct Seen {
     next: BTreeMap<&'static str, u64>,
     known: BTreeSet<(&'static str, String)>,
     order: VecDeque<(&'static str, String)>,
+    /// The minute, since 1970, and how many weren't believed in it.
+    refused: (i64, u64),
 }
 
 impl Seen {
@@ -280,7 +284,20 @@ impl Seen {
             next: BTreeMap::new(),
             known: BTreeSet::new(),
             order: VecDeque::new(),
+            refused: (0, 0),
         }
+    }
+
+    /// Counts a message that isn't believed: whether it is sealed by itself, and how many of the minute before weren't.
+    fn refuse(&mut self, now: Timestamp) -> (bool, u64) {
+        let minute = now.0 / (60 * Timestamp::SECOND);
+        let mut before = 0;
+        if minute != self.refused.0 {
+            before = self.refused.1.saturating_sub(REFUSED_MAX);
+            self.refused = (minute, 0);
+        }
+        self.refused.1 += 1;
+        (self.refused.1 <= REFUSED_MAX, before)
     }
 
     fn remember(&mut self, gateway: &'static str, id: &str) {
@@ -341,6 +358,27 @@ impl Desk {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut chunks = Vec::new();
         let mut fresh = Vec::new();
+        if verdict.refused.is_some() {
+            let (alone, before) = seen.refuse(now);
+            if before > 0 {
+                let record = Observation::new(Category::Gateway, now)
+                    .text(Field::Gateway, gateway.name())
+                    .text(Field::Signed, "no")
+                    .int(
+                        Field::ChangeCount,
+                        i64::try_from(before).unwrap_or(i64::MAX),
+                    )
+                    .text(
+                        Field::Context,
+                        "so many more came and weren't sealed one by one",
+                    )
+                    .record();
+                chunks.push(seen.chunk(gateway.name(), record));
+            }
+            if !alone {
+                return (StatusCode::BAD_REQUEST, "not verified");
+            }
+        }
         for told in &verdict.told {
             let known = seen.known.contains(&(gateway.name(), told.id.clone()));
             if verdict.refused.is_none() && known {

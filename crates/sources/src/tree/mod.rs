@@ -160,6 +160,8 @@ impl Source for Tree {
             let changed = watcher.wait(Duration::from_millis(100));
             if changed.overflow {
                 hand.tell(self.id(), News::Dropped { records: 1 });
+            }
+            if changed.overflow || changed.moved {
                 self.compare(hand, false);
                 dirty = true;
             }

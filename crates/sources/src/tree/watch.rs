@@ -27,6 +27,8 @@ pub(super) struct Changed {
     pub(super) paths: BTreeSet<PathBuf>,
     /// Events were lost.
     pub(super) overflow: bool,
+    /// A folder went elsewhere: which files went with it only comparing tells.
+    pub(super) moved: bool,
 }
 
 pub(super) struct Watcher {
@@ -139,9 +141,8 @@ impl Watcher {
             if mask.contains(EventMask::ISDIR) {
                 if mask.intersects(EventMask::CREATE | EventMask::MOVED_TO) {
                     self.add(&path, changed);
-                } else if mask.intersects(EventMask::MOVED_FROM | EventMask::DELETE) {
-                    // What was in it is gone from here; comparing says what.
-                    changed.overflow |= mask.contains(EventMask::MOVED_FROM);
+                } else {
+                    changed.moved |= mask.contains(EventMask::MOVED_FROM);
                 }
             } else if !mask.contains(EventMask::CREATE) || is_link_or_empty(&path) {
                 // A file that is being written is looked at when it is closed.
