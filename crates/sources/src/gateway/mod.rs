@@ -9,9 +9,10 @@ mod adyen;
 mod authorize_net;
 mod braintree;
 mod paypal;
+mod seen;
 mod stripe;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +25,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use hmac::{Hmac, Mac};
-use model::{Category, Field, Generation, SourceId, Timestamp};
+use model::{Category, Field, SourceId, Timestamp};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::observation::Observation;
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, Source};
+use crate::source::{Given, Hand, Kind, News, Source};
 use crate::{SourceError, settings};
+use seen::Seen;
 
 /// Longest body; the gateways' own messages are some kilobytes, Adyen's batches a few more.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -262,71 +264,6 @@ struct Desk {
     hand: Hand,
     turns: Arc<tokio::sync::Semaphore>,
     clock: fn() -> Timestamp,
-}
-
-/// Messages sealed already, the oldest forgotten first, and the places of records.
-struct Seen {
-    generation: Generation,
-    next: BTreeMap<&'static str, u64>,
-    known: BTreeSet<(&'static str, String)>,
-    order: VecDeque<(&'static str, String)>,
-    /// The minute, since 1970, and how many weren't believed in it.
-    refused: (i64, u64),
-}
-
-impl Seen {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            generation: Generation {
-                inode: now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            next: BTreeMap::new(),
-            known: BTreeSet::new(),
-            order: VecDeque::new(),
-            refused: (0, 0),
-        }
-    }
-
-    /// Counts a message that isn't believed: whether it is sealed by itself, and how many of the minute before weren't.
-    fn refuse(&mut self, now: Timestamp) -> (bool, u64) {
-        let minute = now.0 / (60 * Timestamp::SECOND);
-        let mut before = 0;
-        if minute != self.refused.0 {
-            before = self.refused.1.saturating_sub(REFUSED_MAX);
-            self.refused = (minute, 0);
-        }
-        self.refused.1 += 1;
-        (self.refused.1 <= REFUSED_MAX, before)
-    }
-
-    fn remember(&mut self, gateway: &'static str, id: &str) {
-        let key = (gateway, id.to_owned());
-        if self.known.insert(key.clone()) {
-            self.order.push_back(key);
-        }
-        if self.order.len() > SEEN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-
-    fn chunk(&mut self, gateway: &'static str, record: Vec<u8>) -> Chunk {
-        let next = self.next.entry(gateway).or_default();
-        let offset_bytes = *next;
-        *next += record.len() as u64;
-        Chunk {
-            source: SourceId(format!("gateway:{gateway}")),
-            generation: self.generation,
-            offset_bytes,
-            bytes: record,
-            framing: Framing::OneRecord,
-            format: Some("observation"),
-            end_of_generation: false,
-            news: None,
-        }
-    }
 }
 
 async fn take(
