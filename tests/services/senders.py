@@ -56,6 +56,8 @@ class Watching:
         (folder / "tokens").write_text(TOKEN + "\n")
         (folder / "stripe").write_text("whsec_old\n" + STRIPE + "\n")
         (folder / "paypal").write_text("webhook_id=WH1\n" + (folder / "cert.pem").read_text())
+        for name in ("tokens", "stripe", "paypal"):
+            (folder / name).chmod(0o600)
         ports = self.ports
         (folder / "settings.toml").write_text(f"""
 [[source]]
@@ -174,7 +176,7 @@ def numbered(watching):
             continue
         need(status == 200, "an answer", answer)
         at, sent = at + sum(map(len, batch)), sent + len(batch)
-    found = watching.texts("http:counted")
+    found = watching.texts("http+offset:counted")
     need(found == [line.decode().strip() for line in lines], f"each line once and in order: {len(found)} of {len(lines)} after {kills} kills")
 
 

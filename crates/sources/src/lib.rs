@@ -10,7 +10,9 @@ mod follow;
 mod gateway;
 mod http;
 mod inventory;
+mod listen;
 mod observation;
+mod private;
 mod reader;
 mod rotation;
 pub mod shop;
@@ -27,7 +29,7 @@ pub use reader::Reader;
 pub use rotation::group_rotated;
 pub use source::{
     Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
-    Receipt, Running, Source,
+    Receipt, Recorder, Running, Source,
 };
 pub use tree::{CardCount, SignatureError, Signatures};
 
@@ -87,6 +89,14 @@ pub enum SourceError {
         server: String,
         /// Why.
         source: Box<database::AskError>,
+    },
+    /// A file that holds secrets isn't its owner's alone.
+    #[error("{} has mode {mode:03o}: others may read or change it; chmod 600 it", path.display())]
+    NotPrivate {
+        /// The file.
+        path: PathBuf,
+        /// The mode's last nine bits.
+        mode: u32,
     },
     /// A source's settings make no sense.
     #[error("the settings of a source of kind `{kind}`: {why}")]

@@ -5,6 +5,8 @@
 use model::{Category, Field, Timestamp};
 use serde_json::{Map, Value};
 
+/// Name of the format, as `parse` has it.
+pub(crate) const FORMAT: &str = "observation";
 /// Longest text of one field in bytes; the rest is cut and ends in `…`.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 

@@ -5,6 +5,7 @@
 //! whose sender waits for an answer hands over with [`Hand::give_and_wait`] and answers once all is sealed.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,8 +126,6 @@ pub struct Given {
     pub data: PathBuf,
     /// The clock.
     pub clock: fn() -> Timestamp,
-    /// Random bytes, for a salt.
-    pub random: [u8; 16],
     /// A key that only this installation has, for what is kept outside the ledger.
     pub key: [u8; 32],
     /// Magento's root folder, where one is named.
@@ -341,18 +340,19 @@ fn keep_running(mut source: Box<dyn Source>, hand: &Hand) {
     let mut pause = Duration::from_secs(1);
     while !hand.stopped() {
         let began = Instant::now();
-        match source.run(hand) {
-            Ok(()) => return,
-            Err(error) => {
-                if began.elapsed() > Duration::from_secs(60) {
-                    pause = Duration::from_secs(1);
-                }
-                let news = News::Failed { why: chain(&error) };
-                hand.tell(source.id(), news);
-                hand.pause(pause);
-                pause = (pause * 2).min(Duration::from_secs(60));
-            }
+        // A source that panics is one that fails: it is said, and tried again.
+        let run = std::panic::catch_unwind(AssertUnwindSafe(|| source.run(hand)));
+        let why = match run {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "it broke at something it can't handle; report it".to_owned(),
+        };
+        if began.elapsed() > Duration::from_secs(60) {
+            pause = Duration::from_secs(1);
         }
+        hand.tell(source.id(), News::Failed { why });
+        hand.pause(pause);
+        pause = (pause * 2).min(Duration::from_secs(60));
     }
 }
 
@@ -368,6 +368,26 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Chunk {
+    /// One record at its place.
+    pub(crate) fn record(
+        source: SourceId,
+        generation: Generation,
+        offset_bytes: u64,
+        bytes: Vec<u8>,
+        format: Option<&'static str>,
+    ) -> Self {
+        Self {
+            source,
+            generation,
+            offset_bytes,
+            bytes,
+            framing: Framing::OneRecord,
+            format,
+            end_of_generation: false,
+            news: None,
+        }
+    }
+
     /// News of a source, without bytes.
     #[must_use]
     pub fn news(source: SourceId, news: News) -> Self {
@@ -381,5 +401,61 @@ impl Chunk {
             end_of_generation: false,
             news: Some(news),
         }
+    }
+}
+
+/// The incarnation of what only this run numbers.
+pub(crate) fn generation_of(run: Timestamp) -> Generation {
+    Generation {
+        inode: run.0.unsigned_abs(),
+        ..Generation::default()
+    }
+}
+
+/// Gives the records of a source that numbers nothing their places: each follows the one before.
+pub struct Recorder {
+    source: SourceId,
+    generation: Generation,
+    next: u64,
+    format: Option<&'static str>,
+}
+
+impl Recorder {
+    /// Of a source whose records are recognised one by one.
+    pub(crate) fn new(source: SourceId, run: Timestamp) -> Self {
+        Self {
+            source,
+            generation: generation_of(run),
+            next: 0,
+            format: None,
+        }
+    }
+
+    /// Of a source whose records are observations ([`crate::Observation`]).
+    #[must_use]
+    pub fn observing(source: SourceId, run: Timestamp) -> Self {
+        Self {
+            format: Some(crate::observation::FORMAT),
+            ..Self::new(source, run)
+        }
+    }
+
+    /// The source.
+    #[must_use]
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// The chunk of one record.
+    pub fn chunk(&mut self, record: Vec<u8>) -> Chunk {
+        let at = self.next;
+        self.next += record.len() as u64;
+        Chunk::record(
+            self.source.clone(),
+            self.generation,
+            at,
+            record,
+            self.format,
+        )
     }
 }

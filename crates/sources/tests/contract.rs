@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
@@ -76,6 +77,7 @@ const CASES: [Case; 5] = [
 fn http_settings(folder: &std::path::Path) -> String {
     let tokens = folder.join("tokens");
     std::fs::write(&tokens, "# who may send\nmany-letters\n").expect("written");
+    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o600)).expect("set");
     format!(
         "listen = \"127.0.0.1:0\"\ntokens = \"{}\"",
         tokens.display()
@@ -113,7 +115,6 @@ fn given(resume: Positions) -> Given {
         database: None,
         data: std::env::temp_dir(),
         clock: || Timestamp(1_754_388_930_000_000),
-        random: [7; 16],
         key: [7; 32],
         magento: None,
         signatures: std::sync::Arc::new(sources::Signatures::parse(&[]).expect("none")),

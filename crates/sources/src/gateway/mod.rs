@@ -15,7 +15,7 @@ mod stripe;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,9 +29,10 @@ use model::{Category, Field, SourceId, Timestamp};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::listen::Door;
 use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Source};
-use crate::{SourceError, settings};
+use crate::{SourceError, private, settings};
 use seen::Seen;
 
 /// Longest body; the gateways' own messages are some kilobytes, Adyen's batches a few more.
@@ -155,17 +156,11 @@ impl Kind for Webhooks {
                 names()
             )));
         }
-        let failed = |source| SourceError::Network {
-            place: format!("http://{}", settings.listen),
-            source,
-        };
-        let listener = std::net::TcpListener::bind(settings.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
         Ok(Box::new(Listener {
-            bound: listener.local_addr().map_err(failed)?,
-            listener,
-            doors: Arc::new(doors),
+            door: Door::open(settings.listen)?,
+            gateways: Arc::new(doors),
             seen: Arc::new(Mutex::new(Seen::new(given.now))),
+            one_by_one: Arc::new(Mutex::new(())),
             clock: given.clock,
         }))
     }
@@ -175,94 +170,64 @@ fn names() -> String {
     GATEWAYS.map(Gateway::name).join(", ")
 }
 
-/// Reads a file of secrets: one a line; blank lines and those that begin with `#` are none.
+/// Reads a file of secrets: one a line, or a certificate, which is one secret of many lines.
 fn secrets(file: &Path) -> Result<Vec<Secret>, SourceError> {
-    let text = std::fs::read_to_string(file).map_err(SourceError::io(file))?;
-    // A certificate is one secret of many lines.
+    let text = private::read(file)?;
     if text.contains("-----BEGIN") {
         return Ok(vec![Secret(text.into_bytes())]);
     }
-    let secrets: Vec<_> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| Secret(line.as_bytes().to_vec()))
-        .collect();
-    if secrets.is_empty() {
-        return Err(SourceError::Settings {
-            kind: "gateway",
-            why: format!("{} holds no secret", file.display()),
-        });
-    }
-    Ok(secrets)
+    let lines = private::lines("gateway", file, &text)?;
+    Ok(lines
+        .into_iter()
+        .map(|line| Secret(line.into_bytes()))
+        .collect())
 }
 
-type Doors = BTreeMap<&'static str, (&'static dyn Gateway, Vec<Secret>)>;
+type Gateways = BTreeMap<&'static str, (&'static dyn Gateway, Vec<Secret>)>;
 
 struct Listener {
-    bound: SocketAddr,
-    listener: std::net::TcpListener,
-    doors: Arc<Doors>,
+    door: Door,
+    gateways: Arc<Gateways>,
     seen: Arc<Mutex<Seen>>,
+    one_by_one: Arc<Mutex<()>>,
     clock: fn() -> Timestamp,
 }
 
 impl Source for Listener {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        let failed = |source| SourceError::Network {
-            place: format!("http://{}", self.bound),
-            source,
-        };
         let desk = Desk {
-            doors: Arc::clone(&self.doors),
+            gateways: Arc::clone(&self.gateways),
             seen: Arc::clone(&self.seen),
+            one_by_one: Arc::clone(&self.one_by_one),
             hand: hand.clone(),
-            turns: Arc::new(tokio::sync::Semaphore::new(REQUESTS_MAX)),
             clock: self.clock,
         };
-        let listener = self.listener.try_clone().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(REQUESTS_MAX)
-            .build()
-            .map_err(failed)?;
-        let doors: Vec<_> = self.doors.keys().copied().collect();
+        let names: Vec<_> = self.gateways.keys().copied().collect();
         let what = format!(
             "takes webhooks at http://{}/ of {}",
-            self.bound,
-            doors.join(", ")
+            self.door.address(),
+            names.join(", ")
         );
         hand.tell(self.id(), News::Well { what });
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-            let hand = hand.clone();
-            let stopped = async move {
-                while !hand.stopped() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            };
-            let router = Router::new()
-                .route("/{gateway}", post(take))
-                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-                .with_state(desk);
-            axum::serve(listener, router)
-                .with_graceful_shutdown(stopped)
-                .await
-                .map_err(failed)
-        })
+        let router = Router::new()
+            .route("/{gateway}", post(take))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(desk);
+        self.door.serve(router, REQUESTS_MAX, hand)
     }
 
     fn id(&self) -> SourceId {
-        SourceId(format!("gateway:{}", self.bound))
+        SourceId(format!("gateway:{}", self.door.address()))
     }
 }
 
 #[derive(Clone)]
 struct Desk {
-    doors: Arc<Doors>,
+    gateways: Arc<Gateways>,
     seen: Arc<Mutex<Seen>>,
+    /// One believed message at a time, so that two copies of it can't both be new.
+    one_by_one: Arc<Mutex<()>>,
     hand: Hand,
-    turns: Arc<tokio::sync::Semaphore>,
     clock: fn() -> Timestamp,
 }
 
@@ -272,90 +237,122 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Ok(_turn) = desk.turns.acquire().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    let work = {
-        let desk = desk.clone();
-        tokio::task::spawn_blocking(move || desk.judge(&name, &headers, &body))
-    };
-    work.await
+    tokio::task::spawn_blocking(move || desk.judge(&name, &headers, &body))
+        .await
         .unwrap_or((StatusCode::SERVICE_UNAVAILABLE, ""))
         .into_response()
 }
 
 impl Desk {
     fn judge(&self, name: &str, headers: &HeaderMap, body: &[u8]) -> (StatusCode, &'static str) {
-        let Some((gateway, secrets)) = self.doors.get(name) else {
+        let Some((gateway, secrets)) = self.gateways.get(name) else {
             return (StatusCode::NOT_FOUND, "no such gateway here");
         };
         let now = (self.clock)();
         let message = Message { headers, body, now };
         let verdict = gateway.read(&message, secrets);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict.refused {
+            Some(why) => self.refuse(gateway.name(), why, &verdict, &message),
+            None => self.believe(gateway.name(), &verdict, &message),
+        }
+    }
+
+    /// Seals that somebody claimed to be a gateway: one record, whatever the message tells of.
+    fn refuse(
+        &self,
+        gateway: &'static str,
+        why: &'static str,
+        verdict: &Verdict,
+        message: &Message<'_>,
+    ) -> (StatusCode, &'static str) {
         let mut chunks = Vec::new();
-        let mut fresh = Vec::new();
-        if verdict.refused.is_some() {
-            let (alone, before) = seen.refuse(now);
-            if before > 0 {
-                let record = Observation::new(Category::Gateway, now)
-                    .text(Field::Gateway, gateway.name())
-                    .text(Field::Signed, "no")
-                    .int(
-                        Field::ChangeCount,
-                        i64::try_from(before).unwrap_or(i64::MAX),
-                    )
-                    .text(
-                        Field::Context,
-                        "so many more came and weren't sealed one by one",
-                    )
-                    .record();
-                chunks.push(seen.chunk(gateway.name(), record));
-            }
-            if !alone {
-                return (StatusCode::BAD_REQUEST, "not verified");
-            }
+        let mut seen = self.seen();
+        let (alone, before) = seen.refuse(message.now);
+        if before > 0 {
+            let record = Observation::new(Category::Gateway, message.now)
+                .text(Field::Gateway, gateway)
+                .text(Field::Signed, "no")
+                .int(
+                    Field::ChangeCount,
+                    i64::try_from(before).unwrap_or(i64::MAX),
+                )
+                .text(
+                    Field::Context,
+                    "so many more came and weren't sealed one by one",
+                )
+                .record();
+            chunks.push(seen.chunk(gateway, record));
         }
-        for told in &verdict.told {
-            let known = seen.known.contains(&(gateway.name(), told.id.clone()));
-            if verdict.refused.is_none() && known {
-                continue;
-            }
-            let record = observe(gateway.name(), told, &verdict, &message);
-            chunks.push(seen.chunk(gateway.name(), record));
-            fresh.push(told.id.clone());
-        }
-        if chunks.is_empty() && verdict.refused.is_some() {
-            let record = observe(gateway.name(), &Told::default(), &verdict, &message);
-            chunks.push(seen.chunk(gateway.name(), record));
+        if alone {
+            let nothing = Told::default();
+            let first = verdict.told.first().unwrap_or(&nothing);
+            // When it happened is the forger's word, too: it counts from when it came.
+            let record = observe(gateway, first, message.now)
+                .text(Field::Signed, "no")
+                .text(Field::Context, why)
+                .text(Field::Message, &String::from_utf8_lossy(message.body))
+                .record();
+            chunks.push(seen.chunk(gateway, record));
         }
         drop(seen);
-        let sealed = chunks.is_empty() || self.hand.give_and_wait(chunks, PATIENCE).is_ok();
-        match (verdict.refused, sealed) {
-            // What isn't the gateway's needs no second try, sealed or not.
-            (Some(_), _) => (StatusCode::BAD_REQUEST, "not verified"),
-            (None, false) => (
+        // What isn't the gateway's needs no second try, sealed or not.
+        let _sealed = self.hand.give_and_wait(chunks, PATIENCE);
+        (StatusCode::BAD_REQUEST, "not verified")
+    }
+
+    /// Seals what a gateway tells of, each thing once.
+    fn believe(
+        &self,
+        gateway: &'static str,
+        verdict: &Verdict,
+        message: &Message<'_>,
+    ) -> (StatusCode, &'static str) {
+        let _one = self
+            .one_by_one
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut chunks = Vec::new();
+        let mut fresh = Vec::new();
+        let mut seen = self.seen();
+        for told in &verdict.told {
+            if seen.knows(gateway, &told.id) {
+                continue;
+            }
+            let time = told
+                .seconds
+                .and_then(|seconds| seconds.checked_mul(Timestamp::SECOND))
+                .map_or(message.now, Timestamp);
+            let mut observation = observe(gateway, told, time).text(Field::Signed, "yes");
+            // The body as it came, with the first of what it tells of.
+            if fresh.is_empty() {
+                observation =
+                    observation.text(Field::Message, &String::from_utf8_lossy(message.body));
+            }
+            chunks.push(seen.chunk(gateway, observation.record()));
+            fresh.push(&told.id);
+        }
+        drop(seen);
+        if !chunks.is_empty() && self.hand.give_and_wait(chunks, PATIENCE).is_err() {
+            return (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not sealed in time: send it again",
-            ),
-            (None, true) => {
-                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                for id in &fresh {
-                    seen.remember(gateway.name(), id);
-                }
-                (StatusCode::OK, verdict.answer)
-            }
+            );
         }
+        let mut seen = self.seen();
+        for id in fresh {
+            seen.remember(gateway, id);
+        }
+        (StatusCode::OK, verdict.answer)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The record: what was told, whether it is believed, and the body as it came.
-fn observe(gateway: &str, told: &Told, verdict: &Verdict, message: &Message<'_>) -> Vec<u8> {
-    let time = told
-        .seconds
-        .and_then(|seconds| seconds.checked_mul(Timestamp::SECOND))
-        .map_or(message.now, Timestamp);
-    let mut observation = Observation::new(Category::Gateway, time)
+/// What was told, without whether it is believed.
+fn observe(gateway: &str, told: &Told, time: Timestamp) -> Observation {
+    let observation = Observation::new(Category::Gateway, time)
         .text(Field::Gateway, gateway)
         .text(Field::GatewayEvent, &told.event)
         .text(Field::GatewayId, &told.id)
@@ -364,23 +361,11 @@ fn observe(gateway: &str, told: &Told, verdict: &Verdict, message: &Message<'_>)
             told.orders.iter().filter(|id| !id.is_empty()),
         )
         .text(Field::Currency, &told.currency)
-        .text(
-            Field::Signed,
-            if verdict.refused.is_none() {
-                "yes"
-            } else {
-                "no"
-            },
-        )
-        .text(Field::Severity, if told.is_test { "test" } else { "" })
-        .text(Field::Message, &String::from_utf8_lossy(message.body));
-    if let Some(why) = verdict.refused {
-        observation = observation.text(Field::Context, why);
+        .text(Field::Severity, if told.is_test { "test" } else { "" });
+    match told.amount {
+        Some(amount) => observation.int(Field::Amount, amount),
+        None => observation,
     }
-    if let Some(amount) = told.amount {
-        observation = observation.int(Field::Amount, amount);
-    }
-    observation.record()
 }
 
 /// Whether a code is the HMAC of `parts` under `key`; compared in constant time.

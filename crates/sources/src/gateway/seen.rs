@@ -2,33 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use model::{Generation, SourceId, Timestamp};
+use model::{SourceId, Timestamp};
 
 use super::{REFUSED_MAX, SEEN_MAX};
-use crate::source::{Chunk, Framing};
+use crate::source::{Chunk, Recorder};
 
 /// Messages sealed already, the oldest forgotten first, and the places of records.
 pub(super) struct Seen {
-    generation: Generation,
-    next: BTreeMap<&'static str, u64>,
-    pub(super) known: BTreeSet<(&'static str, String)>,
+    run: Timestamp,
+    recorders: BTreeMap<&'static str, Recorder>,
+    known: BTreeSet<(&'static str, String)>,
     order: VecDeque<(&'static str, String)>,
     /// The minute, since 1970, and how many weren't believed in it.
     refused: (i64, u64),
 }
 
 impl Seen {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(run: Timestamp) -> Self {
         Self {
-            generation: Generation {
-                inode: now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            next: BTreeMap::new(),
+            run,
+            recorders: BTreeMap::new(),
             known: BTreeSet::new(),
             order: VecDeque::new(),
             refused: (0, 0),
         }
+    }
+
+    /// Whether a message is sealed already.
+    pub(super) fn knows(&self, gateway: &'static str, id: &str) -> bool {
+        self.known.contains(&(gateway, id.to_owned()))
     }
 
     /// Counts a message that isn't believed: whether it is sealed by itself, and how many of the minute before weren't.
@@ -56,19 +58,11 @@ impl Seen {
     }
 
     pub(super) fn chunk(&mut self, gateway: &'static str, record: Vec<u8>) -> Chunk {
-        let next = self.next.entry(gateway).or_default();
-        let offset_bytes = *next;
-        *next += record.len() as u64;
-        Chunk {
-            source: SourceId(format!("gateway:{gateway}")),
-            generation: self.generation,
-            offset_bytes,
-            bytes: record,
-            framing: Framing::OneRecord,
-            format: Some("observation"),
-            end_of_generation: false,
-            news: None,
-        }
+        let run = self.run;
+        self.recorders
+            .entry(gateway)
+            .or_insert_with(|| Recorder::observing(SourceId(format!("gateway:{gateway}")), run))
+            .chunk(record)
     }
 }
 

@@ -5,41 +5,42 @@
 //! counted. Without a token nobody is let in; the token's place is a file. Limits have names, and going over one is an answer.
 
 mod hec;
+mod names;
 mod otlp;
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use model::{Generation, Position, SourceId};
+use model::{Generation, SourceId};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, NotSealed, Positions, Source};
-use crate::{SourceError, settings};
+use crate::listen::Door;
+use crate::source::{Chunk, Given, Hand, Kind, News, Source};
+use crate::{SourceError, private, settings};
+use names::{Names, Origin, origin};
 
 /// Longest body, as sent and after it is decompressed.
 const BODY_BYTES_MAX: usize = 16 << 20;
 /// Records of one request.
 const RECORDS_MAX: usize = 100_000;
-/// Longest name of a source.
-const NAME_BYTES_MAX: usize = 128;
-/// Names of sources, over which no new one is taken.
-const NAMES_MAX: usize = 1024;
+/// Greatest number of a byte.
+const OFFSET_MAX: u64 = 1 << 62;
 /// How long sealing is waited for before the sender is told to come again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Requests at work at a time; the others wait.
-const REQUESTS_MAX: usize = 64;
+/// Requests at work at a time; the others wait. With their bodies they bound the memory that senders take.
+const REQUESTS_MAX: usize = 8;
 
 /// The kind `http`.
 pub(crate) struct Http;
@@ -50,7 +51,7 @@ pub(crate) struct Http;
 struct Settings {
     /// Address and port.
     listen: SocketAddr,
-    /// File with one token a line; blank lines and those that begin with `#` are none.
+    /// File with one token a line, its owner's alone; blank lines and those that begin with `#` are none.
     tokens: PathBuf,
 }
 
@@ -61,31 +62,14 @@ impl Kind for Http {
 
     fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError> {
         let settings: Settings = settings(self.name(), table)?;
-        let text =
-            std::fs::read_to_string(&settings.tokens).map_err(SourceError::io(&settings.tokens))?;
-        let tokens: Vec<[u8; 32]> = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        let text = private::read(&settings.tokens)?;
+        let tokens: Vec<[u8; 32]> = private::lines(self.name(), &settings.tokens, &text)?
+            .iter()
             .map(|token| Sha256::digest(token).into())
             .collect();
-        if tokens.is_empty() {
-            return Err(SourceError::Settings {
-                kind: "http",
-                why: "the file of tokens holds none".to_owned(),
-            });
-        }
-        let failed = |source| SourceError::Network {
-            place: format!("http://{}", settings.listen),
-            source,
-        };
-        let listener = std::net::TcpListener::bind(settings.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
         Ok(Box::new(Listener {
-            bound,
-            listener,
-            tokens,
+            door: Door::open(settings.listen)?,
+            tokens: tokens.into(),
             names: Arc::new(Mutex::new(Names::new(given))),
             formats: given.formats.clone().into(),
         }))
@@ -93,52 +77,28 @@ impl Kind for Http {
 }
 
 struct Listener {
-    bound: SocketAddr,
-    listener: std::net::TcpListener,
-    tokens: Vec<[u8; 32]>,
+    door: Door,
+    tokens: Arc<[[u8; 32]]>,
     names: Arc<Mutex<Names>>,
     formats: Arc<[&'static str]>,
 }
 
 impl Source for Listener {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        let failed = |source| SourceError::Network {
-            place: format!("http://{}", self.bound),
-            source,
-        };
         let desk = Desk {
-            tokens: self.tokens.clone().into(),
+            tokens: Arc::clone(&self.tokens),
             names: Arc::clone(&self.names),
             numbered: Arc::new(Mutex::new(())),
             formats: Arc::clone(&self.formats),
             hand: hand.clone(),
-            turns: Arc::new(tokio::sync::Semaphore::new(REQUESTS_MAX)),
         };
-        let listener = self.listener.try_clone().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(REQUESTS_MAX)
-            .build()
-            .map_err(failed)?;
-        let what = format!("takes records at http://{}/", self.bound);
+        let what = format!("takes records at http://{}/", self.door.address());
         hand.tell(self.id(), News::Well { what });
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-            let hand = hand.clone();
-            let stopped = async move {
-                while !hand.stopped() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            };
-            axum::serve(listener, router(desk))
-                .with_graceful_shutdown(stopped)
-                .await
-                .map_err(failed)
-        })
+        self.door.serve(router(desk), REQUESTS_MAX, hand)
     }
 
     fn id(&self) -> SourceId {
-        SourceId(format!("http:{}", self.bound))
+        SourceId(format!("http:{}", self.door.address()))
     }
 }
 
@@ -152,37 +112,33 @@ struct Desk {
     /// Names of the formats there are.
     formats: Arc<[&'static str]>,
     hand: Hand,
-    turns: Arc<tokio::sync::Semaphore>,
 }
 
-/// Where each named source stands.
-struct Names {
-    generation: Generation,
-    /// Generation and next byte of each.
-    at: BTreeMap<String, (Generation, u64)>,
-    sealed: Positions,
-}
+/// The records of a request, and what each is of.
+#[derive(Default)]
+struct Items(Vec<(Arc<Origin>, Vec<u8>)>);
 
-impl Names {
-    fn new(given: &Given) -> Self {
-        Self {
-            generation: Generation {
-                inode: given.now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            at: BTreeMap::new(),
-            sealed: given.resume.clone(),
+impl Items {
+    fn push(&mut self, origin: &Arc<Origin>, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.0.len() >= RECORDS_MAX {
+            return Err(Refusal::TooLarge);
         }
+        self.0.push((Arc::clone(origin), bytes.to_vec()));
+        Ok(())
     }
-}
 
-/// One record of a request.
-pub(super) struct Item {
-    /// The source it names, without `http:`.
-    pub(super) name: String,
-    /// The format it names.
-    pub(super) format: Option<String>,
-    pub(super) bytes: Vec<u8>,
+    /// One record a line, with its end; blank ones are counted like the others.
+    fn lines(origin: &Arc<Origin>, body: &[u8]) -> Result<Self, Refusal> {
+        let mut items = Self::default();
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            items.push(origin, line)?;
+        }
+        Ok(items)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Why a request isn't taken.
@@ -191,6 +147,8 @@ pub(super) enum Refusal {
     NoToken,
     BadToken,
     NoData,
+    /// An envelope without an event (HEC).
+    NoEvent,
     BadData(&'static str),
     TooLarge,
     TooManyNames,
@@ -202,7 +160,7 @@ impl Refusal {
         match self {
             Self::NoToken => StatusCode::UNAUTHORIZED,
             Self::BadToken => StatusCode::FORBIDDEN,
-            Self::NoData | Self::BadData(_) => StatusCode::BAD_REQUEST,
+            Self::NoData | Self::NoEvent | Self::BadData(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyNames | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -213,26 +171,51 @@ impl Refusal {
             Self::NoToken => "a token is needed: Authorization: Bearer TOKEN",
             Self::BadToken => "this token isn't known",
             Self::NoData => "the body holds no record",
+            Self::NoEvent => "an envelope holds no event",
             Self::BadData(why) => why,
-            Self::TooLarge => "over 16 MiB or 100000 records: send less at once",
+            Self::TooLarge => "over 16 MiB (OTLP: 4 MiB) or 100000 records: send less at once",
             Self::TooManyNames => "no more names of sources are taken",
             Self::Late => "not sealed in time: send it again",
         }
     }
 }
 
+/// How a protocol says no.
+type Refuse = fn(&Refusal) -> Response;
+
+/// Every address; a request without a known token is answered before its body is read.
 fn router(desk: Desk) -> Router {
-    Router::new()
-        .route("/v1/records", post(records))
-        .route("/v1/logs", post(otlp::logs))
+    let guarded = |router: Router<Desk>, refuse: Refuse| {
+        router.route_layer(from_fn_with_state((desk.clone(), refuse), admit))
+    };
+    let lines = Router::new().route("/v1/records", post(records));
+    let hec = Router::new()
         .route("/services/collector", post(hec::events))
         .route("/services/collector/event", post(hec::events))
         .route("/services/collector/event/1.0", post(hec::events))
         .route("/services/collector/raw", post(hec::raw))
-        .route("/services/collector/raw/1.0", post(hec::raw))
-        .route("/services/collector/health", get(hec::health))
+        .route("/services/collector/raw/1.0", post(hec::raw));
+    let otlp = Router::new()
+        .route("/v1/logs", post(otlp::logs))
+        .layer(DefaultBodyLimit::max(otlp::BODY_BYTES_MAX));
+    guarded(lines, refuse)
+        .merge(guarded(hec, hec::refuse))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(guarded(otlp, otlp::refuse))
+        .route("/services/collector/health", get(hec::health))
         .with_state(desk)
+}
+
+/// Lets in whose token is known.
+async fn admit(
+    State((desk, refuse)): State<(Desk, Refuse)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match desk.admit(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refuse(&refusal),
+    }
 }
 
 /// What `/v1/records` may be told.
@@ -257,19 +240,22 @@ async fn records(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let numbered = told.offset.map(|offset| (told.generation, offset));
     let result = async {
-        desk.admit(&headers)?;
-        let body = inflate(&headers, body)?;
-        let mut records = Vec::new();
-        for line in body.split_inclusive(|byte| *byte == b'\n') {
-            records.push(Item {
-                name: told.source.clone(),
-                format: told.format.clone(),
-                bytes: line.to_vec(),
-            });
-        }
-        desk.seal(records, told.offset.map(|offset| (told.generation, offset)))
-            .await
+        let body = inflate(&headers, body, BODY_BYTES_MAX)?;
+        let format = told
+            .format
+            .as_deref()
+            .map(|name| desk.format(name))
+            .transpose()?;
+        let origin = match numbered {
+            None => origin("http", &told.source, format)?,
+            Some(_) if format.is_none() => {
+                return Err(Refusal::BadData("numbered records want a format, too"));
+            }
+            Some(_) => origin("http+offset", &told.source, format)?,
+        };
+        desk.seal(Items::lines(&origin, &body)?, numbered).await
     }
     .await;
     match result {
@@ -277,12 +263,13 @@ async fn records(
             "sealed": taken.sealed, "skipped": taken.skipped, "next_offset": taken.next
         }))
         .into_response(),
-        Err(refusal) => (
-            refusal.status(),
-            axum::Json(serde_json::json!({ "error": refusal.text() })),
-        )
-            .into_response(),
+        Err(refusal) => refuse(&refusal),
     }
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let said = serde_json::json!({ "error": refusal.text() });
+    (refusal.status(), axum::Json(said)).into_response()
 }
 
 /// What became of a request.
@@ -331,114 +318,107 @@ impl Desk {
         }
     }
 
+    /// A format by its name.
+    fn format(&self, name: &str) -> Result<&'static str, Refusal> {
+        let known = self.formats.iter().copied().find(|known| *known == name);
+        known.ok_or(Refusal::BadData(
+            "no such format; `magewarden parse --help` lists them",
+        ))
+    }
+
     /// Seals records; answers when they are durable.
-    async fn seal(
-        &self,
-        records: Vec<Item>,
-        numbered: Option<(u64, u64)>,
-    ) -> Result<Taken, Refusal> {
-        if records.len() > RECORDS_MAX {
-            return Err(Refusal::TooLarge);
-        }
-        let _turn = self.turns.acquire().await.map_err(|_| Refusal::Late)?;
+    async fn seal(&self, items: Items, numbered: Option<(u64, u64)>) -> Result<Taken, Refusal> {
         let desk = self.clone();
-        let work = tokio::task::spawn_blocking(move || desk.hand_over(records, numbered));
+        let work = tokio::task::spawn_blocking(move || match numbered {
+            None => desk.hand_over(items),
+            Some((generation, offset)) => desk.hand_over_numbered(items, generation, offset),
+        });
         work.await.unwrap_or(Err(Refusal::Late))
     }
 
-    fn hand_over(
-        &self,
-        records: Vec<Item>,
-        numbered: Option<(u64, u64)>,
-    ) -> Result<Taken, Refusal> {
-        let _one = numbered.map(|_| self.numbered.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut taken = Taken::default();
+    fn hand_over(&self, items: Items) -> Result<Taken, Refusal> {
         let mut chunks = Vec::new();
-        let mut offset = numbered.map(|(_, offset)| offset);
-        let mut moved: BTreeMap<String, (Generation, u64)> = BTreeMap::new();
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        for record in records {
-            let (id, format) = self.identify(&record, numbered.is_some())?;
-            let (generation, next) = match moved.get(&id) {
-                Some(at) => *at,
-                None => names.next(&id, numbered)?,
-            };
-            let at = offset.unwrap_or(next);
-            let end = at + record.bytes.len() as u64;
-            offset = offset.map(|_| end);
-            if at < next {
-                taken.skipped += 1;
-                continue;
-            }
+        let mut names = self.names();
+        for (origin, bytes) in items.0 {
             // A line end is the line's, not the record's.
-            let bytes = record.bytes.trim_ascii_end();
-            if bytes.is_empty() {
-                continue;
+            let record = bytes.trim_ascii_end();
+            if !record.is_empty() {
+                chunks.push(names.chunk(&origin, record.to_vec())?);
             }
-            taken.sealed += 1;
-            chunks.push(Chunk {
-                source: SourceId(id.clone()),
-                generation,
-                offset_bytes: at,
-                bytes: bytes.to_vec(),
-                framing: Framing::OneRecord,
-                format,
-                end_of_generation: false,
-                news: None,
-            });
-            moved.insert(id, (generation, end));
-        }
-        taken.next = offset;
-        if taken.sealed == 0 && taken.skipped == 0 {
-            return Err(Refusal::NoData);
-        }
-        if numbered.is_none() {
-            // Places are taken before the wait: others go on meanwhile.
-            names.at.extend(std::mem::take(&mut moved));
         }
         drop(names);
-        match self.hand.give_and_wait(chunks, PATIENCE) {
-            Ok(()) => {}
-            Err(NotSealed::Late | NotSealed::Stopped) => return Err(Refusal::Late),
+        let sealed = chunks.len();
+        if sealed == 0 {
+            return Err(Refusal::NoData);
         }
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.at.extend(moved);
-        Ok(taken)
+        self.wait(chunks)?;
+        Ok(Taken {
+            sealed,
+            ..Taken::default()
+        })
     }
 
-    /// The source a record is of, and its format where it is named.
-    fn identify(
+    /// Seals what of numbered records isn't sealed already. All of them are of one source.
+    fn hand_over_numbered(
         &self,
-        record: &Item,
-        numbered: bool,
-    ) -> Result<(String, Option<&'static str>), Refusal> {
-        let name = record.name.as_str();
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            return Err(Refusal::BadData(
-                "a source's name has 1 to 128 bytes, none of them a control character",
-            ));
+        items: Items,
+        generation: u64,
+        offset: u64,
+    ) -> Result<Taken, Refusal> {
+        if offset > OFFSET_MAX {
+            return Err(Refusal::BadData("an offset is at most 2^62"));
         }
-        let format = match &record.format {
-            None if numbered => {
-                return Err(Refusal::BadData("numbered records want a format, too"));
-            }
-            None => None,
-            Some(name) => Some(
-                self.formats
-                    .iter()
-                    .copied()
-                    .find(|known| known == name)
-                    .ok_or(Refusal::BadData(
-                        "no such format; `magewarden parse --help` lists them",
-                    ))?,
-            ),
+        let _one = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((origin, _)) = items.0.first() else {
+            return Err(Refusal::NoData);
         };
-        Ok((format!("http:{name}"), format))
+        let origin = Arc::clone(origin);
+        let generation = Generation {
+            inode: generation,
+            ..Generation::default()
+        };
+        let next = self.names().next(&origin.id, generation)?;
+        let (mut at, mut skipped, mut chunks) = (offset, 0, Vec::new());
+        for (_, bytes) in items.0 {
+            let begin = at;
+            at += bytes.len() as u64;
+            let record = bytes.trim_ascii_end();
+            if record.is_empty() {
+                continue;
+            }
+            if begin < next {
+                skipped += 1;
+                continue;
+            }
+            let (id, record) = (origin.id.clone(), record.to_vec());
+            chunks.push(Chunk::record(id, generation, begin, record, origin.format));
+        }
+        let sealed = chunks.len();
+        if sealed == 0 && skipped == 0 {
+            return Err(Refusal::NoData);
+        }
+        self.wait(chunks)?;
+        self.names().sealed(&origin.id, generation, at.max(next));
+        Ok(Taken {
+            sealed,
+            skipped,
+            next: Some(at),
+        })
+    }
+
+    fn wait(&self, chunks: Vec<Chunk>) -> Result<(), Refusal> {
+        self.hand
+            .give_and_wait(chunks, PATIENCE)
+            .map_err(|_| Refusal::Late)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The body, decompressed where it says that it is.
-fn inflate(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+fn inflate(headers: &HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
     match headers
         .get(header::CONTENT_ENCODING)
         .map(|value| value.as_bytes())
@@ -447,46 +427,14 @@ fn inflate(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
         Some(b"gzip") => {
             let mut out = Vec::new();
             flate2::read::MultiGzDecoder::new(body.as_ref())
-                .take(BODY_BYTES_MAX as u64 + 1)
+                .take(limit as u64 + 1)
                 .read_to_end(&mut out)
                 .map_err(|_| Refusal::BadData("the body is no gzip"))?;
-            if out.len() > BODY_BYTES_MAX {
+            if out.len() > limit {
                 return Err(Refusal::TooLarge);
             }
             Ok(out.into())
         }
         Some(_) => Err(Refusal::BadData("Content-Encoding: gzip or none")),
-    }
-}
-
-impl Names {
-    /// The generation of a source, and its first byte that isn't sealed.
-    fn next(
-        &mut self,
-        id: &str,
-        numbered: Option<(u64, u64)>,
-    ) -> Result<(Generation, u64), Refusal> {
-        let own = match numbered {
-            None => self.generation,
-            Some((generation, _)) => Generation {
-                inode: generation,
-                ..Generation::default()
-            },
-        };
-        if let Some((generation, next)) = self.at.get(id)
-            && *generation == own
-        {
-            return Ok((own, *next));
-        }
-        if self.at.len() >= NAMES_MAX && !self.at.contains_key(id) {
-            return Err(Refusal::TooManyNames);
-        }
-        let sealed = self.sealed.get(&SourceId(id.to_owned()));
-        let next = match sealed {
-            Some((generation, Position { offset_bytes })) if *generation == own => *offset_bytes,
-            _ => 0,
-        };
-        self.at.insert(id.to_owned(), (own, next));
-        Ok((own, next))
     }
 }

@@ -3,15 +3,23 @@
 //! The messages are those of `opentelemetry/proto/logs/v1` and `common/v1` with the fields that are read here; protobuf
 //! skips the others.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use prost::Message;
+use serde::Deserialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
-use super::{Desk, Item, RECORDS_MAX, Refusal, inflate};
+use super::names::{Origin, origin};
+use super::{Desk, Items, Refusal, inflate};
 
+/// Longest body: read, it takes many times its size.
+pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
 /// How deep lists and maps of a body are followed.
 const DEPTH_MAX: usize = 16;
 
@@ -98,138 +106,156 @@ pub(super) async fn logs(State(desk): State<Desk>, headers: HeaderMap, body: Byt
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let result = async {
-        desk.admit(&headers)?;
-        let body = inflate(&headers, body)?;
+        let body = inflate(&headers, body, BODY_BYTES_MAX)?;
         let items = if json {
-            from_json(&body)?
+            from_json(&desk, &body)?
         } else {
-            from_protobuf(&body)?
+            from_protobuf(&desk, &body)?
         };
         // Nothing to say is no fault in this protocol.
         if items.is_empty() {
             return Ok(());
         }
         desk.seal(items, None).await.map(drop)
-    }
-    .await;
-    match result {
+    };
+    match result.await {
         Ok(()) if json => axum::Json(serde_json::json!({})).into_response(),
         Ok(()) => (
             [(header::CONTENT_TYPE, "application/x-protobuf")],
             Vec::<u8>::new(),
         )
             .into_response(),
-        Err(refusal) => {
-            // 503 is what senders of this protocol try again after.
-            let status = match refusal.status() {
-                StatusCode::FORBIDDEN => StatusCode::UNAUTHORIZED,
-                other => other,
-            };
-            (
-                status,
-                axum::Json(serde_json::json!({ "code": 13, "message": refusal.text() })),
-            )
-                .into_response()
-        }
+        Err(refusal) => refuse(&refusal),
     }
 }
 
-fn from_protobuf(body: &[u8]) -> Result<Vec<Item>, Refusal> {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
+    // 503 is what senders of this protocol try again after.
+    let status = match refusal.status() {
+        StatusCode::FORBIDDEN => StatusCode::UNAUTHORIZED,
+        other => other,
+    };
+    let said = serde_json::json!({ "code": 13, "message": refusal.text() });
+    (status, axum::Json(said)).into_response()
+}
+
+fn from_protobuf(desk: &Desk, body: &[u8]) -> Result<Items, Refusal> {
     let request = Request::decode(body).map_err(|_| Refusal::BadData("no OTLP logs request"))?;
-    let mut items = Vec::new();
+    let mut items = Items::default();
     for of in request.resource_logs {
         let resource = of.resource.unwrap_or_default().attributes;
-        for record in of
-            .scope_logs
-            .into_iter()
-            .flat_map(|scope| scope.log_records)
-        {
+        for record in of.scope_logs.iter().flat_map(|scope| &scope.log_records) {
             let find = |key: &str| {
-                record
-                    .attributes
-                    .iter()
-                    .chain(&resource)
-                    .find(|pair| pair.key == key)
-                    .and_then(|pair| match pair.value.as_ref()?.value.as_ref()? {
-                        Any::Text(text) => Some(text.clone()),
-                        _ => None,
-                    })
+                let pairs = record.attributes.iter().chain(&resource);
+                let value = pairs.into_iter().find(|pair| pair.key == key)?;
+                match value.value.as_ref()?.value.as_ref()? {
+                    Any::Text(text) => Some(text.clone()),
+                    _ => None,
+                }
             };
-            let bytes = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-                Some(Any::Text(text)) => text.clone().into_bytes(),
-                Some(Any::Bytes(bytes)) => bytes.clone(),
-                Some(other) => plain(other, 0).to_string().into_bytes(),
-                None => continue,
-            };
-            items.push(item(&find, bytes));
-            if items.len() > RECORDS_MAX {
-                return Err(Refusal::TooLarge);
-            }
+            let bytes: Cow<'_, [u8]> =
+                match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+                    Some(Any::Text(text)) => text.as_bytes().into(),
+                    Some(Any::Bytes(bytes)) => bytes.into(),
+                    Some(other) => plain(other, 0).to_string().into_bytes().into(),
+                    None => continue,
+                };
+            items.push(&named(desk, &find)?, &bytes)?;
         }
     }
     Ok(items)
 }
 
-fn from_json(body: &[u8]) -> Result<Vec<Item>, Refusal> {
-    let request: Json =
+/// The same messages as JSON has them; what isn't named is left aside.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonRequest<'a> {
+    #[serde(borrow, default)]
+    resource_logs: Vec<JsonResourceLogs<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonResourceLogs<'a> {
+    #[serde(borrow, default)]
+    resource: JsonResource<'a>,
+    #[serde(borrow, default)]
+    scope_logs: Vec<JsonScopeLogs<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct JsonResource<'a> {
+    #[serde(borrow, default)]
+    attributes: Vec<JsonKeyValue<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonScopeLogs<'a> {
+    #[serde(borrow, default)]
+    log_records: Vec<JsonLogRecord<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JsonLogRecord<'a> {
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    attributes: Vec<JsonKeyValue<'a>>,
+}
+
+#[derive(Deserialize)]
+struct JsonKeyValue<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
+/// A value that is a text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonText {
+    string_value: String,
+}
+
+fn text_of(value: &RawValue) -> Option<String> {
+    let text: JsonText = serde_json::from_str(value.get()).ok()?;
+    Some(text.string_value)
+}
+
+fn from_json(desk: &Desk, body: &[u8]) -> Result<Items, Refusal> {
+    let request: JsonRequest<'_> =
         serde_json::from_slice(body).map_err(|_| Refusal::BadData("no OTLP logs request"))?;
-    let list = |json: &Json, name: &str| -> Vec<Json> {
-        json.get(name)
-            .and_then(Json::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let mut items = Vec::new();
-    for of in list(&request, "resourceLogs") {
-        let resource = of
-            .get("resource")
-            .map(|resource| list(resource, "attributes"));
-        for record in list(&of, "scopeLogs")
-            .iter()
-            .flat_map(|scope| list(scope, "logRecords"))
-        {
-            let attributes = list(&record, "attributes");
+    let mut items = Items::default();
+    for of in &request.resource_logs {
+        for record in of.scope_logs.iter().flat_map(|scope| &scope.log_records) {
             let find = |key: &str| {
-                attributes
-                    .iter()
-                    .chain(resource.iter().flatten())
-                    .find(|pair| pair.get("key").and_then(Json::as_str) == Some(key))
-                    .and_then(|pair| {
-                        Some(pair.get("value")?.get("stringValue")?.as_str()?.to_owned())
-                    })
+                let mut pairs = record.attributes.iter().chain(&of.resource.attributes);
+                text_of(pairs.find(|pair| pair.key == key)?.value?)
             };
-            let bytes = match record.get("body") {
-                None | Some(Json::Null) => continue,
-                Some(body) => match body.get("stringValue").and_then(Json::as_str) {
-                    Some(text) => text.as_bytes().to_vec(),
-                    None => body.to_string().into_bytes(),
-                },
-            };
-            items.push(item(&find, bytes));
-            if items.len() > RECORDS_MAX {
-                return Err(Refusal::TooLarge);
+            let Some(body) = record.body else { continue };
+            let origin = named(desk, &find)?;
+            match text_of(body) {
+                Some(text) => items.push(&origin, text.as_bytes())?,
+                None => items.push(&origin, body.get().as_bytes())?,
             }
         }
     }
     Ok(items)
 }
 
-/// The record of a body: its source is its file, else its service.
-fn item(find: &dyn Fn(&str) -> Option<String>, bytes: Vec<u8>) -> Item {
-    let service = find("service.name");
-    let name = match (
-        service,
-        find("log.file.path").or_else(|| find("log.file.name")),
-    ) {
+/// What a record is of: its file, else its service.
+fn named(desk: &Desk, find: &dyn Fn(&str) -> Option<String>) -> Result<Arc<Origin>, Refusal> {
+    let file = find("log.file.path").or_else(|| find("log.file.name"));
+    let name = match (find("service.name"), file) {
         (Some(service), Some(file)) => format!("{service}:{file}"),
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => "otlp".to_owned(),
     };
-    Item {
-        name,
-        format: find("magewarden.format"),
-        bytes,
-    }
+    let format = find("magewarden.format");
+    let format = format.map(|name| desk.format(&name)).transpose()?;
+    origin("http", &name, format)
 }
 
 /// A value as plain JSON.

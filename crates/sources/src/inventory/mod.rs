@@ -11,16 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::{Category, Field, Generation, SourceId, Timestamp};
+use model::{Category, Field, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::observation::Observation;
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, Source};
+use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
 
-/// How often it is looked.
+/// How often it is looked at what is installed.
 const EVERY: Duration = Duration::from_secs(300);
+/// How often advisories, which may be many, are read again.
+const ADVISORIES_EVERY: Duration = Duration::from_secs(3600);
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Files of advisories read of one folder, folders in it included.
@@ -56,16 +58,13 @@ impl Kind for Inventory {
                     kind: "inventory",
                     why: "it wants root, or --magento".to_owned(),
                 })?;
+        let id = SourceId(format!("inventory:{}", root.display()));
         Ok(Box::new(Installed {
             root,
             advisories: settings.advisories,
             kept: given.data.join("inventory.json"),
             clock: given.clock,
-            generation: Generation {
-                inode: given.now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            next: 0,
+            recorder: Recorder::observing(id, given.now),
         }))
     }
 }
@@ -75,8 +74,7 @@ struct Installed {
     advisories: Option<PathBuf>,
     kept: PathBuf,
     clock: fn() -> Timestamp,
-    generation: Generation,
-    next: u64,
+    recorder: Recorder,
 }
 
 /// One package or module.
@@ -91,20 +89,23 @@ struct Package {
 impl Source for Installed {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         let mut due: Option<Instant> = None;
+        let (mut known, mut read_at): (Vec<Advisory>, Option<Instant>) = (Vec::new(), None);
         while !hand.stopped() {
             if due.is_none_or(|due| Instant::now() >= due) {
                 due = Some(Instant::now() + EVERY);
                 let mut now = packages(&self.root)?;
-                let advisories = match &self.advisories {
-                    Some(folder) => advisories(folder)?,
-                    None => Vec::new(),
-                };
-                apply(&mut now, &advisories);
+                if let Some(folder) = &self.advisories
+                    && read_at.is_none_or(|at| at.elapsed() >= ADVISORIES_EVERY)
+                {
+                    known = advisories(folder)?;
+                    read_at = Some(Instant::now());
+                }
+                apply(&mut now, &known);
                 if self.tell(&now, hand)? {
                     let what = format!(
                         "knows {} packages and {} advisories",
                         now.len(),
-                        advisories.len()
+                        known.len()
                     );
                     hand.tell(self.id(), News::Well { what });
                 }
@@ -115,7 +116,7 @@ impl Source for Installed {
     }
 
     fn id(&self) -> SourceId {
-        SourceId(format!("inventory:{}", self.root.display()))
+        self.recorder.source().clone()
     }
 }
 
@@ -148,7 +149,7 @@ impl Installed {
         for batch in records.chunks(500) {
             let chunks = batch
                 .iter()
-                .map(|record| self.chunk(record.clone()))
+                .map(|record| self.recorder.chunk(record.clone()))
                 .collect();
             if hand.give_and_wait(chunks, PATIENCE).is_err() {
                 return Ok(false);
@@ -159,21 +160,6 @@ impl Installed {
             .and_then(|()| std::fs::rename(&beside, &self.kept))
             .map_err(SourceError::io(&self.kept))?;
         Ok(true)
-    }
-
-    fn chunk(&mut self, record: Vec<u8>) -> Chunk {
-        let offset_bytes = self.next;
-        self.next += record.len() as u64;
-        Chunk {
-            source: self.id(),
-            generation: self.generation,
-            offset_bytes,
-            bytes: record,
-            framing: Framing::OneRecord,
-            format: Some("observation"),
-            end_of_generation: false,
-            news: None,
-        }
     }
 }
 

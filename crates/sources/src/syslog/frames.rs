@@ -7,6 +7,8 @@ use super::MESSAGE_BYTES_MAX;
 pub(super) struct Frames {
     rest: Vec<u8>,
     at: usize,
+    /// How much of what is open was searched for an end already: bytes that trickle in aren't searched over and over.
+    searched: usize,
     /// The stream can't be followed any further.
     pub(super) broken: bool,
 }
@@ -32,10 +34,13 @@ impl Frames {
                         return None;
                     }
                 },
-                _ => match open.iter().position(|byte| matches!(byte, b'\n' | 0)) {
+                _ => match self.end_of_line(open) {
                     Some(end) if end <= MESSAGE_BYTES_MAX => (0, end, end + 1),
                     None if open.len() <= MESSAGE_BYTES_MAX && ended => (0, open.len(), open.len()),
-                    None if open.len() <= MESSAGE_BYTES_MAX => return None,
+                    None if open.len() <= MESSAGE_BYTES_MAX => {
+                        self.searched = open.len();
+                        return None;
+                    }
                     Some(_) | None => {
                         self.broken = true;
                         return None;
@@ -48,10 +53,16 @@ impl Frames {
                 .trim_ascii_end()
                 .to_vec();
             self.at += next;
+            self.searched = 0;
             if !message.is_empty() {
                 return Some(message);
             }
         }
+    }
+
+    fn end_of_line(&self, open: &[u8]) -> Option<usize> {
+        let fresh = open.get(self.searched..)?;
+        memchr::memchr2(b'\n', 0, fresh).map(|at| self.searched + at)
     }
 }
 

@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use model::{Generation, SourceId, Timestamp};
+use model::{SourceId, Timestamp};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde::Deserialize;
 
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, NotSealed, Source};
-use crate::{SourceError, settings};
+use crate::source::{Chunk, Given, Hand, Kind, News, NotSealed, Recorder, Source};
+use crate::{SourceError, private, settings};
 use frames::Frames;
 
 /// Longest message; RFC 5425 §4.3.1 asks for 8 KiB, some senders write long statements.
@@ -35,6 +35,8 @@ const CONNECTIONS_MAX: usize = 256;
 const BATCH: usize = 1024;
 /// How long a socket is waited for before a look at whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
+/// Longest time for TLS to be agreed on.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Longest time between two looks at what the kernel dropped.
 const DROPS_LOOK: Duration = Duration::from_secs(1);
 /// What the kernel is asked to keep of a burst of datagrams.
@@ -54,7 +56,7 @@ struct Settings {
     senders: Vec<IpAddr>,
     /// Certificate chain of this listener, PEM.
     certificate: Option<PathBuf>,
-    /// Its private key, PEM.
+    /// Its private key, PEM; a file that is its owner's alone.
     key: Option<PathBuf>,
     /// Who signs senders' certificates, PEM; without it senders need none.
     client_ca: Option<PathBuf>,
@@ -142,47 +144,34 @@ impl Listener {
     }
 }
 
-/// Who sent how much: what tells apart the records of one run.
+/// What gives each sender's records their places, shared with the threads of connections.
 struct Senders {
-    generation: Generation,
-    /// Bytes of each, shared with the threads of connections.
-    offsets: std::sync::Mutex<BTreeMap<String, u64>>,
+    run: Timestamp,
+    recorders: std::sync::Mutex<BTreeMap<String, Recorder>>,
 }
 
 impl Senders {
-    fn new(now: Timestamp) -> Self {
+    fn new(run: Timestamp) -> Self {
         Self {
-            generation: Generation {
-                inode: now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            offsets: std::sync::Mutex::new(BTreeMap::new()),
+            run,
+            recorders: std::sync::Mutex::new(BTreeMap::new()),
         }
     }
 
     /// The chunk of one message.
     fn chunk(&self, transport: &str, from: IpAddr, message: Vec<u8>) -> Chunk {
-        let mut offsets = self
-            .offsets
+        let mut recorders = self
+            .recorders
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut name = format!("syslog:{transport}:{}", from.to_canonical());
-        if offsets.len() >= SENDERS_MAX && !offsets.contains_key(&name) {
+        if recorders.len() >= SENDERS_MAX && !recorders.contains_key(&name) {
             name = format!("syslog:{transport}:others");
         }
-        let next = offsets.entry(name.clone()).or_default();
-        let offset_bytes = *next;
-        *next += message.len() as u64;
-        Chunk {
-            source: SourceId(name),
-            generation: self.generation,
-            offset_bytes,
-            bytes: message,
-            framing: Framing::OneRecord,
-            format: None,
-            end_of_generation: false,
-            news: None,
-        }
+        recorders
+            .entry(name.clone())
+            .or_insert_with(|| Recorder::new(SourceId(name), self.run))
+            .chunk(message)
     }
 }
 
@@ -230,7 +219,9 @@ fn tls(
             .map_err(|error| wrong(path, &error))
     };
     let chain = read(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    let secret = private::read(key)?;
+    let secret =
+        PrivateKeyDer::from_pem_slice(secret.as_bytes()).map_err(|error| wrong(key, &error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -252,7 +243,7 @@ fn tls(
         }
     };
     builder
-        .with_single_cert(chain, private)
+        .with_single_cert(chain, secret)
         .map(Arc::new)
         .map_err(|error| wrong(certificate, &error))
 }
@@ -266,10 +257,10 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
     let port = socket.local_addr().map_err(failed)?.port();
     let mut buffer = vec![0; 65_536];
     let (mut dropped, mut looked) = (kernel_drops(port), Instant::now());
-    let mut refused = 0;
+    let mut refused = 0_u64;
     while !hand.stopped() {
         let mut chunks = Vec::new();
-        socket.set_nonblocking(false).map_err(failed)?;
+        let mut is_burst = false;
         while chunks.len() < BATCH {
             match socket.recv_from(&mut buffer) {
                 Ok((length, from)) if listener.may_send(from.ip()) => {
@@ -277,21 +268,32 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
                     if !message.is_empty() {
                         chunks.push(listener.senders.chunk("udp", from.ip(), message.to_vec()));
                     }
-                    // The rest of a burst is there already.
-                    socket.set_nonblocking(true).map_err(failed)?;
                 }
                 Ok(_) => refused += 1,
                 Err(error) if is_pause(&error) => break,
                 Err(error) => return Err(failed(error)),
             }
+            if !is_burst {
+                // The rest of a burst is there already.
+                is_burst = true;
+                socket.set_nonblocking(true).map_err(failed)?;
+            }
+        }
+        if is_burst {
+            socket.set_nonblocking(false).map_err(failed)?;
         }
         if looked.elapsed() >= DROPS_LOOK {
             looked = Instant::now();
             let now = kernel_drops(port);
-            let records = now.saturating_sub(dropped) + std::mem::take(&mut refused);
+            let records = now.saturating_sub(dropped);
             dropped = now;
             if records > 0 {
                 chunks.push(Chunk::news(listener.id(), News::Dropped { records }));
+            }
+            if refused > 0 {
+                let why = format!("{refused} datagrams of addresses that may not send");
+                chunks.push(Chunk::news(listener.id(), News::Refused { why }));
+                refused = 0;
             }
         }
         if hand.give(chunks).is_err() {
@@ -380,8 +382,9 @@ fn connection(
         let Some(config) = tls else {
             return messages(&mut stream, from, listener, hand);
         };
-        let connection =
+        let mut connection =
             ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
+        agree(&mut connection, &mut stream, hand)?;
         let mut stream = StreamOwned::new(connection, stream);
         messages(&mut stream, from, listener, hand)?;
         // A farewell for a farewell (RFC 5425 §4.4); a sender that is gone hears none.
@@ -393,6 +396,40 @@ fn connection(
         let why = format!("a connection from {from} broke: {error}");
         hand.tell(listener.id(), News::Refused { why });
     }
+}
+
+/// Agrees on TLS: a connection that says nothing, or a byte at a time, doesn't take a place for long.
+fn agree(
+    connection: &mut ServerConnection,
+    stream: &mut TcpStream,
+    hand: &Hand,
+) -> Result<(), std::io::Error> {
+    let until = Instant::now() + HANDSHAKE_MAX;
+    while connection.is_handshaking() && !hand.stopped() {
+        if Instant::now() >= until {
+            return Err(std::io::Error::new(
+                ErrorKind::TimedOut,
+                "TLS was not agreed on within 10 s",
+            ));
+        }
+        if connection.wants_write() {
+            connection.write_tls(stream)?;
+            continue;
+        }
+        match connection.read_tls(stream) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                if let Err(error) = connection.process_new_packets() {
+                    // The alert that says why; who is gone hears none.
+                    let _told = connection.write_tls(stream);
+                    return Err(std::io::Error::new(ErrorKind::InvalidData, error));
+                }
+            }
+            Err(error) if is_pause(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn messages(
