@@ -235,11 +235,6 @@ fn words(tokens: &[Token]) -> String {
     text
 }
 
-/// Whether a file of this mode is its owner's alone.
-pub(super) fn is_private(mode: u32) -> bool {
-    mode & 0o077 == 0
-}
-
 /// The name of the operating system's user with this id.
 fn user_named(passwd: &str, id: u32) -> Option<String> {
     passwd.lines().find_map(|line| {
@@ -262,7 +257,7 @@ pub fn own_user() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{READ, excess, is_private, statements, user_named};
+    use super::{READ, excess, statements, user_named};
     use crate::database::{Account, Make, Server};
     use std::path::PathBuf;
 
@@ -437,12 +432,6 @@ mod tests {
             Make::MariaDb,
             "CREATE USER 'magewarden'@'10.0.0.9' IDENTIFIED BY 'THE PASSWORD IN /etc/p' REQUIRE SSL;",
         );
-    }
-
-    #[test]
-    fn a_password_file_others_may_read_is_not_private() {
-        assert!(is_private(0o100_600) && is_private(0o100_400));
-        assert!(!is_private(0o100_640) && !is_private(0o100_604) && !is_private(0o100_660));
     }
 
     #[test]

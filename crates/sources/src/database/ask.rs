@@ -2,9 +2,6 @@
 //!
 //! `SHOW GRANTS` comes first: when the account may read more than it should, nothing else is asked.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +12,7 @@ use tokio_stream::StreamExt as _;
 
 use super::account::{self, SIZED, quoted_name, quoted_text};
 use super::{Account, Server, Told};
+use crate::{SourceError, private};
 
 /// Longest time for logging in, and for each statement.
 const TIME_MAX: Duration = Duration::from_secs(2);
@@ -22,8 +20,6 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 const ROWS_MAX: usize = 1000;
 /// Longest value taken, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
-/// Longest password, in bytes.
-const PASSWORD_BYTES_MAX: u64 = 1024;
 
 /// Variables and what is asked beside them; a name a server doesn't know is missing in its answer.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'datadir', \
@@ -192,23 +188,15 @@ pub(super) async fn log_in(
 
 /// Reads a password: the file's text without the line end.
 fn password(path: &Path) -> Result<String, AskError> {
-    let failed = |source| AskError::PasswordFile {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(failed)?;
-    // Of the open file, not of the path: it can't be exchanged in between.
-    let mode = file.metadata().map_err(failed)?.mode();
-    if !account::is_private(mode) {
-        return Err(AskError::PasswordFileOpen {
+    let text = private::read(path).map_err(|error| match error {
+        SourceError::NotPrivate { path, mode } => AskError::PasswordFileOpen { path, mode },
+        SourceError::Io { path, source } => AskError::PasswordFile { path, source },
+        // Of the others it gives none.
+        other => AskError::PasswordFile {
             path: path.to_owned(),
-            mode: mode & 0o777,
-        });
-    }
-    let mut text = String::new();
-    file.take(PASSWORD_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+            source: std::io::Error::other(other),
+        },
+    })?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -219,12 +207,13 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn all(
+    /// Asks what the account may do, before anything else: one that may do more than is needed asks nothing.
+    pub(super) async fn refuse_excess(
         &mut self,
         account: &Account,
         schema: &str,
         prefix: &str,
-    ) -> Result<Told, AskError> {
+    ) -> Result<(), AskError> {
         let grants: Vec<String> = self
             .rows("SHOW GRANTS", "SHOW GRANTS")
             .await?
@@ -232,12 +221,22 @@ impl Asking<'_> {
             .filter_map(|row| row.into_iter().next())
             .collect();
         let excess = account::excess(&grants, schema, prefix);
-        if !excess.is_empty() {
-            return Err(AskError::TooStrong {
-                user: account.user.clone(),
-                excess,
-            });
+        if excess.is_empty() {
+            return Ok(());
         }
+        Err(AskError::TooStrong {
+            user: account.user.clone(),
+            excess,
+        })
+    }
+
+    async fn all(
+        &mut self,
+        account: &Account,
+        schema: &str,
+        prefix: &str,
+    ) -> Result<Told, AskError> {
+        self.refuse_excess(account, schema, prefix).await?;
         let mut told = Told {
             by_server: true,
             ..Told::default()

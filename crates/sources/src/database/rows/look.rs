@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use model::{Category, Field, Timestamp};
 
+use super::ask::{Ask, End};
 use super::stores::Stores;
 use super::tables::{Place, READABLE_CONFIG, Watched, Way};
-use super::{AGAIN, Access, FETCH, PAUSE, ROWS_MAX, VALUE_BYTES};
+use super::{AGAIN, Access, FETCH, ROWS_MAX, VALUE_BYTES};
 use crate::database::account::{quoted_name, quoted_text};
-use crate::database::ask::{AskError, Asking};
 use crate::observation::Observation;
-use crate::source::Hand;
 
 pub(super) fn name(access: &Access, table: &str) -> String {
     format!(
@@ -35,6 +34,8 @@ pub(super) struct Found {
     pub(super) rows: Vec<FoundRow>,
     /// Keys that went.
     pub(super) gone: Vec<String>,
+    /// The table has more rows than are compared.
+    pub(super) is_cut: bool,
     /// The rows as they are now.
     pub(super) hashes: BTreeMap<String, String>,
 }
@@ -73,45 +74,39 @@ impl Look<'_> {
         )
     }
 
-    pub(super) async fn at(
+    /// Compares the rows with those of the look before, if there was one.
+    pub(super) fn at(
         &self,
-        asking: &mut Asking<'_>,
-        before: &BTreeMap<String, String>,
-        hand: &Hand,
-    ) -> Result<Found, AskError> {
+        ask: &mut Ask<'_>,
+        before: Option<&BTreeMap<String, String>>,
+    ) -> Result<Found, End> {
         let (table, key) = (
             name(self.access, self.watched.table),
             quoted_name(self.watched.key),
         );
-        let limit = match self.watched.way {
-            Way::Whole => format!("LIMIT {ROWS_MAX}"),
+        let which = match self.watched.way {
+            Way::Whole => format!("ORDER BY {key} LIMIT {ROWS_MAX}"),
             // At a first look what is there already is taken, too, as far as it goes.
-            Way::Latest if before.is_empty() => {
+            Way::Latest if before.is_none_or(BTreeMap::is_empty) => {
                 format!("ORDER BY {key} DESC LIMIT {}", ROWS_MAX / 10)
             }
             Way::Latest => format!("ORDER BY {key} DESC LIMIT {}", AGAIN * 5),
         };
-        let statement = format!("SELECT {key}, {} FROM {table} {limit}", self.hash());
-        hand.pause(PAUSE);
-        let hashes: BTreeMap<String, String> = asking
-            .rows_up_to(sqlx::AssertSqlSafe(statement), "for rows", ROWS_MAX)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                let mut row = row.into_iter();
-                Some((row.next()?, row.next()?))
-            })
-            .collect();
+        let statement = format!("SELECT {key}, {} FROM {table} {which}", self.hash());
+        let hashes: BTreeMap<String, String> = ask.pairs(statement, "for rows", ROWS_MAX)?;
         // What comes into sight again because later rows went was told long ago.
         let number = |key: &String| key.parse::<u64>().unwrap_or(u64::MAX);
+        let known = |key: &String| before.and_then(|before| before.get(key));
         let told_up_to = match self.watched.way {
-            Way::Whole => 0,
-            Way::Latest => before.keys().map(number).min().unwrap_or(0),
+            Way::Whole => None,
+            Way::Latest => before.and_then(|before| before.keys().map(number).min()),
         };
-        let changed: Vec<String> = hashes
+        let changed: Vec<&String> = hashes
             .iter()
-            .filter(|(key, hash)| before.get(*key) != Some(hash) && number(key) >= told_up_to)
-            .map(|(key, _)| key.clone())
+            .filter(|(key, hash)| {
+                known(key) != Some(hash) && told_up_to.is_none_or(|told| number(key) >= told)
+            })
+            .map(|(key, _)| key)
             .collect();
         let mut found = Found::default();
         for keys in changed.chunks(FETCH) {
@@ -126,14 +121,7 @@ impl Look<'_> {
                 columns.join(", "),
                 wanted.join(", ")
             );
-            hand.pause(PAUSE);
-            if hand.stopped() {
-                break;
-            }
-            let rows = asking
-                .rows_up_to(sqlx::AssertSqlSafe(statement), "for changed rows", FETCH)
-                .await?;
-            for row in rows {
+            for row in ask.rows(statement, "for changed rows", FETCH)? {
                 let mut row = row.into_iter();
                 let Some(key) = row.next() else { continue };
                 found.rows.push(FoundRow {
@@ -142,10 +130,14 @@ impl Look<'_> {
                 });
             }
         }
-        // Of a table that grows, what is out of sight isn't gone: it was told when it came.
+        // Of a table that grows, what is out of sight isn't gone: it was told when it came. Of one that isn't seen whole
+        // a row may only have moved out of sight.
         if self.watched.way == Way::Whole {
+            found.is_cut = hashes.len() >= ROWS_MAX;
+            let before = before.filter(|_| !found.is_cut);
             found.gone = before
-                .keys()
+                .into_iter()
+                .flat_map(BTreeMap::keys)
                 .filter(|key| !hashes.contains_key(*key))
                 .cloned()
                 .collect();

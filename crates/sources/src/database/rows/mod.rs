@@ -5,6 +5,7 @@
 //! salted and kept beside the ledger, so that a start tells only what is new; where that file is lost, every row is told
 //! as `seen` once more.
 
+mod ask;
 mod look;
 mod stores;
 mod tables;
@@ -13,22 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::{Category, Field, Generation, SourceId, Timestamp};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use model::{Category, Field, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::account::quoted_text;
-use super::ask::{AskError, Asking, log_in};
 use super::{Account, Server};
 use crate::observation::Observation;
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, NotSealed, Source};
+use crate::source::{Given, Hand, Kind, News, NotSealed, Recorder, Source};
 use crate::{SourceError, settings};
+use ask::{Ask, End};
 use look::{Found, Look};
 use stores::Stores;
 use tables::{Place, WATCHED, Watched};
 
-/// Shortest pause between two statements.
+/// Shortest time between two statements.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Rows remembered of one table; what is beyond is told once and not compared.
+/// Rows compared of one table, in order of their keys; those beyond aren't seen, and that is said.
 const ROWS_MAX: usize = 200_000;
 /// Rows fetched by one statement.
 const FETCH: usize = 200;
@@ -80,25 +81,34 @@ impl Kind for ShopRows {
             kind: "shop_rows",
             why: "it wants --magento and --database-user".to_owned(),
         })?;
+        let id = SourceId(format!("shop_rows:{}", access.schema));
         Ok(Box::new(Watch {
             access,
-            memory: Memory::load(&given.data.join("shop_rows.json"), given.random),
-            generation: Generation {
-                inode: given.now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            next: 0,
+            memory: Memory::load(&given.data.join("shop_rows.json")),
+            salt: salt(&given.key),
+            recorder: Recorder::observing(id, given.now),
             clock: given.clock,
         }))
     }
 }
 
+/// What makes hashes of rows this installation's own: nobody else can guess a value by its hash.
+fn salt(key: &[u8; 32]) -> String {
+    let mut mac =
+        Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(b"magewarden shop_rows 1");
+    let code = mac.finalize().into_bytes();
+    code.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 struct Watch {
     access: Access,
     memory: Memory,
-    generation: Generation,
-    /// Receipt counter of this run.
-    next: u64,
+    salt: String,
+    recorder: Recorder,
     clock: fn() -> Timestamp,
 }
 
@@ -107,23 +117,18 @@ struct Watch {
 struct Memory {
     #[serde(skip)]
     path: PathBuf,
-    salt: String,
     /// Of each table the short hash of each row, by key.
     rows: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Memory {
-    fn load(path: &Path, random: [u8; 16]) -> Self {
-        let kept = std::fs::read(path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
-            .filter(|kept| !kept.salt.is_empty());
-        let mut memory = kept.unwrap_or_else(|| Self {
-            salt: random.iter().map(|byte| format!("{byte:02x}")).collect(),
-            ..Self::default()
-        });
-        path.clone_into(&mut memory.path);
-        memory
+    fn load(path: &Path) -> Self {
+        let kept = std::fs::read(path).ok();
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        Self {
+            path: path.to_owned(),
+            ..kept.unwrap_or_default()
+        }
     }
 
     /// Written beside and moved over: a torn file is never read.
@@ -137,67 +142,67 @@ impl Memory {
 
 impl Source for Watch {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| SourceError::Thread { source })?;
-        let failed = |source: AskError| SourceError::Database {
-            server: self.access.server.to_string(),
-            source: Box::new(source),
-        };
+        match self.watch(hand) {
+            Err(End::Failed(error)) => Err(*error),
+            Ok(()) | Err(End::Stopped) => Ok(()),
+        }
+    }
+
+    fn id(&self) -> SourceId {
+        self.recorder.source().clone()
+    }
+}
+
+impl Watch {
+    fn watch(&mut self, hand: &Hand) -> Result<(), End> {
         let access = self.access.clone();
-        let mut asking = Asking {
-            connection: runtime
-                .block_on(log_in(&access.server, &access.account))
-                .map_err(failed)?,
-            server: &access.server,
-        };
-        let columns = runtime
-            .block_on(prepare(&mut asking, &access))
-            .map_err(failed)?;
-        let known = columns.len();
+        let mut ask = Ask::open(&access, hand)?;
+        let columns = there(&mut ask)?;
         let what = format!(
-            "watches {known} of {} tables of {}",
+            "watches {} of {} tables of {}",
+            columns.len(),
             WATCHED.len(),
             access.server
         );
         hand.tell(self.id(), News::Well { what });
         let mut due: BTreeMap<&str, Instant> = BTreeMap::new();
+        let mut cut: BTreeSet<&str> = BTreeSet::new();
         let mut stores = Stores::default();
-        while !hand.stopped() {
+        loop {
             for watched in &WATCHED {
                 let now = Instant::now();
                 let Some(columns) = columns.get(watched.table) else {
                     continue;
                 };
-                if hand.stopped() || due.get(watched.table).is_some_and(|due| now < *due) {
+                if due.get(watched.table).is_some_and(|due| now < *due) {
                     continue;
                 }
-                due.insert(watched.table, now + watched.every);
+                if watched.place != Place::None && stores.is_old() {
+                    stores.read(&mut ask)?;
+                }
                 let look = Look {
                     watched,
                     columns,
                     access: &access,
-                    salt: &self.memory.salt,
+                    salt: &self.salt,
                 };
-                if watched.place != Place::None && stores.is_old() {
-                    stores.read(&runtime, &mut asking, &access, hand);
+                let before = self.memory.rows.get(watched.table);
+                let found = look.at(&mut ask, before)?;
+                if found.is_cut && cut.insert(watched.table) {
+                    let why = format!(
+                        "{} has over {ROWS_MAX} rows: those beyond aren't watched, and none is told as removed",
+                        watched.table
+                    );
+                    hand.tell(self.id(), News::Refused { why });
                 }
-                let before = self.memory.rows.get(watched.table).cloned();
-                let known = before.clone().unwrap_or_default();
-                let found = runtime
-                    .block_on(look.at(&mut asking, &known, hand))
-                    .map_err(|source| SourceError::Database {
-                        server: access.server.to_string(),
-                        source: Box::new(source),
-                    })?;
-                match self.tell(watched, &found, before.as_ref(), &stores, hand) {
+                match self.tell(watched, &found, &stores, hand) {
                     Ok(()) => {}
-                    // They are looked at again: nothing is remembered that isn't sealed.
+                    // They are looked at again at once: nothing is remembered that isn't sealed.
                     Err(NotSealed::Late) => continue,
                     Err(NotSealed::Stopped) => return Ok(()),
                 }
-                if Some(&found.hashes) != before.as_ref() {
+                due.insert(watched.table, now + watched.every);
+                if Some(&found.hashes) != self.memory.rows.get(watched.table) {
                     self.memory
                         .rows
                         .insert(watched.table.to_owned(), found.hashes);
@@ -205,26 +210,22 @@ impl Source for Watch {
                 }
             }
             hand.pause(PAUSE);
+            if hand.stopped() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
-    fn id(&self) -> SourceId {
-        SourceId(format!("shop_rows:{}", self.access.schema))
-    }
-}
-
-impl Watch {
     /// Hands over what differs; returns once it is sealed.
     fn tell(
         &mut self,
         watched: &Watched,
         found: &Found,
-        before: Option<&BTreeMap<String, String>>,
         stores: &Stores,
         hand: &Hand,
     ) -> Result<(), NotSealed> {
         let now = (self.clock)();
+        let before = self.memory.rows.get(watched.table);
         let mut records = Vec::new();
         for row in &found.rows {
             let change = match before {
@@ -244,72 +245,24 @@ impl Watch {
             );
         }
         for batch in records.chunks(FETCH) {
-            let chunks = batch.iter().map(|record| self.chunk(record)).collect();
+            let chunks = batch
+                .iter()
+                .map(|record| self.recorder.chunk(record.clone()))
+                .collect();
             hand.give_and_wait(chunks, PATIENCE)?;
         }
         Ok(())
     }
-
-    fn chunk(&mut self, record: &[u8]) -> Chunk {
-        let offset_bytes = self.next;
-        self.next += record.len() as u64;
-        Chunk {
-            source: self.id(),
-            generation: self.generation,
-            offset_bytes,
-            bytes: record.to_vec(),
-            framing: Framing::OneRecord,
-            format: Some("observation"),
-            end_of_generation: false,
-            news: None,
-        }
-    }
 }
 
-/// Limits the session, and asks which tables and columns there are and may be read.
-async fn prepare(
-    asking: &mut Asking<'_>,
-    access: &Access,
-) -> Result<BTreeMap<&'static str, Vec<&'static str>>, AskError> {
-    asking
-        .rows("SET SESSION TRANSACTION READ ONLY", "to read only")
-        .await?;
-    // MariaDB counts seconds, MySQL milliseconds; a server without either is held to the time by us alone.
-    if asking
-        .rows("SET SESSION max_statement_time = 2", "for a limit of time")
-        .await
-        .is_err()
-    {
-        drop(
-            asking
-                .rows(
-                    "SET SESSION max_execution_time = 2000",
-                    "for a limit of time",
-                )
-                .await,
-        );
-    }
-    let statement = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {}",
-        quoted_text(&access.schema)
-    );
-    let there: BTreeSet<(String, String)> = asking
-        .rows_up_to(sqlx::AssertSqlSafe(statement), "for its columns", 50_000)
-        .await?
-        .into_iter()
-        .filter_map(|row| {
-            let mut row = row.into_iter();
-            Some((row.next()?, row.next()?))
-        })
-        .collect();
+/// Which of the watched tables and columns there are and may be read.
+fn there(ask: &mut Ask<'_>) -> Result<BTreeMap<&'static str, Vec<&'static str>>, End> {
+    let there = ask.columns()?;
+    let prefix = ask.access.prefix.as_str();
     let mut found = BTreeMap::new();
     for watched in &WATCHED {
-        let has = |column: &&str| {
-            there.contains(&(
-                format!("{}{}", access.prefix, watched.table),
-                (*column).to_owned(),
-            ))
-        };
+        let table = format!("{prefix}{}", watched.table);
+        let has = |column: &&str| there.contains(&(table.clone(), (*column).to_owned()));
         if has(&watched.key) {
             let columns: Vec<_> = watched
                 .columns

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::ask::{Ask, End};
 use super::look::name;
-use super::{Access, PAUSE};
-use crate::database::ask::Asking;
-use crate::source::Hand;
+
+/// How long codes hold.
+const EVERY: Duration = Duration::from_secs(300);
+/// Stores taken.
+const STORES_MAX: usize = 10_000;
 
 /// Codes of store views and websites by their ids.
 #[derive(Default)]
@@ -18,34 +21,23 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) fn is_old(&self) -> bool {
-        self.read
-            .is_none_or(|read| read.elapsed() > Duration::from_secs(300))
+        self.read.is_none_or(|read| read.elapsed() > EVERY)
     }
 
-    pub(super) fn read(
-        &mut self,
-        runtime: &tokio::runtime::Runtime,
-        asking: &mut Asking<'_>,
-        access: &Access,
-        hand: &Hand,
-    ) {
+    pub(super) fn read(&mut self, ask: &mut Ask<'_>) -> Result<(), End> {
         for (table, key, to) in [
             ("store", "store_id", &mut self.views),
             ("store_website", "website_id", &mut self.websites),
         ] {
-            let statement = format!("SELECT {key}, code FROM {}", name(access, table));
-            hand.pause(PAUSE);
-            // Without them a row's place is unknown, and said so.
-            if let Ok(rows) =
-                runtime.block_on(asking.rows(sqlx::AssertSqlSafe(statement), "for stores"))
-            {
-                to.clear();
-                to.extend(rows.into_iter().filter_map(|row| {
-                    let mut row = row.into_iter();
-                    Some((row.next()?, row.next()?))
-                }));
+            let statement = format!("SELECT {key}, code FROM {}", name(ask.access, table));
+            match ask.pairs(statement, "for stores", STORES_MAX) {
+                Ok(codes) => *to = codes,
+                // Without them a row's place is unknown, and said so.
+                Err(End::Failed(_)) => {}
+                Err(End::Stopped) => return Err(End::Stopped),
             }
         }
         self.read = Some(Instant::now());
+        Ok(())
     }
 }

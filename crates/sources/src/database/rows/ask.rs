@@ -1,0 +1,133 @@
+//! Asks the shop's database, gently: the one place that paces statements and gives up on them.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use tokio::runtime::Runtime;
+
+use super::{Access, PAUSE};
+use crate::SourceError;
+use crate::database::account::quoted_text;
+use crate::database::ask::{AskError, Asking, log_in};
+use crate::source::Hand;
+
+/// Columns of a schema that are taken.
+const COLUMNS_MAX: usize = 50_000;
+
+/// Why no answer comes any more.
+pub(super) enum End {
+    /// Told to stop.
+    Stopped,
+    /// It failed.
+    Failed(Box<SourceError>),
+}
+
+impl From<SourceError> for End {
+    fn from(error: SourceError) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+/// A connection that reads only, at most five statements a second, each for at most two seconds.
+pub(super) struct Ask<'a> {
+    pub(super) access: &'a Access,
+    runtime: Runtime,
+    asking: Asking<'a>,
+    hand: &'a Hand,
+    last: Instant,
+}
+
+impl<'a> Ask<'a> {
+    /// Logs in, looks at what the account may do, and limits the session.
+    pub(super) fn open(access: &'a Access, hand: &'a Hand) -> Result<Self, End> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| SourceError::Thread { source })?;
+        let failed = |source| failed(access, source);
+        let connection = runtime
+            .block_on(log_in(&access.server, &access.account))
+            .map_err(failed)?;
+        let mut asking = Asking {
+            connection,
+            server: &access.server,
+        };
+        runtime
+            .block_on(asking.refuse_excess(&access.account, &access.schema, &access.prefix))
+            .map_err(failed)?;
+        let mut ask = Self {
+            access,
+            runtime,
+            asking,
+            hand,
+            last: Instant::now(),
+        };
+        ask.rows(
+            "SET SESSION TRANSACTION READ ONLY".to_owned(),
+            "to read only",
+            1,
+        )?;
+        // MariaDB counts seconds, MySQL milliseconds; a server without either is held to the time by us alone.
+        for limit in [
+            "SET SESSION max_statement_time = 2",
+            "SET SESSION max_execution_time = 2000",
+        ] {
+            match ask.rows(limit.to_owned(), "for a limit of time", 1) {
+                Err(End::Stopped) => return Err(End::Stopped),
+                Err(End::Failed(_)) => {}
+                Ok(_) => break,
+            }
+        }
+        Ok(ask)
+    }
+
+    /// Texts of an answer's rows, as far as `rows_max`, once it is time to ask again.
+    pub(super) fn rows(
+        &mut self,
+        statement: String,
+        what: &'static str,
+        rows_max: usize,
+    ) -> Result<Vec<Vec<String>>, End> {
+        self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+        if self.hand.stopped() {
+            return Err(End::Stopped);
+        }
+        let statement = sqlx::AssertSqlSafe(statement);
+        let asked = self.asking.rows_up_to(statement, what, rows_max);
+        let answer = self.runtime.block_on(asked);
+        self.last = Instant::now();
+        answer.map_err(|source| failed(self.access, source).into())
+    }
+
+    /// The same, of a statement with two columns.
+    pub(super) fn pairs<C: FromIterator<(String, String)>>(
+        &mut self,
+        statement: String,
+        what: &'static str,
+        rows_max: usize,
+    ) -> Result<C, End> {
+        let rows = self.rows(statement, what, rows_max)?.into_iter();
+        Ok(rows
+            .filter_map(|row| {
+                let mut row = row.into_iter();
+                Some((row.next()?, row.next()?))
+            })
+            .collect())
+    }
+
+    /// Tables of the shop's schema and their columns, as far as they may be read.
+    pub(super) fn columns(&mut self) -> Result<BTreeSet<(String, String)>, End> {
+        let statement = format!(
+            "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {}",
+            quoted_text(&self.access.schema)
+        );
+        self.pairs(statement, "for its columns", COLUMNS_MAX)
+    }
+}
+
+fn failed(access: &Access, source: AskError) -> SourceError {
+    SourceError::Database {
+        server: access.server.to_string(),
+        source: Box::new(source),
+    }
+}
