@@ -59,12 +59,15 @@ pub(super) fn load(path: &Path, key: &[u8; 32]) -> Result<Kept, SourceError> {
     Ok(Kept::Whole(files))
 }
 
-/// Writes it beside the old one and moves it over; gives its code.
-pub(super) fn save(
-    path: &Path,
-    key: &[u8; 32],
-    files: &BTreeMap<String, State>,
-) -> Result<String, SourceError> {
+/// A baseline as it will stand on disk.
+pub(super) struct Written {
+    text: String,
+    /// What it is known by.
+    pub(super) code: String,
+}
+
+/// Writes it down, in memory.
+pub(super) fn write(key: &[u8; 32], files: &BTreeMap<String, State>) -> Written {
     let mut text = String::from("magewarden file baseline 1\n");
     for file in files {
         text.push_str(&serde_json::to_string(&file).unwrap_or_default());
@@ -73,20 +76,24 @@ pub(super) fn save(
     let code = code(key, text.as_bytes());
     text.push_str(&code);
     text.push('\n');
+    Written { text, code }
+}
+
+/// Puts it beside the old one and moves it over.
+pub(super) fn save(path: &Path, written: &Written) -> Result<(), SourceError> {
     let beside = path.with_extension("new");
     let write = || -> Result<(), std::io::Error> {
         let mut file = std::fs::File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(written.text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    write().map_err(SourceError::io(path))?;
-    Ok(code)
+    write().map_err(SourceError::io(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, load, save};
+    use super::{Kept, load, save, write};
     use crate::tree::scan::State;
     use std::collections::BTreeMap;
 
@@ -105,7 +112,7 @@ mod tests {
             ),
             ("a\"b".to_owned(), State::default()),
         ]);
-        save(&path, &[1; 32], &files).expect("written");
+        save(&path, &write(&[1; 32], &files)).expect("written");
         assert_eq!(load(&path, &[1; 32]).expect("reads"), Kept::Whole(files));
         assert_eq!(load(&path, &[2; 32]).expect("reads"), Kept::Changed);
         let text = std::fs::read_to_string(&path).expect("there");

@@ -9,6 +9,12 @@ pub(super) fn class(path: &str) -> &'static str {
     if path == "app/etc/env.php" || path == "app/etc/config.php" || is_server_settings(path) {
         return "settings";
     }
+    place(path)
+}
+
+/// What the folder is that a path lies in, whatever its name.
+#[must_use]
+pub(super) fn place(path: &str) -> &'static str {
     let starts = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
     if starts(&["pub/media/", "media/"]) {
         "media"
@@ -30,9 +36,14 @@ pub(super) fn class(path: &str) -> &'static str {
     }
 }
 
-/// Whether changes of a class come in numbers when a release is put in place.
+/// Whether changes of a class come with a release that is put in place.
 pub(super) fn is_deployed(class: &str) -> bool {
-    matches!(class, "code" | "vendor" | "generated" | "static")
+    matches!(class, "code" | "vendor" | "generated" | "static") || is_named_first(class)
+}
+
+/// Whether a file of a class decides what the shop runs: of a release, these are named first.
+pub(super) fn is_named_first(class: &str) -> bool {
+    matches!(class, "entry_point" | "settings")
 }
 
 /// Whether files of a class come and go while the shop runs, too many to remember each.
@@ -53,9 +64,9 @@ pub(super) fn is_transient(path: &str) -> bool {
     .any(|folder| path.starts_with(folder))
 }
 
-/// Whether PHP has no business there, whoever put it.
-pub(super) fn may_not_run(class: &str) -> bool {
-    matches!(class, "media" | "static" | "writable")
+/// Whether PHP has no business in a place, whoever put it.
+pub(super) fn may_not_run(place: &str) -> bool {
+    matches!(place, "media" | "static" | "writable")
 }
 
 /// Names the web server or PHP takes as code or as settings of its own.

@@ -2,7 +2,7 @@
 //!
 //! A baseline of every file is kept; a start compares by what the disk tells and reads only what differs; inotify tells of
 //! changes as they come; once a week every file is read again. A release that is put in place is one record, but what is
-//! dangerous by itself – code where none may run, a signature, an entry point – is told alone, at once.
+//! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once.
 
 mod baseline;
 mod content;
@@ -16,12 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use model::{Category, Field, Generation, SourceId, Timestamp};
+use model::{Category, Field, SourceId, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::observation::Observation;
-use crate::source::{Chunk, Framing, Given, Hand, Kind, News, Source};
+use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
 use baseline::Kept;
 use scan::{FoundContent, ReadFile, Reading, State, Unread, shown};
@@ -38,8 +38,10 @@ const GATHER_MAX: Duration = Duration::from_secs(60);
 const NAMED_MAX: usize = 50;
 /// Records handed over together.
 const BATCH: usize = 512;
-/// Longest time between two writes of the baseline while files change.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// Shortest time between two writes of the baseline, which is as large as the tree has files.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+/// How long sealing is waited for before a baseline is written.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The kind `files`.
 pub(crate) struct Files;
@@ -89,18 +91,17 @@ impl Kind for Files {
             .collect();
         Ok(Box::new(Tree {
             baseline: given.data.join(format!("files-{tag}.baseline")),
+            reading: Arc::new(Reading {
+                root: root.clone(),
+                signatures: Arc::clone(&given.signatures),
+                cards: Arc::clone(&given.cards),
+            }),
+            recorder: Recorder::observing(SourceId(format!("tree:{}", root.display())), given.now),
             root,
             key: given.key,
             release_files: settings.release_files,
             compare_every: Duration::from_secs(settings.compare_hours.saturating_mul(3600)),
-            signatures: Arc::clone(&given.signatures),
-            cards: Arc::clone(&given.cards),
             clock: given.clock,
-            generation: Generation {
-                inode: given.now.0.unsigned_abs(),
-                ..Generation::default()
-            },
-            next: 0,
             files: BTreeMap::new(),
             waiting: BTreeMap::new(),
             since: None,
@@ -129,13 +130,11 @@ struct Tree {
     key: [u8; 32],
     release_files: usize,
     compare_every: Duration,
-    signatures: Arc<Signatures>,
-    cards: Arc<CardCount>,
+    reading: Arc<Reading>,
     clock: fn() -> Timestamp,
-    generation: Generation,
-    next: u64,
+    recorder: Recorder,
     files: BTreeMap<String, State>,
-    /// Changes of deployed files that wait for others: path → change and record.
+    /// Records of changed files that wait for others to come with them, by path.
     waiting: BTreeMap<String, Vec<u8>>,
     /// When the first of them came, and the last.
     since: Option<Instant>,
@@ -162,7 +161,7 @@ impl Source for Tree {
                 hand.tell(self.id(), News::Dropped { records: 1 });
             }
             if changed.overflow || changed.moved {
-                self.compare(hand, false);
+                self.compare(hand, false)?;
                 dirty = true;
             }
             let mut records = Vec::new();
@@ -179,91 +178,87 @@ impl Source for Tree {
                 self.compare_every
             };
             if compared.elapsed() >= wait {
-                self.compare(hand, compared.elapsed() >= self.compare_every);
+                self.compare(hand, compared.elapsed() >= self.compare_every)?;
                 (compared, dirty) = (Instant::now(), true);
             }
-            if dirty && saved.elapsed() >= SAVE_EVERY {
-                baseline::save(&self.baseline, &self.key, &self.files)?;
-                (saved, dirty) = (Instant::now(), false);
+            if dirty && saved.elapsed() >= SAVE_EVERY && self.waiting.is_empty() {
+                dirty = !self.save(hand)?;
+                saved = Instant::now();
             }
         }
-        // What waits is told by the next start, which finds it changed: it isn't in the baseline yet.
-        for path in std::mem::take(&mut self.waiting).into_keys() {
-            self.files.remove(&path);
-        }
-        baseline::save(&self.baseline, &self.key, &self.files).map(drop)
+        self.settle(hand, true);
+        self.save(hand).map(drop)
     }
 
     fn id(&self) -> SourceId {
-        SourceId(format!("tree:{}", self.root.display()))
+        self.recorder.source().clone()
     }
 }
 
 impl Tree {
-    fn reading<'a>(
-        root: &'a Path,
-        signatures: &'a Signatures,
-        cards: &'a CardCount,
-    ) -> Reading<'a> {
-        Reading {
-            root,
-            signatures,
-            cards,
-        }
-    }
-
     /// Takes the baseline, or makes it.
     fn begin(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        match baseline::load(&self.baseline, &self.key)? {
+        std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
+        let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                self.compare(hand, false);
+                return self.compare(hand, false);
             }
-            kept => {
-                let mut records = Vec::new();
-                if kept == Kept::Changed {
-                    records.push(self.plain("baseline_changed", self.files.len()).record());
-                }
-                let root = self.root.clone();
-                let (signatures, cards) = (Arc::clone(&self.signatures), Arc::clone(&self.cards));
-                let unread = Unread::default();
-                let all = Self::reading(&root, &signatures, cards.as_ref()).all(&root, &unread);
-                for (path, read) in all {
-                    // What is dangerous is so at a first look, too; the rest is only remembered.
-                    if is_dangerous(&path, &read.content) && !is_own_code(&path, &read.content) {
-                        records.push(self.observe(&path, "seen", Some(&read)));
-                    }
-                    self.files.insert(path, read.state);
-                }
-                let code = baseline::save(&self.baseline, &self.key, &self.files)?;
-                records.push(
-                    self.plain("baseline", self.files.len())
-                        .text(Field::FileHash, &code)
-                        .text(Field::Context, &unread_words(&unread))
-                        .record(),
-                );
-                self.give(hand, records);
+            Kept::Changed => true,
+            Kept::None => false,
+        };
+        let mut records = Vec::new();
+        if is_changed {
+            records.push(self.plain("baseline_changed", self.files.len()).record());
+        }
+        let unread = Unread::default();
+        for (path, read) in self.reading.all(&unread) {
+            // What has no business where it is is told at a first look, too; the rest is only remembered.
+            if stands_alone(&path, &read.content) {
+                records.push(self.observe(&path, "seen", Some(&read)));
             }
+            self.files.insert(path, read.state);
+        }
+        let written = baseline::write(&self.key, &self.files);
+        records.push(
+            self.plain("baseline", self.files.len())
+                .text(Field::FileHash, &written.code)
+                .text(Field::Context, &unread_words(&unread))
+                .record(),
+        );
+        if self.give(hand, records) && hand.give_and_wait(Vec::new(), PATIENCE).is_ok() {
+            baseline::save(&self.baseline, &written)?;
         }
         Ok(())
     }
 
+    /// Writes the baseline once all that was told is sealed; false when it isn't, and nothing is written: the next start
+    /// tells it again.
+    fn save(&self, hand: &Hand) -> Result<bool, SourceError> {
+        if hand.give_and_wait(Vec::new(), PATIENCE).is_err() {
+            return Ok(false);
+        }
+        baseline::save(&self.baseline, &baseline::write(&self.key, &self.files))?;
+        Ok(true)
+    }
+
     /// Compares with the baseline by what the disk tells; `whole` reads every file.
-    fn compare(&mut self, hand: &Hand, whole: bool) {
-        let root = self.root.clone();
-        let (signatures, cards) = (Arc::clone(&self.signatures), Arc::clone(&self.cards));
-        let reading = Self::reading(&root, &signatures, cards.as_ref());
+    fn compare(&mut self, hand: &Hand, whole: bool) -> Result<(), SourceError> {
+        // A root that can't be read has lost no file.
+        std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
+        let reading = Arc::clone(&self.reading);
         let unread = Unread::default();
-        let now = reading.states(&root, &unread);
+        let now = reading.states(&unread);
         let (count, mut differences) = (now.len(), 0_usize);
         let (mut buffer, mut records) = (Vec::new(), Vec::new());
-        for path in self
-            .files
-            .keys()
-            .filter(|path| !now.contains_key(*path))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        let unknown = unread.unknown(&self.root);
+        let is_gone = |path: &&String| {
+            let unknown = unknown.as_ref();
+            !now.contains_key(*path)
+                && unknown.is_some_and(|below| !below.iter().any(|one| path.starts_with(one)))
+        };
+        let gone: Vec<String> = self.files.keys().filter(is_gone).cloned().collect();
+        for path in gone {
             differences += 1;
             self.gone(&path, &mut records);
         }
@@ -277,7 +272,7 @@ impl Tree {
             };
             differences += usize::from(self.changed(&name, read, &mut records));
             if records.len() >= BATCH && !self.give(hand, std::mem::take(&mut records)) {
-                return;
+                return Ok(());
             }
         }
         if whole {
@@ -292,25 +287,28 @@ impl Tree {
         }
         self.give(hand, records);
         self.settle(hand, false);
+        Ok(())
     }
 
     /// Looks at one path that inotify named.
     fn look(&mut self, path: &Path, buffer: &mut Vec<u8>, records: &mut Vec<Vec<u8>>) {
         let name = shown(&self.root, path);
-        let (signatures, cards) = (Arc::clone(&self.signatures), Arc::clone(&self.cards));
-        let root = self.root.clone();
-        let read = Self::reading(&root, &signatures, cards.as_ref()).read(path, buffer);
+        let reading = Arc::clone(&self.reading);
+        let is_transient = layout::is_transient(&name);
+        // These come and go, and grow line by line: they are looked at, not read.
+        let read = if is_transient {
+            reading.head(path, buffer)
+        } else {
+            reading.read(path, buffer)
+        };
         match read {
             None if std::fs::symlink_metadata(path).is_err() => self.gone(&name, records),
             None => {}
-            // These come and go; only what has no business there is told.
-            Some(read) if layout::is_transient(&name) && is_dangerous(&name, &read.content) => {
+            Some(read) if !is_transient => drop(self.changed(&name, read, records)),
+            Some(read) if stands_alone(&name, &read.content) => {
                 records.push(self.observe(&name, "created", Some(&read)));
             }
-            Some(_) if layout::is_transient(&name) => {}
-            Some(read) => {
-                self.changed(&name, read, records);
-            }
+            Some(_) => {}
         }
     }
 
@@ -325,18 +323,17 @@ impl Tree {
             Some(known) if known.mode != read.state.mode || known.owner != read.state.owner => {
                 "attributes"
             }
+            // Without a hash a later time is all that tells.
+            Some(known) if known.hash.is_empty() && known.modified != read.state.modified => {
+                "modified"
+            }
             // Only times changed, or the inode: the bytes are the same.
             Some(_) => "",
         };
         let told = !change.is_empty();
         if told {
             let record = self.observe(name, change, Some(&read));
-            self.tell(
-                name,
-                record,
-                is_dangerous(name, &read.content) && !is_own_code(name, &read.content),
-                records,
-            );
+            self.tell(name, record, stands_alone(name, &read.content), records);
         }
         self.files.insert(name.to_owned(), read.state);
         told
@@ -351,8 +348,7 @@ impl Tree {
 
     /// Tells a change at once, or lets it wait for the release it may be part of.
     fn tell(&mut self, name: &str, record: Vec<u8>, alone: bool, records: &mut Vec<Vec<u8>>) {
-        let class = layout::class(name);
-        if alone || !layout::is_deployed(class) {
+        if alone || !layout::is_deployed(layout::class(name)) {
             records.push(record);
             return;
         }
@@ -362,7 +358,7 @@ impl Tree {
         self.waiting.insert(name.to_owned(), record);
     }
 
-    /// Tells what waited, once it is quiet: one by one, or as a release. False when told to stop.
+    /// Tells what waited, once it is quiet or `now`: one by one, or as a release. False when told to stop.
     fn settle(&mut self, hand: &Hand, now: bool) -> bool {
         let (Some(since), Some(last)) = (self.since, self.last) else {
             return true;
@@ -385,10 +381,13 @@ impl Tree {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
+        let is_first = |path: &&String| layout::is_named_first(layout::class(path));
+        let (mut named, rest): (Vec<_>, Vec<_>) = waiting.keys().partition(is_first);
+        named.extend(rest);
         let record = self
             .plain("release", waiting.len())
             .text(Field::FileHash, &code)
-            .list(Field::RowValues, waiting.keys().take(NAMED_MAX))
+            .list(Field::RowValues, named.into_iter().take(NAMED_MAX))
             .record();
         self.give(hand, vec![record])
     }
@@ -405,7 +404,7 @@ impl Tree {
             .text(Field::FilePath, name)
             .text(Field::Change, change)
             .text(Field::FileClass, layout::class(name));
-        if layout::may_not_run(layout::class(name)) && layout::is_executable_name(name) {
+        if layout::may_not_run(layout::place(name)) && layout::is_executable_name(name) {
             observation = observation.text(Field::Context, "named as code where none may run");
         }
         if let Some(read) = read {
@@ -436,6 +435,9 @@ impl Tree {
             if read.content.is_unstable {
                 observation = observation.text(Field::Against, "it changed while it was read");
             }
+            if read.content.is_unread {
+                observation = observation.text(Field::Against, "it can't be read");
+            }
         }
         observation.record()
     }
@@ -444,18 +446,7 @@ impl Tree {
     fn give(&mut self, hand: &Hand, records: Vec<Vec<u8>>) -> bool {
         let mut chunks = Vec::with_capacity(records.len().min(BATCH));
         for record in records {
-            let offset_bytes = self.next;
-            self.next += record.len() as u64;
-            chunks.push(Chunk {
-                source: self.id(),
-                generation: self.generation,
-                offset_bytes,
-                bytes: record,
-                framing: Framing::OneRecord,
-                format: Some("observation"),
-                end_of_generation: false,
-                news: None,
-            });
+            chunks.push(self.recorder.chunk(record));
             if chunks.len() >= BATCH && hand.give(std::mem::take(&mut chunks)).is_err() {
                 return false;
             }
@@ -464,22 +455,17 @@ impl Tree {
     }
 }
 
-/// Whether a file is worth telling alone, whatever comes with it.
-fn is_dangerous(name: &str, content: &FoundContent) -> bool {
-    let class = layout::class(name);
+/// Whether a file has no business where it is, and is told by itself whatever comes with it.
+///
+/// A package's own tests hold published test numbers, so numbers count where no package lies.
+fn stands_alone(name: &str, content: &FoundContent) -> bool {
+    let runs = layout::is_executable_name(name)
+        || layout::is_server_settings(name)
+        || content.kinds.contains(&"php");
     !content.signatures.is_empty()
         || content.is_polyglot
-        || content.cards > 0
-        || matches!(class, "entry_point" | "settings")
-        || (layout::may_not_run(class)
-            && (layout::is_executable_name(name) || content.kinds.contains(&"php")))
-}
-
-/// Entry points and settings are dangerous when they change, not because they are there; and a package's own tests hold
-/// published test numbers.
-fn is_own_code(name: &str, content: &FoundContent) -> bool {
-    let class = layout::class(name);
-    content.signatures.is_empty() && !content.is_polyglot && layout::is_deployed(class)
+        || (content.cards > 0 && !layout::is_deployed(layout::place(name)))
+        || (layout::may_not_run(layout::place(name)) && runs)
 }
 
 fn unread_words(unread: &Unread) -> String {

@@ -1,13 +1,13 @@
 //! Walks a tree and reads files: what each is on disk, and what it holds. Two threads; every file is read once.
 
-use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{Metadata, OpenOptions};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +17,10 @@ use super::layout;
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes read of a file that comes and goes.
+const HEAD_BYTES: u64 = 64 * 1024;
+/// Folders that can't be read and are remembered by name.
+const REFUSED_MAX: usize = 1000;
 /// How often a file that changes while it is read is tried.
 const TRIES: usize = 3;
 /// Threads that walk.
@@ -90,13 +94,15 @@ pub(super) struct FoundContent {
     pub(super) cards: u32,
     /// It changed each time it was read: hash and content may be of several states.
     pub(super) is_unstable: bool,
+    /// It can't be read: only what the disk tells is known.
+    pub(super) is_unread: bool,
 }
 
 /// How files are read.
-pub(super) struct Reading<'a> {
-    pub(super) root: &'a Path,
-    pub(super) signatures: &'a Signatures,
-    pub(super) cards: &'a CardCount,
+pub(super) struct Reading {
+    pub(super) root: PathBuf,
+    pub(super) signatures: Arc<Signatures>,
+    pub(super) cards: Arc<CardCount>,
 }
 
 /// What a walk could not do.
@@ -106,6 +112,25 @@ pub(super) struct Unread {
     pub(super) refused: AtomicU64,
     /// Sockets, pipes, devices, links.
     pub(super) special: AtomicU64,
+    /// Folders among the refused.
+    folders: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Unread {
+    fn folder(&self, folder: &Path) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if folders.len() < REFUSED_MAX {
+            folders.insert(folder.to_owned());
+        }
+    }
+
+    /// Paths, as [`shown`], below which nothing is known; `None` when there are too many to tell.
+    pub(super) fn unknown(&self, root: &Path) -> Option<Vec<String>> {
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |folder: &PathBuf| format!("{}/", shown(root, folder));
+        (folders.len() < REFUSED_MAX).then(|| folders.iter().map(of).collect())
+    }
 }
 
 /// A path below the root as text: bytes that are no UTF-8, and control characters, as `%XX`.
@@ -164,10 +189,15 @@ fn folder_of(
     inner: &mut dyn FnMut(PathBuf),
 ) {
     let Ok(entries) = std::fs::read_dir(folder) else {
-        unread.refused.fetch_add(1, Ordering::Relaxed);
+        unread.folder(folder);
         return;
     };
-    for entry in entries.flatten() {
+    for entry in entries {
+        let Ok(entry) = entry else {
+            // What of it wasn't listed isn't gone.
+            unread.folder(folder);
+            return;
+        };
         let Ok(metadata) = entry.metadata() else {
             unread.refused.fetch_add(1, Ordering::Relaxed);
             continue;
@@ -183,12 +213,12 @@ fn folder_of(
     }
 }
 
-impl Reading<'_> {
-    /// Reads one file; `None` when it went, or can't be read.
+impl Reading {
+    /// Reads one file; `None` when it went, or is none.
     pub(super) fn read(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
         let mut last = None;
         for _ in 0..TRIES {
-            let read = self.once(path, buffer)?;
+            let read = self.once(path, buffer, u64::MAX)?;
             if !read.content.is_unstable {
                 return Some(read);
             }
@@ -197,21 +227,45 @@ impl Reading<'_> {
         last
     }
 
-    fn once(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
-        // A link put there meanwhile isn't followed: what is opened must be what was seen.
+    /// Reads the first bytes of a file that comes and goes; its hash isn't known.
+    pub(super) fn head(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
+        self.once(path, buffer, HEAD_BYTES)
+    }
+
+    fn once(&self, path: &Path, buffer: &mut Vec<u8>, limit: u64) -> Option<ReadFile> {
+        // What is opened must be what was seen: a link put there meanwhile isn't followed, a pipe isn't waited for.
         let seen = std::fs::symlink_metadata(path).ok()?;
         if !seen.is_file() {
             return None;
         }
-        let mut file = File::open(path).ok()?;
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Some(ReadFile {
+                    state: State::of(&seen),
+                    content: FoundContent {
+                        is_unread: true,
+                        ..FoundContent::default()
+                    },
+                });
+            }
+            Err(_) => return None,
+        };
         let before = State::of(&file.metadata().ok()?);
         if before.inode != seen.ino() {
             return None;
         }
         buffer.resize(BLOCK_BYTES, 0);
-        let (mut look, mut hash, mut cards) = (Look::new(self.signatures), Sha256::new(), 0_u32);
+        // Of one that grows without end no more is read than there was; it counts as changed while it was read.
+        let whole = before.size <= limit;
+        let mut bytes = file.take(before.size.min(limit));
+        let (mut look, mut hash, mut cards) = (Look::new(&self.signatures), Sha256::new(), 0_u32);
         loop {
-            let length = fill(&mut file, buffer).ok()?;
+            let length = fill(&mut bytes, buffer).ok()?;
             let block = buffer.get(..length).unwrap_or_default();
             if block.is_empty() {
                 break;
@@ -223,11 +277,11 @@ impl Reading<'_> {
                 break;
             }
         }
-        let after = State::of(&file.metadata().ok()?);
-        let content: Content = look.end(&shown(self.root, path));
+        let after = State::of(&bytes.into_inner().metadata().ok()?);
+        let content: Content = look.end(&shown(&self.root, path));
         let mut state = after.clone();
         // Beside a number that is masked, a plain hash of its text would give it back.
-        if cards == 0 {
+        if cards == 0 && whole {
             state.hash = hash
                 .finalize()
                 .iter()
@@ -242,15 +296,16 @@ impl Reading<'_> {
                 signatures: content.signatures,
                 cards,
                 is_unstable: !before.is_as(&after),
+                is_unread: false,
             },
         })
     }
 
-    /// Reads every file below `from` that isn't transient.
-    pub(super) fn all(&self, from: &Path, unread: &Unread) -> BTreeMap<String, ReadFile> {
+    /// Reads every file that isn't transient.
+    pub(super) fn all(&self, unread: &Unread) -> BTreeMap<String, ReadFile> {
         let found = Mutex::new(BTreeMap::new());
-        walk(from, unread, &|path, _| {
-            let name = shown(self.root, &path);
+        walk(&self.root, unread, &|path, _| {
+            let name = shown(&self.root, &path);
             if layout::is_transient(&name) {
                 return;
             }
@@ -259,6 +314,8 @@ impl Reading<'_> {
             }
             match BUFFER.with_borrow_mut(|buffer| self.read(&path, buffer)) {
                 Some(read) => {
+                    let refused = u64::from(read.content.is_unread);
+                    unread.refused.fetch_add(refused, Ordering::Relaxed);
                     found
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -272,15 +329,11 @@ impl Reading<'_> {
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every file below `from` that isn't transient is on disk; nothing is read.
-    pub(super) fn states(
-        &self,
-        from: &Path,
-        unread: &Unread,
-    ) -> BTreeMap<String, (PathBuf, State)> {
+    /// What every file that isn't transient is on disk; nothing is read.
+    pub(super) fn states(&self, unread: &Unread) -> BTreeMap<String, (PathBuf, State)> {
         let found = Mutex::new(BTreeMap::new());
-        walk(from, unread, &|path, metadata| {
-            let name = shown(self.root, &path);
+        walk(&self.root, unread, &|path, metadata| {
+            let name = shown(&self.root, &path);
             if !layout::is_transient(&name) {
                 let state = State::of(metadata);
                 found
@@ -294,7 +347,7 @@ impl Reading<'_> {
 }
 
 /// Fills the buffer as far as the file goes.
-fn fill(file: &mut File, buffer: &mut [u8]) -> Result<usize, std::io::Error> {
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<usize, std::io::Error> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {

@@ -9,8 +9,9 @@ use model::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
+use super::scan::Reading;
 use super::{Files, Signatures};
-use crate::source::{Given, Kind as _, Positions, Running};
+use crate::source::{Given, Kind as _, Positions, Receipt, Running};
 
 const SIGNATURES: &str = "[[signature]]\nid = 'shell'\nwhat = 'x'\nonly = ['php']\nall = [['eval('], ['$_post']]\nmatch = ['<?php eval($_POST);']\npass = ['x']\n";
 
@@ -22,7 +23,6 @@ fn given(data: &Path) -> Given {
         database: None,
         data: data.to_owned(),
         clock: || Timestamp(1_754_388_930_000_000),
-        random: [0; 16],
         key: [9; 32],
         magento: None,
         signatures: Arc::new(Signatures::parse(&[("a", SIGNATURES)]).expect("reads")),
@@ -51,6 +51,7 @@ fn take(running: &Running, patience: u64, until: &dyn Fn(&Record) -> bool) -> Ve
         let Some(delivery) = running.next(Duration::from_millis(20)) else {
             continue;
         };
+        let mut fits = false;
         for chunk in delivery
             .chunks
             .iter()
@@ -58,11 +59,12 @@ fn take(running: &Running, patience: u64, until: &dyn Fn(&Record) -> bool) -> Ve
         {
             last = Instant::now();
             let record: Record = serde_json::from_slice(&chunk.bytes).expect("JSON");
-            let fits = until(&record);
+            fits |= until(&record);
             records.push(record);
-            if fits {
-                return records;
-            }
+        }
+        delivery.receipt.into_iter().for_each(Receipt::sealed);
+        if fits {
+            return records;
         }
     }
     records
@@ -83,8 +85,8 @@ fn begun(running: &Running) -> Vec<Record> {
         records.last().map(|record| text(record, "change")),
         Some("baseline")
     );
-    // Watching has begun with it.
-    std::thread::sleep(Duration::from_millis(50));
+    // Watching begins once it is sealed.
+    take(running, 100, &|_| false);
     records
 }
 
@@ -93,7 +95,9 @@ fn end(running: &Running) {
     let until = Instant::now() + Duration::from_secs(5);
     while !running.ended() {
         assert!(Instant::now() < until, "it doesn't end");
-        drop(running.next(Duration::from_millis(10)));
+        if let Some(delivery) = running.next(Duration::from_millis(10)) {
+            delivery.receipt.into_iter().for_each(Receipt::sealed);
+        }
     }
 }
 
@@ -225,17 +229,28 @@ fn a_release_is_one_record_and_a_shell_in_it_is_told_alone() {
         "vendor/new/7/door.php",
         b"<?php eval($_POST['x']);",
     );
+    write(root.path(), "pub/static/x.php", b"<?php echo 1;");
+    write(root.path(), "pub/index.php", b"<?php newer();");
     let records = take(&running, 8000, &|record| {
         text(record, "change") == "release"
     });
     let release = records.last().expect("told");
-    assert_eq!(release.get("change_count"), Some(&2000.into()));
-    let alone: Vec<_> = records
+    assert_eq!(release.get("change_count"), Some(&2001.into()));
+    // What decides what the shop runs is named first.
+    let named = release.get("row.values").and_then(Value::as_array);
+    assert_eq!(
+        named.and_then(|named| named.first()),
+        Some(&"pub/index.php".into())
+    );
+    let alone: BTreeSet<_> = records
         .iter()
         .filter(|record| record.contains_key("file.path"))
+        .map(|record| text(record, "file.path"))
         .collect();
-    assert_eq!(alone.len(), 1, "{alone:?}");
-    assert_eq!(text(alone[0], "file.path"), "vendor/new/7/door.php");
+    assert_eq!(
+        alone,
+        BTreeSet::from(["pub/static/x.php", "vendor/new/7/door.php"])
+    );
     end(&running);
 }
 
@@ -335,6 +350,71 @@ fn links_and_hostile_names_end_and_are_told_apart() {
         Some("pub/media/a%0A%FF%25%1B.php")
     );
     end(&running);
+}
+
+#[test]
+fn what_waits_at_a_stop_is_told() {
+    let (root, data) = shop();
+    let running = start(root.path(), data.path(), "");
+    begun(&running);
+    std::fs::remove_file(root.path().join("vendor/a/B.php")).expect("removed");
+    assert!(take(&running, 500, &|_| false).is_empty());
+    running.stop();
+    let records = take(&running, 1000, &|_| false);
+    assert_eq!(
+        records.last().map(|record| text(record, "file.path")),
+        Some("vendor/a/B.php")
+    );
+    end(&running);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a pipe is made by mkfifo")]
+fn a_pipe_is_not_waited_for_and_a_log_is_only_looked_at() {
+    let (root, data) = shop();
+    write(root.path(), "var/log/system.log", &[b'a'; 70_000]);
+    let reading = given(data.path());
+    let reading = Reading {
+        root: root.path().to_owned(),
+        signatures: reading.signatures,
+        cards: reading.cards,
+    };
+    let mut buffer = Vec::new();
+    let pipe = root.path().join("pub/media/pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    assert!(reading.read(&pipe, &mut buffer).is_none());
+    let log = root.path().join("var/log/system.log");
+    write(
+        root.path(),
+        "var/log/tail.log",
+        &[&[b'a'; 70_000][..], b"4111111111111111"].concat(),
+    );
+    let tail = root.path().join("var/log/tail.log");
+    assert!(
+        reading
+            .head(&log, &mut buffer)
+            .expect("read")
+            .state
+            .hash
+            .is_empty()
+    );
+    assert_eq!(
+        reading
+            .head(&tail, &mut buffer)
+            .expect("read")
+            .content
+            .cards,
+        0
+    );
+    assert_eq!(
+        reading
+            .read(&tail, &mut buffer)
+            .expect("read")
+            .content
+            .cards,
+        1
+    );
 }
 
 proptest! {
