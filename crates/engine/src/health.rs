@@ -9,8 +9,14 @@ use model::{SourceId, Timestamp};
 
 /// Shortest silence that is told, in seconds.
 const SILENT_SECONDS_MIN: i64 = 300;
-/// A silence is told when it is so many times as long as the source's usual pause.
+/// A silence is told when it is so many times as long as the source's usual pause,
 const SILENT_TIMES: i64 = 6;
+/// and so many times as long as its longest one of late: what comes in bursts pauses long between them.
+const LONGEST_TIMES: i64 = 2;
+/// Hours of which the longest pause is remembered.
+const HOURS_MAX: i64 = 24;
+/// A source is judged once it is known for so many seconds.
+const KNOWN_SECONDS_MIN: i64 = 3600;
 /// Pauses remembered of a source.
 const PAUSES_MAX: usize = 64;
 /// Pauses without which a source's silence isn't judged.
@@ -91,13 +97,46 @@ pub struct Hole {
 
 #[derive(Default)]
 struct Known {
+    first: Option<Timestamp>,
     last: Option<Timestamp>,
     pauses: VecDeque<i64>,
+    /// The longest pause in seconds by the hour in which it ended.
+    longest: BTreeMap<i64, i64>,
     open: BTreeMap<Trouble, Timestamp>,
     holes: VecDeque<Hole>,
 }
 
 impl Known {
+    /// Notes that it gave something.
+    fn gave(&mut self, now: Timestamp) {
+        self.first.get_or_insert(now);
+        let pause = self.last.map_or(0, |last| now.seconds_since(last));
+        self.last = Some(now);
+        // What comes in one breath is one coming.
+        if pause <= 0 {
+            return;
+        }
+        self.pauses.push_back(pause);
+        if self.pauses.len() > PAUSES_MAX {
+            self.pauses.pop_front();
+        }
+        let hour = now.0 / (3600 * Timestamp::SECOND);
+        let longest = self.longest.entry(hour).or_default();
+        *longest = pause.max(*longest);
+        self.longest = self.longest.split_off(&(hour - HOURS_MAX));
+    }
+
+    /// How long, in seconds, it may be silent before that is told; `None` while it can't be judged.
+    fn patience(&self, now: Timestamp) -> Option<i64> {
+        let (usual, longest) = (self.usual()?, self.longest.values().max()?);
+        let is_known = now.seconds_since(self.first?) >= KNOWN_SECONDS_MIN;
+        (is_known && usual <= PAUSE_SECONDS_MAX).then(|| {
+            SILENT_SECONDS_MIN
+                .max(usual.saturating_mul(SILENT_TIMES))
+                .max(longest.saturating_mul(LONGEST_TIMES))
+        })
+    }
+
     /// Its usual pause in seconds: the median, since a night counts no more than a minute.
     fn usual(&self) -> Option<i64> {
         let mut pauses: Vec<i64> = self.pauses.iter().copied().collect();
@@ -118,18 +157,7 @@ pub struct Health {
 impl Health {
     /// A source gave records.
     pub fn gave(&mut self, source: &SourceId, now: Timestamp) {
-        let known = self.sources.entry(source.clone()).or_default();
-        if let Some(last) = known.last {
-            let pause = now.seconds_since(last).max(0);
-            // What comes in one breath is one coming.
-            if pause > 0 {
-                known.pauses.push_back(pause);
-                if known.pauses.len() > PAUSES_MAX {
-                    known.pauses.pop_front();
-                }
-            }
-        }
-        known.last = Some(now);
+        self.sources.entry(source.clone()).or_default().gave(now);
         self.end(source, Trouble::Silent, now);
     }
 
@@ -168,17 +196,17 @@ impl Health {
             .sources
             .iter()
             .filter_map(|(source, known)| {
-                let (last, usual) = (known.last?, known.usual()?);
-                let silent = now.seconds_since(last);
-                let enough = SILENT_SECONDS_MIN.max(usual.saturating_mul(SILENT_TIMES));
+                let (last, patience) = (known.last?, known.patience(now)?);
                 let sibling = awake.iter().find(|awake| *awake != source)?;
-                (usual <= PAUSE_SECONDS_MAX
-                    && silent >= enough
-                    && !known.open.contains_key(&Trouble::Silent))
-                .then(|| {
-                    let why = format!("it usually pauses {usual} s; {} goes on", sibling.0);
-                    (source.clone(), last, why)
-                })
+                let is_open = known.open.contains_key(&Trouble::Silent);
+                if is_open || now.seconds_since(last) < patience {
+                    return None;
+                }
+                let why = format!(
+                    "it never paused {patience} s of late; {} goes on",
+                    sibling.0
+                );
+                Some((source.clone(), last, why))
             })
             .collect();
         for (source, since, why) in silent {
@@ -263,9 +291,9 @@ mod tests {
     /// Seconds after which `a` is told to be silent while `b` goes on giving as `b_goes_on` says.
     #[track_caller]
     fn check(b_goes_on: bool, expected: Option<i64>) {
-        let mut health = awake(1000);
+        let mut health = awake(4000);
         let mut found = None;
-        for second in (1000..3000).step_by(10) {
+        for second in (4000..6000).step_by(10) {
             let now = Timestamp::from_seconds(second);
             if b_goes_on {
                 health.gave(&source("b"), now);
@@ -273,11 +301,11 @@ mod tests {
             for told in health.look(now) {
                 assert!(
                     matches!(&told, Told::Began { source, trouble: Trouble::Silent, since, .. }
-                        if source.0 == "a" && *since == Timestamp::from_seconds(990)),
+                        if source.0 == "a" && *since == Timestamp::from_seconds(3990)),
                     "{told:?}"
                 );
                 assert!(found.is_none(), "told twice");
-                found = Some(second - 990);
+                found = Some(second - 3990);
             }
         }
         assert_eq!(found, expected);
@@ -292,25 +320,25 @@ mod tests {
 
     #[test]
     fn a_silence_that_ends_is_a_hole_with_both_ends() {
-        let mut health = awake(1000);
-        for second in (1000..2000).step_by(10) {
+        let mut health = awake(4000);
+        for second in (4000..5000).step_by(10) {
             health.gave(&source("b"), Timestamp::from_seconds(second));
             drop(health.look(Timestamp::from_seconds(second)));
         }
-        health.gave(&source("a"), Timestamp::from_seconds(2000));
-        let told = health.look(Timestamp::from_seconds(2000));
+        health.gave(&source("a"), Timestamp::from_seconds(5000));
+        let told = health.look(Timestamp::from_seconds(5000));
         assert_eq!(
             told,
             [Told::Over {
                 source: source("a"),
                 trouble: Trouble::Silent,
-                since: Timestamp::from_seconds(990),
-                until: Timestamp::from_seconds(2000),
+                since: Timestamp::from_seconds(3990),
+                until: Timestamp::from_seconds(5000),
             }]
         );
         let holes: Vec<_> = health.holes(&source("a")).collect();
         assert_eq!(holes.len(), 1);
-        assert_eq!(holes[0].until, Some(Timestamp::from_seconds(2000)));
+        assert_eq!(holes[0].until, Some(Timestamp::from_seconds(5000)));
     }
 
     #[test]
@@ -323,6 +351,22 @@ mod tests {
             let now = Timestamp::from_seconds(30 * 3600 + second);
             health.gave(&source("b"), now);
             assert_eq!(health.look(now), []);
+        }
+    }
+
+    #[test]
+    fn bursts_with_long_pauses_between_them_are_no_silence() {
+        let mut health = Health::default();
+        for second in 0..40_000 {
+            let now = Timestamp::from_seconds(second);
+            // Two minutes of every half hour.
+            if second % 1800 < 120 {
+                health.gave(&source("a"), now);
+            }
+            if second % 10 == 0 {
+                health.gave(&source("b"), now);
+                assert_eq!(health.look(now), [], "at {second}");
+            }
         }
     }
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use model::{Category, Field, Generation, SourceId, Timestamp};
+use model::{Category, Field, SourceId, Timestamp};
 use parse::Format;
-use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Observation, Receipt, Running};
+use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Observation, Receipt, Recorder, Running};
 
 use crate::desk::{Desk, Overview, SourceView, Update};
 use crate::health::{Health, Told};
@@ -68,7 +68,7 @@ pub struct Live {
     /// Whether there is something to show that is no record.
     news: bool,
     /// What is told of sources is a record of this one.
-    own: Option<Intake>,
+    own: Recorder,
     last_look: Timestamp,
     /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
@@ -103,7 +103,7 @@ impl Live {
             health: Health::default(),
             // The pages know nothing yet.
             news: true,
-            own: None,
+            own: Recorder::observing(SourceId("magewarden:health".to_owned()), now),
             last_look: now,
             waiting: Vec::new(),
             receipts: Vec::new(),
@@ -189,23 +189,8 @@ impl Live {
     fn look(&mut self, now: Timestamp, entries: &mut Vec<NewEntry>) {
         for told in self.health.look(now) {
             let record = self.observe(&told, now);
-            let format = parse::named(parse::OBSERVATION).expect("it is built in");
-            let tokens = self.pipeline.ledger().token_key();
-            let intake = self.own.get_or_insert_with(|| {
-                let generation = Generation {
-                    inode: now.0.unsigned_abs(),
-                    ..Generation::default()
-                };
-                let source = SourceId("magewarden:health".to_owned());
-                Intake::new(source, generation, 0, format, tokens)
-            });
-            let mut block = Block::default();
-            let at = intake.offset_bytes();
-            let (masker, context) = (self.pipeline.masker(), self.pipeline.context());
-            intake.push_record(&record, at, masker, context, &mut block);
-            for record in &mut block.records {
-                entries.push(self.pipeline.entry(intake, &block.bytes, record, now));
-            }
+            let chunk = self.own.chunk(record);
+            self.take(&chunk, now, entries);
         }
     }
 
@@ -309,8 +294,10 @@ impl Live {
             self.health.works(&chunk.source, trouble, now);
             self.health.lost(&chunk.source, lost(news), now);
         }
-        if !chunk.bytes.is_empty() {
-            self.health.gave(&chunk.source, now);
+        // What looks by itself tells what differs: its silence is no news.
+        let is_sent = named.is_none_or(|format| format.name() != parse::OBSERVATION);
+        if !chunk.bytes.is_empty() && is_sent {
+            self.health.gave(&source, now);
         }
         // News alone begin no incarnation.
         if chunk.bytes.is_empty() && !chunk.end_of_generation {

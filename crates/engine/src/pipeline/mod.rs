@@ -273,6 +273,8 @@ impl Pipeline {
         if entries.is_empty() {
             return Ok(());
         }
+        // What was appended ahead of these is judged before them.
+        self.settle();
         let first = self
             .ledger
             .append(entries)
@@ -363,6 +365,7 @@ impl Pipeline {
     ///
     /// [`PipelineError::Ledger`] when the ledger can't take it.
     pub fn tick(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        self.settle();
         let entry = self.own_entry(EntryKind::Tick, Vec::new(), now);
         self.ledger
             .append(&[entry])
