@@ -29,9 +29,6 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
     } else if let Some(address) = event.text(Field::ClientIp) {
         add(ActorKind::Address, address.to_owned());
     }
-    if let Some(writer) = event.text(Field::Writer) {
-        add(ActorKind::DatabaseAccount, writer.to_owned());
-    }
     // A process where it is known; else whose account it was.
     if let Some(process) = event.text(Field::ProcessName).or(event.text(Field::OsUser)) {
         add(ActorKind::HostProcess, process.to_owned());

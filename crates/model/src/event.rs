@@ -239,8 +239,6 @@ fields! {
     RowValues = "row.values",
     /// Path of a configuration row, e.g. `design/head/includes`.
     ConfigPath = "config.path",
-    /// Account that wrote a row, where the binlog or the audit log tells.
-    Writer = "row.writer",
     /// Address of a page, script or frame.
     Url = "url",
     /// A gateway's name, e.g. `stripe`.

@@ -13,7 +13,7 @@ use serde_json::json;
 use sinks::ocsf::Ocsf;
 use sources::{Limits, discover};
 
-use super::parse::format_named;
+use super::parse::{format_named, format_names};
 use super::settings::Reading;
 use super::{FOUND, Output, now};
 use crate::failure::{Failure, OrFail};
@@ -37,7 +37,7 @@ pub(crate) struct Analyze {
     #[arg(long, value_name = "DIR", default_value = "magewarden-out")]
     out: PathBuf,
     /// Read every input as this format instead of recognising it
-    #[arg(long = "as", value_name = "FORMAT")]
+    #[arg(long = "as", value_name = "FORMAT", value_parser = format_names())]
     named: Option<String>,
     /// Name of the installation in ids and reports
     #[arg(long, value_name = "NAME", default_value = "shop")]

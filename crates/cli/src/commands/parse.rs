@@ -21,12 +21,17 @@ use crate::failure::{Failure, OrFail};
 )]
 pub(crate) struct Parse {
     /// Format; recognised from the file when not given
-    #[arg(long = "as", value_name = "FORMAT")]
+    #[arg(long = "as", value_name = "FORMAT", value_parser = format_names())]
     format: Option<String>,
     /// File; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
     reading: Reading,
+}
+
+/// Names of the formats there are, as a flag takes them.
+pub(crate) fn format_names() -> clap::builder::PossibleValuesParser {
+    parse::FORMATS.iter().map(|format| format.name()).into()
 }
 
 /// Finds a format by name, or says which there are.

@@ -14,7 +14,7 @@ use parse::{Joined, Joiner, SourceState};
 use serde_json::{Value, json};
 
 use super::Output;
-use super::parse::format_named;
+use super::parse::{format_named, format_names};
 use super::settings::Reading;
 use crate::failure::{Failure, OrFail};
 
@@ -36,7 +36,7 @@ pub(crate) struct Shape {
     #[arg(long, requires = "log")]
     all: bool,
     /// Format of the log; recognised from the file when not given
-    #[arg(long = "as", value_name = "FORMAT", requires = "log")]
+    #[arg(long = "as", value_name = "FORMAT", value_parser = format_names(), requires = "log")]
     log_format: Option<String>,
     #[command(flatten)]
     reading: Reading,

@@ -78,7 +78,8 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows (see below)
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows (see below).
+    /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
     /// Settings (TOML); flags win over it. Same names as the flags, e.g. `magento = "/var/www/shop"`
@@ -374,10 +375,11 @@ fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure
     writeln!(
         out,
         "-- magewarden's own account at {}. Read it, then run it as the database's administrator.\n\
-         -- It may read names of stores and the keys of the payment tables (for their size), no card column.\n\
+         -- It may read names of stores and the keys of the payment tables (for their size){}, no card column.\n\
          -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
          {}\n-- Undo: {}",
         inert(&shop.server.to_string()),
+        if rows.is_empty() { "" } else { ", and the columns of the rows it watches that are named below" },
         grants.create.iter().chain(rows).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
         inert(&grants.undo)
     )

@@ -19,8 +19,6 @@ pub(super) fn open(
     magento: Option<&Path>,
     database: Option<Access>,
 ) -> Result<Vec<Box<dyn Source>>, Failure> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).or_fail("the system gives no random bytes")?;
     let signatures: Vec<_> = engine::content::under("signatures/", ".toml").collect();
     let signatures = Signatures::parse(&signatures).or_fail("report it: they are built in")?;
     let given = Given {
@@ -30,7 +28,6 @@ pub(super) fn open(
         database,
         data: data.to_owned(),
         clock: now,
-        random,
         key: pipeline.key_for("sources"),
         magento: magento.map(Path::to_owned),
         signatures: Arc::new(signatures),
