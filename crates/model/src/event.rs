@@ -28,6 +28,8 @@ pub enum Category {
     Gateway,
     /// What is installed at the shop (`inventory`).
     Inventory,
+    /// A program that was started (`process_creation`).
+    Process,
 }
 
 impl Category {
@@ -43,6 +45,7 @@ impl Category {
         Self::ShopRow,
         Self::Gateway,
         Self::Inventory,
+        Self::Process,
     ];
 
     /// Finds a category by its name.
@@ -65,6 +68,7 @@ impl Category {
             Self::ShopRow => "shop_row",
             Self::Gateway => "gateway",
             Self::Inventory => "inventory",
+            Self::Process => "process_creation",
         }
     }
 }
@@ -227,8 +231,14 @@ fields! {
     Against = "against",
     /// Program that acted.
     ProcessName = "process.executable",
-    /// Account of the operating system that acted.
+    /// Program that started it, where an earlier record of the log told.
+    ParentProcess = "process.parent_executable",
+    /// Arguments of a program, without long runs of digits.
+    CommandLine = "process.command_line",
+    /// Account of the operating system that acted; its number where the log tells no name.
     OsUser = "user.name",
+    /// Account that had logged in before; missing for what no login began, e.g. a service.
+    LoginUser = "user.login",
     /// Table of a row, without the prefix.
     Table = "row.table",
     /// Key of a row.

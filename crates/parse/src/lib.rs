@@ -3,6 +3,7 @@
 //! Apart because it must read anything an attacker can write: pure, linear in time, and never
 //! panicking. It reads what a record says and nothing more; what a statement means is `detect`'s.
 
+mod auditd;
 mod clock;
 mod combined;
 mod join;
@@ -121,6 +122,8 @@ pub struct SourceState {
     pub(crate) second: Option<(i64, Timestamp)>,
     /// Account and host of open connections.
     pub(crate) accounts: BTreeMap<i64, (String, String)>,
+    /// Programs that an audit log spoke of.
+    pub(crate) audit: auditd::Memory,
 }
 
 impl SourceState {
@@ -177,6 +180,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &mysql_slow::MysqlSlow,
     &mysql_general::MysqlGeneral,
     &monolog::Monolog,
+    &auditd::Auditd,
     &nginx_json::NginxJson,
     &combined::NginxCombined,
     &combined::ApacheCombined,

@@ -45,6 +45,7 @@ pub fn find_logs_below(root: &Path, config: &ShopConfig, system: &Path) -> Found
     magento(&mut found, root, config);
     web(&mut found, system);
     database(&mut found, config, system);
+    host(&mut found, system);
     let mut seen = BTreeSet::new();
     found
         .files
@@ -267,6 +268,19 @@ fn variables(system: &Path) -> Vec<(String, String)> {
     found
 }
 
+/// The audit log of the host itself: which programs the web server starts.
+fn host(found: &mut Found, system: &Path) {
+    let folder = system.join("var/log/audit");
+    let logs = with_ending(&folder, ".log");
+    note(
+        found,
+        logs,
+        "Linux's audit log",
+        "Linux's audit log",
+        &[&folder],
+    );
+}
+
 fn note(
     found: &mut Found,
     mut files: Vec<PathBuf>,
@@ -427,6 +441,7 @@ mod tests {
 
     const WEB: [&str; 2] = ["the web server's access log", "the web server's error log"];
     const DATABASE: &str = "the database's audit, slow and general log";
+    const HOST: &str = "Linux's audit log";
 
     #[test]
     fn finds_logs_and_says_what_is_missing() {
@@ -437,7 +452,7 @@ mod tests {
             ],
             &ShopConfig::default(),
             &[("shop/var/log/system.log", "Magento's own log")],
-            &[WEB[0], WEB[1], DATABASE],
+            &[WEB[0], WEB[1], DATABASE, HOST],
         );
     }
 
@@ -448,6 +463,7 @@ mod tests {
                 ("shop/var/log/system.log", ""),
                 ("shop/var/debug/db.log", ""),
                 ("srv/a.log", ""),
+                ("var/log/audit/audit.log", ""),
                 ("srv/e", ""),
                 ("srv/off.log", ""),
                 ("srv/audit.txt", ""),
@@ -471,6 +487,7 @@ mod tests {
                 ("srv/e", "web server error log"),
                 ("srv/audit.txt", "database log"),
                 ("var/lib/mysql/slow.txt", "database log"),
+                ("var/log/audit/audit.log", HOST),
             ],
             &[],
         );
