@@ -30,6 +30,8 @@ pub enum Category {
     Inventory,
     /// A program that was started (`process_creation`).
     Process,
+    /// A key or a command of Redis or Valkey (`redis`).
+    Redis,
 }
 
 impl Category {
@@ -46,6 +48,7 @@ impl Category {
         Self::Gateway,
         Self::Inventory,
         Self::Process,
+        Self::Redis,
     ];
 
     /// Finds a category by its name.
@@ -69,6 +72,7 @@ impl Category {
             Self::Gateway => "gateway",
             Self::Inventory => "inventory",
             Self::Process => "process_creation",
+            Self::Redis => "redis",
         }
     }
 }
@@ -209,7 +213,7 @@ fields! {
     Website = "shop.website",
     /// Path of a file, below the shop's root where it lies there.
     FilePath = "file.path",
-    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `seen`; of a tree `release`, `baseline`, `baseline_changed`, `compared`.
+    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `opened`, `seen`; of a command `called`, `refused`; of a tree `release`, `baseline`, `baseline_changed`, `compared`.
     Change = "change",
     /// What Magento's own layout says of a path: `code`, `vendor`, `generated`, `static`, `media`, `writable`, `settings`, `entry_point`, `outside`.
     FileClass = "file.class",
@@ -239,6 +243,14 @@ fields! {
     OsUser = "user.name",
     /// Account that had logged in before; missing for what no login began, e.g. a service.
     LoginUser = "user.login",
+    /// Command of Redis or Valkey as the server counts it, e.g. `config|set`; `auth` and `acl` for what it refused.
+    RedisCommand = "redis.command",
+    /// Key in Redis or Valkey; of a session a keyed hash.
+    RedisKey = "redis.key",
+    /// Number of the database the key lies in.
+    RedisDatabase = "redis.database",
+    /// Card numbers found in a stored value, published test numbers not counted; of a walk the values that hold some.
+    StoredCards = "stored.pan_count",
     /// Table of a row, without the prefix.
     Table = "row.table",
     /// Key of a row.

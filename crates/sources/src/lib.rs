@@ -14,6 +14,7 @@ mod listen;
 mod observation;
 mod private;
 mod reader;
+mod redis;
 mod rotation;
 pub mod shop;
 mod source;
@@ -41,6 +42,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &database::ShopRows,
     &tree::Files,
     &inventory::Inventory,
+    &redis::Redis,
 ];
 
 /// Finds a kind of source by its name.

@@ -512,7 +512,7 @@ mod tests {
                 ("var/log/apache2/shop-access.log", "web server log"),
                 ("var/log/apache2/other_error.log", "web server error log"),
             ],
-            &["Magento's logs", "all of Magento's logs", DATABASE],
+            &["Magento's logs", "all of Magento's logs", DATABASE, HOST],
         );
     }
 

@@ -43,6 +43,8 @@ use crate::terminal::inert;
     --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
     What is seen and what isn't, without starting; 10 when there is a gap:\n  \
     magewarden up --magento /var/www/shop --check --format json\n\n\
+    Sessions and caches in Redis or Valkey, looked into for card numbers:\n  \
+    magewarden up --magento /var/www/shop --source redis,server=127.0.0.1:6379\n\n\
     Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
     magewarden up --magento /var/www/shop --source files\n\n\
     Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
@@ -78,7 +80,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
