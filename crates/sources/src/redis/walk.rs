@@ -174,20 +174,28 @@ impl Walk {
             return Ok(());
         }
         let answers: Vec<Value> = pipe.query(connection)?;
-        for ((key, milliseconds_left, field), answer) in asked.into_iter().zip(answers) {
-            let value = match (field, answer) {
-                (None, Value::BulkString(value)) => value,
-                (Some(field), Value::Int(length)) if length > 0 => {
-                    if usize::try_from(length).unwrap_or(usize::MAX) > VALUE_BYTES_MAX {
+        let (mut values, mut pipe, mut wanted) = (Vec::new(), redis::pipe(), Vec::new());
+        for ((key, left, field), answer) in asked.into_iter().zip(answers) {
+            match (field, answer) {
+                (None, Value::BulkString(value)) => values.push((key, left, value)),
+                (Some(field), Value::Int(length @ 1..)) => {
+                    if usize::try_from(length).is_ok_and(|length| length <= VALUE_BYTES_MAX) {
+                        pipe.cmd("HGET").arg(key).arg(field);
+                        wanted.push((key, left));
+                    } else {
                         self.totals.cut += 1;
-                        continue;
                     }
-                    let value: Option<Vec<u8>> =
-                        redis::cmd("HGET").arg(key).arg(field).query(connection)?;
-                    value.unwrap_or_default()
                 }
-                _ => continue,
-            };
+                _ => {}
+            }
+        }
+        if !wanted.is_empty() {
+            // One that went meanwhile is nothing.
+            let answers: Vec<Option<Vec<u8>>> = pipe.query(connection)?;
+            let fields = wanted.into_iter().zip(answers);
+            values.extend(fields.filter_map(|((key, left), value)| Some((key, left, value?))));
+        }
+        for (key, milliseconds_left, value) in values {
             self.totals.cut += u64::from(value.len() >= VALUE_BYTES_MAX);
             let Some(plain) = plain(&value) else {
                 self.totals.unread += 1;
