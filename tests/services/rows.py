@@ -144,9 +144,12 @@ def main():
             insert into mg_core_config_data (scope, scope_id, path, value) values ('websites', 2, 'design/head/includes', '{skimmer}');
             update mg_cms_page set content = '<h1>Welcome</h1>{skimmer}' where page_id = 1;
             insert into mg_layout_update (handle, xml) values ('checkout_index_index', '<referenceBlock name="h"><action method="x"><argument>system</argument></action></referenceBlock>');
-            insert into mg_admin_user (username, is_active) values ('support2', 1);""")
+            insert into mg_admin_user (username, is_active) values ('support2', 1);
+            insert into mg_quote_payment (quote_id, method) values (42, 'checkmo');""")
         wait_for("what was planted", 90, lambda: all(rows(table, change) for table, change in (
             ("core_config_data", "created"), ("cms_page", "modified"), ("layout_update", "created"), ("admin_user", "created"))))
+        # An incident opens: what is looked at each ten minutes is looked at now, before it dies.
+        wait_for("a quote's payment, with the incident", 90, lambda: rows("quote_payment", "created"))
         need(rows("core_config_data", "created")[0].get("shop.website") == "second", "the skimmer's website is told", rows("core_config_data", "created"))
         def told():
             return " ".join(page(link) for link in re.findall(r'href="(/incidents/[0-9a-f]+)"', page()))

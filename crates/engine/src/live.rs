@@ -70,6 +70,8 @@ pub struct Live {
     /// What is told of sources is a record of this one.
     own: Recorder,
     last_look: Timestamp,
+    /// Incidents there are; one more, and sources of what dies by itself look at once.
+    incidents: usize,
     /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
     /// Who waits to hear that they are sealed.
@@ -90,6 +92,7 @@ impl Live {
         now: Timestamp,
         tell: Box<dyn FnMut(&str)>,
     ) -> Self {
+        let incidents = pipeline.judge().incidents().count();
         Self {
             pipeline,
             sources,
@@ -105,6 +108,7 @@ impl Live {
             news: true,
             own: Recorder::observing(SourceId("magewarden:health".to_owned()), now),
             last_look: now,
+            incidents,
             waiting: Vec::new(),
             receipts: Vec::new(),
             trouble: String::new(),
@@ -250,6 +254,11 @@ impl Live {
         if !self.waiting.is_empty() {
             self.pipeline.append(&self.waiting)?;
             self.waiting.clear();
+            let incidents = self.pipeline.judge().incidents().count();
+            if incidents > self.incidents {
+                self.sources.alarm();
+            }
+            self.incidents = incidents;
             self.last_entry = now;
             self.unsigned = true;
             self.show(now);

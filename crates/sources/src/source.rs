@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use crate::tree::{CardCount, Signatures};
 const QUEUE: usize = 16;
 /// Most bytes handed over at once.
 pub const DELIVERY_BYTES_MAX: usize = 16 << 20;
+/// Shortest time between two looks because of an incident.
+const ALARM_PAUSE: Duration = Duration::from_secs(60);
 /// How long a full queue is waited for before a look at whether to stop.
 const FULL_WAIT: Duration = Duration::from_millis(20);
 
@@ -188,6 +190,27 @@ pub enum NotSealed {
 pub struct Hand {
     queue: SyncSender<Delivery>,
     stop: Arc<AtomicBool>,
+    alarms: Arc<AtomicU64>,
+}
+
+/// Notices that an incident opened, at most once a minute.
+#[derive(Default)]
+pub(crate) struct Alarm {
+    known: u64,
+    last: Option<Instant>,
+}
+
+impl Alarm {
+    /// Whether one opened since this last said so: what dies by itself is to be looked at now.
+    pub(crate) fn rings(&mut self, hand: &Hand) -> bool {
+        let opened = hand.alarms.load(Ordering::Acquire);
+        let is_early = self.last.is_some_and(|last| last.elapsed() < ALARM_PAUSE);
+        if opened == self.known || is_early {
+            return false;
+        }
+        (self.known, self.last) = (opened, Some(Instant::now()));
+        true
+    }
 }
 
 impl Hand {
@@ -272,6 +295,7 @@ impl Hand {
 pub struct Running {
     queue: Receiver<Delivery>,
     stop: Arc<AtomicBool>,
+    alarms: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -284,11 +308,13 @@ impl Running {
     pub fn start(sources: Vec<Box<dyn Source>>) -> Result<Self, SourceError> {
         let (sender, queue) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
+        let alarms = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::new();
         for source in sources {
             let hand = Hand {
                 queue: sender.clone(),
                 stop: Arc::clone(&stop),
+                alarms: Arc::clone(&alarms),
             };
             let thread = std::thread::Builder::new()
                 .name("source".to_owned())
@@ -299,6 +325,7 @@ impl Running {
         Ok(Self {
             queue,
             stop,
+            alarms,
             threads,
         })
     }
@@ -313,6 +340,11 @@ impl Running {
     #[must_use]
     pub fn ready(&self) -> Option<Delivery> {
         self.queue.try_recv().ok()
+    }
+
+    /// Says that an incident opened: sources of what dies by itself look at once.
+    pub fn alarm(&self) {
+        self.alarms.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Tells every source to stop. What they handed over is still there.
@@ -356,12 +388,16 @@ fn keep_running(mut source: Box<dyn Source>, hand: &Hand) {
     }
 }
 
-/// An error with its causes.
+/// An error with its causes, each once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        // Some errors say their cause themselves.
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
         cause = error.source();
     }
     text

@@ -16,7 +16,7 @@ use redis::{Client, Connection, ConnectionAddr, IntoConnectionInfo as _, RedisCo
 use serde::Deserialize;
 
 use crate::observation::Observation;
-use crate::source::{Given, Hand, Kind, News, Recorder, Source};
+use crate::source::{Alarm, Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, private, settings};
 use counters::Counters;
 use walk::{Totals, Walk};
@@ -131,7 +131,7 @@ impl Source for Watch {
         hand.tell(self.id(), News::Well { what });
         let mut counted: Option<Instant> = None;
         let mut begin: Option<Instant> = Some(Instant::now());
-        let mut walk: Option<Walk> = None;
+        let (mut walk, mut alarm): (Option<Walk>, _) = (None, Alarm::default());
         while !hand.stopped() {
             let mut records = Vec::new();
             if counted.is_none_or(|at| at.elapsed() >= COUNTERS_EVERY) {
@@ -148,6 +148,9 @@ impl Source for Watch {
                             .record(),
                     );
                 }
+            }
+            if walk.is_none() && alarm.rings(hand) {
+                begin = Some(Instant::now());
             }
             if begin.is_some_and(|at| Instant::now() >= at) {
                 begin = None;

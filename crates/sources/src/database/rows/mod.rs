@@ -1,7 +1,7 @@
 //! Watches rows of the shop's database: what is new, what changed, what went, each as one observation.
 //!
 //! Gentle: one connection, at most five statements a second, each within two seconds and read-only; a table that is
-//! looked at whole is first asked for short hashes of its rows, and only rows that differ are fetched. Hashes are
+//! looked at whole is first asked for short hashes of its rows, and only rows that differ are fetched. When an incident opens every table is looked at at once. Hashes are
 //! salted and kept beside the ledger, so that a start tells only what is new; where that file is lost, every row is told
 //! as `seen` once more.
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Account, Server};
 use crate::observation::Observation;
-use crate::source::{Given, Hand, Kind, News, NotSealed, Recorder, Source};
+use crate::source::{Alarm, Given, Hand, Kind, News, NotSealed, Recorder, Source};
 use crate::{SourceError, settings};
 use ask::{Ask, End};
 use look::{Found, Look};
@@ -167,8 +167,11 @@ impl Watch {
         hand.tell(self.id(), News::Well { what });
         let mut due: BTreeMap<&str, Instant> = BTreeMap::new();
         let mut cut: BTreeSet<&str> = BTreeSet::new();
-        let mut stores = Stores::default();
+        let (mut stores, mut alarm) = (Stores::default(), Alarm::default());
         loop {
+            if alarm.rings(hand) {
+                due.clear();
+            }
             for watched in &WATCHED {
                 let now = Instant::now();
                 let Some(columns) = columns.get(watched.table) else {
