@@ -18,17 +18,12 @@ import sys
 import tempfile
 import urllib.request
 
-from thief import client, database, free_port, wait_for
+from shared import client, database, end, free_port, need, wait_for
 
 # As root magewarden runs as another user: under the name of root the account would be the administrator's.
 USER = "nobody" if os.geteuid() == 0 else os.environ["USER"]
 AS_USER = {"user": USER, "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 SECRET = "SECRET-of-the-shop"
-
-
-def need(holds, what, shown=""):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}\n{shown}")
 
 
 class Shop:
@@ -257,14 +252,7 @@ def main():
         unsuspected(shop)
         print("6 passed, 0 failed")
     finally:
-        for process in reversed(started):
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        end(started, folder)
 
 
 if __name__ == "__main__":

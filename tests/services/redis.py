@@ -10,22 +10,16 @@ Everything started here is ended by its process id.
 import json
 import pathlib
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
 import zlib
 
-from thief import free_port, wait_for
+from shared import end, free_port, need, wait_for
 
 MAY = "+info +scan +type +pttl +getrange +hstrlen +hget +select"
 SESSIONS = 20_000
-
-
-def need(holds, what, shown=""):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}\n{shown}")
 
 
 def card_number():
@@ -119,14 +113,7 @@ def main():
         sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
         raise
     finally:
-        for process in reversed(started):
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ administrator, and runs Magento's own clean-up statements: what died must still 
 what our account asked of the server. Everything started here is ended by its process id.
 """
 import json
-import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +18,7 @@ import tempfile
 import time
 import urllib.request
 
-from thief import client, database, free_port, wait_for
+from shared import client, database, end, free_port, need, wait_for
 
 SECRET = "not-a-real-secret-5d1f"
 
@@ -69,11 +67,6 @@ delete from mg_oauth_token where created_at < now() - interval 4 hour and user_t
 delete from mg_cron_schedule where status = 'success' and finished_at < now() - interval 1 hour;
 delete from mg_quote_payment where quote_id = 41;
 """
-
-
-def need(holds, what, shown=""):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}\n{shown}")
 
 
 def main():
@@ -190,14 +183,7 @@ def main():
         sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
         raise
     finally:
-        for process in reversed(started):
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -24,14 +24,9 @@ import urllib.error
 import urllib.request
 import zlib
 
-from thief import free_port, wait_for
+from shared import free_port, need, wait_for
 
 TOKEN, STRIPE = "a-token-of-this-test", "whsec_of_this_test"
-
-
-def need(holds, what, shown=""):
-    if not holds:
-        raise SystemExit(f"FAILED: {what}\n{shown}")
 
 
 def post(url, body, headers=None):

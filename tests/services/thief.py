@@ -7,54 +7,14 @@ Starts MariaDB with its audit plugin on a free port of 127.0.0.1, follows its au
 `magewarden up`, reads a payment table as a dump tool does, and waits until headless Chromium shows
 the incident on the console's page. Everything started here is ended by its process id.
 """
-import os
 import pathlib
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(what, seconds, check):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = check()
-        if value:
-            return value
-        time.sleep(0.2)
-    raise SystemExit(f"FAILED: waited {seconds} s for {what}")
-
-
-def database(folder, port, audit=True):
-    """Starts MariaDB, with its audit plugin when asked; gives the process and the audit log's path."""
-    data, log = folder / "mysql", folder / "server_audit.log"
-    account = "mysql" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
-    if os.geteuid() == 0:
-        shutil.chown(folder, "mysql")
-        folder.chmod(0o755)
-    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={account}",
-                    "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
-    process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
-         f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve"]
-        + (["--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
-            f"--server-audit-file-path={log}"] if audit else []))
-    wait_for("MariaDB", 60, lambda: subprocess.run(client(folder) + ["-e", "select 1"], capture_output=True).returncode == 0)
-    return process, log
-
-
-def client(folder):
-    return ["mariadb", "--no-defaults", f"--socket={folder}/sock", "-uroot"]
+from shared import client, database, end, free_port, wait_for
 
 
 def main():
@@ -101,14 +61,7 @@ def main():
             raise SystemExit("FAILED: the ledger does not verify")
         print("1 passed, 0 failed")
     finally:
-        for process in reversed(started):
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 
 use std::path::Path;
 
-use super::{Account, Make, Server, rows};
+use super::rows::tables::granted;
+use super::{Account, Make, Server};
 
 /// Tables and the columns of them that are read.
 pub const READ: [(&str, &[&str]); 5] = [
@@ -92,7 +93,7 @@ pub fn statements(
     create.extend(READ.iter().map(|(table, columns)| grant(table, columns)));
     Statements {
         create,
-        rows: rows::granted()
+        rows: granted()
             .map(|(table, columns)| grant(table, &columns))
             .collect(),
         undo: format!("DROP USER {who};"),
@@ -134,7 +135,7 @@ fn beyond(line: &str, schema: &str, prefix: &str) -> Option<String> {
             let columns: Vec<&str> = READ
                 .iter()
                 .map(|(name, columns)| (*name, columns.to_vec()))
-                .chain(rows::granted())
+                .chain(granted())
                 .filter(|(name, _)| table.name() == Some(&format!("{prefix}{name}")))
                 .flat_map(|(_, columns)| columns)
                 .collect();

@@ -8,7 +8,7 @@
 mod ask;
 mod look;
 mod stores;
-mod tables;
+pub(super) mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,15 +39,6 @@ const AGAIN: usize = 1000;
 const VALUE_BYTES: usize = 16_384;
 /// How long sealing is waited for before rows are looked at again.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Tables and columns that are read, for the grants an account needs.
-pub(super) fn granted() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    WATCHED.iter().map(|watched| {
-        let mut columns = vec![watched.key];
-        columns.extend(watched.columns);
-        (watched.table, columns)
-    })
-}
 
 /// How the shop's database is reached.
 #[derive(Clone, Debug)]

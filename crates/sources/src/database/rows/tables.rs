@@ -288,6 +288,15 @@ pub(super) static WATCHED: [Watched; 26] = [
     ),
 ];
 
+/// Tables and columns that are read, for the grants an account needs.
+pub(in crate::database) fn granted() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    WATCHED.iter().map(|watched| {
+        let mut columns = vec![watched.key];
+        columns.extend(watched.columns);
+        (watched.table, columns)
+    })
+}
+
 /// Configuration whose value is read, as patterns of SQL's `LIKE`: what is rendered, where hosts are set, and what
 /// protects. The value of any other path, which may be a secret, is never read.
 pub(super) const READABLE_CONFIG: [&str; 24] = [

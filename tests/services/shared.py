@@ -1,0 +1,61 @@
+"""What the scripts of real services share: free ports, waiting, a MariaDB, and an end for all they started."""
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what, seconds, check):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = check()
+        if value:
+            return value
+        time.sleep(0.2)
+    raise SystemExit(f"FAILED: waited {seconds} s for {what}")
+
+
+def database(folder, port, audit=True):
+    """Starts MariaDB, with its audit plugin when asked; gives the process and the audit log's path."""
+    data, log = folder / "mysql", folder / "server_audit.log"
+    account = "mysql" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+    if os.geteuid() == 0:
+        shutil.chown(folder, "mysql")
+        folder.chmod(0o755)
+    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={account}",
+                    "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
+    process = subprocess.Popen(
+        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
+         f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve"]
+        + (["--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
+            f"--server-audit-file-path={log}"] if audit else []))
+    wait_for("MariaDB", 60, lambda: subprocess.run(client(folder) + ["-e", "select 1"], capture_output=True).returncode == 0)
+    return process, log
+
+
+def client(folder):
+    return ["mariadb", "--no-defaults", f"--socket={folder}/sock", "-uroot"]
+
+
+def need(holds, what, shown=""):
+    if not holds:
+        raise SystemExit(f"FAILED: {what}\n{shown}")
+
+
+def end(processes, folder):
+    """Ends processes, the last started first, and takes the folder away."""
+    for process in reversed(processes):
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
