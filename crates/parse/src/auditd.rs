@@ -29,14 +29,16 @@ const PROCESSES_MAX: usize = 8192;
 const PROGRAM_BYTES_MAX: usize = 256;
 /// Runs of digits from here on may be a card number.
 const DIGITS_MAX: usize = 12;
-/// A login that isn't: the audit system's word for "none".
-const UNSET: &str = "4294967295";
+/// The audit system's words for a login that isn't.
+const NO_LOGIN: [&str; 3] = ["unset", "4294967295", "-1"];
 
 /// What is remembered of one log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     open: VecDeque<(String, Program)>,
-    processes: BTreeMap<i64, String>,
+    /// Programs of processes heard of lately, and before that; the older half goes when the younger is full.
+    young: BTreeMap<i64, String>,
+    old: BTreeMap<i64, String>,
 }
 
 /// Who acted.
@@ -120,7 +122,7 @@ impl Format for Auditd {
             (Field::LoginUser, program.login),
         ] {
             if !value.is_empty() {
-                event.put_text(field, value);
+                event.put_text(field, conceal(&value));
             }
         }
         if let Some(process) = program.process {
@@ -292,18 +294,21 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// A text that is in quotes, or in hexadecimal.
     fn value(&self, key: &str) -> Option<Cow<'a, str>> {
-        let value = self.values.get(key.as_bytes())?;
-        Some(decoded(value))
+        self.values.get(key.as_bytes()).map(|value| decoded(value))
+    }
+
+    /// A number, or a word that is never encoded.
+    fn raw(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.values.get(key.as_bytes()).map(|value| text(value))
     }
 
     /// A name where the log says names, else a number.
     fn account(&self, key: &str) -> String {
-        let number = || self.values.get(key.as_bytes()).map(|number| text(number));
         self.value(&key.to_ascii_uppercase())
-            .or_else(number)
-            .filter(|one| *one != "unset")
-            .filter(|one| one != UNSET && one != "-1")
+            .or_else(|| self.raw(key))
+            .filter(|one| !NO_LOGIN.contains(&&**one))
             .unwrap_or_default()
             .into_owned()
     }
@@ -314,27 +319,26 @@ impl<'a> Read<'a> {
             event.put_text(Field::CommandLine, conceal(&self.command()));
             return event;
         }
-        // Of several, one that changed is what it is about: the folder it lies in comes with it.
-        let path = self
-            .paths
-            .iter()
-            .find(|(_, change)| *change != "opened")
-            .or_else(|| self.paths.last());
-        if let Some((name, change)) = path {
+        // Of several, one that came is what it is about, else one that went: a renamed file did both.
+        let with = |wanted: &str| self.paths.iter().find(|(_, change)| *change == wanted);
+        let path = with("created").or_else(|| with("removed"));
+        if let Some((name, change)) = path.or(self.paths.last()) {
             let mut event = Event::new(Category::File);
             let name = match &self.folder {
                 Some(folder) if !name.starts_with('/') => format!("{folder}/{name}").into(),
                 _ => name.clone(),
             };
             event.put_text(Field::FilePath, conceal(&name));
-            event.put_text(Field::Change, *change);
+            // What wasn't let happened to nothing.
+            let failed = self.raw("success").is_some_and(|success| success == "no");
+            event.put_text(Field::Change, if failed { "refused" } else { *change });
             return event;
         }
         let is_off = match kind {
             "DAEMON_END" | "DAEMON_ABORT" => true,
             "CONFIG_CHANGE" => {
-                self.value("audit_enabled").is_some_and(|on| on == "0")
-                    || self.value("op").is_some_and(|op| op == "remove_rule")
+                self.raw("audit_enabled").is_some_and(|on| on == "0")
+                    || self.raw("op").is_some_and(|op| op == "remove_rule")
             }
             _ => false,
         };
@@ -346,10 +350,17 @@ impl<'a> Read<'a> {
         if is_off {
             event.put_text(Field::HealthKind, "audit_off");
         }
-        let said: Vec<_> = ["op", "acct", "terminal", "res", "addr", "cmd"]
-            .iter()
-            .filter_map(|key| Some(format!("{key}={}", conceal(&self.value(key)?))))
-            .collect();
+        let said: Vec<_> = [
+            ("op", self.raw("op")),
+            ("acct", self.value("acct")),
+            ("terminal", self.raw("terminal")),
+            ("res", self.raw("res")),
+            ("addr", self.raw("addr")),
+            ("cmd", self.value("cmd")),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", conceal(&value?))))
+        .collect();
         event.put_text(
             Field::Message,
             format!("{kind} {}", said.join(" ")).trim_end().to_owned(),
@@ -391,20 +402,17 @@ fn decoded(value: &[u8]) -> Cow<'_, str> {
         .iter()
         .map(|[high, low]| Some(digit(high)? * 16 + digit(low)?))
         .collect();
-    // A number looks like it, too; of text no byte is a low one but the separators.
     match bytes {
-        Some(bytes)
-            if rest.is_empty() && bytes.len() > 1 && bytes.iter().any(u8::is_ascii_alphabetic) =>
-        {
-            String::from_utf8_lossy(&bytes).into_owned().into()
-        }
+        Some(bytes) if rest.is_empty() => String::from_utf8_lossy(&bytes).into_owned().into(),
         _ => text(value),
     }
 }
 
 /// The text without long runs of digits: what was in hexadecimal when the record was masked may be a card number.
 fn conceal(text: &str) -> String {
-    let (mut out, mut run, mut digits) = (String::with_capacity(text.len()), String::new(), 0);
+    let (mut out, mut run) = (String::with_capacity(text.len()), String::new());
+    // Digits of the run, and of its last group.
+    let (mut digits, mut group) = (0, 0);
     let end = |run: &mut String, digits: &mut usize, out: &mut String| {
         if *digits < DIGITS_MAX {
             out.push_str(run);
@@ -415,14 +423,24 @@ fn conceal(text: &str) -> String {
         *digits = 0;
     };
     for one in text.chars() {
+        // Cards are written in groups of four to six, or digit by digit; addresses in groups of three and less.
+        let goes_on = match one {
+            '.' => group >= 4,
+            ' ' | '-' | '_' | '/' | '\t' | '\n' => group == 1 || group >= 4,
+            _ => false,
+        };
         if one.is_ascii_digit() {
             digits += 1;
-            run.push(one);
-        } else if digits > 0 && matches!(one, ' ' | '-' | '.') {
+            group += 1;
             run.push(one);
         } else {
-            end(&mut run, &mut digits, &mut out);
-            out.push(one);
+            group = 0;
+            if goes_on {
+                run.push(one);
+            } else {
+                end(&mut run, &mut digits, &mut out);
+                out.push(one);
+            }
         }
     }
     end(&mut run, &mut digits, &mut out);
@@ -443,8 +461,8 @@ impl Memory {
         };
         let id = |key: &str| number(read.values.get(key.as_bytes())?);
         let parent = id("ppid")
-            .and_then(|parent| self.processes.get(&parent))
-            .cloned();
+            .and_then(|parent| self.program_of(parent))
+            .map(str::to_owned);
         let program = Program {
             executable: executable.into_owned(),
             parent: parent.unwrap_or_default(),
@@ -453,16 +471,26 @@ impl Memory {
             process: id("pid"),
         };
         if let Some(process) = program.process {
-            if self.processes.len() >= PROCESSES_MAX && !self.processes.contains_key(&process) {
-                self.processes.pop_first();
-            }
-            self.processes.insert(process, program.executable.clone());
+            self.runs(process, program.executable.clone());
         }
         if self.open.len() >= OPEN_MAX {
             self.open.pop_front();
         }
         self.open.push_back((event, program.clone()));
         program
+    }
+
+    fn program_of(&self, process: i64) -> Option<&str> {
+        let known = self.young.get(&process).or_else(|| self.old.get(&process));
+        known.map(String::as_str)
+    }
+
+    fn runs(&mut self, process: i64, executable: String) {
+        self.old.remove(&process);
+        self.young.insert(process, executable);
+        if self.young.len() > PROCESSES_MAX / 2 - 1 {
+            self.old = std::mem::take(&mut self.young);
+        }
     }
 }
 
@@ -601,6 +629,47 @@ mod tests {
     #[test]
     fn digits_that_may_be_a_card_number_are_left_out() {
         assert_eq!(conceal("a 4111 1111-1111.1111 b 12345"), "a …b 12345");
-        assert_eq!(conceal("id 198.51.100.7/12"), "id 198.51.100.7/12");
+        assert_eq!(conceal("4111.1111.1111.1111, 3782 822463 10005"), "…, …");
+        assert_eq!(conceal("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"), "…");
+        // Where something was sent is what an analyst looks for.
+        for address in [
+            "http://203.113.100.123:8080/12",
+            "scp 192.168.100.200 443 8080",
+        ] {
+            assert_eq!(conceal(address), address);
+        }
+    }
+
+    #[test]
+    fn what_was_refused_or_renamed_is_told_as_that() {
+        let log = |success: &str| {
+            format!(
+                "type=SYSCALL msg=audit(1.001:9): success={success} pid=3 uid=33 exe=2F746D702F342034313131313131313131313131313131\n\
+                 type=PATH msg=audit(1.001:9): item=2 name=\"/srv/a.tmp\" nametype=DELETE\n\
+                 type=PATH msg=audit(1.001:9): item=3 name=\"/srv/a.php\" nametype=CREATE\n\
+                 type=PROCTITLE msg=audit(1.001:9): proctitle=61\n"
+            )
+        };
+        for (success, expected) in [("yes", "created"), ("no", "refused")] {
+            let events = read(&log(success));
+            assert_eq!(events[0].text(Field::Change), Some(expected));
+            assert_eq!(events[0].text(Field::FilePath), Some("/srv/a.php"));
+            // A program's name may be in hexadecimal, too.
+            assert_eq!(events[0].text(Field::ProcessName), Some("/tmp/…"));
+        }
+    }
+
+    #[test]
+    fn a_program_that_goes_on_is_remembered_longer_than_many_that_came_and_went() {
+        let mut memory = super::Memory::default();
+        for process in 0..3 * super::PROCESSES_MAX as i64 {
+            memory.runs(process + 10, "/bin/true".to_owned());
+            if process % 100 == 0 {
+                memory.runs(1, "/usr/sbin/php-fpm".to_owned());
+            }
+            assert!(memory.young.len() + memory.old.len() <= super::PROCESSES_MAX);
+        }
+        assert_eq!(memory.program_of(1), Some("/usr/sbin/php-fpm"));
+        assert_eq!(memory.program_of(11), None);
     }
 }
