@@ -1,9 +1,11 @@
-//! Files that hold secrets: read only when they are their owner's alone.
+//! Secrets: files of them are read only when they are their owner's alone, and what this installation's key makes.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use crate::SourceError;
 
@@ -55,6 +57,15 @@ pub(crate) fn lines(
         });
     }
     Ok(lines)
+}
+
+/// A code of a text that only who holds the key can make: HMAC-SHA-256, hexadecimal.
+pub(crate) fn code(key: &[u8; 32], text: &[u8]) -> String {
+    let mut mac =
+        Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    let code = mac.finalize().into_bytes();
+    code.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const REQUESTS_MAX: usize = 32;
 /// Messages that aren't believed and are sealed one by one, in a minute; those beyond are counted in one record.
 const REFUSED_MAX: u64 = 60;
+/// What a sender hears whose message may not be durable.
+const LATE: (StatusCode, &str) = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "not sealed in time: send it again",
+);
 /// How far a signed time may be off, in seconds (Stripe's own default).
 const TOLERANCE_SECONDS: i64 = 300;
 
@@ -295,8 +300,9 @@ impl Desk {
             chunks.push(seen.chunk(gateway, record));
         }
         drop(seen);
-        // What isn't the gateway's needs no second try, sealed or not.
-        let _sealed = self.hand.give_and_wait(chunks, PATIENCE);
+        if !chunks.is_empty() && self.hand.give_and_wait(chunks, PATIENCE).is_err() {
+            return LATE;
+        }
         (StatusCode::BAD_REQUEST, "not verified")
     }
 
@@ -333,10 +339,7 @@ impl Desk {
         }
         drop(seen);
         if !chunks.is_empty() && self.hand.give_and_wait(chunks, PATIENCE).is_err() {
-            return (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not sealed in time: send it again",
-            );
+            return LATE;
         }
         let mut seen = self.seen();
         for id in fresh {

@@ -339,11 +339,11 @@ impl Desk {
     fn hand_over(&self, items: Items) -> Result<Taken, Refusal> {
         let mut chunks = Vec::new();
         let mut names = self.names();
-        for (origin, bytes) in items.0 {
+        for (origin, mut record) in items.0 {
             // A line end is the line's, not the record's.
-            let record = bytes.trim_ascii_end();
+            record.truncate(record.trim_ascii_end().len());
             if !record.is_empty() {
-                chunks.push(names.chunk(&origin, record.to_vec())?);
+                chunks.push(names.chunk(&origin, record)?);
             }
         }
         drop(names);
@@ -379,10 +379,10 @@ impl Desk {
         };
         let next = self.names().next(&origin.id, generation)?;
         let (mut at, mut skipped, mut chunks) = (offset, 0, Vec::new());
-        for (_, bytes) in items.0 {
+        for (_, mut record) in items.0 {
             let begin = at;
-            at += bytes.len() as u64;
-            let record = bytes.trim_ascii_end();
+            at += record.len() as u64;
+            record.truncate(record.trim_ascii_end().len());
             if record.is_empty() {
                 continue;
             }
@@ -390,7 +390,7 @@ impl Desk {
                 skipped += 1;
                 continue;
             }
-            let (id, record) = (origin.id.clone(), record.to_vec());
+            let id = origin.id.clone();
             chunks.push(Chunk::record(id, generation, begin, record, origin.format));
         }
         let sealed = chunks.len();

@@ -25,8 +25,10 @@ use walk::{Totals, Walk};
 const COUNTERS_EVERY: Duration = Duration::from_secs(60);
 /// Longest time for connecting and for each answer.
 const TIME_MAX: Duration = Duration::from_secs(2);
-/// How long sealing is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How keys of sessions begin: Magento's, and those of PHP's own handler.
+const SESSIONS: [&str; 2] = ["sess_", "PHPREDIS_SESSION:"];
+/// Longest name of another key in a record, in bytes.
+const KEY_BYTES_MAX: usize = 200;
 /// Keys with card numbers that are remembered, so that each is told once.
 const TOLD_MAX: usize = 100_000;
 
@@ -117,8 +119,8 @@ struct Watch {
     settings: Settings,
     recorder: Recorder,
     counters: Counters,
-    /// Keyed hashes of the keys that were told.
-    told: BTreeSet<String>,
+    /// Databases and keys, as they are shown, that were told.
+    told: BTreeSet<(i64, String)>,
     key: [u8; 32],
     cards: std::sync::Arc<crate::tree::CardCount>,
     clock: fn() -> Timestamp,
@@ -163,7 +165,7 @@ impl Source for Watch {
                 pause = Duration::from_secs(1) * found.looked / self.settings.keys_per_second;
                 for one in found.with_cards {
                     let key = self.shown(&one.key);
-                    if self.told.len() < TOLD_MAX && self.told.insert(key.clone()) {
+                    if self.told.len() < TOLD_MAX && self.told.insert((one.database, key.clone())) {
                         records.push(
                             self.plain("seen")
                                 .text(Field::RedisKey, &key)
@@ -184,9 +186,9 @@ impl Source for Watch {
                 .into_iter()
                 .map(|record| self.recorder.chunk(record))
                 .collect();
-            // What isn't sealed in time waits in the queue; what is told twice is known by its key.
-            if !chunks.is_empty() {
-                let _sealed = hand.give_and_wait(chunks, PATIENCE);
+            // While the queue is full the walk waits. What is killed before it is sealed is found again.
+            if hand.give(chunks).is_err() {
+                break;
             }
             hand.pause(pause);
         }
@@ -228,20 +230,14 @@ impl Watch {
 
     /// A key as a record may hold it: of a session only a keyed hash.
     fn shown(&self, key: &[u8]) -> String {
-        use hmac::{KeyInit as _, Mac as _};
-        if !key.starts_with(b"sess_") {
-            return String::from_utf8_lossy(key.get(..200).unwrap_or(key)).into_owned();
-        }
-        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(&self.key)
-            .expect("HMAC takes a key of any length");
-        mac.update(key);
-        let code = mac.finalize().into_bytes();
-        let code: String = code
+        let Some(prefix) = SESSIONS
             .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("sess_#{code}")
+            .find(|prefix| key.starts_with(prefix.as_bytes()))
+        else {
+            return String::from_utf8_lossy(key.get(..KEY_BYTES_MAX).unwrap_or(key)).into_owned();
+        };
+        let code = private::code(&self.key, key);
+        format!("{prefix}#{}", code.get(..16).unwrap_or_default())
     }
 
     /// What a walk saw: how many keys of what kind there were, and how long they live.

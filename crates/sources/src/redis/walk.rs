@@ -5,6 +5,7 @@ use std::io::Read as _;
 
 use redis::{Connection, RedisResult, Value};
 
+use super::SESSIONS;
 use crate::tree::CardCount;
 
 /// Keys the server is asked for at once.
@@ -121,7 +122,8 @@ impl Walk {
             self.databases.pop();
         }
         let mut step = Step {
-            looked: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+            // Where keys are few, looking for them is work, too.
+            looked: u32::try_from(keys.len().max(BATCH)).unwrap_or(u32::MAX),
             ..Step::default()
         };
         for keys in keys.chunks(BATCH) {
@@ -217,7 +219,10 @@ impl Walk {
 
     fn count(&mut self, key: &[u8], milliseconds_left: i64) {
         self.totals.keys += 1;
-        if key.starts_with(b"sess_") {
+        if SESSIONS
+            .iter()
+            .any(|prefix| key.starts_with(prefix.as_bytes()))
+        {
             self.totals.sessions += 1;
             if milliseconds_left == -1 {
                 self.totals.endless_sessions += 1;

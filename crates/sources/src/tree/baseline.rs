@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-
 use super::scan::State;
 use crate::SourceError;
+use crate::private::code;
 
 /// What a file of a baseline holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,17 +20,6 @@ pub(super) enum Kept {
     Whole(BTreeMap<String, State>),
     /// Somebody else wrote it, or it is damaged.
     Changed,
-}
-
-fn code(key: &[u8; 32], text: &[u8]) -> String {
-    let mut mac =
-        Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(text);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Reads it.

@@ -146,14 +146,14 @@ impl Source for Tree {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         // Watched before it is looked at: what changes meanwhile is told by either.
         let mut watcher = Watcher::new(&self.root)?;
-        self.begin(hand)?;
+        let is_saved = self.begin(hand)?;
         hand.tell(
             self.id(),
             News::Well {
                 what: watcher.describe(&self.root, self.files.len()),
             },
         );
-        let (mut saved, mut dirty, mut compared) = (Instant::now(), false, Instant::now());
+        let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         let mut buffer = Vec::new();
         while !hand.stopped() {
             let changed = watcher.wait(Duration::from_millis(100));
@@ -196,13 +196,14 @@ impl Source for Tree {
 }
 
 impl Tree {
-    /// Takes the baseline, or makes it.
-    fn begin(&mut self, hand: &Hand) -> Result<(), SourceError> {
+    /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
+    fn begin(&mut self, hand: &Hand) -> Result<bool, SourceError> {
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                return self.compare(hand, false);
+                self.compare(hand, false)?;
+                return Ok(false);
             }
             Kept::Changed => true,
             Kept::None => false,
@@ -228,8 +229,9 @@ impl Tree {
         );
         if self.give(hand, records) && hand.give_and_wait(Vec::new(), PATIENCE).is_ok() {
             baseline::save(&self.baseline, &written)?;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Writes the baseline once all that was told is sealed; false when it isn't, and nothing is written: the next start
@@ -457,7 +459,7 @@ impl Tree {
 
 /// Whether a file has no business where it is, and is told by itself whatever comes with it.
 ///
-/// A package's own tests hold published test numbers, so numbers count where no package lies.
+/// Code holds long numbers of its own that look like a card's, so they count where no code lies.
 fn stands_alone(name: &str, content: &FoundContent) -> bool {
     let runs = layout::is_executable_name(name)
         || layout::is_server_settings(name)

@@ -14,14 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::{Category, Field, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Server};
 use crate::observation::Observation;
 use crate::source::{Alarm, Given, Hand, Kind, News, NotSealed, Recorder, Source};
-use crate::{SourceError, settings};
+use crate::{SourceError, private, settings};
 use ask::{Ask, End};
 use look::{Found, Look};
 use stores::Stores;
@@ -76,23 +75,12 @@ impl Kind for ShopRows {
         Ok(Box::new(Watch {
             access,
             memory: Memory::load(&given.data.join("shop_rows.json")),
-            salt: salt(&given.key),
+            // Nobody else can guess a value by its hash.
+            salt: private::code(&given.key, b"magewarden shop_rows 1"),
             recorder: Recorder::observing(id, given.now),
             clock: given.clock,
         }))
     }
-}
-
-/// What makes hashes of rows this installation's own: nobody else can guess a value by its hash.
-fn salt(key: &[u8; 32]) -> String {
-    let mut mac =
-        Hmac::<sha2::Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    mac.update(b"magewarden shop_rows 1");
-    let code = mac.finalize().into_bytes();
-    code.iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 struct Watch {
