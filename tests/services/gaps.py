@@ -16,9 +16,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import urllib.request
 
-from shared import client, database, end, free_port, need, wait_for
+from shared import client, database, end, free_port, need, page, wait_for
 
 # As root magewarden runs as another user: under the name of root the account would be the administrator's.
 USER = "nobody" if os.geteuid() == 0 else os.environ["USER"]
@@ -175,11 +174,7 @@ class Live:
         wait_for("the console", 30, self.page)
 
     def page(self):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/sources", timeout=5) as answer:
-                return answer.read().decode()
-        except OSError:
-            return ""
+        return page(self.port, "/sources")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

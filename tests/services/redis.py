@@ -13,10 +13,9 @@ import random
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zlib
 
-from shared import end, free_port, need, wait_for
+from shared import end, free_port, need, observations, page, wait_for
 
 MAY = "+info +scan +type +pttl +getrange +hstrlen +hget +select"
 SESSIONS = 20_000
@@ -68,18 +67,10 @@ def main():
         up = subprocess.Popen([str(magewarden), "up", "--config", folder / "settings.toml", "--data", data, "--port", str(console)], stderr=err)
         started.append(up)
 
-        def page(path="/"):
-            try:
-                return urllib.request.urlopen(f"http://127.0.0.1:{console}{path}", timeout=5).read().decode()
-            except OSError:
-                return ""
-
-        def entries(source):
-            out = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", source, "--limit", "1000", "--format", "ndjson"], capture_output=True, text=True)
-            return [json.loads(json.loads(line)["text"]) for line in out.stdout.splitlines()]
-
+        show = lambda path="/": page(console, path)
+        entries = lambda source: observations(magewarden, data, source)
         records = lambda: entries(f"redis:127.0.0.1:{port}")
-        wait_for("the console", 30, lambda: "<main" in page())
+        wait_for("the console", 30, lambda: "<main" in show())
         walk = wait_for("a walk's end", 60, lambda: [one for one in records() if one["change"] == "compared"])[0]
         need((walk["change_count"], walk["stored.pan_count"]) == (SESSIONS + 5, 3), "every key is seen, those with numbers counted", walk)
         need(f"{SESSIONS + 2} sessions, 1 of them without an end" in walk["log.context"] and "1 values compressed" in walk["log.context"], "what a walk says", walk)
@@ -89,11 +80,11 @@ def main():
         sealed = json.dumps(records())
         for secret in ("sess_plain", "sess_packed", number, other, third):
             need(secret not in sealed, "a session's id or a number was sealed", sealed)
-        wait_for("the incident", 30, lambda: "Card numbers in sessions or caches" in page())
+        wait_for("the incident", 30, lambda: "Card numbers in sessions or caches" in show())
         # Who takes the store over is seen with the next look at its counters.
         subprocess.run(cli + ["config", "set", "dir", "/tmp"], check=True, capture_output=True)
         wait_for("the command", 90, lambda: any(one.get("redis.command") == "config|set" and one["change"] == "called" for one in records()))
-        wait_for("its incident", 30, lambda: "takes over or copies the store" in page())
+        wait_for("its incident", 30, lambda: "takes over or copies the store" in show())
         # The account can do nothing else.
         own = cli + ["--user", "magewarden", "--pass", "its-own-word", "--no-auth-warning"]
         for words in (["set", "a", "b"], ["config", "get", "dir"], ["keys", "*"], ["eval", "return 1", "0"]):
@@ -101,10 +92,10 @@ def main():
             need("NOPERM" in answer.stdout + answer.stderr, f"{words} is refused", answer.stdout)
         redis.terminate()
         redis.wait(20)
-        wait_for("the trouble on the page", 60, lambda: "failing" in page("/sources"))
+        wait_for("the trouble on the page", 60, lambda: "failing" in show("/sources"))
         server()
         works = f'magewarden_source_works{{source="redis:127.0.0.1:{port}"}} '
-        wait_for("the end of the trouble", 90, lambda: works + "1" in page("/metrics"))
+        wait_for("the end of the trouble", 90, lambda: works + "1" in show("/metrics"))
         wait_for("the trouble and its end, sealed", 30, lambda: {"failing", "failing over"} <= {one.get("health.kind") for one in entries("magewarden:health")})
         up.terminate()
         need(up.wait(30) == 0, "it ends")

@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-from shared import client, database, end, free_port, need, wait_for
+from shared import client, database, end, free_port, need, observations, page, wait_for
 
 SECRET = "not-a-real-secret-5d1f"
 
@@ -107,23 +106,14 @@ def main():
             started.append(up)
             return up
 
-        def entries(*more):
-            out = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "shop_rows:shop", "--limit", "100000", "--format", "ndjson", *more],
-                                 capture_output=True, text=True)
-            need(out.returncode == 0, "entries", out.stderr)
-            return [json.loads(json.loads(line)["text"]) for line in out.stdout.splitlines()]
+        entries = lambda: observations(magewarden, data, "shop_rows:shop")
 
         def rows(table, change=None):
             return [row for row in entries() if row.get("row.table") == table and change in (None, row.get("change"))]
 
-        def page(path="/"):
-            try:
-                return urllib.request.urlopen(f"http://127.0.0.1:{console}{path}", timeout=5).read().decode()
-            except OSError:
-                return ""
-
+        show = lambda path="/": page(console, path)
         up = start()
-        wait_for("the console", 30, lambda: "<main" in page())
+        wait_for("the console", 30, lambda: "<main" in show())
         wait_for("every table seen", 60, lambda: len(rows("quote_payment")) == 1 and len(rows("cron_schedule")) == 300)
         # What Magento's own jobs delete is in the ledger.
         sql("use shop;" + CLEAN_UP)
@@ -145,7 +135,7 @@ def main():
         wait_for("a quote's payment, with the incident", 90, lambda: rows("quote_payment", "created"))
         need(rows("core_config_data", "created")[0].get("shop.website") == "second", "the skimmer's website is told", rows("core_config_data", "created"))
         def told():
-            return " ".join(page(link) for link in re.findall(r'href="(/incidents/[0-9a-f]+)"', page()))
+            return " ".join(show(link) for link in re.findall(r'href="(/incidents/[0-9a-f]+)"', show()))
 
         # One incident: the account that wrote it stands in the audit log, what and where in the rows.
         wanted = ("Skimmer", "calls code", "design/head/includes", "cms_page:1", "layout_update:1", "admin_user:2", "root", "website second")
@@ -158,7 +148,7 @@ def main():
         up.send_signal(signal.SIGKILL)
         up.wait(20)
         up = start()
-        wait_for("the console", 30, lambda: "<main" in page())
+        wait_for("the console", 30, lambda: "<main" in show())
         time.sleep(12)
         need(len(entries()) == before, f"a start tells nothing twice: {before} and {len(entries())}")
         # What our account asked of the server, and how fast.
@@ -170,9 +160,9 @@ def main():
         # A database that goes is said, and comes back by itself.
         server.terminate()
         server.wait(30)
-        wait_for("the trouble on the page", 90, lambda: "failing" in page("/sources"))
-        wait_for("the trouble as an incident", 30, lambda: "evidence doesn&#39;t work" in page())
-        need('magewarden_source_works{source="shop_rows:shop"} 0' in page("/metrics"), "the trouble in the metrics", page("/metrics"))
+        wait_for("the trouble on the page", 90, lambda: "failing" in show("/sources"))
+        wait_for("the trouble as an incident", 30, lambda: "evidence doesn&#39;t work" in show())
+        need('magewarden_source_works{source="shop_rows:shop"} 0' in show("/metrics"), "the trouble in the metrics", show("/metrics"))
         up.send_signal(signal.SIGTERM)
         up.wait(30)
         health = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "magewarden:health", "--format", "ndjson"], capture_output=True, text=True).stdout

@@ -24,7 +24,7 @@ import urllib.error
 import urllib.request
 import zlib
 
-from shared import free_port, need, wait_for
+from shared import free_port, need, page, wait_for
 
 TOKEN, STRIPE = "a-token-of-this-test", "whsec_of_this_test"
 
@@ -88,10 +88,7 @@ paypal = "{folder}/paypal"
         self.process.wait(30)
 
     def page(self, path):
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.ports['console']}{path}", timeout=5).read().decode()
-        except OSError:
-            return ""
+        return page(self.ports["console"], path)
 
     def texts(self, source):
         out = subprocess.run([self.program, "entries", self.data / "ledger", "--source", source, "--limit", "100000", "--format", "ndjson"], capture_output=True, text=True)

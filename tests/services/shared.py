@@ -1,9 +1,11 @@
 """What the scripts of real services share: free ports, waiting, a MariaDB, and an end for all they started."""
+import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 
 
 def free_port():
@@ -47,6 +49,22 @@ def client(folder):
 def need(holds, what, shown=""):
     if not holds:
         raise SystemExit(f"FAILED: {what}\n{shown}")
+
+
+def page(port, path="/"):
+    """A page of the console; nothing while it isn't there."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
+
+
+def observations(magewarden, data, source):
+    """The records of a source that observes, as they were sealed."""
+    out = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", source, "--limit", "100000", "--format", "ndjson"], capture_output=True, text=True)
+    need(out.returncode == 0, "entries", out.stderr)
+    return [json.loads(json.loads(line)["text"]) for line in out.stdout.splitlines()]
 
 
 def end(processes, folder):

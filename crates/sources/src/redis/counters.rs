@@ -67,13 +67,13 @@ impl Counters {
                 let calls = value
                     .split(',')
                     .find_map(|pair| pair.strip_prefix("calls="));
-                if let Some(calls) = calls.and_then(|calls| calls.parse().ok())
+                if let Some(calls) = calls.and_then(count_of)
                     && WATCHED.contains(&command)
                 {
                     now.insert(command.to_owned(), calls);
                 }
             } else if let Some((_, shown)) = REFUSALS.iter().find(|(of, _)| *of == name)
-                && let Ok(count) = value.parse()
+                && let Some(count) = count_of(value)
             {
                 now.insert((*shown).to_owned(), count);
             }
@@ -101,9 +101,15 @@ impl Counters {
     }
 }
 
+/// A count; none is below nothing.
+fn count_of(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|count| *count >= 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Counters;
+    use proptest::prelude::*;
 
     #[test]
     fn what_grew_is_told_over_a_restart_and_a_reset() {
@@ -148,5 +154,20 @@ mod tests {
             "nonsense\r\n:\r\ncmdstat_keys:calls=x\r\n",
             &[],
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_server_says_no_count_is_below_one(
+            looks in prop::collection::vec((0_u8..2, any::<i64>(), any::<i64>(), ".{0,40}"), 0..6)
+        ) {
+            let mut counters = Counters::default();
+            for (run, set, auth, junk) in looks {
+                let told = format!("run_id:{run}\r\ncmdstat_config|set:calls={set}\r\nacl_access_denied_auth:{auth}\r\n{junk}");
+                for (name, count, _) in counters.compare(&told) {
+                    prop_assert!(count > 0, "{name} {count}");
+                }
+            }
+        }
     }
 }

@@ -253,7 +253,8 @@ fn plain(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{PLAIN_BYTES_MAX, plain};
+    use proptest::prelude::*;
     use std::io::Write as _;
 
     #[test]
@@ -268,5 +269,26 @@ mod tests {
         assert_eq!(plain(b"plain").as_deref(), Some(&b"plain"[..]));
         assert_eq!(plain(b":gz:nonsense"), None);
         assert_eq!(plain(b":l4:abc"), None);
+    }
+
+    #[test]
+    fn what_grows_without_end_is_read_to_the_limit() {
+        let mut zlib =
+            flate2::write::ZlibEncoder::new(b":gz:".to_vec(), flate2::Compression::best());
+        zlib.write_all(&vec![0; 8 << 20]).expect("written");
+        let bomb = zlib.finish().expect("ended");
+        assert!(bomb.len() < 64 * 1024);
+        assert_eq!(
+            plain(&bomb).map(|out| out.len() as u64),
+            Some(PLAIN_BYTES_MAX)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_breaks_it(prefix in prop::sample::select(vec![&b""[..], b":gz:", b"gz:\x1f\x8b", b":sn:"]), rest in prop::collection::vec(any::<u8>(), 0..200)) {
+            let value = [prefix, &rest].concat();
+            prop_assert!(plain(&value).is_none_or(|out| out.len() as u64 <= PLAIN_BYTES_MAX));
+        }
     }
 }
