@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{Actor, ActorKind, Asset, AssetKind, Category, Event, Field};
 
-use crate::shape::{data_class, is_injectable};
+use crate::shape::{data_class, is_injectable, is_payment_table};
 use crate::sigma::WindowSpec;
 
 /// Actors kept of one finding.
@@ -29,9 +29,12 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
     } else if let Some(address) = event.text(Field::ClientIp) {
         add(ActorKind::Address, address.to_owned());
     }
-    // A process where it is known; else whose account it was.
-    if let Some(process) = event.text(Field::ProcessName).or(event.text(Field::OsUser)) {
+    if let Some(process) = event.text(Field::ProcessName) {
         add(ActorKind::HostProcess, process.to_owned());
+    }
+    // Who logged in stays who it was through `su` and `sudo`.
+    if let Some(account) = event.text(Field::LoginUser).or(event.text(Field::OsUser)) {
+        add(ActorKind::HostAccount, account.to_owned());
     }
 }
 
@@ -67,6 +70,16 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
                 class: class.unwrap_or(model::DataClass::Public),
             });
         }
+    }
+    for table in event
+        .text(Field::CommandLine)
+        .map_or_else(Vec::new, payment_tables)
+    {
+        add(Asset {
+            kind: AssetKind::Table,
+            class: data_class(table).unwrap_or(model::DataClass::Public),
+            name: table.to_owned(),
+        });
     }
     if let Some(path) = event.text(Field::FilePath) {
         add(Asset {
@@ -108,6 +121,21 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             class: path_class(path),
         });
     }
+}
+
+/// The payment tables a command names, by themselves, as a file or behind a table prefix.
+fn payment_tables(command: &str) -> Vec<&str> {
+    command
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter_map(|word| {
+            let after = word
+                .match_indices('_')
+                .filter_map(|(at, _)| word.get(at + 1..));
+            std::iter::once(word)
+                .chain(after)
+                .find(|name| is_payment_table(name))
+        })
+        .collect()
 }
 
 /// Bytes of a path's pattern at most.

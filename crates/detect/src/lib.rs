@@ -5,6 +5,7 @@
 mod dump;
 mod finding;
 mod hash;
+mod php;
 mod place;
 pub mod shape;
 mod sigma;

@@ -5,6 +5,8 @@
 
 use model::{Event, Field, RunType, Scope, StoreMap, ViewPlace};
 
+use crate::php;
+
 /// The place of a web request. Without a map, its host.
 #[must_use]
 pub fn place(event: &Event<'_>, stores: &StoreMap) -> Scope {
@@ -12,67 +14,135 @@ pub fn place(event: &Event<'_>, stores: &StoreMap) -> Scope {
     if stores.views.is_empty() && stores.hosts.is_empty() {
         return named_host(host);
     }
-    let run = run(event, stores, host);
-    let path = event.text(Field::UriStem).unwrap_or_default();
-    let mut parts = path.split('/').filter(|part| !part.is_empty());
-    // The front controller's own name may stand before everything.
-    let first = parts.find(|part| *part != "index.php").unwrap_or_default();
-    let known = |code: &str| stores.views.get_key_value(code);
-    let view = |code: &str| Scope::View(code.to_owned());
+    let request = Request::of(event, stores, host);
+    let run = request.run.as_ref();
+    let known = |code: &str| stores.views.contains_key(code);
+    let mut parts = request.path.split('/');
+    let mut first = parts.next().unwrap_or_default();
+    if first == "index.php" {
+        // The front controller's own name may stand before everything.
+        first = parts.next().unwrap_or_default();
+    }
+    let mut in_path = "";
+    if stores.views.get(first).is_some_and(|view| view.is_active) {
+        match stores.code_in_path {
+            Some(true) => {
+                in_path = first;
+                first = parts.next().unwrap_or_default();
+            }
+            Some(false) => {}
+            // It isn't known whether the first part is a code.
+            None => return run.map_or(Scope::Unknown, |run| whole(run, stores)),
+        }
+    }
     match first {
-        "rest" => {
-            return match parts.next() {
-                Some("all") => Scope::Installation,
-                // Its code needs no active view, and no host's leave.
-                Some(code) if known(code).is_some() => view(code),
-                Some(version) if is_version(version) => {
-                    default_of(run.as_ref(), stores).map_or(Scope::Unknown, view)
-                }
-                _ => Scope::Unknown,
-            };
-        }
-        "soap" => {
-            return match parts.next() {
-                Some(code) if known(code).is_some() => view(code),
-                _ => default_of(run.as_ref(), stores).map_or(Scope::Unknown, view),
-            };
-        }
-        "graphql" => {
-            return match event.text(Field::StoreHeader) {
-                // Not logged: any active view of the installation may have been named.
-                None => Scope::Unknown,
-                Some("-") => chosen(event, "", run.as_ref(), stores),
-                Some(code) if known(code).is_some() => view(code),
-                Some(_) => Scope::Unknown,
-            };
-        }
+        "rest" | "soap" => match parts.next().unwrap_or_default() {
+            "all" => Scope::Installation,
+            // Its code needs no active view, and no host's leave.
+            code if known(code) => view(code),
+            other if first == "soap" || is_service(other) => request.chosen(in_path),
+            // Of a view made since the map was, or of none.
+            _ => Scope::Unknown,
+        },
+        "graphql" => match event.text(Field::StoreHeader).map(str::trim) {
+            // Not logged: any view of the installation may have been named.
+            None => Scope::Unknown,
+            Some("-" | "") => request.without_header(in_path),
+            Some(code) if known(code) => view(code),
+            Some(_) => Scope::Unknown,
+        },
         back_end if !stores.back_end.is_empty() && back_end == stores.back_end => {
-            return Scope::Installation;
+            Scope::Installation
         }
         // Files are served to whoever asks, for whichever view.
         "static" | "media" | "pub" => {
-            return run
-                .as_ref()
-                .map_or_else(|| named_host(host), |run| whole(run, stores));
+            run.map_or_else(|| named_host(host), |run| whole(run, stores))
         }
-        _ => {}
-    }
-    let in_path = match stores.code_in_path {
-        Some(false) => "",
-        Some(true) => first,
-        // It isn't known whether the first part is a code.
-        None if known(first).is_some() => {
-            return run
-                .as_ref()
-                .map_or(Scope::Unknown, |run| whole(run, stores));
-        }
-        None => "",
-    };
-    if run.is_none() && !stores.hosts.is_empty() {
         // A host nobody runs the shop at: Magento would show its default website, a proxy may have renamed it.
-        return named_host(host);
+        _ if run.is_none() && !stores.hosts.is_empty() => named_host(host),
+        _ => request.chosen(in_path),
     }
-    chosen(event, in_path, run.as_ref(), stores)
+}
+
+/// What of a request can choose a view.
+struct Request<'a> {
+    event: &'a Event<'a>,
+    stores: &'a StoreMap,
+    run: Option<(RunType, String)>,
+    /// As sent, without the slashes at its start: Magento looks for codes before anything is decoded.
+    path: &'a str,
+    /// As sent; PHP takes it apart before it decodes.
+    query: &'a str,
+}
+
+impl<'a> Request<'a> {
+    fn of(event: &'a Event<'a>, stores: &'a StoreMap, host: &str) -> Self {
+        let stem = event.text(Field::UriStem).unwrap_or_default();
+        let query = event.text(Field::UriQuery).unwrap_or_default();
+        let (path, query) = match event.text(Field::Uri) {
+            Some(uri) => uri.split_once('?').unwrap_or((uri, "")),
+            None => (stem, query),
+        };
+        Self {
+            event,
+            stores,
+            run: run(event, stores, host),
+            path: path.trim_start_matches('/'),
+            query,
+        }
+    }
+
+    /// The view that was chosen by path, parameter, cookie or default: the first of these that is there decides, and one
+    /// that names no view its host may show gets the default.
+    fn chosen(&self, in_path: &str) -> Scope {
+        let Some(run) = &self.run else {
+            return Scope::Unknown;
+        };
+        let default = || default_of(run, self.stores).map_or(Scope::Unknown, view);
+        let shown = |code: &str| match self.stores.views.get(code) {
+            Some(place) if place.is_active && is_allowed(place, run) => view(code),
+            _ => default(),
+        };
+        if !in_path.is_empty() {
+            return shown(in_path);
+        }
+        if let Some(code) = php::parameter(self.query, "___store") {
+            return shown(&code);
+        }
+        // PHP takes parameters from a form's body, too, which no log has.
+        if self.event.text(Field::Method) == Some("POST") {
+            return whole(run, self.stores);
+        }
+        match self.event.text(Field::StoreCookie) {
+            Some("-" | "") => default(),
+            Some(cookie) => shown(&php::decoded(cookie)),
+            None => whole(run, self.stores),
+        }
+    }
+
+    /// GraphQL without its header `Store`: the cookie's view, whatever the host, else the installation's default one
+    /// (`StoreProcessor`) – of which a map knows only where there is one website.
+    fn without_header(&self, in_path: &str) -> Scope {
+        let websites = &self.stores.views;
+        let alone = one(websites.values().map(|view| view.website.as_str())).is_some();
+        match self.event.text(Field::StoreCookie) {
+            Some("-" | "") if alone && in_path.is_empty() => self
+                .run
+                .as_ref()
+                .and_then(|(_, _)| {
+                    websites
+                        .iter()
+                        .find(|(_, view)| view.is_active && view.is_default)
+                })
+                .map_or(Scope::Unknown, |(code, _)| view(code)),
+            Some(cookie) if cookie != "-" => {
+                let code = php::decoded(cookie);
+                let known = self.stores.views.contains_key(code.as_ref());
+                if known { view(&code) } else { Scope::Unknown }
+            }
+            _ => Scope::Unknown,
+        }
+    }
 }
 
 /// How the request was run: as the log says, else as its host is.
@@ -90,40 +160,23 @@ fn run(event: &Event<'_>, stores: &StoreMap, host: &str) -> Option<(RunType, Str
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => &host,
     };
-    stores.hosts.get(name).cloned()
+    let alone = || {
+        // Nothing is known of hosts, and there is but one website that any could be run as.
+        let websites = stores.views.values().map(|view| view.website.as_str());
+        let website = one(websites).filter(|_| stores.hosts.is_empty())?;
+        Some((RunType::Website, website.to_owned()))
+    };
+    stores.hosts.get(name).cloned().or_else(alone)
 }
 
-/// The view that was chosen by path, parameter, cookie or default, in Magento's order.
-fn chosen(
-    event: &Event<'_>,
-    in_path: &str,
-    run: Option<&(RunType, String)>,
-    stores: &StoreMap,
-) -> Scope {
-    let may_show = |code: &str| {
-        stores
-            .views
-            .get(code)
-            .is_some_and(|view| view.is_active && run.is_none_or(|run| is_allowed(view, run)))
-    };
-    let parameter = event.text(Field::UriQuery).and_then(|query| {
-        query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("___store="))
-    });
-    for code in [Some(in_path), parameter].into_iter().flatten() {
-        if may_show(code) {
-            return Scope::View(code.to_owned());
-        }
-    }
-    match event.text(Field::StoreCookie) {
-        Some(code) if code != "-" && may_show(code) => Scope::View(code.to_owned()),
-        // The cookie is logged and chose nothing: the default it is.
-        Some(_) => {
-            default_of(run, stores).map_or(Scope::Unknown, |code| Scope::View(code.to_owned()))
-        }
-        None => run.map_or(Scope::Unknown, |run| whole(run, stores)),
-    }
+/// What all are, when they are one.
+fn one<'a>(mut all: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let first = all.next()?;
+    all.all(|other| other == first).then_some(first)
+}
+
+fn view(code: &str) -> Scope {
+    Scope::View(code.to_owned())
 }
 
 /// Whether a host run as `run` may show a view: one run as a view shows every other (`StoreResolver`).
@@ -136,8 +189,7 @@ fn is_allowed(view: &ViewPlace, run: &(RunType, String)) -> bool {
 }
 
 /// The view shown where nothing is asked for.
-fn default_of<'a>(run: Option<&'a (RunType, String)>, stores: &'a StoreMap) -> Option<&'a str> {
-    let run = run?;
+fn default_of<'a>(run: &'a (RunType, String), stores: &'a StoreMap) -> Option<&'a str> {
     if run.0 == RunType::View {
         return stores.views.contains_key(&run.1).then_some(run.1.as_str());
     }
@@ -175,10 +227,12 @@ fn named_host(host: &str) -> Scope {
     }
 }
 
-/// `V1`, `V2`.
-fn is_version(part: &str) -> bool {
-    part.strip_prefix('V')
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+/// What follows `/rest/` where no view is named: `V1`, `async`, `schema`.
+fn is_service(part: &str) -> bool {
+    let is_version = part
+        .strip_prefix('V')
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
+    is_version || ["async", "schema", ""].contains(&part)
 }
 
 #[cfg(test)]
@@ -290,12 +344,12 @@ mod tests {
         check(
             &get("shop.example.com", "/a.html?___store=us"),
             Some(false),
-            "website base",
+            "view de",
         );
         check(
             &get("shop.example.com", "/a.html?___store=old"),
             Some(false),
-            "website base",
+            "view de",
         );
         check(
             &get("fr.example.com", "/a.html?___store=us"),
@@ -310,7 +364,7 @@ mod tests {
         check(
             &get("shop.example.com", "/us/a.html"),
             Some(true),
-            "website base",
+            "view de",
         );
         check(
             &get("shop.example.com", "/fr/a.html"),
@@ -335,6 +389,12 @@ mod tests {
         check(&with("-", "/"), Some(false), "view de");
         check(&with("us", "/"), Some(false), "view de");
         check(&with("fr", "/?___store=de"), Some(false), "view de");
+        // A parameter that chooses nothing still keeps the cookie from choosing.
+        check(&with("fr", "/?___store=nobody"), Some(false), "view de");
+        check(&with("f%72", "/"), Some(false), "view fr");
+        // As PHP reads it, not as it looks.
+        check(&with("-", "/?x=%26___store=fr"), Some(false), "view de");
+        check(&with("-", "/?%5f__store=f%72"), Some(false), "view fr");
         check(
             &Request {
                 cookie: Some("-"),
@@ -365,12 +425,12 @@ mod tests {
         check(
             &get("shop.example.com", "/rest/V1/orders"),
             Some(false),
-            "view de",
+            "website base",
         );
         check(
-            &get("shop.example.com", "/index.php/rest/V1/orders"),
+            &get("us.example.com", "/index.php/rest/V1/orders"),
             Some(false),
-            "view de",
+            "view us",
         );
         check(
             &get("shop.example.com", "/rest/nobody/V1/orders"),
@@ -394,7 +454,8 @@ mod tests {
         };
         check(&graphql(None), Some(false), "unknown");
         check(&graphql(Some("us")), Some(false), "view us");
-        check(&graphql(Some("-")), Some(false), "view de");
+        // Which website is the installation's own isn't known.
+        check(&graphql(Some("-")), Some(false), "unknown");
         check(&graphql(Some("nobody")), Some(false), "unknown");
     }
 

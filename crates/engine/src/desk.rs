@@ -7,6 +7,7 @@ use model::{Finding, Incident, IncidentState, Lane, Mark, Timestamp};
 use tokio::sync::watch;
 
 use crate::health::Hole;
+use crate::judge::Understood;
 
 /// A sealed entry as a page shows it.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct EntryView {
     pub leaf_hash: String,
     /// First byte in its source.
     pub offset_bytes: Option<u64>,
+    /// What was understood of it; `None` when it can't be read.
+    pub understood: Option<Understood>,
 }
 
 /// A source and its health.

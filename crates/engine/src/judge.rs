@@ -335,6 +335,34 @@ impl Judge {
     }
 }
 
+/// What a record says, by the names rules use.
+#[derive(Clone, Debug)]
+pub struct Understood {
+    /// Website, store or view it is of.
+    pub place: Scope,
+    /// Fields by name, in the format's order.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+/// Reads one record by itself: what its neighbours add (parts of one statement, the sum of a join) isn't there.
+///
+/// `None` when the format isn't known or the record isn't one of it.
+#[must_use]
+pub fn understand(format: &str, payload: &[u8], context: &Context) -> Option<Understood> {
+    let mut state = SourceState::default();
+    let event = parse::named(format)?
+        .parse(payload, context, &mut state)
+        .ok()?;
+    Some(Understood {
+        place: scope(&event, context),
+        fields: event
+            .fields
+            .iter()
+            .map(|(field, value)| (field.name(), value.to_string()))
+            .collect(),
+    })
+}
+
 /// The place in the installation that an event names.
 fn scope(event: &Event<'_>, context: &Context) -> Scope {
     let short = |field| {

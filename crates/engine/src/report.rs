@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use model::{Sequence, Timestamp};
+use parse::Context;
 use report::{Document, EntryLine, InputLine};
 
 use crate::analyze::Outcome;
 use crate::desk::{EntryReader, EntryView};
+use crate::judge::understand;
 use crate::ledger::{Entry, Ledger, LedgerError};
 use crate::pipeline::Pipeline;
 
@@ -103,7 +105,7 @@ pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
     wanted
         .into_iter()
         .filter_map(|sequence| {
-            let view = view(pipeline.ledger().read(sequence).ok()?);
+            let view = view(pipeline.ledger().read(sequence).ok()?, None);
             Some((
                 view.sequence,
                 EntryLine {
@@ -118,8 +120,11 @@ pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
         .collect()
 }
 
-fn view(entry: Entry) -> EntryView {
+/// `context` where what it says is wanted.
+fn view(entry: Entry, context: Option<&Context>) -> EntryView {
+    let read = |payload| understand(&entry.header.format, payload, context?);
     EntryView {
+        understood: entry.payload.as_deref().and_then(read),
         sequence: entry.header.sequence.0,
         source: entry.header.source.0,
         format: entry.header.format,
@@ -143,12 +148,16 @@ fn view(entry: Entry) -> EntryView {
     }
 }
 
-/// Makes a reader of entries for pages; it opens the ledger again when an entry is newer than what it knows.
+/// Makes a reader of entries for pages, which understands them by `context`; it opens the ledger again when an entry is newer than what it knows.
 ///
 /// # Errors
 ///
 /// [`LedgerError`] when the ledger can't be read.
-pub fn entry_reader(ledger: &Path, keys: &Path) -> Result<EntryReader, LedgerError> {
+pub fn entry_reader(
+    ledger: &Path,
+    keys: &Path,
+    context: Context,
+) -> Result<EntryReader, LedgerError> {
     let (ledger, keys) = (ledger.to_owned(), keys.to_owned());
     let open = Mutex::new(Ledger::open_read(&ledger, &keys)?);
     Ok(Box::new(move |sequence| {
@@ -158,6 +167,7 @@ pub fn entry_reader(ledger: &Path, keys: &Path) -> Result<EntryReader, LedgerErr
         if sequence >= open.len() {
             *open = Ledger::open_read(&ledger, &keys).ok()?;
         }
-        open.read(Sequence(sequence)).ok().map(view)
+        let entry = open.read(Sequence(sequence)).ok()?;
+        Some(view(entry, Some(&context)))
     }))
 }

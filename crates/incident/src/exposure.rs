@@ -21,6 +21,8 @@ const DATABASE: &str = "database";
 const WEB: &str = "web response";
 /// Written to, or lying in, a file of the server.
 const FILE: &str = "file on the server";
+/// Copied by a program on a host.
+const PROGRAM: &str = "program on a host";
 /// Sent from a page as people typed.
 const PAGE: &str = "payment page";
 
@@ -62,6 +64,12 @@ fn channel(finding: &Finding) -> Option<&'static str> {
         Some(DATABASE)
     } else if is_web(finding) {
         Some(WEB)
+    } else if finding
+        .actors
+        .iter()
+        .any(|a| a.kind == ActorKind::HostProcess)
+    {
+        Some(PROGRAM)
     } else {
         None
     }
@@ -177,7 +185,7 @@ fn scopes(exposing: &[&Finding]) -> Vec<Scope> {
         .collect();
     let tables = exposing
         .iter()
-        .any(|f| from_database(f) && f.assets.iter().any(|a| a.kind == AssetKind::Table));
+        .any(|f| !is_web(f) && f.assets.iter().any(|a| a.kind == AssetKind::Table));
     if tables {
         out.insert(Scope::Installation);
     }

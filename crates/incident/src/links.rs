@@ -52,7 +52,9 @@ pub(crate) fn links(
                 }
                 out.same_act(actor, settings.shared_same_act_seconds);
             }
-            ActorKind::HostProcess => out.same_act(actor, settings.private_account_seconds),
+            ActorKind::HostProcess | ActorKind::HostAccount => {
+                out.same_act(actor, settings.private_account_seconds)
+            }
             _ if shared => out.same_act(actor, settings.shared_same_act_seconds),
             ActorKind::Address => {
                 out.same_kind(actor, settings.address_same_kind_seconds);
@@ -94,7 +96,7 @@ impl Collector<'_> {
     fn alone(&mut self, actor: &Actor, seconds: i64) {
         let because = format!("same {}, at most {seconds} s apart", named(actor));
         self.put(
-            &["actor", kind_name(actor.kind), &actor.value],
+            &["actor", actor.kind.name(), &actor.value],
             seconds,
             because,
         );
@@ -107,7 +109,7 @@ impl Collector<'_> {
                 named(actor)
             );
             self.put(
-                &["kind", kind_name(actor.kind), &actor.value, &family],
+                &["kind", actor.kind.name(), &actor.value, &family],
                 seconds,
                 because,
             );
@@ -123,7 +125,7 @@ impl Collector<'_> {
             );
             let name = asset_key(asset);
             self.put(
-                &["asset", kind_name(actor.kind), &actor.value, &name],
+                &["asset", actor.kind.name(), &actor.value, &name],
                 seconds,
                 because,
             );
@@ -138,7 +140,7 @@ impl Collector<'_> {
                 "same kind of act by the shared {}, at most {seconds} s apart",
                 named(actor)
             );
-            let kind = kind_name(actor.kind);
+            let kind = actor.kind.name();
             if self.finding.assets.is_empty() {
                 self.put(&["act", kind, value, &family], seconds, because);
                 continue;
@@ -155,7 +157,7 @@ impl Collector<'_> {
                 "SQL injected through the same {}, at most {twin} s apart",
                 named(actor)
             );
-            self.put(&["injection", kind_name(actor.kind), value], twin, because);
+            self.put(&["injection", actor.kind.name(), value], twin, because);
         }
     }
 
@@ -209,22 +211,9 @@ fn asset_key(asset: &Asset) -> String {
     format!("{:?} {}", asset.kind, asset.name)
 }
 
-fn kind_name(kind: ActorKind) -> &'static str {
-    match kind {
-        ActorKind::Address => "address",
-        ActorKind::DatabaseAccount => "database account",
-        ActorKind::DatabaseConnection => "database connection",
-        ActorKind::Administrator => "administrator",
-        ActorKind::Session => "session",
-        ActorKind::Token => "API token",
-        ActorKind::HostProcess => "host process",
-        _ => "identifier",
-    }
-}
-
 /// Names an actor in words, e.g. `address 192.0.2.7`.
 pub(crate) fn named(actor: &Actor) -> String {
-    format!("{} {}", kind_name(actor.kind), actor.value)
+    format!("{} {}", actor.kind.name(), actor.value)
 }
 
 /// Whether the database's logs told it.

@@ -88,6 +88,16 @@ pub enum Value<'a> {
     List(Vec<Cow<'a, str>>),
 }
 
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::List(list) => f.write_str(&list.join(", ")),
+        }
+    }
+}
+
 macro_rules! fields {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// The fields an event can have. Append only; names are what Sigma rules write.

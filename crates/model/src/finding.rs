@@ -63,8 +63,27 @@ pub enum ActorKind {
     Session,
     /// An API token or integration, by hash or name.
     Token,
-    /// A process or account on a host.
+    /// A program on a host, by its path.
     HostProcess,
+    /// An account of a host: who logged in where that is known, else whose rights were used.
+    HostAccount,
+}
+
+impl ActorKind {
+    /// In words, e.g. `database account`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::DatabaseAccount => "database account",
+            Self::DatabaseConnection => "database connection",
+            Self::Administrator => "administrator",
+            Self::Session => "session",
+            Self::Token => "API token",
+            Self::HostProcess => "program",
+            Self::HostAccount => "host account",
+        }
+    }
 }
 
 /// One identifier of whoever did it.

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView};
-use model::{Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
+use model::{ActorKind, Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
 use report::bar;
 
 /// Incidents shown on one page.
@@ -248,6 +248,34 @@ impl IncidentPage {
             .channels
             .iter()
             .any(|channel| channel == "database")
+    }
+
+    /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
+    fn preserve(&self) -> Vec<&'static str> {
+        let by = |kinds: &[ActorKind]| {
+            let actors = &self.incident.actors;
+            actors.iter().any(|actor| kinds.contains(&actor.kind))
+        };
+        let tells = |family: &str| {
+            let findings = &self.findings;
+            findings.iter().any(|m| m.finding.rule.starts_with(family))
+        };
+        let on_host = by(&[ActorKind::HostProcess, ActorKind::HostAccount]);
+        let redis = tells("redis-");
+        let database = by(&[ActorKind::DatabaseAccount, ActorKind::DatabaseConnection]);
+        let mut out = Vec::new();
+        if on_host {
+            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F");
+            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null");
+        }
+        if redis {
+            out.push("redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128");
+        }
+        if database || !(on_host || redis) {
+            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#);
+        }
+        out.push("ss -tnp");
+        out
     }
 
     fn bar(&self, finding: &Finding) -> (i64, i64) {

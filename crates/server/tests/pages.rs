@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView, Update};
+use engine::judge::Understood;
 use model::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Exposure, Finding, Grade,
     Incident, IncidentState, Joined, Lane, Level, Obligation, ObligationState, Scope, Sequence,
@@ -128,6 +129,10 @@ fn entry(sequence: u64, text: &str) -> EntryView {
         marks: Vec::new(),
         leaf_hash: "00".repeat(32),
         offset_bytes: Some(7),
+        understood: Some(Understood {
+            place: Scope::Host(text.to_owned()),
+            fields: vec![("url", text.to_owned())],
+        }),
     }
 }
 

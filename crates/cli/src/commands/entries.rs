@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::judge::understand;
 use engine::ledger::{Entry, Query};
-use model::{Field, Sequence, SourceId, Timestamp};
+use model::{Field, Scope, Sequence, SourceId, Timestamp};
 use serde_json::{Value, json};
 
 use super::Output;
+use super::settings::read_stores;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -45,6 +47,9 @@ pub(crate) struct Entries {
     /// Scope: a host name of the shop
     #[arg(long)]
     host: Option<String>,
+    /// Websites, stores, views and hosts of the shop (TOML; docs/stores.md), to tell each entry's place by
+    #[arg(long, value_name = "FILE")]
+    stores: Option<PathBuf>,
     /// Most entries to print
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -58,6 +63,15 @@ impl Entries {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let ledger = super::verify::open_ledger(&self.ledger)?;
         let hint = "magewarden verify the ledger";
+        let context = parse::Context {
+            stores: self
+                .stores
+                .as_deref()
+                .map(read_stores)
+                .transpose()?
+                .unwrap_or_default(),
+            ..parse::Context::default()
+        };
         let found = if self.sequence.is_empty() {
             let key = ledger.token_key();
             let named = [
@@ -84,9 +98,9 @@ impl Entries {
         for sequence in &found {
             let entry = ledger.read(*sequence).or_fail(hint)?;
             match self.format {
-                Output::Human => writeln!(out, "{}", line(&entry)).or_fail(write)?,
-                Output::Ndjson => writeln!(out, "{}", row(&entry)).or_fail(write)?,
-                Output::Json => rows.push(row(&entry)),
+                Output::Human => writeln!(out, "{}", line(&entry, &context)).or_fail(write)?,
+                Output::Ndjson => writeln!(out, "{}", row(&entry, &context)).or_fail(write)?,
+                Output::Json => rows.push(row(&entry, &context)),
             }
         }
         if self.format == Output::Json {
@@ -112,18 +126,27 @@ fn text(entry: &Entry) -> Option<String> {
     Some(String::from_utf8_lossy(payload).trim_end().to_owned())
 }
 
-fn line(entry: &Entry) -> String {
+/// Where the entry belongs, as far as anything tells.
+fn place(entry: &Entry, context: &parse::Context) -> Scope {
+    let payload = entry.payload.as_deref();
+    payload
+        .and_then(|payload| understand(&entry.header.format, payload, context))
+        .map_or(Scope::Unknown, |understood| understood.place)
+}
+
+fn line(entry: &Entry, context: &parse::Context) -> String {
     let header = &entry.header;
     let time = header.said.unwrap_or(header.received);
     format!(
-        "{:>8}  {time}  {}  {}",
+        "{:>8}  {time}  {}  {}  {}",
         header.sequence.0,
         inert(&header.source.0),
+        inert(&place(entry, context).to_string()),
         text(entry).map_or_else(|| "(destroyed)".to_owned(), |text| inert(&text))
     )
 }
 
-fn row(entry: &Entry) -> Value {
+fn row(entry: &Entry, context: &parse::Context) -> Value {
     let header = &entry.header;
     let leaf: String = entry
         .leaf_hash
@@ -134,5 +157,6 @@ fn row(entry: &Entry) -> Value {
         "sequence": header.sequence.0, "source": header.source.0, "format": header.format,
         "said": header.said.map(|time| time.to_string()), "received": header.received.to_string(),
         "quarantined": header.quarantined, "leaf_hash": leaf, "text": text(entry),
+        "place": place(entry, context).to_string(),
     })
 }

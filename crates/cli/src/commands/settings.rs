@@ -74,7 +74,7 @@ enum Run {
 }
 
 /// Reads a file of stores; a host whose code nothing has is an error.
-fn read_stores(path: &Path) -> Result<StoreMap, Failure> {
+pub(crate) fn read_stores(path: &Path) -> Result<StoreMap, Failure> {
     let text = std::fs::read_to_string(path).or_fail("check the path of --stores")?;
     let file: Stores = toml::from_str(&text).or_fail("docs/stores.md shows one")?;
     let mut map = StoreMap {

@@ -423,8 +423,12 @@ pub(super) fn serve_and_follow(
     data: &Path,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let reader = engine::report::entry_reader(&data.join("ledger"), &data.join("keys"))
-        .or_fail("check that --data is readable")?;
+    let reader = engine::report::entry_reader(
+        &data.join("ledger"),
+        &data.join("keys"),
+        pipeline.context().clone(),
+    )
+    .or_fail("check that --data is readable")?;
     let desk = Desk::new(reader);
     desk.publish(Update::Gaps(gaps));
     pipeline.show_on(desk.clone());
