@@ -36,7 +36,7 @@ pub fn place(event: &Event<'_>, stores: &StoreMap) -> Scope {
         }
     }
     match first {
-        "rest" | "soap" => match parts.next().unwrap_or_default() {
+        "rest" | "soap" => match parts.find(|part| !part.is_empty()).unwrap_or_default() {
             "all" => Scope::Installation,
             // Its code needs no active view, and no host's leave.
             code if known(code) => view(code),
@@ -47,7 +47,7 @@ pub fn place(event: &Event<'_>, stores: &StoreMap) -> Scope {
         "graphql" => match event.text(Field::StoreHeader).map(str::trim) {
             // Not logged: any view of the installation may have been named.
             None => Scope::Unknown,
-            Some("-" | "") => request.without_header(in_path),
+            Some("-" | "") => request.without_header(),
             Some(code) if known(code) => view(code),
             Some(_) => Scope::Unknown,
         },
@@ -120,27 +120,28 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// GraphQL without its header `Store`: the cookie's view, whatever the host, else the installation's default one
-    /// (`StoreProcessor`) – of which a map knows only where there is one website.
-    fn without_header(&self, in_path: &str) -> Scope {
-        let websites = &self.stores.views;
-        let alone = one(websites.values().map(|view| view.website.as_str())).is_some();
+    /// GraphQL without its header `Store`: the cookie's view, whatever the host, else the default one of the
+    /// installation's own website (`StoreProcessor`).
+    fn without_header(&self) -> Scope {
+        let views = &self.stores.views;
         match self.event.text(Field::StoreCookie) {
-            Some("-" | "") if alone && in_path.is_empty() => self
-                .run
-                .as_ref()
-                .and_then(|(_, _)| {
-                    websites
-                        .iter()
-                        .find(|(_, view)| view.is_active && view.is_default)
-                })
-                .map_or(Scope::Unknown, |(code, _)| view(code)),
-            Some(cookie) if cookie != "-" => {
-                let code = php::decoded(cookie);
-                let known = self.stores.views.contains_key(code.as_ref());
-                if known { view(&code) } else { Scope::Unknown }
+            Some("-" | "") => {
+                let own = Some(self.stores.default_website.clone()).filter(|own| !own.is_empty());
+                let own = own.or_else(|| {
+                    one(views.values().map(|view| view.website.as_str())).map(str::to_owned)
+                });
+                own.and_then(|own| default_of(&(RunType::Website, own), self.stores).map(view))
+                    .unwrap_or_default()
             }
-            _ => Scope::Unknown,
+            Some(cookie) => {
+                let code = php::decoded(cookie);
+                if views.contains_key(code.as_ref()) {
+                    view(&code)
+                } else {
+                    Scope::Unknown
+                }
+            }
+            None => Scope::Unknown,
         }
     }
 }
@@ -189,19 +190,27 @@ fn is_allowed(view: &ViewPlace, run: &(RunType, String)) -> bool {
 }
 
 /// The view shown where nothing is asked for.
-fn default_of<'a>(run: &'a (RunType, String), stores: &'a StoreMap) -> Option<&'a str> {
+fn default_of<'a>(run: &(RunType, String), stores: &'a StoreMap) -> Option<&'a str> {
     if run.0 == RunType::View {
-        return stores.views.contains_key(&run.1).then_some(run.1.as_str());
+        return stores
+            .views
+            .get_key_value(&run.1)
+            .map(|(code, _)| code.as_str());
     }
-    let mut fitting = stores
-        .views
-        .iter()
-        .filter(|(_, view)| view.is_active && is_allowed(view, run));
-    let default = fitting.clone().find(|(_, view)| view.is_default);
-    match (default, fitting.next(), fitting.next()) {
-        (Some((code, _)), _, _) | (None, Some((code, _)), None) => Some(code.as_str()),
-        _ => None,
-    }
+    let fitting = || {
+        let active = stores.views.iter().filter(|(_, view)| view.is_active);
+        active.filter(|(_, view)| is_allowed(view, run))
+    };
+    // Two stores of a website have a default view each: which of them is the website's isn't known.
+    only(fitting().filter(|(_, view)| view.is_default))
+        .or_else(|| only(fitting()))
+        .map(|(code, _)| code.as_str())
+}
+
+/// What there is one of.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next();
+    first.filter(|_| all.next().is_none())
 }
 
 /// What everything a host can show lies in.
@@ -268,6 +277,7 @@ mod tests {
             .map(|(host, (kind, code))| (host.to_owned(), (kind, code.to_owned())))
             .collect(),
             code_in_path,
+            default_website: String::new(),
             back_end: "office_x1".to_owned(),
         }
     }

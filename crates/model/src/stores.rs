@@ -35,6 +35,8 @@ pub struct StoreMap {
     pub hosts: BTreeMap<String, (RunType, String)>,
     /// Whether a view's code may be the first part of a path (`web/url/use_store`); `None` when it isn't known.
     pub code_in_path: Option<bool>,
+    /// Code of the website that is the installation's own (`store_website.is_default`); empty when it isn't known.
+    pub default_website: String,
     /// First part of the back end's paths (`backend/frontName`); empty when it isn't known.
     pub back_end: String,
 }

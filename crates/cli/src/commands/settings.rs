@@ -36,6 +36,7 @@ pub(crate) struct Reading {
 #[derive(Default)]
 struct Stores {
     code_in_path: Option<bool>,
+    default_website: String,
     back_end: String,
     views: BTreeMap<String, View>,
     hosts: BTreeMap<String, Host>,
@@ -79,6 +80,7 @@ pub(crate) fn read_stores(path: &Path) -> Result<StoreMap, Failure> {
     let file: Stores = toml::from_str(&text).or_fail("docs/stores.md shows one")?;
     let mut map = StoreMap {
         code_in_path: file.code_in_path,
+        default_website: file.default_website,
         back_end: file.back_end,
         ..StoreMap::default()
     };

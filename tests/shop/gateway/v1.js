@@ -1,0 +1,1 @@
+window.gateway = { fields: () => {} };

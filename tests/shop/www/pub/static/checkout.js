@@ -1,0 +1,1 @@
+document.querySelector("#payment").addEventListener("submit", event => event.preventDefault());
