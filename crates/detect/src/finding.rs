@@ -112,7 +112,21 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             class: data_class(table).unwrap_or(model::DataClass::Public),
         });
     }
-    if event.category != Category::Database
+    if let (Some(part), Some(page)) = (event.text(Field::PagePart), event.text(Field::Url)) {
+        // Whatever runs in a payment page reads what is typed there; a header by itself reads nothing, and a report is
+        // anybody's word.
+        let is_hint = part == "header" || event.text(Field::Change) == Some("reported");
+        let class = if is_hint {
+            model::DataClass::Public
+        } else {
+            model::DataClass::Sad
+        };
+        add(Asset {
+            kind: AssetKind::Path,
+            name: page.to_owned(),
+            class,
+        });
+    } else if event.category != Category::Database
         && let Some(path) = event.text(Field::UriStem).or(event.text(Field::Url))
     {
         add(Asset {

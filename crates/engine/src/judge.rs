@@ -377,7 +377,7 @@ fn scope(event: &Event<'_>, context: &Context) -> Scope {
         return Scope::Website(website.to_owned());
     }
     match event.category {
-        Category::Webserver
+        Category::Webserver | Category::PaymentPage
             if event
                 .text(Field::Host)
                 .is_none_or(|host| host.len() <= HOST_BYTES_MAX) =>

@@ -32,6 +32,8 @@ pub enum Category {
     Process,
     /// A key or a command of Redis or Valkey (`redis`).
     Redis,
+    /// A part of a payment page as a consumer's browser receives it (`payment_page`).
+    PaymentPage,
 }
 
 impl Category {
@@ -49,6 +51,7 @@ impl Category {
         Self::Inventory,
         Self::Process,
         Self::Redis,
+        Self::PaymentPage,
     ];
 
     /// Finds a category by its name.
@@ -73,6 +76,7 @@ impl Category {
             Self::Inventory => "inventory",
             Self::Process => "process_creation",
             Self::Redis => "redis",
+            Self::PaymentPage => "payment_page",
         }
     }
 }
@@ -305,6 +309,23 @@ fields! {
     PackageKind = "package.type",
     /// Advisories that fit it.
     Advisories = "package.advisories",
+    /// What a part of a payment page is: `script`, `inline`, `handler`, `header`, `frame`, `form`, `field`, `host`, `base`;
+    /// of a browser's report the directive that was violated.
+    PagePart = "page.part",
+    /// Its name: an address, a header, or the first 16 digits of its code's hash.
+    PageName = "page.name",
+    /// How the page was looked at: `browser`, `fetch`, or by a `report` of a consumer's browser.
+    PageWay = "page.way",
+    /// `yes` or `no` by the list of authorised scripts; left out where there is no list.
+    PageAuthorised = "page.authorised",
+    /// Hosts a script names or a page asks.
+    PageHosts = "page.hosts",
+    /// What changed: text that went and text that came, with a little around.
+    PageDifference = "page.difference",
+    /// The part's own text.
+    PageText = "page.text",
+    /// Networks that browsers reported it from.
+    PageNetworks = "page.networks",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

@@ -3,6 +3,8 @@
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
 mod archive;
+mod baseline;
+mod csp_reports;
 pub mod database;
 pub mod env_php;
 mod files;
@@ -12,6 +14,7 @@ mod http;
 mod inventory;
 mod listen;
 mod observation;
+mod payment_page;
 mod private;
 mod reader;
 mod redis;
@@ -43,6 +46,8 @@ pub static SOURCES: &[&dyn Kind] = &[
     &tree::Files,
     &inventory::Inventory,
     &redis::Redis,
+    &payment_page::PaymentPage,
+    &csp_reports::CspReports,
 ];
 
 /// Finds a kind of source by its name.
@@ -106,6 +111,12 @@ pub enum SourceError {
         /// Its kind.
         kind: &'static str,
         /// What is wrong, and what is wanted.
+        why: String,
+    },
+    /// A page can't be looked at.
+    #[error("{why}")]
+    Page {
+        /// Why, and what to do about it.
         why: String,
     },
     /// The machine has no room for another thread.

