@@ -6,6 +6,7 @@
 mod auditd;
 mod clock;
 mod combined;
+mod feeds;
 mod join;
 mod json_audit;
 mod mariadb_server_audit;
@@ -181,6 +182,13 @@ pub static FORMATS: &[&dyn Format] = &[
     &mysql_general::MysqlGeneral,
     &monolog::Monolog,
     &auditd::Auditd,
+    &feeds::PROXYSQL,
+    &feeds::MODSECURITY,
+    &feeds::CLOUDFLARE,
+    &feeds::SURICATA,
+    &feeds::ZEEK,
+    &feeds::FALCO,
+    &feeds::JOURNAL,
     &nginx_json::NginxJson,
     &combined::NginxCombined,
     &combined::ApacheCombined,
