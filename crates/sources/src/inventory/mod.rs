@@ -1,12 +1,12 @@
 //! What is installed: packages of `composer.lock`, modules of `app/code`, and the advisories that fit them (PCI DSS v4.0.1
 //! req. 6.3.1–6.3.3).
 //!
-//! Advisories are OSV files (JSON) that the merchant puts in a folder; none are shipped, and nothing is fetched. What was
+//! Advisories are files that the merchant puts in a folder; none are shipped, and nothing is fetched. What was
 //! there at the last look is kept beside the ledger, so that a start tells only what changed.
 
+mod advisory;
 mod version;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use model::{Category, Field, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use self::advisory::{Advisory, advisories, apply};
 use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
@@ -25,8 +26,6 @@ const EVERY: Duration = Duration::from_secs(300);
 const ADVISORIES_EVERY: Duration = Duration::from_secs(3600);
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Files of advisories read of one folder, folders in it included.
-const ADVISORIES_MAX: usize = 200_000;
 /// How long sealing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +38,7 @@ pub(crate) struct Inventory;
 struct Settings {
     /// Magento's root folder; that of `--magento` when it isn't said.
     root: Option<PathBuf>,
-    /// Folder of advisories in OSV's format.
+    /// Folder of advisories: OSV, FriendsOfPHP, magevulndb.
     advisories: Option<PathBuf>,
 }
 
@@ -83,6 +82,12 @@ struct Package {
     version: String,
     /// Composer's type, or `app/code`.
     kind: String,
+    /// The module it brings, e.g. `Vendor_Module`.
+    #[serde(default)]
+    module: String,
+    /// `yes` or `no` by `app/etc/config.php`; empty where that doesn't name it.
+    #[serde(default)]
+    enabled: String,
     advisories: BTreeSet<String>,
 }
 
@@ -168,6 +173,8 @@ fn observe(name: &str, package: &Package, change: &str, time: Timestamp) -> Vec<
         .text(Field::Package, name)
         .text(Field::PackageVersion, &package.version)
         .text(Field::PackageKind, &package.kind)
+        .text(Field::Module, &package.module)
+        .text(Field::ModuleEnabled, &package.enabled)
         .text(Field::Change, change)
         .list(Field::Advisories, &package.advisories)
         .record()
@@ -206,7 +213,8 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
                 let one = Package {
                     version: text("version").to_owned(),
                     kind: text("type").to_owned(),
-                    advisories: BTreeSet::new(),
+                    module: module(&root.join("vendor").join(text("name"))),
+                    ..Package::default()
                 };
                 found.insert(text("name").to_ascii_lowercase(), one);
             }
@@ -240,7 +248,8 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
             let one = Package {
                 version: text("version").unwrap_or_default(),
                 kind: "app/code".to_owned(),
-                advisories: BTreeSet::new(),
+                module: self::module(&module.path()),
+                ..Package::default()
             };
             found.insert(
                 text("name").map_or(folder, |name| name.to_ascii_lowercase()),
@@ -248,142 +257,49 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
             );
         }
     }
-    Ok(found)
-}
-
-/// One advisory about one package.
-#[derive(Debug, PartialEq, Eq)]
-struct Advisory {
-    id: String,
-    package: String,
-    /// Versions it names one by one.
-    versions: BTreeSet<String>,
-    /// From a version on, up to another: `fixed` not included, `last_affected` included.
-    ranges: Vec<(String, Option<String>, bool)>,
-}
-
-/// Reads a folder of OSV files (ossf.github.io/osv-schema); a file that is none is left out.
-fn advisories(folder: &Path) -> Result<Vec<Advisory>, SourceError> {
-    let (mut found, mut folders, mut files) = (Vec::new(), vec![folder.to_owned()], 0_usize);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)
-            .map_err(SourceError::io(&folder))?
-            .flatten()
-        {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "json")
-                && files < ADVISORIES_MAX
-            {
-                files += 1;
-                if let Some(json) =
-                    read(&path)?.and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok())
-                {
-                    found.extend(of_osv(&json));
-                }
-            }
+    let enabled = enabled(root)?;
+    for package in found.values_mut() {
+        if let Some(is_enabled) = enabled.get(&package.module) {
+            package.enabled = if *is_enabled { "yes" } else { "no" }.to_owned();
         }
     }
     Ok(found)
 }
 
-fn of_osv(json: &Json) -> Vec<Advisory> {
-    let list = |json: &Json, name: &str| {
-        json.get(name)
-            .and_then(Json::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let text = |json: &Json, name: &str| {
-        json.get(name)
-            .and_then(Json::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    if json.get("withdrawn").is_some() {
-        return Vec::new();
-    }
-    // The name people search for, where there is one.
-    let aliases = list(json, "aliases");
-    let id = aliases
-        .iter()
-        .filter_map(Json::as_str)
-        .find(|alias| alias.starts_with("CVE-"))
-        .map_or_else(|| text(json, "id"), str::to_owned);
-    let mut found = Vec::new();
-    for affected in list(json, "affected") {
-        let package = affected.get("package").unwrap_or(&Json::Null);
-        if text(package, "ecosystem") != "Packagist" {
-            continue;
-        }
-        let mut ranges = Vec::new();
-        for range in list(&affected, "ranges")
-            .iter()
-            .filter(|range| text(range, "type") != "GIT")
-        {
-            let mut from: Option<String> = None;
-            for event in list(range, "events") {
-                let (introduced, fixed, last) = (
-                    text(&event, "introduced"),
-                    text(&event, "fixed"),
-                    text(&event, "last_affected"),
-                );
-                if !introduced.is_empty() {
-                    from = Some(introduced);
-                } else if let Some(begin) = from.take_if(|_| !fixed.is_empty() || !last.is_empty())
-                {
-                    let is_last = fixed.is_empty();
-                    ranges.push((begin, Some(if is_last { last } else { fixed }), is_last));
-                }
-            }
-            ranges.extend(from.map(|begin| (begin, None, false)));
-        }
-        found.push(Advisory {
-            id: id.clone(),
-            package: text(package, "name").to_ascii_lowercase(),
-            versions: list(&affected, "versions")
-                .iter()
-                .filter_map(Json::as_str)
-                .map(str::to_owned)
-                .collect(),
-            ranges,
-        });
-    }
-    found
-}
-
-/// Notes at each package which advisories fit its version.
-fn apply(packages: &mut BTreeMap<String, Package>, advisories: &[Advisory]) {
-    for advisory in advisories {
-        if let Some(package) = packages.get_mut(&advisory.package)
-            && fits(advisory, &package.version)
-        {
-            package.advisories.insert(advisory.id.clone());
-        }
-    }
-}
-
-fn fits(advisory: &Advisory, version: &str) -> bool {
-    let plain = version.trim_start_matches(['v', 'V']);
-    if advisory
-        .versions
-        .iter()
-        .any(|one| one.trim_start_matches(['v', 'V']) == plain)
-    {
-        return true;
-    }
-    version::is_ordered(version)
-        && advisory.ranges.iter().any(|(from, to, is_last)| {
-            version::compare(version, from) != Ordering::Less
-                && to
-                    .as_ref()
-                    .is_none_or(|to| match version::compare(version, to) {
-                        Ordering::Less => true,
-                        Ordering::Equal => *is_last,
-                        Ordering::Greater => false,
-                    })
+/// The module a folder brings, by its `etc/module.xml`; empty when it brings none.
+fn module(folder: &Path) -> String {
+    ["etc/module.xml", "src/etc/module.xml"]
+        .into_iter()
+        .find_map(|path| {
+            let text = read(&folder.join(path)).ok()??;
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let (_, rest) = text.split_once("<module")?;
+            let (_, rest) = rest.split_once("name=\"")?;
+            let (name, _) = rest.split_once('"')?;
+            Some(name.to_owned())
         })
+        .unwrap_or_default()
+}
+
+/// Which modules `app/etc/config.php` names, and whether they are on. Lines are read, nothing is run.
+fn enabled(root: &Path) -> Result<BTreeMap<String, bool>, SourceError> {
+    let Some(bytes) = read(&root.join("app/etc/config.php"))? else {
+        return Ok(BTreeMap::new());
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let of_line = |line: &str| {
+        let (name, state) = line.trim().trim_end_matches(',').split_once("=>")?;
+        let name = name.trim().trim_matches(['\'', '"']);
+        let is_module = name
+            .split_once('_')
+            .is_some_and(|(vendor, module)| !vendor.is_empty() && !module.is_empty());
+        match state.trim() {
+            "1" if is_module => Some((name.to_owned(), true)),
+            "0" if is_module => Some((name.to_owned(), false)),
+            _ => None,
+        }
+    };
+    Ok(text.lines().filter_map(of_line).collect())
 }
 
 #[cfg(test)]
@@ -409,6 +325,22 @@ mod tests {
             r#"{"name":"other/pay","version":"0.9.1"}"#,
         );
         write("app/code/Other/NoModule/a.php", "<?php");
+        write(
+            "app/code/Other/Pay/etc/module.xml",
+            "<config><module name=\"Other_Pay\" setup_version=\"1\"/></config>",
+        );
+        write(
+            "vendor/vendor/pay/src/etc/module.xml",
+            "<config><module name=\"Vendor_Pay\"/></config>",
+        );
+        write(
+            "app/etc/config.php",
+            "<?php\nreturn [\n 'modules' => [\n  'Other_Pay' => 0,\n  'Vendor_Pay' => 1,\n ],\n];\n",
+        );
+        write(
+            "osv/vulnerable-extensions.csv",
+            "Name,Fixed in,Relevant URI,Reference,Update URL\nVendor_Pay,1.5.0,,https://example.com/v,\n",
+        );
         write(
             "osv/a/1.json",
             r#"{"id":"GHSA-1","aliases":["CVE-2026-0001"],"affected":[{"package":{"ecosystem":"Packagist","name":"magento/product-community-edition"},
@@ -439,16 +371,21 @@ mod tests {
         apply(&mut found, &advisories);
         let told: Vec<_> = found
             .iter()
-            .map(|(name, one)| format!("{name} {} {} {:?}", one.version, one.kind, one.advisories))
+            .map(|(name, one)| {
+                format!(
+                    "{name} {} {} {}{} {:?}",
+                    one.version, one.kind, one.module, one.enabled, one.advisories
+                )
+            })
             .collect();
         assert_eq!(
             told,
             [
-                "app/code/Own/Feed  app/code {}",
-                "magento/product-community-edition 2.4.6-p2 metapackage {\"CVE-2026-0001\"}",
-                "other/pay 0.9.1 app/code {\"OSV-2\"}",
-                "vendor/dev dev-main library {}",
-                "vendor/pay v1.4.0 magento2-module {}",
+                "app/code/Own/Feed  app/code  {}",
+                "magento/product-community-edition 2.4.6-p2 metapackage  {\"CVE-2026-0001\"}",
+                "other/pay 0.9.1 app/code Other_Payno {\"OSV-2\"}",
+                "vendor/dev dev-main library  {}",
+                "vendor/pay v1.4.0 magento2-module Vendor_Payyes {\"magevulndb https://example.com/v\"}",
             ]
         );
     }
