@@ -1,7 +1,7 @@
 //! Asks the shop's database, gently: the one place that paces statements and gives up on them.
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
@@ -11,8 +11,20 @@ use crate::database::account::quoted_text;
 use crate::database::ask::{AskError, Asking, log_in};
 use crate::source::Hand;
 
+/// Rows asked for at once: at a first statement, at least and at most.
+const PAGE: (usize, usize, usize) = (1000, 100, 10_000);
+/// How long a page may take until the next one is smaller, and below which it grows. Whoever waits for the same rows, or
+/// for a core, waits no longer.
+const PAGE_TIME: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(5));
 /// Columns of a schema that are taken.
 const COLUMNS_MAX: usize = 50_000;
+
+/// In which order of keys rows are asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    Rising,
+    Falling,
+}
 
 /// Why no answer comes any more.
 pub(super) enum End {
@@ -35,6 +47,8 @@ pub(super) struct Ask<'a> {
     asking: Asking<'a>,
     hand: &'a Hand,
     last: Instant,
+    /// Rows asked for at once.
+    page: usize,
 }
 
 impl<'a> Ask<'a> {
@@ -61,6 +75,7 @@ impl<'a> Ask<'a> {
             asking,
             hand,
             last: Instant::now(),
+            page: PAGE.0,
         };
         ask.rows(
             "SET SESSION TRANSACTION READ ONLY".to_owned(),
@@ -97,6 +112,53 @@ impl<'a> Ask<'a> {
         let answer = self.runtime.block_on(asked);
         self.last = Instant::now();
         answer.map_err(|source| failed(self.access, source).into())
+    }
+
+    /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly.
+    /// `select` is a statement up to its table.
+    pub(super) fn pages(
+        &mut self,
+        select: &str,
+        key: &str,
+        order: Order,
+        most: usize,
+    ) -> Result<BTreeMap<String, String>, End> {
+        let mut all = BTreeMap::new();
+        let mut after = String::new();
+        let (beyond, direction) = match order {
+            Order::Rising => (">", ""),
+            Order::Falling => ("<", " DESC"),
+        };
+        while all.len() < most {
+            let page = self.page.min(most - all.len());
+            let statement = format!("{select} {after} ORDER BY {key}{direction} LIMIT {page}");
+            // The pause is not of the statement.
+            self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+            let began = Instant::now();
+            let rows = self.rows(statement, "for rows", page)?;
+            let took = began.elapsed();
+            let (_, least, greatest) = PAGE;
+            if took > PAGE_TIME.0 {
+                self.page = (self.page / 2).max(least);
+            } else if took < PAGE_TIME.1 && rows.len() == self.page {
+                self.page = (self.page * 2).min(greatest);
+            }
+            let is_last = rows.len() < page;
+            let mut last = None;
+            for mut row in rows {
+                if let (Some(hash), Some(key)) = (row.pop(), row.pop()) {
+                    last = Some(key.clone());
+                    all.insert(key, hash);
+                }
+            }
+            match last {
+                Some(last) if !is_last => {
+                    after = format!("WHERE {key} {beyond} {}", quoted_text(&last));
+                }
+                _ => break,
+            }
+        }
+        Ok(all)
     }
 
     /// The same, of a statement with two columns.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{Category, Field, Timestamp};
 
-use super::ask::{Ask, End};
+use super::ask::{Ask, End, Order};
 use super::stores::Stores;
 use super::tables::{Place, READABLE_CONFIG, Watched, Way};
 use super::{AGAIN, Access, FETCH, ROWS_MAX, VALUE_BYTES};
@@ -84,16 +84,14 @@ impl Look<'_> {
             name(self.access, self.watched.table),
             quoted_name(self.watched.key),
         );
-        let which = match self.watched.way {
-            Way::Whole => format!("ORDER BY {key} LIMIT {ROWS_MAX}"),
+        let (order, most) = match self.watched.way {
+            Way::Whole => (Order::Rising, ROWS_MAX),
             // At a first look what is there already is taken, too, as far as it goes.
-            Way::Latest if before.is_none_or(BTreeMap::is_empty) => {
-                format!("ORDER BY {key} DESC LIMIT {}", ROWS_MAX / 10)
-            }
-            Way::Latest => format!("ORDER BY {key} DESC LIMIT {}", AGAIN * 5),
+            Way::Latest if before.is_none_or(BTreeMap::is_empty) => (Order::Falling, ROWS_MAX / 10),
+            Way::Latest => (Order::Falling, AGAIN * 5),
         };
-        let statement = format!("SELECT {key}, {} FROM {table} {which}", self.hash());
-        let hashes: BTreeMap<String, String> = ask.pairs(statement, "for rows", ROWS_MAX)?;
+        let select = format!("SELECT {key}, {} FROM {table}", self.hash());
+        let hashes = ask.pages(&select, &key, order, most)?;
         // What comes into sight again because later rows went was told long ago.
         let number = |key: &String| key.parse::<u64>().unwrap_or(u64::MAX);
         let known = |key: &String| before.and_then(|before| before.get(key));
