@@ -52,3 +52,15 @@ def write(path, lines):
             count += 1
             size += len(line)
     return count, size
+
+def tree(root, count):
+    """A tree like Magento's: `count` files of code, most of them a few kilobytes, in folders of forty."""
+    chance = random.Random(1129)
+    body = ("<?php\nnamespace Vendor\\Module;\nclass Model { public function get() { return $this->data['value']; } }\n" * 4000).encode()
+    for number in range(count):
+        folder = root / "vendor" / f"package-{number // 4000}" / f"Model{number // 40 % 100}"
+        if number % 40 == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        size = min(int(chance.lognormvariate(7.8, 1.1)), 300_000)
+        (folder / f"Class{number}.php").write_bytes(body[:size] + str(number).encode())
+

@@ -9,7 +9,7 @@ usage: benches/run.py [--capture FOLDER] [--builds] [--quick]
 
 Builds the release first. Each figure is measured in turns with its peer, or with what the machine gives,
 in the same run. Run it on an idle machine. Peers that are not installed are left out and said so
-(Debian: goaccess, liblognorm-utils, zstd).
+(Debian: goaccess, liblognorm-utils, zstd, aide; for the shop under load apache2-utils and what ./test --all installs).
 """
 import argparse
 import datetime
@@ -252,6 +252,87 @@ def latency(report, folder, scale):
                "magewarden up --log FILE; the page fetched on each event of /live")
 
 
+def files(report, folder, scale):
+    """A tree's baseline, with hash, signatures and card search, and a look at what changed, beside AIDE."""
+    tree, count = folder / "tree", 100_000 // scale
+    generate.tree(tree, count)
+    size = sum(file.stat().st_size for file in tree.rglob("*") if file.is_file())
+    data, settings, aide = folder / "files-data", folder / "aide.conf", folder / "aide"
+    aide.mkdir()
+
+    def ours(is_first, cpus):
+        if is_first:
+            shutil.rmtree(data, ignore_errors=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        begin = time.monotonic()
+        up = subprocess.Popen(["taskset", "-c", cpus, PROGRAM, "up", "--source", f"files,root={tree}", "--data", data, "--port", str(port)],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wanted = f'magewarden_source_works{{source="files:{tree}"}} 1'
+        while time.monotonic() - begin < 300:
+            try:
+                if wanted in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode():
+                    break
+            except OSError:
+                pass
+            time.sleep(0.02)
+        else:
+            raise SystemExit("the tree was not read in 300 s")
+        wall = time.monotonic() - begin
+        up.send_signal(signal.SIGTERM)
+        _, _, usage = os.wait4(up.pid, 0)
+        return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+    def theirs(rule, *words):
+        settings.write_text(f"database_in=file:{aide}/db\ndatabase_out=file:{aide}/db.new\ngzip_dbout=no\nreport_url=file:/dev/null\nR={rule}\n{tree} R\n")
+        run = Run(["aide", "-c", settings, *words], "0")
+        if (aide / "db.new").exists():
+            (aide / "db.new").rename(aide / "db")
+        return run.wall, run.cpu, run.mebibytes
+
+    has_aide = shutil.which("aide")
+    whole, light = "p+i+n+u+g+s+m+c+sha256", "p+i+n+u+g+s+m+c"
+    for name, is_first, rule, word, cpus, target in (
+        ("baseline: hash, signatures and card search in one read", True, whole, "--init", "0", "≥ 25 000 files/s of CPU time"),
+        ("baseline, on two cores", True, None, "", "0,1", "≥ 40 000 files/s"),
+        ("a look at what changed, by metadata", False, light, "--check", "0", "≥ 80 000 files/s"),
+    ):
+        if rule == light and has_aide:
+            theirs(light, "--init")
+        sides = [lambda: ours(is_first, cpus)] + ([lambda: theirs(rule, word)] if has_aide and rule else [])
+        own, *peer = turns(*sides, count=3)
+        by_cpu = cpus == "0"
+        speed = lambda runs: [count / (run[1] if by_cpu else run[0]) for run in runs]
+        unit = "files/s of CPU time" if by_cpu else "files/s"
+        report.keep(f"files, {name}, {unit}", speed(own))
+        other, ratio = "", ""
+        if peer:
+            report.keep(f"AIDE, {rule}, files/s of CPU time", speed(peer[0]))
+            other = f"AIDE {spread(speed(peer[0]), 0)}"
+            ratio = f"{statistics.median(speed(own)) / statistics.median(speed(peer[0])):.1f} × AIDE"
+        report.add(f"{count} files, {size / 1e6:.0f} MB: {name}; {max(run[2] for run in own):.0f} MiB", target, f"{spread(speed(own), 0)} {unit}", other, ratio,
+                   "magewarden up --source files,root=TREE")
+    if not has_aide:
+        report.add("files, beside AIDE", "", "", "not installed", "", "")
+
+
+def shop(report, quick):
+    """What watching and each log cost a shop under load: ten pairs each."""
+    out = subprocess.run([sys.executable, ROOT / "benches/load.py", PROGRAM, *(["--quick"] if quick else [])], check=True, capture_output=True, text=True).stdout
+    for line in out.splitlines():
+        told = json.loads(line)
+        if "ratio" not in told:
+            report.add(told["what"] + f": {told['count']} at a shop under load", "≤ 1 % of MariaDB's busy time, none over 50 ms, no lock waited for",
+                       f"{told['share'] * 100:.2f} %, the longest {told['longest_ms']:.1f} ms, {told['locks_ms']:.2f} ms in locks of {told['all_ms']:.0f} ms", "", "", "benches/load.py")
+            continue
+        report.keep(f"{told['what']}: checkouts/s without", told["without"])
+        report.keep(f"{told['what']}: checkouts/s with", told["with"])
+        change, low, high = ((told[name] - 1) * 100 for name in ("ratio", "low", "high"))
+        report.add(f"price: {told['what']}", "", f"{statistics.median(told['with']):.0f} checkouts/s", f"without: {statistics.median(told['without']):.0f}",
+                   f"{change:+.1f} % ({low:+.1f} to {high:+.1f})", "benches/load.py")
+
+
 def capture(report, folder, logs):
     out = folder / "capture"
     places = [pathlib.Path(logs) / name for name in ("mysql", "nginx", "magento", "php") if (pathlib.Path(logs) / name).is_dir()] or [logs]
@@ -303,6 +384,11 @@ def main():
         peers(report, folder, scale)
         pipeline(report, folder, scale)
         latency(report, folder, scale)
+        files(report, folder, scale)
+        if all(shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") for program in ("ab", "mariadbd", "nginx", "redis-server")):
+            shop(report, options.quick)
+        else:
+            report.add("price of watching", "", "", "not installed: apache2-utils, mariadb-server, nginx, redis-server, php-fpm", "", "")
         if options.capture:
             capture(report, folder, options.capture)
     finally:

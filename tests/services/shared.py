@@ -1,6 +1,7 @@
 """What the scripts of real services share: free ports, waiting, a MariaDB, and an end for all they started."""
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def wait_for(what, seconds, check):
     raise SystemExit(f"FAILED: waited {seconds} s for {what}")
 
 
-def database(folder, port, audit=True):
+def database(folder, port, audit=True, options=()):
     """Starts MariaDB, with its audit plugin when asked; gives the process and the audit log's path."""
     data, log = folder / "mysql", folder / "server_audit.log"
     account = "mysql" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
@@ -37,13 +38,26 @@ def database(folder, port, audit=True):
         ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
          f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve"]
         + (["--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
-            f"--server-audit-file-path={log}"] if audit else []))
+            f"--server-audit-file-path={log}"] if audit else []) + list(options))
     wait_for("MariaDB", 60, lambda: subprocess.run(client(folder) + ["-e", "select 1"], capture_output=True).returncode == 0)
     return process, log
 
 
 def client(folder):
     return ["mariadb", "--no-defaults", f"--socket={folder}/sock", "-uroot"]
+
+
+def grant(sql, printed, password):
+    """Runs the printed statements that make magewarden's account, as far as the shop has the tables and columns."""
+    have = set(sql("select concat(table_name, '.', column_name) from information_schema.columns where table_schema = 'shop'").split())
+    for line in printed.splitlines():
+        found = re.match(r"GRANT SELECT \((.*)\) ON `shop`\.`(\w+)` TO (.*);", line)
+        if found:
+            columns = [one for one in found[1].split(", ") if f"{found[2]}.{one.strip('`')}" in have]
+            if columns:
+                sql(f"GRANT SELECT ({', '.join(columns)}) ON `shop`.`{found[2]}` TO {found[3]};")
+        elif line.startswith("CREATE USER"):
+            sql(re.sub(r"THE PASSWORD IN [^']*", password, line))
 
 
 def need(holds, what, shown=""):

@@ -7,9 +7,12 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "services"))
@@ -46,10 +49,12 @@ SECRET = "not-a-real-secret-5d1f"
 
 
 class Shop:
-    def __init__(self, folder, started):
+    def __init__(self, folder, started, options=()):
         self.folder = pathlib.Path(folder)
         self.port, self.redis, self.database = free_port(), free_port(), free_port()
-        server, self.audit = database(self.folder, self.database)
+        # Where nginx passes browsers' reports on to.
+        self.reports = free_port()
+        server, self.audit = database(self.folder, self.database, options=options)
         started.append(server)
         self.sql("create database shop; use shop;" + (HERE / "schema.sql").read_text()
                  + f"create user shop@localhost identified by '{SECRET}'; grant all on shop.* to shop@localhost;")
@@ -66,7 +71,7 @@ class Shop:
         for path in [self.folder, *self.folder.glob("gateway/**"), *self.root.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         is_root = os.geteuid() == 0
-        places = {"folder": self.folder, "port": self.port, "redis": self.redis}
+        places = {"folder": self.folder, "port": self.port, "redis": self.redis, "reports": self.reports}
         for name, user in (("nginx.conf", "user www-data;"), ("fpm.conf", "user = www-data\ngroup = www-data")):
             text = (HERE / name).read_text()
             for place, value in (places | {"user": user if is_root else ""}).items():
@@ -89,6 +94,14 @@ class Shop:
         done = subprocess.run(client(self.folder) + ["-N"], input=text, text=True, capture_output=True)
         need(done.returncode == 0, "a statement at the shop's database", done.stderr)
         return done.stdout
+
+    def access_log(self, is_long):
+        """Whether nginx writes the long access log beside the usual one."""
+        settings = self.folder / "nginx.conf"
+        text = re.sub(r"^ *#?( *access_log .*access.json shop;)", r"\1" if is_long else r"   #\1", settings.read_text(), flags=re.M)
+        settings.write_text(text)
+        self.nginx.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
 
     def flush(self):
         """What `bin/magento cache:clean` does: settings and pages are made anew."""
