@@ -37,14 +37,14 @@ class Shop:
             "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
             f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];")
 
-    def up(self, *arguments):
-        return subprocess.run([str(self.program), "up", "--magento", str(self.root), *arguments],
+    def up(self, *arguments, command="up"):
+        return subprocess.run([str(self.program), command, "--magento", str(self.root), *arguments],
                               capture_output=True, text=True, timeout=60, cwd=self.folder, **AS_USER)
 
     def check(self, *arguments):
         """Looks, and gives the answer with the gaps by their names."""
-        run = self.up("--check", "--format", "json", *arguments)
-        need(run.returncode in (0, 10), "`up --check` failed", run.stdout + run.stderr)
+        run = self.up("--format", "json", *arguments, command="doctor")
+        need(run.returncode in (0, 10), "`doctor` failed", run.stdout + run.stderr)
         need(SECRET not in run.stdout + run.stderr, "the shop's password was printed")
         answer = json.loads(run.stdout)
         answer["unreadable"] = [gap for gap in answer["gaps"] if gap["id"] == "log-unreadable"]
@@ -155,7 +155,7 @@ def refused(shop):
     answer = shop.check(*arguments)
     need(not answer["database"]["asked"] and "SELECT on `shop`" in answer["gaps"]["account-refused"]["what"],
          "an account that may read cards is not used", answer)
-    run = shop.up("--check", "--database-user", "shop")
+    run = shop.up("--database-user", "shop", command="doctor")
     need(run.returncode == 1 and "the shop's own account" in run.stderr, "the shop's own account is not used", run.stderr)
 
 

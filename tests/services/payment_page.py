@@ -46,6 +46,7 @@ every_seconds = 10
 before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
 [source.addresses]
 """ + "".join(f'"{name}" = "{address}"\n' for name, address in places.items())
+        config += f'[[source]]\nkind = "csp_reports"\nlisten = "127.0.0.1:{shop.reports}"\nhosts = {json.dumps([*VIEWS.values()])}\n'
         (folder / "settings.toml").write_text(config)
         console, data = free_port(), folder / "data"
         err = open(folder / "err", "w+")
@@ -95,6 +96,10 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
                 need("{+(() =>" in one["page.difference"] and "s.remove()" in one["page.difference"], "the difference shows what came", one)
             wait_for(f"what hides itself, at {view}", 180, lambda: any("window.late" in one["page.text"] for one in told(view, "browser", "created", "inline")))
             wait_for(f"the host it asks, at {view}", 60, lambda: any(one["page.name"] == "hidden.example.test" for one in told(view, "browser", "created", "host")))
+        # The browser itself reports what the page's policy forbids, by way of the shop's nginx.
+        reports = lambda: observations(magewarden, data, f"csp_reports:127.0.0.1:{shop.reports}")
+        wait_for("the browser's report", 60, lambda: any(one["page.name"] == "hidden.example.test" and one["page.part"] == "img-src" for one in reports()))
+        need(all(one["url"].split("/")[2].split(":")[0] in VIEWS.values() and one["page.networks"] == 1 for one in reports()), "reports of the shop's pages", reports())
         # One website's policy is reported and no longer enforced.
         shop.sql("insert into shop.mg_core_config_data (scope, scope_id, path, value) values ('websites', 2, 'csp/mode/storefront_checkout_index_index/report_only', '1')")
         shop.flush()
@@ -113,12 +118,23 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
         up.send_signal(signal.SIGTERM)
         up.wait(60)
         need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        listed = lambda view, form: subprocess.run([str(magewarden), "payment-page", str(data / "ledger"), "--view", view, "--format", form], check=True, capture_output=True, text=True).stdout
+        parts = json.loads(listed("fr", "json"))["parts"]
+        need({one["way"] for one in parts} == set(WAYS) and all(one["authorised"] == "unknown" and one["entry"] > 0 for one in parts), "the inventory", parts)
+        stub = listed("fr", "toml")
+        need("[[script]]" in stub and "js.gateway.test" in stub, "a list to complete", stub)
+        # The list, completed: what is on it comes and changes without an incident, and says who let it.
+        (folder / "scripts.toml").write_text(stub.replace('by = ""', 'by = "J. Doe"').replace('justification = ""', 'justification = "the test"'))
+        (folder / "settings.toml").write_text(config.replace('view = "fr"', f'view = "fr"\nauthorised = "{folder}/scripts.toml"'))
         # Changed while nobody looked, it is told at the next start; a shop that doesn't answer is trouble, not a change.
         (folder / "shop" / "pub" / "static" / "checkout.js").write_text("steal();\n")
         up = subprocess.Popen([str(magewarden), "up", "--config", str(folder / "settings.toml"), "--data", str(data), "--port", str(console)], stderr=err)
         started.append(up)
         for pair in pairs:
-            wait_for(f"{pair}: a change while it was off", 180, lambda: [one for one in told(*pair, "modified", "script") if "steal()" in one["page.difference"]])
+            wait_for(f"{pair}: a change while it was off", 180, lambda: [one for one in told(*pair, "modified", "script") if "steal(" in one["page.difference"]])
+        one = told("fr", "browser", "modified", "script")[-1]
+        need(one["page.authorised"] == "yes" and "J. Doe" in one["log.context"] and "authorised: yes authorised by J. Doe" in listed("fr", "human"), "who let it", one)
+        need("page.authorised" not in told("de", "browser", "modified", "script")[-1], "no list, no claim")
         shop.nginx.terminate()
         shop.nginx.wait(20)
         wait_for("the trouble on the page", 200, lambda: page(console, "/sources").count("failing") >= len(pairs))

@@ -25,6 +25,8 @@ const PAUSES_MIN: usize = 16;
 const PAUSE_SECONDS_MAX: i64 = 600;
 /// Siblings count as awake when they gave something so many seconds ago at most.
 const AWAKE_SECONDS: i64 = 120;
+/// Seconds a record's time may lie ahead of when it was received.
+const AHEAD_SECONDS_MAX: i64 = 120;
 /// Holes remembered of a source.
 const HOLES_MAX: usize = 64;
 
@@ -35,6 +37,8 @@ pub enum Trouble {
     Silent,
     /// It doesn't work.
     Failing,
+    /// Its clock, or this host's, is wrong: it tells of times that haven't come.
+    Ahead,
 }
 
 impl Trouble {
@@ -44,6 +48,7 @@ impl Trouble {
         match self {
             Self::Silent => "silent",
             Self::Failing => "failing",
+            Self::Ahead => "clock ahead",
         }
     }
 }
@@ -166,6 +171,19 @@ impl Health {
         match trouble {
             Some(why) => self.begin(source, Trouble::Failing, now, why),
             None => self.end(source, Trouble::Failing, now),
+        }
+    }
+
+    /// A source gave records of which `least` is the earliest time: one forged line in a chunk says nothing of the clock.
+    pub fn said(&mut self, source: &SourceId, least: Timestamp, now: Timestamp) {
+        let ahead = least.seconds_since(now);
+        if ahead > AHEAD_SECONDS_MAX {
+            let why = format!(
+                "its records are {ahead} s ahead of this host's clock: what happened before and after can't be told"
+            );
+            self.begin(source, Trouble::Ahead, now, &why);
+        } else {
+            self.end(source, Trouble::Ahead, now);
         }
     }
 
@@ -368,6 +386,29 @@ mod tests {
                 assert_eq!(health.look(now), [], "at {second}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_told_until_it_is_right() {
+        let mut health = Health::default();
+        let at = Timestamp::from_seconds;
+        health.said(&source("a"), at(1100), at(1000));
+        assert_eq!(health.look(at(1000)), []);
+        health.said(&source("a"), at(4600), at(1000));
+        health.said(&source("a"), at(4601), at(1001));
+        let told = health.look(at(1001));
+        assert!(
+            matches!(told.as_slice(), [Told::Began { trouble: Trouble::Ahead, why, .. }] if why.contains("3600 s")),
+            "{told:?}"
+        );
+        health.said(&source("a"), at(1002), at(1002));
+        assert!(matches!(
+            health.look(at(1002)).as_slice(),
+            [Told::Over {
+                trouble: Trouble::Ahead,
+                ..
+            }]
+        ));
     }
 
     #[test]

@@ -337,6 +337,9 @@ impl Live {
         }
         let Some(intake) = &track.intake else { return };
         let mut records = std::mem::take(&mut block.records);
+        if let Some(least) = records.iter().filter_map(|record| record.said).min() {
+            self.health.said(&chunk.source, least, now);
+        }
         for record in &mut records {
             track.last_event = record.said.max(track.last_event);
             entries.push(self.pipeline.entry(intake, &block.bytes, record, now));

@@ -129,17 +129,19 @@ pub(crate) fn exposure(findings: &[&Finding], first: Timestamp, last: Timestamp)
         );
     }
     let mut assets = assets(&exposing);
-    if channels.contains(PAGE) && !assets.iter().any(|asset| asset.class == DataClass::Sad) {
-        // What people type there is card number and card verification code.
-        let name = "payment page (cards as they are typed)".to_owned();
-        assets.insert(
-            0,
-            Asset {
-                kind: AssetKind::Path,
-                name,
-                class: DataClass::Sad,
-            },
-        );
+    if channels.contains(PAGE) {
+        if !assets.iter().any(|asset| asset.class == DataClass::Sad) {
+            // What people type there is card number and card verification code.
+            let name = "payment page (cards as they are typed)".to_owned();
+            assets.insert(
+                0,
+                Asset {
+                    kind: AssetKind::Path,
+                    name,
+                    class: DataClass::Sad,
+                },
+            );
+        }
         basis.push("cards typed while the page was changed: how many is not known".to_owned());
     }
     Exposure {

@@ -34,6 +34,10 @@ pub enum Category {
     Redis,
     /// A part of a payment page as a consumer's browser receives it (`payment_page`).
     PaymentPage,
+    /// A connection, or an alert about one (`network_connection`).
+    Network,
+    /// A name that was asked for (`dns_query`).
+    Dns,
 }
 
 impl Category {
@@ -52,6 +56,8 @@ impl Category {
         Self::Process,
         Self::Redis,
         Self::PaymentPage,
+        Self::Network,
+        Self::Dns,
     ];
 
     /// Finds a category by its name.
@@ -77,6 +83,8 @@ impl Category {
             Self::Process => "process_creation",
             Self::Redis => "redis",
             Self::PaymentPage => "payment_page",
+            Self::Network => "network_connection",
+            Self::Dns => "dns_query",
         }
     }
 }
@@ -309,6 +317,10 @@ fields! {
     PackageKind = "package.type",
     /// Advisories that fit it.
     Advisories = "package.advisories",
+    /// The module it brings, e.g. `Vendor_Module`.
+    Module = "package.module",
+    /// Whether `app/etc/config.php` has that module on: `yes`, `no`.
+    ModuleEnabled = "package.enabled",
     /// What a part of a payment page is: `script`, `inline`, `handler`, `header`, `frame`, `form`, `field`, `host`, `base`;
     /// of a browser's report the directive that was violated.
     PagePart = "page.part",
@@ -326,6 +338,22 @@ fields! {
     PageText = "page.text",
     /// Networks that browsers reported it from.
     PageNetworks = "page.networks",
+    /// What a network sensor tells of: `flow`, `alert`, `dns`, `tls` …
+    NetworkEvent = "network.event",
+    /// Address a connection came from.
+    SourceIp = "source.ip",
+    /// Address it went to.
+    DestinationIp = "destination.ip",
+    /// Port it went to.
+    DestinationPort = "destination.port",
+    /// Name it went to, by TLS or HTTP.
+    DestinationName = "destination.name",
+    /// Bytes that went there.
+    BytesOut = "network.bytes_out",
+    /// Name that was asked for.
+    DnsName = "dns.name",
+    /// Kind of the record that was asked for.
+    DnsType = "dns.type",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

@@ -2,6 +2,8 @@
 //!
 //! Touches the world and decides nothing. Limits are named; what is not read is said, with the reason.
 
+mod access_log;
+mod alive;
 mod archive;
 mod baseline;
 mod csp_reports;
@@ -15,6 +17,7 @@ mod inventory;
 mod listen;
 mod observation;
 mod payment_page;
+mod prices;
 mod private;
 mod reader;
 mod redis;
@@ -26,6 +29,7 @@ mod tree;
 
 use std::path::PathBuf;
 
+pub use access_log::stores_gap;
 pub use files::{Compression, Discovery, Input, Limits, discover};
 pub use follow::Follower;
 pub use observation::Observation;
@@ -48,6 +52,8 @@ pub static SOURCES: &[&dyn Kind] = &[
     &redis::Redis,
     &payment_page::PaymentPage,
     &csp_reports::CspReports,
+    &alive::Ping,
+    &alive::Peer,
 ];
 
 /// Finds a kind of source by its name.

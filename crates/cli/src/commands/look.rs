@@ -84,6 +84,7 @@ impl Shop<'_> {
         let mut seen = BTreeSet::new();
         logs.retain(|(path, _)| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
         gaps.extend(files::unread(&logs, &user));
+        gaps.extend(sources::stores_gap(&logs, told.stores.len()));
         gaps.extend(found.missing.into_iter().filter_map(|(what, looked)| {
             // What isn't seen of a database on this host was told by its settings.
             let is_told = (told.by_server || is_here) && what.starts_with("the database");

@@ -2,9 +2,11 @@
 
 mod analyze;
 mod demo;
+mod doctor;
 mod entries;
 mod look;
 mod parse;
+mod payment_page;
 mod redact;
 mod rules;
 mod scan;
@@ -28,12 +30,16 @@ pub(crate) enum Command {
     Analyze(analyze::Analyze),
     /// Watch a shop live and show incidents on 127.0.0.1
     Up(Box<up::Up>),
+    /// Say what can't be seen of a shop, and what closes each gap
+    Doctor(Box<doctor::Doctor>),
     /// Show a recorded leak at a three-store shop, as an exercise
     Demo(demo::Demo),
     /// Check a ledger: every entry, every proof, every checkpoint
     Verify(verify::Verify),
     /// Find sealed entries by sequence number, time, source, actor and scope
     Entries(entries::Entries),
+    /// List what is on a payment page, since when, and who authorised it
+    PaymentPage(payment_page::PaymentPage),
     /// Destroy what an entry holds while every proof still checks
     Redact(redact::Redact),
     /// Show what a log format reads from a file
@@ -63,9 +69,11 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Analyze(command) => command.run(),
         Command::Up(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Entries(command) => command.run(),
+        Command::PaymentPage(command) => command.run(),
         Command::Redact(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use cardholder::{FingerprintKey, Masker};
 use clap::Args;
 use engine::intake::{Block, Intake, TokenKey};
-use model::{Event, Generation, SourceId, Value};
+use model::{Event, Field, Generation, SourceId, Value};
 use parse::{Format, SourceState};
-use serde_json::{Map, json};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::json;
 
 use super::settings::Reading;
 use crate::failure::{Failure, OrFail};
@@ -77,14 +78,19 @@ impl Parse {
         );
         let (mut block, mut state) = (Block::default(), SourceState::default());
         intake.push(&bytes, true, &masker, &context, &mut block);
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+        let mut line = Vec::new();
         for record in &block.records {
             let masked = block.bytes.get(record.range.clone()).unwrap_or_default();
-            let line = match format.parse(masked, &context, &mut state) {
-                Ok(event) => event_json(&event),
-                Err(error) => json!({ "quarantined": error.to_string() }),
+            line.clear();
+            let written = match format.parse(masked, &context, &mut state) {
+                Ok(event) => serde_json::to_writer(&mut line, &Printed(&event)),
+                Err(error) => {
+                    serde_json::to_writer(&mut line, &json!({ "quarantined": error.to_string() }))
+                }
             };
-            if writeln!(out, "{line}").is_err() {
+            line.push(b'\n');
+            if written.is_err() || out.write_all(&line).is_err() {
                 break; // a closed pipe, e.g. `head`
             }
         }
@@ -92,20 +98,33 @@ impl Parse {
     }
 }
 
-fn event_json(event: &Event<'_>) -> serde_json::Value {
-    let mut fields = Map::new();
-    for (field, value) in &event.fields {
-        let value = match value {
-            Value::Text(text) => json!(text),
-            Value::Int(number) => json!(number),
-            Value::List(list) => json!(list),
-        };
-        fields.insert(field.name().to_owned(), value);
+/// An event as it is printed, written without a copy of it.
+struct Printed<'a>(&'a Event<'a>);
+
+impl Serialize for Printed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let event = self.0;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("category", event.category.name())?;
+        map.serialize_entry("fields", &Fields(&event.fields))?;
+        map.serialize_entry("time", &event.time.map(|time| time.to_string()))?;
+        map.serialize_entry("time_quality", &event.time_quality)?;
+        map.end()
     }
-    json!({
-        "category": event.category.name(),
-        "time": event.time.map(|time| time.to_string()),
-        "time_quality": event.time_quality,
-        "fields": fields,
-    })
+}
+
+struct Fields<'a>(&'a [(Field, Value<'a>)]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (field, value) in self.0 {
+            match value {
+                Value::Text(text) => map.serialize_entry(field.name(), text)?,
+                Value::Int(number) => map.serialize_entry(field.name(), number)?,
+                Value::List(list) => map.serialize_entry(field.name(), list)?,
+            }
+        }
+        map.end()
+    }
 }

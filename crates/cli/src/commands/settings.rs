@@ -11,7 +11,7 @@ use parse::{Context, IpNetwork};
 use crate::failure::{Failure, OrFail};
 
 /// How records are read.
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct Reading {
     /// Zone of times that say none, e.g. `Europe/Berlin` [default: UTC, shown as a guess]
     #[arg(long, value_name = "ZONE")]

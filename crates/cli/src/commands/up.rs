@@ -33,7 +33,7 @@ use crate::terminal::inert;
 /// what it can and cannot see: for each gap the statement that closes it, its price and its undo.
 ///
 /// With an account of its own it asks MariaDB or MySQL where its logs lie and what they leave out.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(after_help = "Examples:\n  magewarden up --magento /var/www/shop\n  \
     magewarden up --log /var/log/mysql/server_audit.log --log /var/log/nginx/access.log --port 8781\n\n\
     An account of its own at the database, made by the database's administrator; then ask with it:\n  \
@@ -41,8 +41,7 @@ use crate::terminal::inert;
     magewarden up --magento /var/www/shop --database-user magewarden\n  \
     magewarden up --magento /var/www/shop --database-user magewarden \\\n    \
     --database-password-file /etc/magewarden/database.password    (mode 0600)\n\n\
-    What is seen and what isn't, without starting; 10 when there is a gap:\n  \
-    magewarden up --magento /var/www/shop --check --format json\n\n\
+    What is seen and what isn't, without starting: magewarden doctor --magento /var/www/shop\n\n\
     Sessions and caches in Redis or Valkey, looked into for card numbers:\n  \
     magewarden up --magento /var/www/shop --source redis,server=127.0.0.1:6379\n\n\
     Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
@@ -66,21 +65,18 @@ pub(crate) struct Up {
     /// Magento's root folder
     #[arg(long, value_name = "ROOT")]
     magento: Option<PathBuf>,
-    /// Say what is seen and what isn't, and stop; exit code 10 when there is a gap
-    #[arg(long)]
-    check: bool,
-    /// How --check prints
-    #[arg(long, value_enum, default_value_t, requires = "check")]
-    format: Output,
+    /// Only say what is seen and what isn't: `magewarden doctor`.
+    #[arg(skip)]
+    doctor: Option<Output>,
     /// Print the statements that make magewarden's own account at the database, and stop
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long)]
     print_grants: bool,
     #[command(flatten)]
     database: Database,
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -115,7 +111,7 @@ pub(crate) struct Up {
 /// How the database is asked. Flags win over the environment, that over the settings file.
 #[derive(Args, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Database {
+pub(super) struct Database {
     /// Where it listens: socket, host or host:port [default: as app/etc/env.php says]
     #[arg(
         long = "database-server",
@@ -166,6 +162,24 @@ struct File {
 }
 
 impl Up {
+    /// Only to say what is seen and what isn't.
+    pub(super) fn looking(
+        magento: Option<PathBuf>,
+        database: Database,
+        config: Option<PathBuf>,
+        reading: Reading,
+        format: Output,
+    ) -> Self {
+        Self {
+            magento,
+            database,
+            config,
+            reading,
+            doctor: Some(format),
+            ..Self::default()
+        }
+    }
+
     /// Runs the command.
     pub(crate) fn run(mut self) -> Result<ExitCode, Failure> {
         self.read_file()?;
@@ -187,8 +201,8 @@ impl Up {
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
         let access = shop.as_ref().and_then(Shop::access);
-        if self.check {
-            return self.print_check(look.as_ref());
+        if let Some(format) = self.doctor {
+            return print_look(look.as_ref(), format);
         }
         if let Some(look) = &look {
             // The console shows it, too.
@@ -267,28 +281,6 @@ impl Up {
                 ca_file: self.database.ca_file.clone(),
             }),
         }))
-    }
-
-    /// Prints what is seen and what isn't.
-    fn print_check(&self, look: Option<&Look>) -> Result<ExitCode, Failure> {
-        let Some(look) = look else {
-            return Err(Failure::say(
-                "there is no shop to look at",
-                "name it with --magento ROOT",
-            ));
-        };
-        let mut out = std::io::stdout().lock();
-        let written = match self.format {
-            Output::Human => look.print(&mut out),
-            Output::Json => writeln!(out, "{:#}", look.json()),
-            Output::Ndjson => writeln!(out, "{}", look.json()),
-        };
-        written.or_fail("write to another place")?;
-        Ok(if look.gaps.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(FOUND)
-        })
     }
 
     /// Fills what the flags left open from the settings file.
@@ -415,6 +407,28 @@ pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
         });
     });
     Ok(stop)
+}
+
+/// Prints what is seen and what isn't.
+fn print_look(look: Option<&Look>, format: Output) -> Result<ExitCode, Failure> {
+    let Some(look) = look else {
+        return Err(Failure::say(
+            "there is no shop to look at",
+            "name it with --magento ROOT",
+        ));
+    };
+    let mut out = std::io::stdout().lock();
+    let written = match format {
+        Output::Human => look.print(&mut out),
+        Output::Json => writeln!(out, "{:#}", look.json()),
+        Output::Ndjson => writeln!(out, "{}", look.json()),
+    };
+    written.or_fail("write to another place")?;
+    Ok(if look.gaps.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
 }
 
 /// Serves the console and follows files until `stop` is set.

@@ -10,15 +10,23 @@ use serde_json::Value;
     clippy::disallowed_methods,
     reason = "the test starts the program under test"
 )]
-fn up(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+fn run(command: &str, folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_magewarden"))
-        .arg("up")
+        .arg(command)
         .args(arguments)
         .env_clear()
         .envs(environment.iter().copied())
         .current_dir(folder)
         .output()
         .expect("the program starts")
+}
+
+fn up(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    run("up", folder, arguments, environment)
+}
+
+fn doctor(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    run("doctor", folder, arguments, environment)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -49,13 +57,13 @@ fn ids(run: &Output) -> Vec<String> {
 #[test]
 fn looks_without_starting_and_goes_on_when_nobody_listens() {
     let folder = shop();
-    let check = ["--magento", "shop", "--check", "--format", "json"];
-    let run = up(folder.path(), &check, &[]);
+    let check = ["--magento", "shop", "--format", "json"];
+    let run = doctor(folder.path(), &check, &[]);
     assert_eq!(run.status.code(), Some(10), "{}", text(&run.stderr));
     assert!(!text(&run.stdout).contains("SECRET"));
     assert_eq!(ids(&run).first().map(String::as_str), Some("account-none"));
     // By the environment, and by a file that the environment wins over.
-    let run = up(
+    let run = doctor(
         folder.path(),
         &check,
         &[("MAGEWARDEN_DATABASE_USER", "warden")],
@@ -69,9 +77,9 @@ fn looks_without_starting_and_goes_on_when_nobody_listens() {
         "magento = \"shop\"\n[database]\nuser = \"warden\"\nserver = \"/else/where\"\n",
     )
     .expect("written");
-    let run = up(
+    let run = doctor(
         folder.path(),
-        &["--config", "c.toml", "--check"],
+        &["--config", "c.toml"],
         &[("MAGEWARDEN_DATABASE_SERVER", "/by/environment")],
     );
     let said = text(&run.stdout);
@@ -99,9 +107,9 @@ fn prints_an_account_of_its_own_and_refuses_the_shops() {
         !said.contains("cc_") && said.contains("-- Undo: DROP USER"),
         "{said}"
     );
-    let run = up(
+    let run = doctor(
         folder.path(),
-        &["--magento", "shop", "--check", "--database-user", "shop"],
+        &["--magento", "shop", "--database-user", "shop"],
         &[],
     );
     assert_eq!(run.status.code(), Some(1));
@@ -115,9 +123,14 @@ fn prints_an_account_of_its_own_and_refuses_the_shops() {
 #[test]
 fn says_what_is_missing_when_no_shop_is_named() {
     let folder = shop();
+    let run = doctor(folder.path(), &[], &[]);
+    assert!(
+        text(&run.stderr).contains("--magento ROOT"),
+        "{}",
+        text(&run.stderr)
+    );
     for arguments in [
-        &["--check"][..],
-        &["--print-grants"],
+        &["--print-grants"][..],
         &["--log", "x.log", "--database-user", "warden"],
     ] {
         let run = up(folder.path(), arguments, &[]);

@@ -160,7 +160,7 @@ impl Browser {
     }
 
     /// Asks for something and waits for the answer.
-    fn ask(&mut self, method: &str, params: Value) -> Result<Value, String> {
+    fn ask(&mut self, method: &str, params: &Value) -> Result<Value, String> {
         self.next += 1;
         let id = self.next;
         let mut message = json!({"id": id, "method": method, "params": params});
@@ -203,7 +203,7 @@ impl Browser {
     /// Goes to an address and waits until the page has asked for all it wants.
     fn go(&mut self, url: &Url) -> Result<(), String> {
         self.events.clear();
-        let gone = self.ask("Page.navigate", json!({"url": url.as_str()}))?;
+        let gone = self.ask("Page.navigate", &json!({"url": url.as_str()}))?;
         if let Some(error) = gone.get("errorText").and_then(Value::as_str) {
             return Err(format!("{url} can't be asked: {error}"));
         }
@@ -233,10 +233,10 @@ impl Browser {
     }
 
     fn look(&mut self, visit: &Visit) -> Result<Found, String> {
-        let made = self.ask("Target.createTarget", json!({"url": "about:blank"}))?;
+        let made = self.ask("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attached = self.ask(
             "Target.attachToTarget",
-            json!({"targetId": made.get("targetId"), "flatten": true}),
+            &json!({"targetId": made.get("targetId"), "flatten": true}),
         )?;
         self.session = attached
             .get("sessionId")
@@ -248,10 +248,10 @@ impl Browser {
             "Debugger.enable",
             "Runtime.enable",
         ] {
-            self.ask(domain, json!({}))?;
+            self.ask(domain, &json!({}))?;
         }
         // A script that stops in the debugger on purpose is not waited for.
-        self.ask("Debugger.setSkipAllPauses", json!({"skip": true}))?;
+        self.ask("Debugger.setSkipAllPauses", &json!({"skip": true}))?;
         if visit
             .url
             .host_str()
@@ -270,11 +270,11 @@ impl Browser {
                 .iter()
                 .flat_map(|host| [format!("*://{host}/*"), format!("*://{host}:*/*")])
                 .collect();
-            self.ask("Network.setBlockedURLs", json!({"urls": urls}))?;
+            self.ask("Network.setBlockedURLs", &json!({"urls": urls}))?;
         }
         self.ask(
             "Network.setCookie",
-            json!({"name": "form_key", "value": visit.form_key, "url": visit.url.as_str()}),
+            &json!({"name": "form_key", "value": visit.form_key, "url": visit.url.as_str()}),
         )?;
         let mut form_from: Option<Url> = None;
         for step in &visit.before {
@@ -306,7 +306,7 @@ impl Browser {
     fn evaluate(&mut self, expression: &str) -> Result<Value, String> {
         let mut told = self.ask(
             "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
+            &json!({"expression": expression, "returnByValue": true, "awaitPromise": true}),
         )?;
         Ok(told
             .pointer_mut("/result/value")
@@ -357,7 +357,7 @@ impl Browser {
         }
         let body = self.ask(
             "Network.getResponseBody",
-            json!({"requestId": text(document, "/params/requestId")}),
+            &json!({"requestId": text(document, "/params/requestId")}),
         );
         if let Some(sent) = body
             .ok()
@@ -395,7 +395,7 @@ impl Browser {
         }
         found.is_cut |= seen.len() > SCRIPTS_MAX;
         for (id, url) in seen.into_iter().take(SCRIPTS_MAX) {
-            let Ok(source) = self.ask("Debugger.getScriptSource", json!({"scriptId": id})) else {
+            let Ok(source) = self.ask("Debugger.getScriptSource", &json!({"scriptId": id})) else {
                 continue;
             };
             let source = source

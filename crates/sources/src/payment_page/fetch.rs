@@ -10,7 +10,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::Url;
 
-use super::look::Found;
+use super::look::{Found, Kind, address};
 use super::{Step, Visit};
 
 /// Longest time one answer may take.
@@ -144,7 +144,7 @@ pub(super) fn look(visit: &Visit) -> Result<Found, String> {
         // A script that can't be had is there all the same; a browser elsewhere may get it.
         match client.ask(script, None) {
             Ok(answer) if answer.status < 400 => found.script(script.as_str(), &answer.body),
-            _ => found.script(script.as_str(), ""),
+            _ => found.name(Kind::Script, &address(script.as_str())),
         }
     }
     Ok(found)

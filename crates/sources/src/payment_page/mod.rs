@@ -6,21 +6,23 @@
 
 mod authorised;
 mod browser;
+mod compare;
 mod fetch;
 mod look;
 mod script;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Category, Field, SourceId, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
 
-use self::look::{Found, Kind as PartKind, Part, difference, named_hosts};
+use self::compare::{Change, Known, Look, Now, cut};
+use self::look::{Found, Kind as PartKind, difference, named_hosts};
 use crate::baseline::{self, Kept};
 use crate::observation::Observation;
 use crate::private::code;
@@ -32,12 +34,6 @@ use crate::{SourceError, settings};
 const EVERY_SECONDS: u64 = 900;
 /// Shortest pause between two looks.
 const EVERY_SECONDS_MIN: u64 = 10;
-/// Looks at which a part must be missing before it is told as gone.
-const MISSING_LOOKS: u32 = 3;
-/// Texts of one script that are known.
-const VALUES_MAX: usize = 32;
-/// Bytes kept of a text, to show a change as a difference.
-const TEXT_MAX: usize = 1 << 20;
 /// Bytes of a text or a difference that are told.
 const TOLD_MAX: usize = 8 * 1024;
 /// How long sealing is waited for.
@@ -241,27 +237,6 @@ struct Watched {
     recorder: Recorder,
 }
 
-/// A part as the baseline knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
-    /// Texts it had, by hash; of a header the last one's text. Empty when they differ for each shopper.
-    values: BTreeSet<String>,
-    /// The last text, cut at [`TEXT_MAX`].
-    text: String,
-    /// Signatures it has.
-    signatures: BTreeSet<String>,
-    /// Looks in a row at which it was missing.
-    missing: u32,
-    /// It was told as gone.
-    gone: bool,
-}
-
-/// A part of one look: as it is, and whether its text differs for each shopper.
-struct Now {
-    part: Part,
-    varies: bool,
-}
-
 impl Source for Watched {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         let mut due: Option<Instant> = None;
@@ -272,7 +247,7 @@ impl Source for Watched {
                     self.authorised = Some(authorised::read(path)?);
                 }
                 let (now, is_cut) = self.look()?;
-                let what = self.compare(now, is_cut, hand)?;
+                let what = self.compare(&now, is_cut, hand)?;
                 hand.tell(self.id(), News::Well { what });
                 due = Some(Instant::now() + self.every);
             }
@@ -288,7 +263,7 @@ impl Source for Watched {
 
 impl Watched {
     /// Looks twice; what differs between the looks differs for each shopper.
-    fn look(&self) -> Result<(BTreeMap<(PartKind, String), Now>, bool), SourceError> {
+    fn look(&self) -> Result<(Look, bool), SourceError> {
         let once = || -> Result<Found, SourceError> {
             let profile = self.kept.with_extension("profile");
             let found = match &self.program {
@@ -299,7 +274,7 @@ impl Watched {
         };
         let (first, second) = (once()?, once()?);
         let is_cut = first.is_cut || second.is_cut;
-        let mut now: BTreeMap<(PartKind, String), Now> = BTreeMap::new();
+        let mut now = Look::new();
         for (key, part) in second.parts {
             now.insert(
                 key,
@@ -334,96 +309,22 @@ impl Watched {
     }
 
     /// Tells what differs from the baseline, and keeps the new one once that is sealed.
-    fn compare(
-        &mut self,
-        now: BTreeMap<(PartKind, String), Now>,
-        is_cut: bool,
-        hand: &Hand,
-    ) -> Result<String, SourceError> {
+    fn compare(&mut self, now: &Look, is_cut: bool, hand: &Hand) -> Result<String, SourceError> {
         let (before, is_first, is_changed) = match baseline::load::<Known>(&self.kept, &self.key)? {
             Kept::Whole(known) => (known, false, false),
             Kept::None => (BTreeMap::new(), true, false),
             Kept::Changed => (BTreeMap::new(), true, true),
         };
-        let mut known = before.clone();
-        let mut records = Vec::new();
         let count = now.len();
-        let mut changes = 0_usize;
-        let mut tell = |records: &mut Vec<Vec<u8>>,
-                        change: &str,
-                        kind,
-                        name: &str,
-                        part: &Part,
-                        before: Option<&str>| {
-            changes += usize::from(change != "seen");
-            records.push(self.observe(change, kind, name, part, before).record());
-        };
-        let mut present = BTreeSet::new();
-        for ((kind, name), Now { part, varies }) in &now {
-            let key = format!("{} {name}", kind.name());
-            present.insert(key.clone());
-            let one = known.entry(key).or_insert_with(|| Known {
-                gone: true,
-                ..Known::default()
-            });
-            let is_new = one.gone;
-            let signatures: BTreeSet<String> = match kind.is_code() {
-                true => self.signatures.of_script(&part.text).into_iter().collect(),
-                false => BTreeSet::new(),
-            };
-            // What is another text each time can't be compared: that it became so is told, and every signature.
-            let is_same = if *varies {
-                one.values.is_empty()
-            } else {
-                one.values.is_empty() || one.values.contains(&part.value)
-            };
-            if is_new {
-                tell(
-                    &mut records,
-                    if is_first { "seen" } else { "created" },
-                    *kind,
-                    name,
-                    part,
-                    None,
-                );
-                one.values.clear();
-            } else if !is_same || !signatures.is_subset(&one.signatures) {
-                tell(&mut records, "modified", *kind, name, part, Some(&one.text));
-            }
-            if *varies {
-                one.values.clear();
-            } else if is_new || !one.values.is_empty() {
-                // A header is what it was last; a script may go back and forth between texts that are known.
-                if *kind == PartKind::Header || one.values.len() >= VALUES_MAX {
-                    one.values.clear();
-                }
-                one.values.insert(part.value.clone());
-            }
-            one.text = cut(&part.text, TEXT_MAX).to_owned();
-            one.signatures = signatures;
-            (one.missing, one.gone) = (0, false);
-        }
-        for (key, one) in &mut known {
-            if present.contains(key) || one.gone {
-                continue;
-            }
-            one.missing += 1;
-            let (kind, name) = key.split_once(' ').unwrap_or((key, ""));
-            let Some(kind) = PartKind::named(kind) else {
-                continue;
-            };
-            if kind == PartKind::Header || one.missing >= MISSING_LOOKS {
-                one.gone = true;
-                tell(
-                    &mut records,
-                    "removed",
-                    kind,
-                    name,
-                    &Part::default(),
-                    Some(&one.text),
-                );
-            }
-        }
+        let (known, changes) = compare::compare(&before, now, is_first, &self.signatures);
+        let mut records: Vec<Vec<u8>> = changes
+            .iter()
+            .map(|change| self.observe(change).record())
+            .collect();
+        let changes = changes
+            .iter()
+            .filter(|change| change.what != "seen")
+            .count();
         let written = baseline::write(&self.key, &known);
         let summary = match (is_changed, is_first) {
             (true, _) => "baseline_changed",
@@ -467,16 +368,16 @@ impl Watched {
             .text(Field::Change, change)
     }
 
-    fn observe(
-        &self,
-        change: &str,
-        kind: PartKind,
-        name: &str,
-        part: &Part,
-        before: Option<&str>,
-    ) -> Observation {
+    fn observe(&self, change: &Change<'_>) -> Observation {
+        let Change {
+            what,
+            kind,
+            name,
+            part,
+            before,
+        } = *change;
         let mut observation = self
-            .plain(change)
+            .plain(what)
             .text(Field::PagePart, kind.name())
             .text(Field::PageName, name)
             .text(Field::PageText, cut(&part.text, TOLD_MAX));
@@ -504,9 +405,4 @@ impl Watched {
             None => observation,
         }
     }
-}
-
-fn cut(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max))
-        .unwrap_or_default()
 }
