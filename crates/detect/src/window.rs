@@ -49,13 +49,17 @@ impl Seen {
                 text(Field::Operation),
                 &second,
             ])
-        } else {
+        } else if event.category == Category::Webserver {
             fnv64(&[
                 text(Field::ClientIp),
                 text(Field::Uri),
                 &number(Field::Status),
                 &second,
             ])
+        } else {
+            // What nobody else tells of has no twin.
+            let own = refs.first().map_or(0, |at| at.sequence.0);
+            fnv64(&[&own.to_be_bytes(), &second])
         };
         Self {
             time,
@@ -143,6 +147,16 @@ impl Windows {
         out: &mut Vec<Finding>,
     ) {
         let mut key = (spec.facts.id.clone(), group(spec, event));
+        // What happens at two stores is two findings, each of which knows its own. Places are known ones: there are no more
+        // than the shop has. A rule that counts goes on counting over all.
+        if spec.least == 1
+            && matches!(
+                seen.scope,
+                Scope::View(_) | Scope::Website(_) | Scope::Store(_)
+            )
+        {
+            key.1.push_str(&seen.scope.to_string());
+        }
         if self
             .windows
             .get(&key)

@@ -13,6 +13,8 @@ use report::bar;
 
 /// Incidents shown on one page.
 const QUEUE_MAX: usize = 100;
+/// Pages whose evidence commands name.
+const PAGES_MAX: usize = 4;
 /// Findings shown on one page.
 const FINDINGS_MAX: usize = 25;
 /// Entries of one finding whose text is shown, and further ones linked.
@@ -247,11 +249,11 @@ impl IncidentPage {
             .exposure
             .channels
             .iter()
-            .any(|channel| channel == "database")
+            .any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
     }
 
     /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
-    fn preserve(&self) -> Vec<&'static str> {
+    fn preserve(&self) -> Vec<String> {
         let by = |kinds: &[ActorKind]| {
             let actors = &self.incident.actors;
             actors.iter().any(|actor| kinds.contains(&actor.kind))
@@ -262,19 +264,34 @@ impl IncidentPage {
         };
         let on_host = by(&[ActorKind::HostProcess, ActorKind::HostAccount]);
         let redis = tells("redis-");
+        let page = tells("pp-");
         let database = by(&[ActorKind::DatabaseAccount, ActorKind::DatabaseConnection]);
         let mut out = Vec::new();
+        if page {
+            // Caches may still hold the page as it was; asking through them is what shows it.
+            let pages = self
+                .incident
+                .assets
+                .iter()
+                .filter(|asset| asset.name.starts_with("http"));
+            out.extend(pages.take(PAGES_MAX).map(|asset| {
+                let quoted = asset.name.replace('\'', "'\\''");
+                format!("curl -sS -D - -o checkout.html '{quoted}' | grep -iE 'age|cache|^date|security-policy'; sha256sum checkout.html")
+            }));
+        }
         if on_host {
-            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F");
-            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null");
+            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F".to_owned());
+            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null".to_owned());
         }
         if redis {
-            out.push("redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128");
+            out.push(
+                "redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128".to_owned(),
+            );
         }
-        if database || !(on_host || redis) {
-            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#);
+        if database || !(on_host || redis || page) {
+            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#.to_owned());
         }
-        out.push("ss -tnp");
+        out.push("ss -tnp".to_owned());
         out
     }
 

@@ -239,6 +239,7 @@ fn default_group(category: &str) -> Vec<Field> {
     match category {
         "database" => vec![Field::DbUser, Field::ConnectionId],
         "webserver" | "webserver_error" => vec![Field::ClientIp],
+        "payment_page" => vec![Field::Url],
         _ => Vec::new(),
     }
 }

@@ -1,5 +1,7 @@
 //! Gaps of the audit log: who did what to which table.
 
+use crate::prices;
+
 use super::gap::{Circumstances, Gap, Run, by_setting, growth, keep, log_folder, set};
 use super::{Make, Told};
 
@@ -70,8 +72,9 @@ fn missing(told: &Told, gaps: &mut Vec<Gap>) {
                 close: format!("INSTALL SONAME 'server_audit'; {}", set(&change)),
                 keep: format!("plugin_load_add=server_audit\n{}", keep(&change)),
                 price: format!(
-                    "{}; at most 1 GB on disk, in ten files it rotates by itself",
-                    growth(told)
+                    "{}; at most 1 GB on disk, in ten files it rotates by itself; {}",
+                    growth(told),
+                    prices::AUDIT_LOG
                 ),
                 undo: "SET GLOBAL server_audit_logging=OFF; UNINSTALL SONAME 'server_audit';"
                     .to_owned(),
@@ -118,7 +121,7 @@ fn mariadb(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
             "The audit plugin is installed and switched off".to_owned(),
             "A read of the payment tables leaves no trace that names the account, its address and the tables.",
             &[("server_audit_logging", "ON")],
-            growth(told),
+            format!("{}; {}", growth(told), prices::AUDIT_LOG),
         ));
     } else if told
         .status

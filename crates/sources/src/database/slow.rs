@@ -3,6 +3,7 @@
 use super::Told;
 use super::files::to_files;
 use super::gap::{Circumstances, Gap, by_setting, log_folder};
+use crate::prices;
 
 /// Rows a statement must have looked at to be written: pages of a sweep look at hundreds.
 const ROWS_MIN: &str = "100";
@@ -10,8 +11,11 @@ const ROWS_MIN: &str = "100";
 const ROWS_MIN_MAX: f64 = 1000.0;
 
 pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
-    const PRICE: &str = "each statement that looked at 100 rows or more is written to disk, with its values; nothing rotates \
-        it unless logrotate does. What it costs in speed is not measured here. Connections that are open keep their old limit";
+    let price = format!(
+        "each statement that looked at 100 rows or more is written to disk, with its values; nothing rotates \
+        it unless logrotate does; {}. Connections that are open keep their old limit",
+        prices::SLOW_LOG
+    );
     let is_unseen = !told.by_server && !around.sees_slow_log && told.on("slow_query_log").is_none();
     if told.on("slow_query_log") == Some(false) || is_unseen {
         let path = log_folder(told)
@@ -40,10 +44,10 @@ pub(super) fn gaps(told: &Told, around: &Circumstances, gaps: &mut Vec<Gap>) {
             .to_owned(),
             "It alone counts rows: without it an exposure has bounds, not a number.",
             &change,
-            PRICE,
+            price.as_str(),
         ));
     } else if told.on("slow_query_log") == Some(true) {
-        on(told, gaps, PRICE);
+        on(told, gaps, &price);
     }
     let writes = told.on("slow_query_log") == Some(true) || told.on("general_log") == Some(true);
     if let Some(output) = told.get("log_output").filter(|_| writes && !to_files(told)) {
