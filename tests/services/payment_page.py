@@ -8,6 +8,7 @@ page carries values of its own. Then an inline script comes to one view's block,
 hides itself, and the policy of one website stops to be enforced: each is told for its views and for no other.
 """
 import json
+import os
 import pathlib
 import re
 import signal
@@ -42,6 +43,7 @@ kind = "payment_page"
 view = "{view}"
 url = "http://{host}:{shop.port}/checkout"
 by = "{way}"
+sandbox = {str(os.geteuid() != 0).lower()}
 every_seconds = 10
 before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
 [source.addresses]

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::Visit;
 use super::fetch::is_public;
 use super::look::{Found, Kind};
+use super::visit::Visit;
+use crate::source::Hand;
 
 /// Longest time one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(90);
@@ -26,6 +27,10 @@ const QUIET: Duration = Duration::from_millis(1500);
 const SETTLE_MAX: Duration = Duration::from_secs(15);
 /// Bytes of one message of the browser.
 const MESSAGE_MAX: u64 = 64 << 20;
+/// Events kept of one page; of one that makes more the rest isn't seen, and that is said.
+const EVENTS_MAX: usize = 100_000;
+/// How often it is looked whether to stop.
+const STOP_LOOK: Duration = Duration::from_millis(200);
 /// Scripts looked at of one page.
 const SCRIPTS_MAX: usize = 1000;
 
@@ -38,7 +43,8 @@ pub(super) const BROWSERS: [&str; 5] = [
     "/snap/bin/chromium",
 ];
 
-struct Browser {
+struct Browser<'a> {
+    hand: &'a Hand,
     process: Child,
     say: ChildStdin,
     heard: Receiver<Value>,
@@ -49,7 +55,7 @@ struct Browser {
     events: Vec<Value>,
 }
 
-impl Drop for Browser {
+impl Drop for Browser<'_> {
     fn drop(&mut self) {
         let _killed = self.process.kill();
         let _ended = self.process.wait();
@@ -57,23 +63,28 @@ impl Drop for Browser {
 }
 
 /// Looks once, with a profile in `folder`.
-pub(super) fn look(program: &Path, folder: &Path, visit: &Visit) -> Result<Found, String> {
+pub(super) fn look(
+    program: &Path,
+    folder: &Path,
+    visit: &Visit,
+    hand: &Hand,
+) -> Result<Found, String> {
     let _gone = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("no room for the browser's profile: {error}"))?;
-    let looked = Browser::start(program, folder, visit).and_then(|mut browser| browser.look(visit));
+    let looked =
+        Browser::start(program, folder, visit, hand).and_then(|mut browser| browser.look(visit));
     let _gone = std::fs::remove_dir_all(folder);
     looked
 }
 
-impl Browser {
-    fn start(program: &Path, folder: &Path, visit: &Visit) -> Result<Self, String> {
+impl<'a> Browser<'a> {
+    fn start(program: &Path, folder: &Path, visit: &Visit, hand: &'a Hand) -> Result<Self, String> {
         let rules: Vec<String> = visit
             .addresses
             .iter()
             .map(|(host, address)| format!("MAP {host} {}", bracketed(*address)))
             .collect();
-        let is_root = is_roots(folder);
         // The protocol's pipes are descriptors 3 and 4, which only a shell can give a child.
         #[expect(
             clippy::disallowed_methods,
@@ -115,8 +126,7 @@ impl Browser {
         if !rules.is_empty() {
             command.arg(format!("--host-resolver-rules={}", rules.join(",")));
         }
-        if is_root {
-            // Chromium refuses to run as root with its sandbox.
+        if !visit.sandbox {
             command.arg("--no-sandbox");
         }
         command.arg("about:blank");
@@ -149,6 +159,7 @@ impl Browser {
             .spawn(listen)
             .map_err(|error| format!("no thread can be started: {error}"))?;
         Ok(Self {
+            hand,
             process,
             say,
             heard,
@@ -178,7 +189,7 @@ impl Browser {
                 .hear(self.until)?
                 .ok_or_else(|| format!("the browser gave no answer to {method}"))?;
             if heard.get("id").and_then(Value::as_u64) != Some(id) {
-                self.events.push(heard);
+                self.keep(heard);
                 continue;
             }
             if let Some(error) = heard.pointer("/error/message").and_then(Value::as_str) {
@@ -190,13 +201,25 @@ impl Browser {
 
     /// What it tells next; nothing when it is quiet until then.
     fn hear(&mut self, until: Instant) -> Result<Option<Value>, String> {
-        match self
-            .heard
-            .recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
-            Ok(heard) => Ok(Some(heard)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err("the browser ended by itself".to_owned()),
+        loop {
+            if self.hand.stopped() {
+                return Err("told to stop".to_owned());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match self.heard.recv_timeout(left.min(STOP_LOOK)) {
+                Ok(heard) => return Ok(Some(heard)),
+                Err(RecvTimeoutError::Timeout) if left <= STOP_LOOK => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err("the browser ended by itself".to_owned());
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, event: Value) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(event);
         }
     }
 
@@ -227,7 +250,7 @@ impl Browser {
             {
                 quiet = Instant::now() + QUIET;
             }
-            self.events.push(event);
+            self.keep(event);
         }
         Ok(())
     }
@@ -393,7 +416,7 @@ impl Browser {
             }
             seen.insert(id, url);
         }
-        found.is_cut |= seen.len() > SCRIPTS_MAX;
+        found.is_cut |= seen.len() > SCRIPTS_MAX || events.len() >= EVENTS_MAX;
         for (id, url) in seen.into_iter().take(SCRIPTS_MAX) {
             let Ok(source) = self.ask("Debugger.getScriptSource", &json!({"scriptId": id})) else {
                 continue;
@@ -424,10 +447,4 @@ fn bracketed(address: std::net::IpAddr) -> String {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
     }
-}
-
-/// Whether what is made here belongs to root: then this runs as root.
-fn is_roots(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(folder).is_ok_and(|made| made.uid() == 0)
 }

@@ -11,7 +11,8 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::Url;
 
 use super::look::{Found, Kind, address};
-use super::{Step, Visit};
+use super::visit::{Step, Visit};
+use crate::source::Hand;
 
 /// Longest time one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -99,7 +100,7 @@ struct Client<'a> {
 }
 
 /// Looks once.
-pub(super) fn look(visit: &Visit) -> Result<Found, String> {
+pub(super) fn look(visit: &Visit, hand: &Hand) -> Result<Found, String> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
@@ -141,6 +142,9 @@ pub(super) fn look(visit: &Visit) -> Result<Found, String> {
     scripts.dedup();
     found.is_cut |= scripts.len() > SCRIPTS_MAX;
     for script in scripts.iter().take(SCRIPTS_MAX) {
+        if hand.stopped() {
+            return Err("told to stop".to_owned());
+        }
         // A script that can't be had is there all the same; a browser elsewhere may get it.
         match client.ask(script, None) {
             Ok(answer) if answer.status < 400 => found.script(script.as_str(), &answer.body),

@@ -10,6 +10,7 @@ mod compare;
 mod fetch;
 mod look;
 mod script;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use url::Url;
 
 use self::compare::{Change, Known, Look, Now, cut};
 use self::look::{Found, Kind as PartKind, difference, named_hosts};
+use self::visit::{Step, Visit};
 use crate::baseline::{self, Kept};
 use crate::observation::Observation;
 use crate::private::code;
@@ -57,6 +59,9 @@ struct Settings {
     by: By,
     /// The browser's program; one of Debian's places when it isn't said.
     browser: Option<PathBuf>,
+    /// Whether the browser keeps what a page runs in its sandbox; without one whoever writes the page may run what he likes here.
+    #[serde(default = "yes")]
+    sandbox: bool,
     /// What is asked for first, so that the cart isn't empty: `/path`, or `POST /path form`.
     #[serde(default)]
     before: Vec<String>,
@@ -69,6 +74,10 @@ struct Settings {
     authorised: Option<PathBuf>,
 }
 
+const fn yes() -> bool {
+    true
+}
+
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum By {
@@ -76,41 +85,6 @@ enum By {
     Auto,
     Browser,
     Fetch,
-}
-
-/// What is asked for before the page.
-struct Step {
-    url: Url,
-    /// A form's fields, as they are sent.
-    form: Option<String>,
-}
-
-/// How a page is visited.
-struct Visit {
-    url: Url,
-    before: Vec<Step>,
-    addresses: BTreeMap<String, IpAddr>,
-    user_agent: String,
-    /// Magento takes a form only with the key in the visitor's cookie.
-    form_key: String,
-}
-
-impl Visit {
-    /// Whether what was shown is the page that was asked for.
-    fn arrived(&self, status: u16, at: &Url) -> Result<(), String> {
-        if !(200..300).contains(&status) {
-            return Err(format!(
-                "{at} answered {status}: the payment page isn't seen"
-            ));
-        }
-        if at.path().trim_end_matches('/') != self.url.path().trim_end_matches('/') {
-            return Err(format!(
-                "{} leads to {at}: an empty cart has no checkout; say with `before` what puts something into it",
-                self.url
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl Kind for PaymentPage {
@@ -164,6 +138,14 @@ impl Kind for PaymentPage {
                 found
             }
         };
+        // Chromium has no sandbox as root, and what runs in it is written by whoever reached the page.
+        let is_bare = settings.sandbox && is_root();
+        if is_bare && matches!(settings.by, By::Browser) {
+            return Err(wrong(
+                "a browser has no sandbox as root: run magewarden as an account of its own, or say `sandbox = false` where nothing is to be lost".to_owned(),
+            ));
+        }
+        let program = program.filter(|_| !is_bare);
         let way = if program.is_some() {
             "browser"
         } else {
@@ -199,6 +181,7 @@ impl Kind for PaymentPage {
                 before,
                 addresses: settings.addresses,
                 user_agent: settings.user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
+                sandbox: settings.sandbox,
                 form_key: random.get(..16).unwrap_or_default().to_owned(),
             },
             view: settings.view,
@@ -246,7 +229,7 @@ impl Source for Watched {
                 if let Some(path) = &self.list_at {
                     self.authorised = Some(authorised::read(path)?);
                 }
-                let (now, is_cut) = self.look()?;
+                let (now, is_cut) = self.look(hand)?;
                 let what = self.compare(&now, is_cut, hand)?;
                 hand.tell(self.id(), News::Well { what });
                 due = Some(Instant::now() + self.every);
@@ -263,12 +246,12 @@ impl Source for Watched {
 
 impl Watched {
     /// Looks twice; what differs between the looks differs for each shopper.
-    fn look(&self) -> Result<(Look, bool), SourceError> {
+    fn look(&self, hand: &Hand) -> Result<(Look, bool), SourceError> {
         let once = || -> Result<Found, SourceError> {
             let profile = self.kept.with_extension("profile");
             let found = match &self.program {
-                Some(program) => browser::look(program, &profile, &self.visit),
-                None => fetch::look(&self.visit),
+                Some(program) => browser::look(program, &profile, &self.visit, hand),
+                None => fetch::look(&self.visit, hand),
             };
             found.map_err(|why| SourceError::Page { why })
         };
@@ -405,4 +388,10 @@ impl Watched {
             None => observation,
         }
     }
+}
+
+/// Whether this runs as root.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
