@@ -2,25 +2,11 @@
 
 use std::borrow::Cow;
 
-/// Decodes `%41` once, and `+`.
+use model::percent_decoded;
+
+/// Decodes as PHP decodes parameters and cookies.
 pub(crate) fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(text);
-    }
-    let hex = |at: usize| char::from(*text.as_bytes().get(at)?).to_digit(16);
-    let mut plain = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.as_bytes().get(at) {
-        let coded = (*byte == b'%').then(|| Some((hex(at + 1)?, hex(at + 2)?)));
-        if let Some(Some((high, low))) = coded {
-            plain.extend(u8::try_from(high * 16 + low));
-            at += 3;
-            continue;
-        }
-        plain.push(if *byte == b'+' { b' ' } else { *byte });
-        at += 1;
-    }
-    Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
+    percent_decoded(text, true)
 }
 
 /// The value a parameter has in `$_GET`: the last one's. A list's is where Magento looks for it in one

@@ -11,6 +11,7 @@ mod finding;
 mod identity;
 mod incident;
 mod mark;
+mod percent;
 mod stores;
 mod time;
 
@@ -23,5 +24,6 @@ pub use identity::{
 };
 pub use incident::{Exposure, Incident, IncidentState, Joined, Obligation, ObligationState};
 pub use mark::{Brand, Mark, MarkKind};
+pub use percent::percent_decoded;
 pub use stores::{RunType, StoreMap, ViewPlace};
 pub use time::{TimeQuality, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Category, Event, Field, TimeQuality};
+use model::{Category, Event, Field, TimeQuality, percent_decoded};
 
 use crate::network::client;
 use crate::{Context, Format, ParseError, SourceState, clock, lines, number, text};
@@ -213,19 +213,19 @@ pub(crate) fn uri<'a>(event: &mut Event<'a>, uri: Cow<'a, str>) {
         Cow::Borrowed(whole) => {
             event.put_text(
                 Field::UriStem,
-                decoded(whole.get(..at).unwrap_or_default(), false),
+                percent_decoded(whole.get(..at).unwrap_or_default(), false),
             );
             if let Some(query) = whole.get(at + 1..) {
-                event.put_text(Field::UriQuery, decoded(query, true));
+                event.put_text(Field::UriQuery, percent_decoded(query, true));
             }
         }
         Cow::Owned(whole) => {
             event.put_text(
                 Field::UriStem,
-                decoded(whole.get(..at).unwrap_or_default(), false).into_owned(),
+                percent_decoded(whole.get(..at).unwrap_or_default(), false).into_owned(),
             );
             if let Some(query) = whole.get(at + 1..) {
-                event.put_text(Field::UriQuery, decoded(query, true).into_owned());
+                event.put_text(Field::UriQuery, percent_decoded(query, true).into_owned());
             }
         }
     }
@@ -268,26 +268,4 @@ fn owned<'a>(plain: Vec<u8>) -> Cow<'a, str> {
         String::from_utf8(plain)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
     )
-}
-
-/// Decodes `%41` once, and in a query `+`.
-fn decoded(text: &str, query: bool) -> Cow<'_, str> {
-    let bytes = text.as_bytes();
-    if memchr::memchr(b'%', bytes).is_none() && !(query && memchr::memchr(b'+', bytes).is_some()) {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, hex(bytes, at + 1), hex(bytes, at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.push(high * 16 + low);
-                at += 2;
-            }
-            (b'+', _, _) if query => plain.push(b' '),
-            _ => plain.push(*byte),
-        }
-        at += 1;
-    }
-    owned(plain)
 }

@@ -33,6 +33,8 @@ const REPORTS_MAX: usize = 50;
 const REQUESTS_MAX: usize = 32;
 /// Groups told apart; reports of others are counted, and said as lost.
 const GROUPS_MAX: usize = 10_000;
+/// Groups of one network that are told when they are new, in a minute; those beyond wait until a second network has them.
+const NEW_MAX: u64 = 60;
 /// Networks told apart of one group.
 const NETWORKS_MAX: usize = 1000;
 /// Addresses that only browsers' own extensions have.
@@ -72,6 +74,7 @@ impl Kind for CspReports {
             groups: BTreeMap::new(),
             hosts: settings.hosts,
             key: given.key,
+            minute: (0, 0),
             ignored: 0,
             recorder: Recorder::observing(id.clone(), given.now),
         };
@@ -173,6 +176,8 @@ struct Groups {
     groups: BTreeMap<Report, Group>,
     hosts: BTreeSet<String>,
     key: [u8; 32],
+    /// The minute it is, and how many new groups were told in it.
+    minute: (i64, u64),
     /// Reports that say nothing of the shop: extensions, other sites, no report at all, or too many groups.
     ignored: u64,
     recorder: Recorder,
@@ -198,6 +203,10 @@ impl Groups {
             let is_extension = EXTENSIONS
                 .iter()
                 .any(|scheme| report.blocked.split(':').next() == Some(scheme));
+            if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&report) {
+                // Whoever invents groups has one network: what several have seen stays.
+                self.groups.retain(|_, group| group.networks.len() > 1);
+            }
             let is_full = self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&report);
             if !is_own || is_extension || is_full {
                 self.ignored += 1;
@@ -213,7 +222,14 @@ impl Groups {
             let networks = u64::try_from(group.networks.len()).unwrap_or(u64::MAX);
             let is_more = group.reports >= group.told_reports.saturating_mul(3)
                 || networks >= group.told_networks.saturating_mul(3);
-            if is_more {
+            let is_new = group.told_reports == 0 && networks == 1;
+            let minute = now.0.div_euclid(60 * Timestamp::SECOND);
+            if self.minute.0 != minute {
+                self.minute = (minute, 0);
+            }
+            let may_be_told = !is_new || self.minute.1 < NEW_MAX;
+            if is_more && may_be_told {
+                self.minute.1 += u64::from(is_new);
                 (group.told_reports, group.told_networks) = (group.reports, networks);
                 let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
                 let ignored = std::mem::take(&mut self.ignored);
@@ -369,6 +385,7 @@ mod tests {
                 .map(|host| (*host).to_owned())
                 .collect::<BTreeSet<_>>(),
             key: [7; 32],
+            minute: (0, 0),
             ignored: 0,
             recorder: Recorder::observing(SourceId("csp_reports:x".to_owned()), Timestamp(0)),
         }
@@ -441,7 +458,35 @@ mod tests {
                 Timestamp(0),
             );
         }
-        assert_eq!(groups.groups.len(), GROUPS_MAX);
+        // Invented groups make room for each other, are not told without end, and push out nothing that several have seen.
+        let mut groups = self::groups(&[]);
+        let _told = groups.take(
+            &old("https://real.example/"),
+            "192.0.2.1".parse().ok(),
+            Timestamp(0),
+        );
+        let _told = groups.take(
+            &old("https://real.example/"),
+            "198.51.100.1".parse().ok(),
+            Timestamp(0),
+        );
+        let mut told = 0;
+        for number in 0..GROUPS_MAX * 2 {
+            told += groups
+                .take(
+                    &old(&format!("https://h{number}.example/")),
+                    None,
+                    Timestamp(0),
+                )
+                .len();
+        }
+        assert!(groups.groups.len() <= GROUPS_MAX && told <= 60, "{told}");
+        assert!(
+            groups
+                .groups
+                .keys()
+                .any(|report| report.blocked == "real.example")
+        );
     }
 
     #[test]

@@ -64,12 +64,7 @@ impl Entries {
         let ledger = super::verify::open_ledger(&self.ledger)?;
         let hint = "magewarden verify the ledger";
         let context = parse::Context {
-            stores: self
-                .stores
-                .as_deref()
-                .map(read_stores)
-                .transpose()?
-                .unwrap_or_default(),
+            stores: read_stores(self.stores.as_deref())?,
             ..parse::Context::default()
         };
         let found = if self.sequence.is_empty() {

@@ -74,8 +74,11 @@ enum Run {
     Store,
 }
 
-/// Reads a file of stores; a host whose code nothing has is an error.
-pub(crate) fn read_stores(path: &Path) -> Result<StoreMap, Failure> {
+/// Reads a file of stores, if there is one; a host whose code nothing has is an error.
+pub(crate) fn read_stores(path: Option<&Path>) -> Result<StoreMap, Failure> {
+    let Some(path) = path else {
+        return Ok(StoreMap::default());
+    };
     let text = std::fs::read_to_string(path).or_fail("check the path of --stores")?;
     let file: Stores = toml::from_str(&text).or_fail("docs/stores.md shows one")?;
     let mut map = StoreMap {
@@ -174,12 +177,7 @@ impl Reading {
             zone_quality,
             trusted_proxies,
             table_prefix: self.table_prefix.clone(),
-            stores: self
-                .stores
-                .as_deref()
-                .map(read_stores)
-                .transpose()?
-                .unwrap_or_default(),
+            stores: read_stores(self.stores.as_deref())?,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::look::{Kind, Part};
-use crate::tree::Signatures;
+use crate::tree::{CardCount, Signatures};
 
 /// Looks at which a part must be missing before it is told as gone.
 const MISSING_LOOKS: u32 = 3;
@@ -13,6 +13,8 @@ const MISSING_LOOKS: u32 = 3;
 const VALUES_MAX: usize = 32;
 /// Bytes kept of a text, to show a change as a difference.
 const TEXT_MAX: usize = 1 << 20;
+/// Parts kept of a page; beyond, those that are gone are forgotten, and are new when they come back.
+const KNOWN_MAX: usize = 10_000;
 
 /// A part as the baseline knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,7 @@ pub(super) fn compare<'a>(
     now: &'a Look,
     is_first: bool,
     signatures: &Signatures,
+    cards: &CardCount,
 ) -> (BTreeMap<String, Known>, Vec<Change<'a>>) {
     let (mut known, mut changes) = (before.clone(), Vec::new());
     let mut present = BTreeSet::new();
@@ -110,7 +113,10 @@ pub(super) fn compare<'a>(
             if !one.varies {
                 one.values.insert(part.value.clone());
             }
-            cut(&part.text, TEXT_MAX).clone_into(&mut one.text);
+            // The baseline lies beside the ledger as it is: no card number is kept in it.
+            let text = cut(&part.text, TEXT_MAX);
+            let has_cards = cards(text.as_bytes()) > 0;
+            if has_cards { "" } else { text }.clone_into(&mut one.text);
             one.signatures = found;
         }
         one.missing = 0;
@@ -139,6 +145,9 @@ pub(super) fn compare<'a>(
                 before: Some(old.text.as_str()),
             });
         }
+    }
+    if known.len() > KNOWN_MAX {
+        known.retain(|_, one| !one.gone);
     }
     (known, changes)
 }
@@ -197,7 +206,10 @@ mod tests {
                 })
                 .collect();
             let before = self.known.clone();
-            let (known, changes) = compare(&before, &now, self.looks == 0, &self.signatures);
+            let (known, changes) =
+                compare(&before, &now, self.looks == 0, &self.signatures, &|bytes| {
+                    u32::from(bytes.starts_with(b"card"))
+                });
             self.known = known;
             self.looks += 1;
             changes
@@ -234,6 +246,15 @@ mod tests {
         // Missing twice is nothing.
         assert!(page.look(&[header("x")]).is_empty() && page.look(&[header("x")]).is_empty());
         assert!(page.look(&[script("1"), header("x")]).is_empty());
+    }
+
+    #[test]
+    fn no_card_number_is_kept() {
+        let mut page = Page::new();
+        let script = |text| (Kind::Script, "a.js", text, false);
+        assert_eq!(page.look(&[script("card 1")]).len(), 1);
+        assert!(page.known.values().all(|known| known.text.is_empty()));
+        assert_eq!(page.look(&[script("card 2")]), ["modified a.js"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::baseline::{self, Kept};
 use crate::observation::Observation;
 use crate::private::code;
 use crate::source::{Alarm, Given, Hand, Kind, News, Recorder, Source};
-use crate::tree::Signatures;
+use crate::tree::{CardCount, Signatures};
 use crate::{SourceError, settings};
 
 /// How often a page is looked at unless settings say else; weekly is what PCI DSS v4.0.1 req. 11.6.1 asks for at least.
@@ -198,6 +198,7 @@ impl Kind for PaymentPage {
             kept,
             key: given.key,
             signatures: Arc::clone(&given.signatures),
+            cards: Arc::clone(&given.cards),
             clock: given.clock,
             recorder: Recorder::observing(id, given.now),
         }))
@@ -216,6 +217,7 @@ struct Watched {
     kept: PathBuf,
     key: [u8; 32],
     signatures: Arc<Signatures>,
+    cards: Arc<CardCount>,
     clock: fn() -> Timestamp,
     recorder: Recorder,
 }
@@ -299,8 +301,9 @@ impl Watched {
             Kept::Changed => (BTreeMap::new(), true, true),
         };
         let count = now.len();
-        let (known, changes) = compare::compare(&before, now, is_first, &self.signatures);
-        let mut records: Vec<Vec<u8>> = changes
+        let (known, changes) =
+            compare::compare(&before, now, is_first, &self.signatures, &*self.cards);
+        let details: Vec<Vec<u8>> = changes
             .iter()
             .map(|change| self.observe(change).record())
             .collect();
@@ -324,16 +327,13 @@ impl Watched {
             Field::ChangeCount,
             i64::try_from(changes).unwrap_or(i64::MAX),
         );
-        records.push(
-            summary
-                .text(Field::FileHash, &written.code)
-                .text(Field::Context, &context)
-                .record(),
-        );
-        let chunks = records
-            .into_iter()
-            .map(|record| self.recorder.chunk(record))
-            .collect();
+        let summary = summary
+            .text(Field::FileHash, &written.code)
+            .text(Field::Context, &context)
+            .record();
+        // First: what it says of the baseline holds for what follows.
+        let records = std::iter::once(summary).chain(details);
+        let chunks = records.map(|record| self.recorder.chunk(record)).collect();
         if hand.give_and_wait(chunks, PATIENCE).is_ok() && known != before {
             baseline::save(&self.kept, &written)?;
         }

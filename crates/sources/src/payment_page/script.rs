@@ -35,7 +35,8 @@ pub(super) fn code(script: &str) -> String {
                 let text = rest.get(1..end.saturating_sub(1)).unwrap_or_default();
                 let after = rest.get(end..).unwrap_or_default().trim_start();
                 out.push('"');
-                if strings_are_code || (after.starts_with(':') && is_name(text)) {
+                let runs_code = first == '`' && text.contains("${");
+                if strings_are_code || runs_code || (after.starts_with(':') && is_name(text)) {
                     out.extend(text.chars().take(STRING_MAX));
                 } else {
                     for host in hosts(text) {
@@ -188,6 +189,7 @@ mod tests {
         );
         assert_ne!(code("eval('a')"), code("eval('b')"));
         assert_ne!(code("f('a')//'"), code("g('a')//'"));
+        assert_ne!(code("f(`a${b}`)"), code("f(`a${steal()}`)"));
         // What hides behind a division, a pattern or a string never closed is still seen.
         assert_ne!(code("a = b / c; d('x')"), code("a = b / c; e('x')"));
         assert_ne!(code("var a = 'x\nsteal(1)"), code("var a = 'x\n"));
