@@ -251,7 +251,7 @@ fields! {
     FileOwner = "file.owner",
     /// Signatures the content has.
     Signatures = "signatures",
-    /// How many changes one record stands for.
+    /// How many changes, or calls of a statement, one record stands for.
     ChangeCount = "change_count",
     /// What the changed thing was compared with: `baseline`, `package`, `last_look`.
     Against = "against",

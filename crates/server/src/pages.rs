@@ -1,6 +1,6 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use askama::Template;
@@ -8,13 +8,15 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView};
-use model::{ActorKind, Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
+use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
 use report::bar;
 
 /// Incidents shown on one page.
 const QUEUE_MAX: usize = 100;
 /// Pages whose evidence commands name.
 const PAGES_MAX: usize = 4;
+/// Files that they name.
+const FILES_MAX: usize = 8;
 /// Findings shown on one page.
 const FINDINGS_MAX: usize = 25;
 /// Entries of one finding whose text is shown, and further ones linked.
@@ -288,11 +290,42 @@ impl IncidentPage {
                 "redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128".to_owned(),
             );
         }
-        if database || !(on_host || redis || page) {
+        let files = self.files();
+        let has_files = !files.is_empty();
+        if has_files {
+            // What deletes or mends a file takes its times along: they are read first, and the copy keeps them.
+            let files = Vec::from_iter(files).join(" ");
+            out.push(format!("stat {files}; sha256sum {files}; lsof -- {files}"));
+            out.push(format!(
+                "tar --xattrs --acls -cpf files.tar {files}; sha256sum files.tar"
+            ));
+        }
+        if database || !(on_host || redis || page || has_files) {
             out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#.to_owned());
         }
         out.push("ss -tnp".to_owned());
         out
+    }
+
+    /// Files of the shop that findings are about, as a shell names them.
+    fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        for member in &self.findings {
+            let roots = member
+                .shown
+                .iter()
+                .filter_map(|entry| entry.source.strip_prefix("tree:"));
+            let Some(root) = roots.take(1).next() else {
+                continue;
+            };
+            for asset in &member.finding.assets {
+                if asset.kind == AssetKind::Path && files.len() < FILES_MAX {
+                    let path = format!("{root}/{}", asset.name).replace('\'', "'\\''");
+                    files.insert(format!("'{path}'"));
+                }
+            }
+        }
+        files
     }
 
     fn bar(&self, finding: &Finding) -> (i64, i64) {

@@ -47,6 +47,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &http::Http,
     &gateway::Webhooks,
     &database::ShopRows,
+    &database::StatementDigests,
     &tree::Files,
     &inventory::Inventory,
     &redis::Redis,
@@ -119,9 +120,9 @@ pub enum SourceError {
         /// What is wrong, and what is wanted.
         why: String,
     },
-    /// A page can't be looked at.
+    /// What it looks at can't be looked at.
     #[error("{why}")]
-    Page {
+    Unusable {
         /// Why, and what to do about it.
         why: String,
     },

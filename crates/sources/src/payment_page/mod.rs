@@ -255,7 +255,7 @@ impl Watched {
                 Some(program) => browser::look(program, &profile, &self.visit, hand),
                 None => fetch::look(&self.visit, hand),
             };
-            found.map_err(|why| SourceError::Page { why })
+            found.map_err(|why| SourceError::Unusable { why })
         };
         let (first, second) = (once()?, once()?);
         let is_cut = first.is_cut || second.is_cut;
