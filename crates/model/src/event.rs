@@ -354,6 +354,10 @@ fields! {
     DnsName = "dns.name",
     /// Kind of the record that was asked for.
     DnsType = "dns.type",
+    /// What its modules can touch of payments, checkout, orders, customers and logins, e.g. `observes payment_method_assign_data by Vendor\X`.
+    Reach = "package.reach",
+    /// What of that they couldn't touch at the last look.
+    ReachNew = "package.reach_new",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.
