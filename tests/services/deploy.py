@@ -8,6 +8,7 @@ Starts MariaDB with its audit plugin on a free port of 127.0.0.1, watches files,
 columns, triggers of indexers, module versions. A file that no deploy brings, put among them, must be told all the same.
 Everything started here is ended by its process id.
 """
+import json
 import pathlib
 import re
 import signal
@@ -39,7 +40,8 @@ def files(root, release):
         new = path.with_name(path.name + ".tmp")
         new.write_text(text)
         new.rename(path)
-    (root / "composer.lock").write_text('{"packages": [{"name": "magento/product-community-edition", "version": "2.4.%d"}]}' % release)
+    packages = ["magento/product-community-edition", *(f"magento/module-{number}" for number in range(97))]
+    (root / "composer.lock").write_text(json.dumps({"packages": [{"name": name, "version": f"2.4.{release}"} for name in packages]}))
 
 
 def upgrade():

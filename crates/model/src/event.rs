@@ -358,6 +358,11 @@ fields! {
     Reach = "package.reach",
     /// What of that they couldn't touch at the last look.
     ReachNew = "package.reach_new",
+    /// What a file below `vendor/` is to what composer distributed: `package` (the same; of a removed file, that there is none),
+    /// `changed_from_package`, `not_in_package`, `unknown` (no trusted archive of its package).
+    FileKnown = "file.known",
+    /// Where patches are declared that may change the file: `composer.json` for its package, `m2-hotfixes` for the file itself.
+    PackagePatches = "package.patches",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.
