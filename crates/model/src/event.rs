@@ -443,6 +443,12 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// Adds a value of a field that isn't there yet; a reader that gives each field once need not look for it.
+    pub fn add(&mut self, field: Field, value: Value<'a>) {
+        debug_assert!(self.get(field).is_none(), "{} twice", field.name());
+        self.fields.push((field, value));
+    }
+
     /// Sets a value, replacing what was there.
     pub fn set(&mut self, field: Field, value: Value<'a>) {
         match self.fields.iter_mut().find(|(name, _)| *name == field) {
