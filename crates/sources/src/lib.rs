@@ -46,6 +46,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &syslog::Syslog,
     &http::Http,
     &gateway::Webhooks,
+    &gateway::Polls,
     &database::ShopRows,
     &database::StatementDigests,
     &tree::Files,

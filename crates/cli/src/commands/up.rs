@@ -76,7 +76,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, statement_digests, redis, payment_page, csp_reports, ping, peer (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,

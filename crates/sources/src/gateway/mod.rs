@@ -9,6 +9,7 @@ mod adyen;
 mod authorize_net;
 mod braintree;
 mod paypal;
+mod poll;
 mod seen;
 mod stripe;
 
@@ -33,6 +34,7 @@ use crate::listen::Door;
 use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Source};
 use crate::{SourceError, private, settings};
+pub(crate) use poll::Polls;
 use seen::Seen;
 
 /// Longest body; the gateways' own messages are some kilobytes, Adyen's batches a few more.
