@@ -354,6 +354,12 @@ fields! {
     DnsName = "dns.name",
     /// Kind of the record that was asked for.
     DnsType = "dns.type",
+    /// Number of the database server that a statement was written at first.
+    ServerId = "db.server_id",
+    /// A transaction's global id, as MariaDB or MySQL writes it.
+    Gtid = "db.gtid",
+    /// File of the binary log and the place in it, e.g. `mysql-bin.000007:1234`.
+    LogPosition = "db.log_position",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

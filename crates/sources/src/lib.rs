@@ -6,6 +6,7 @@ mod access_log;
 mod alive;
 mod archive;
 mod baseline;
+mod binlog;
 mod csp_reports;
 pub mod database;
 pub mod env_php;
@@ -47,6 +48,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &http::Http,
     &gateway::Webhooks,
     &database::ShopRows,
+    &binlog::Binlog,
     &tree::Files,
     &inventory::Inventory,
     &redis::Redis,

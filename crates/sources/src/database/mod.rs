@@ -22,6 +22,7 @@ pub use ask::{AskError, ask};
 pub use gap::{Circumstances, Gap, Run, gaps};
 pub use rows::Access;
 pub(crate) use rows::ShopRows;
+pub(crate) use rows::tables::{Place, WATCHED, Watched, is_readable_config};
 
 /// Where the database listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
