@@ -363,6 +363,12 @@ fields! {
     FileKnown = "file.known",
     /// Where patches are declared that may change the file: `composer.json` for its package, `m2-hotfixes` for the file itself.
     PackagePatches = "package.patches",
+    /// Number of the database server that a statement was written at first.
+    ServerId = "db.server_id",
+    /// A transaction's global id, as MariaDB or MySQL writes it.
+    Gtid = "db.gtid",
+    /// File of the binary log and the place in it, e.g. `mysql-bin.000007:1234`.
+    LogPosition = "db.log_position",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.

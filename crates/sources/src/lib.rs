@@ -6,6 +6,7 @@ mod access_log;
 mod alive;
 mod archive;
 mod baseline;
+mod binlog;
 mod csp_reports;
 pub mod database;
 pub mod env_php;
@@ -49,6 +50,7 @@ pub static SOURCES: &[&dyn Kind] = &[
     &gateway::Polls,
     &database::ShopRows,
     &database::StatementDigests,
+    &binlog::Binlog,
     &tree::Files,
     &inventory::Inventory,
     &redis::Redis,

@@ -52,6 +52,8 @@ use crate::terminal::inert;
     Rows of the shop's database: skimmers, planted accounts, and evidence before it dies by itself. Print its grants first:\n  \
     magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows --print-grants\n  \
     magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows\n\n\
+    Who wrote a row, from the binary log, by an account of its own:\n  \
+    magewarden up --magento /var/www/shop --source binlog,user=magewarden_log,password_file=/etc/magewarden/log.password,server_id=4242\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
     [[source]]\n  \
@@ -76,7 +78,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, redis, payment_page, csp_reports, ping, peer (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, binlog, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -197,7 +199,11 @@ impl Up {
         let shop = self.shop(config.as_ref())?;
         if self.print_grants {
             let kinds = self.sources.iter().map(|source| source.kind.as_str());
-            return print_grants(shop.as_ref(), &kinds.collect());
+            print_grants(shop.as_ref(), &kinds.collect())?;
+            let of_logs = shop.iter().flat_map(|shop| shop.log_grants(&self.sources));
+            let lines: String = of_logs.map(|line| inert(&line) + "\n").collect();
+            write!(std::io::stdout(), "{lines}").or_fail("write to another place")?;
+            return Ok(ExitCode::SUCCESS);
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
         let access = shop.as_ref().and_then(Shop::access);

@@ -120,6 +120,20 @@ fn digests_table() -> String {
     )
 }
 
+/// The statements that make an account for the source `binlog`, and as a comment the one that undoes them.
+///
+/// It is another account than the one that asks: whoever may read the log may read every row.
+#[must_use]
+pub fn statements_for_log(account: &Account, server: &Server, from: &str) -> Vec<String> {
+    let made = statements(account, server, None, from, "", "");
+    let who = made.undo.trim_start_matches("DROP USER ");
+    let grant = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {who}");
+    let create = made.create.into_iter().take(1);
+    create
+        .chain([grant, format!("-- Undo: {}", made.undo)])
+        .collect()
+}
+
 /// What of the lines of `SHOW GRANTS` goes beyond [`READ`] and the rows that can be watched, in words; empty when nothing does.
 ///
 /// A role counts: what it may read isn't shown. A line that can't be read counts, too. No word
@@ -282,7 +296,7 @@ pub fn own_user() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{READ, excess, statements, user_named};
+    use super::{READ, excess, statements, statements_for_log, user_named};
     use crate::database::{Account, Make, Server};
     use std::path::PathBuf;
 
@@ -462,6 +476,17 @@ mod tests {
             Make::MariaDb,
             "CREATE USER 'magewarden'@'10.0.0.9' IDENTIFIED BY 'THE PASSWORD IN /etc/p' REQUIRE SSL;",
         );
+    }
+
+    #[test]
+    fn an_account_for_the_log_may_read_it_and_nothing_else() {
+        let made = statements_for_log(&account(Some("/etc/p")), &Server::new("/s"), "");
+        let expected = [
+            "CREATE USER 'magewarden'@'localhost' IDENTIFIED BY 'THE PASSWORD IN /etc/p';",
+            "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'magewarden'@'localhost';",
+            "-- Undo: DROP USER 'magewarden'@'localhost';",
+        ];
+        assert_eq!(made, expected);
     }
 
     #[test]

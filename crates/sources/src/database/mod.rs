@@ -24,6 +24,7 @@ pub use ask::{AskError, ask};
 pub(crate) use digests::StatementDigests;
 pub use gap::{Circumstances, Gap, Run, gaps};
 pub(crate) use rows::ShopRows;
+pub(crate) use rows::tables::{Place, WATCHED, Watched, is_readable_config};
 
 /// Where the database listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
