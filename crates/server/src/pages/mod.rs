@@ -1,5 +1,8 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod modules;
+mod payment_pages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,6 +13,9 @@ use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView};
 use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Lane, Obligation, Timestamp};
 use report::bar;
+
+pub(crate) use modules::{api_modules, modules};
+pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 
 /// Incidents shown on one page.
 const QUEUE_MAX: usize = 100;
@@ -24,6 +30,8 @@ const SHOWN_MAX: usize = 2;
 const LINKED_MAX: usize = 22;
 /// Duties shown at once.
 const DUTIES_MAX: usize = 8;
+/// Texts shown of a line that lists several.
+const TEXTS_MAX: usize = 5;
 /// Bytes shown of one entry in a story.
 const EXCERPT_BYTES: usize = 600;
 
@@ -67,6 +75,30 @@ fn number(query: &BTreeMap<String, String>, name: &str) -> usize {
         .get(name)
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
+}
+
+/// A text as an address's query has it.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// A record's own time for people: to the second, with its zone.
+fn moment(time: &str) -> String {
+    let second = time.split(['.', 'Z']).next().unwrap_or_default();
+    format!("{} UTC", second.replace('T', " "))
+}
+
+/// Texts of a line that are shown, and how many more there are.
+fn some(texts: &[String]) -> (&[String], usize) {
+    let shown = texts.len().min(TEXTS_MAX);
+    (texts.split_at(shown).0, texts.len() - shown)
 }
 
 fn json(value: &serde_json::Value) -> Response {
@@ -126,17 +158,7 @@ impl Queue {
         } else {
             self.skipped.saturating_sub(QUEUE_MAX)
         };
-        let filter: String = self
-            .filter
-            .bytes()
-            .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => {
-                    char::from(byte).to_string()
-                }
-                other => format!("%{other:02X}"),
-            })
-            .collect();
-        format!("/?from={from}&q={filter}")
+        format!("/?from={from}&q={}", encoded(&self.filter))
     }
 
     fn bar(&self, incident: &Incident) -> (i64, i64) {
@@ -252,6 +274,28 @@ impl IncidentPage {
             .channels
             .iter()
             .any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+    }
+
+    /// Pages that list what findings are about: where, and in words.
+    fn lists(&self) -> Vec<(&'static str, &'static str)> {
+        let of = |kinds: &[&str]| {
+            let mut entries = self.findings.iter().flat_map(|member| &member.shown);
+            entries.any(|entry| kinds.iter().any(|kind| entry.source.starts_with(kind)))
+        };
+        let lists = [
+            (
+                of(&["payment_page:", "csp_reports:"]),
+                "/payment-pages",
+                "What is on the payment pages, since when, and who authorised it",
+            ),
+            (
+                of(&["inventory:"]),
+                "/modules",
+                "What is installed, and what it can touch",
+            ),
+        ];
+        let lists = lists.into_iter().filter(|(is_of, ..)| *is_of);
+        lists.map(|(_, path, words)| (path, words)).collect()
     }
 
     /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
