@@ -16,7 +16,7 @@ use super::{Frame, encoded, json, number, page};
 /// Packages shown on one page.
 const PACKAGES_MAX: usize = 25;
 /// Bytes shown of a text.
-const TEXT_BYTES: usize = 160;
+const TEXT_BYTES: usize = 120;
 
 /// The list of one shop's source.
 struct Shop {

@@ -14,12 +14,20 @@ use super::{Frame, encoded, json, number, page};
 
 /// Parts shown on one page.
 const PARTS_MAX: usize = 25;
-/// Changes shown on top.
+/// Changes shown on top, the places of one, and the parts that are looked through for them.
 const LATELY_MAX: usize = 5;
+const PLACES_MAX: usize = 6;
+const CHANGED_MAX: usize = 40;
 /// Pages listed.
 const PAGES_MAX: usize = 30;
 /// Bytes shown of a difference.
 const DIFFERENCE_BYTES: usize = 700;
+
+/// Answers to whether a part is authorised, and kinds of parts, in the order they are shown.
+const AUTHORISED: [&str; 3] = ["no", "unknown", "yes"];
+const KINDS: [&str; 9] = [
+    "script", "inline", "handler", "frame", "host", "form", "base", "field", "header",
+];
 
 /// A page and how it is looked at.
 struct Watched {
@@ -82,14 +90,54 @@ impl Watched {
 struct Line<'a> {
     watched: &'a Watched,
     part: &'a Part,
-    /// What its last change is, of those on top.
-    difference: String,
 }
 
 impl Line<'_> {
     /// What its last record says, in words.
     fn state(&self) -> &'static str {
         state(&self.part.state)
+    }
+}
+
+/// A change that came at one or several pages.
+struct Lately<'a> {
+    lines: Vec<Line<'a>>,
+    /// What went and what came.
+    difference: String,
+}
+
+impl<'a> Lately<'a> {
+    /// The last changes of `all`, which are in order, the newest first; the same at several pages is one.
+    fn all(desk: &Desk, all: &[Line<'a>]) -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        let changed = all.iter().filter(|line| line.part.state != "seen");
+        for &Line { watched, part } in changed.take(CHANGED_MAX) {
+            let difference = difference(desk, part.entry);
+            let is_same = |one: &&mut Self| {
+                let first = one.lines.first().map(|line| line.part);
+                one.difference == difference
+                    && first.is_some_and(|first| {
+                        let is_named = difference.is_empty() && first.name != part.name;
+                        first.kind == part.kind && first.state == part.state && !is_named
+                    })
+            };
+            let line = Line { watched, part };
+            match found.iter_mut().find(is_same) {
+                Some(one) => one.lines.push(line),
+                None => found.push(Self {
+                    lines: vec![line],
+                    difference,
+                }),
+            }
+        }
+        found.truncate(LATELY_MAX);
+        found
+    }
+
+    /// Where it came, as far as it is shown, and how many more there are.
+    fn places(&self) -> (&[Line<'a>], usize) {
+        let shown = self.lines.len().min(PLACES_MAX);
+        (self.lines.split_at(shown).0, self.lines.len() - shown)
     }
 }
 
@@ -157,7 +205,7 @@ struct PaymentPages<'a> {
     frame: Frame,
     pages: &'a [Watched],
     wanted: Wanted,
-    lately: Vec<Line<'a>>,
+    lately: Vec<Lately<'a>>,
     lines: Vec<Line<'a>>,
     total: usize,
     skipped: usize,
@@ -204,35 +252,21 @@ pub(crate) async fn payment_pages(
         .iter()
         .flat_map(|watched| {
             let parts = watched.page().into_iter().flat_map(|page| page.parts(true));
-            parts.map(move |part| Line {
-                watched,
-                part,
-                difference: String::new(),
-            })
+            parts.map(move |part| Line { watched, part })
         })
         .filter(|line| wanted.fits(line.watched, line.part))
         .collect();
-    // What changed last comes first; what nobody authorised before the rest.
-    let rank = |part: &Part| {
-        ["no", "unknown", "yes"]
-            .iter()
-            .position(|known| *known == part.authorised)
-    };
-    let mut lately: Vec<Line<'_>> = Vec::new();
     all.sort_by(|a, b| b.part.changed.cmp(&a.part.changed));
-    for line in all.iter().filter(|line| line.part.state != "seen") {
-        if lately.len() == LATELY_MAX {
-            break;
-        }
-        lately.push(Line {
-            difference: difference(&desk, line.part.entry),
-            ..*line
-        });
-    }
+    let lately = Lately::all(&desk, &all);
     all.retain(|line| wanted.gone || !line.part.is_gone());
-    all.sort_by_key(|line| {
-        let place = (&line.watched.view, &line.watched.way);
-        (rank(line.part), place, &line.part.kind, &line.part.name)
+    // What nobody authorised comes first, and code before the rest.
+    let rank = |list: &[&str], value: &str| list.iter().position(|one| *one == value);
+    all.sort_by_key(|Line { watched, part }| {
+        (
+            rank(&AUTHORISED, &part.authorised),
+            rank(&KINDS, &part.kind),
+            (&watched.view, &watched.way, &part.name),
+        )
     });
     let total = all.len();
     let skipped = number(&query, "from").min(total);

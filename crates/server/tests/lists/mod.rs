@@ -179,7 +179,7 @@ fn a_part_says_since_when_what_changed_and_who_authorised_it_and_leads_to_its_en
             assert!(row.contains(word), "{word:?} in {row:?}");
         }
     }
-    // What changed last is on top, with what changed.
+    // What changed last is on top, with what changed; what is the same at two pages is told once.
     let (top, _) = page.split_once("Pages that are looked at").expect("both");
     let (gone, changed) = (top.find("header gone"), top.find("script changed"));
     assert!(gone.is_some() && gone < changed, "{top}");
@@ -201,6 +201,32 @@ fn a_part_says_since_when_what_changed_and_who_authorised_it_and_leads_to_its_en
         watched[1].contains("0 yes, 0 no, 1 unknown")
             && watched[1].contains("nothing looks at it since this start")
     );
+}
+
+#[test]
+fn the_same_change_at_several_pages_is_one_that_names_each() {
+    let desk = Desk::new(Box::new(|sequence| {
+        let came = if sequence < 20 { "steal()" } else { "other()" };
+        let fields = vec![("page.difference", came.to_owned())];
+        let place = Scope::Unknown;
+        let understood = Some(Understood { place, fields });
+        Some(EntryView {
+            understood,
+            ..entry(sequence, "x")
+        })
+    }));
+    let sources = (1..=24).map(|number| page_source(&format!("v{number:02}"), "fetch"));
+    let came = |source| (source, part("created", "inline", "ab12", json!({})));
+    list(&desk, &sources.map(came).collect::<Vec<_>>());
+    let (_, _, page) = get(&desk, "/payment-pages");
+    let document = Html::parse_document(&page);
+    let changes: Vec<String> = document
+        .select(&selector(".story li"))
+        .map(|one| one.text().collect())
+        .collect();
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert!(changes[0].contains("steal()") && changes[0].contains("and at 13 more"));
+    assert!(changes[1].contains("other()") && changes[1].contains("entry 24"));
 }
 
 #[test]
