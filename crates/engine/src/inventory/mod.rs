@@ -3,6 +3,7 @@
 //!
 //! Apart from findings, because what is there and never changed is on no finding. Each line names the entries it rests on. One fold
 //! for the console and for commands: the same entries give the same lists, and a list's size is bounded whatever was told.
+//! Lists are rows of the state: since when a part is there reaches further back than what a start replays.
 
 mod packages;
 mod page;

@@ -223,7 +223,7 @@ mod tests {
             part("seen", "b.js"),
             part("removed", "a.js"),
         ];
-        let names = |list: &super::PageList, gone| -> Vec<String> {
+        let names = |list: &PageList, gone| -> Vec<String> {
             list.parts(gone).map(|part| part.name.clone()).collect()
         };
         assert_eq!(names(&list(&all), false), ["b.js"]);

@@ -54,13 +54,19 @@ impl Line<'_> {
         state(&self.package.state)
     }
 
-    /// What is worst of it, in a word; empty when nothing was told.
-    fn power(&self) -> &'static str {
-        match self.package.power() {
-            Power::Open => "open to anyone",
-            Power::Payment => "reaches payment",
-            Power::Other | Power::None => "",
-        }
+    /// What is grave of it, in words; empty when nothing was told.
+    fn grave(&self) -> String {
+        let has = |power| self.package.reach.iter().any(|one| Power::of(one) == power);
+        let grave = [
+            (Power::Open, "open to anyone"),
+            (Power::Payment, "reaches payment"),
+        ];
+        let words: Vec<_> = grave
+            .into_iter()
+            .filter(|(power, _)| has(*power))
+            .map(|(_, words)| words)
+            .collect();
+        words.join(", ")
     }
 }
 

@@ -283,7 +283,7 @@ fn installed() -> Desk {
         package(
             "created",
             "app/code/Own/Feed",
-            json!({"package.type": "app/code", "package.module": "Own_Feed", "package.reach": ["opens GET /V1/feed to anyone"]}),
+            json!({"package.type": "app/code", "package.module": "Own_Feed", "package.reach": ["alters sales_order_payment: feed", "opens GET /V1/feed to anyone"]}),
         ),
         package("removed", "vendor/gone", json!({})),
     ];
@@ -312,7 +312,8 @@ fn what_reaches_payment_or_is_open_to_anyone_comes_first() {
     );
     assert_eq!(
         packages[0],
-        "app/code/Own/Feed version unknown · app/code Own_Feed on or off: unknown open to anyone opens GET /V1/feed to anyone \
+        "app/code/Own/Feed version unknown · app/code Own_Feed on or off: unknown open to anyone, reaches payment opens GET /V1/feed to anyone \
+         alters sales_order_payment: feed \
          none told came 2026-08-05 10:15:30 UTC , entry 7"
     );
     assert_eq!(
