@@ -152,6 +152,7 @@ impl Pipeline {
             findings: self.judge().findings().values().cloned().collect(),
             incidents: self.judge().incidents().cloned().collect(),
         });
+        desk.publish(Update::Listed(self.projection.lists(true)));
         self.desk = Some(desk);
     }
 
@@ -279,7 +280,7 @@ impl Pipeline {
             .ledger
             .append(entries)
             .map_err(|source| self.ledger_error(source))?;
-        let received = self.sealed(entries);
+        let received = self.sealed(entries, first);
         judge_all(
             self.judging.judge_mut(),
             entries,
@@ -301,7 +302,7 @@ impl Pipeline {
             .ledger
             .append(&entries)
             .map_err(|source| self.ledger_error(source))?;
-        let received = self.sealed(&entries);
+        let received = self.sealed(&entries, first);
         drop(self.decide(received));
         self.judging.start(entries, first);
         Ok(())
@@ -312,12 +313,24 @@ impl Pipeline {
         self.judging.wait(&mut self.undecided);
     }
 
-    /// Notes that entries are sealed; tells when the last one was received.
-    fn sealed(&mut self, entries: &[NewEntry]) -> Timestamp {
-        for identity in entries.iter().filter_map(|entry| entry.identity.as_ref()) {
+    /// Notes that entries are sealed, and shows what they list; tells when the last one was received.
+    fn sealed(&mut self, entries: &[NewEntry], first: Sequence) -> Timestamp {
+        for (entry, sequence) in entries.iter().zip((first.0..).map(Sequence)) {
+            let Some(identity) = &entry.identity else {
+                continue;
+            };
             let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
             self.projection
                 .moved_to(&identity.source, identity.generation, end);
+            if !entry.quarantined {
+                let (source, payload) = (&entry.source, &entry.payload);
+                self.projection
+                    .told(source, &entry.format, sequence, payload);
+            }
+        }
+        let lists = self.projection.lists(false);
+        if let Some(desk) = self.desk.as_ref().filter(|_| !lists.is_empty()) {
+            desk.publish(Update::Listed(lists));
         }
         entries
             .last()
