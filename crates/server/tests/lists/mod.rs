@@ -334,7 +334,7 @@ fn what_reaches_payment_or_is_open_to_anyone_comes_first() {
 fn packages_are_filtered_by_whatever_is_known_of_them() {
     let desk = installed();
     for (query, wanted) in [
-        ("q=payment", vec!["vendor/pay"]),
+        ("q=payment_method", vec!["vendor/pay"]),
         ("q=cve-2026", vec!["vendor/hole"]),
         ("q=Own_feed", vec!["app/code/Own/Feed"]),
         ("q=gone", vec![]),
