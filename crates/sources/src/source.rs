@@ -48,6 +48,8 @@ pub enum News {
     Dropped {
         /// How many at least.
         records: u64,
+        /// When they went at the earliest, where that is known.
+        since: Option<Timestamp>,
     },
     /// The file read before isn't there, nor under a rotated name: how much of it went unread is unknown.
     Missing,
@@ -149,6 +151,11 @@ pub trait Source: Send {
 
     /// Its name on the page of sources, e.g. `syslog:127.0.0.1:5514`.
     fn id(&self) -> SourceId;
+
+    /// Whether what came while it didn't run is gone, since nobody sends it again and it can't be asked for.
+    fn forgets(&self) -> bool {
+        false
+    }
 }
 
 /// Where each source's records are sealed up to.
@@ -297,6 +304,7 @@ pub struct Running {
     stop: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    forgetful: Vec<SourceId>,
 }
 
 impl Running {
@@ -309,8 +317,11 @@ impl Running {
         let (sender, queue) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
         let alarms = Arc::new(AtomicU64::new(0));
-        let mut threads = Vec::new();
+        let (mut threads, mut forgetful) = (Vec::new(), Vec::new());
         for source in sources {
+            if source.forgets() {
+                forgetful.push(source.id());
+            }
             let hand = Hand {
                 queue: sender.clone(),
                 stop: Arc::clone(&stop),
@@ -327,7 +338,14 @@ impl Running {
             stop,
             alarms,
             threads,
+            forgetful,
         })
+    }
+
+    /// Sources that lost what came before they were started ([`Source::forgets`]).
+    #[must_use]
+    pub fn forgetful(&self) -> &[SourceId] {
+        &self.forgetful
     }
 
     /// Waits up to `wait` for a delivery.

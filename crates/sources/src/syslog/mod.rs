@@ -105,6 +105,7 @@ impl Kind for Syslog {
             door,
             allowed: settings.senders,
             senders: Senders::new(given.now),
+            clock: given.clock,
         }))
     }
 }
@@ -121,6 +122,7 @@ struct Listener {
     door: Door,
     allowed: Vec<IpAddr>,
     senders: Senders,
+    clock: fn() -> Timestamp,
 }
 
 impl Source for Listener {
@@ -135,6 +137,10 @@ impl Source for Listener {
 
     fn id(&self) -> SourceId {
         SourceId(format!("syslog:{}", self.name))
+    }
+
+    fn forgets(&self) -> bool {
+        true
     }
 }
 
@@ -257,6 +263,7 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
     let port = socket.local_addr().map_err(failed)?.port();
     let mut buffer = vec![0; 65_536];
     let (mut dropped, mut looked) = (kernel_drops(port), Instant::now());
+    let mut looked_at = (listener.clock)();
     let mut refused = 0_u64;
     while !hand.stopped() {
         let mut chunks = Vec::new();
@@ -287,8 +294,10 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
             let now = kernel_drops(port);
             let records = now.saturating_sub(dropped);
             dropped = now;
+            let since = Some(std::mem::replace(&mut looked_at, (listener.clock)()));
             if records > 0 {
-                chunks.push(Chunk::news(listener.id(), News::Dropped { records }));
+                let dropped = News::Dropped { records, since };
+                chunks.push(Chunk::news(listener.id(), dropped));
             }
             if refused > 0 {
                 let why = format!("{refused} datagrams of addresses that may not send");
