@@ -361,6 +361,14 @@ fn reports(body: &[u8]) -> Vec<(Report, String)> {
     }
 }
 
+/// Reads a body; see [`crate::hostile::reports`].
+pub(crate) fn read(body: &[u8]) -> Vec<[String; 4]> {
+    let found = reports(body).into_iter();
+    found
+        .map(|(report, sample)| [report.page, report.directive, report.blocked, sample])
+        .collect()
+}
+
 fn report(
     body: &Json,
     page: &str,

@@ -222,8 +222,7 @@ impl BlockIndex {
             files.postings_end += postings.len() as u64;
         }
         let record = encode(&block, end, &postings);
-        self.unwritten
-            .insert(self.blocks.len(), (record, postings));
+        self.unwritten.insert(self.blocks.len(), (record, postings));
         self.blocks.push(block);
     }
 
