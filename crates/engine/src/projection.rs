@@ -31,6 +31,14 @@ pub enum ProjectionError {
     },
 }
 
+impl ProjectionError {
+    /// Whether the disk is full: what failed may succeed later.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Store { source } if source.is_full_disk())
+    }
+}
+
 impl From<StoreError> for ProjectionError {
     fn from(source: StoreError) -> Self {
         Self::Store { source }

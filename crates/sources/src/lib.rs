@@ -7,12 +7,15 @@ mod alive;
 mod archive;
 mod baseline;
 mod binlog;
+mod chunk;
 mod csp_reports;
 pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
 mod gateway;
+#[doc(hidden)]
+pub mod hostile;
 mod http;
 mod inventory;
 mod listen;

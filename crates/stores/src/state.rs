@@ -393,6 +393,23 @@ mod tests {
     }
 
     #[test]
+    fn no_room_is_told_from_other_errors_and_is_no_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = State::open(&folder.path().join("state.sqlite")).expect("opened");
+        state.apply(&update(1, 70)).expect("written");
+        // A limit of SQLite's own stands for the disk: it says the same of both.
+        state.rows("PRAGMA max_page_count = 1").expect("set");
+        let mut large = update(2, 70);
+        large.findings[0].body = "x".repeat(1 << 20);
+        let error = state.apply(&large).expect_err("no room");
+        assert!(error.is_full_disk(), "{error:?}");
+        state.rows("PRAGMA max_page_count = 100000").expect("set");
+        assert_eq!(state.reflects().expect("read"), 1);
+        state.apply(&large).expect("written");
+        assert_eq!(state.reflects().expect("read"), 2);
+    }
+
+    #[test]
     fn what_is_no_database_is_refused_with_its_path() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.sqlite");

@@ -64,6 +64,7 @@ pub struct Pipeline {
     desk: Option<Desk>,
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
+    stopped: Option<Timestamp>,
 }
 
 impl Pipeline {
@@ -90,6 +91,13 @@ impl Pipeline {
             &settings.context,
         )
         .map_err(ledger_failed)?;
+        let stopped = ledger
+            .len()
+            .checked_sub(1)
+            .map(|last| ledger.header(Sequence(last)))
+            .transpose()
+            .map_err(ledger_failed)?
+            .map(|header| header.received);
         let mut judge = Judge::new(
             &settings.installation,
             settings.context.clone(),
@@ -125,6 +133,7 @@ impl Pipeline {
             desk: None,
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
+            stopped,
         };
         if let Opening::Broken {
             aside,
@@ -171,6 +180,12 @@ impl Pipeline {
     #[must_use]
     pub fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// When the run before this one sealed its last entry; `None` when the ledger is a new one.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Timestamp> {
+        self.stopped
     }
 
     /// The installation's name.

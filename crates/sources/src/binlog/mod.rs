@@ -278,7 +278,13 @@ impl Follow {
 
     /// How much went isn't known: at least one.
     fn lost(&self, hand: &Hand, why: &str) {
-        hand.tell(self.id.clone(), News::Dropped { records: 1 });
+        hand.tell(
+            self.id.clone(),
+            News::Dropped {
+                records: 1,
+                since: None,
+            },
+        );
         self.refused(hand, why);
     }
 }

@@ -282,7 +282,13 @@ impl<'a> Reading<'a> {
         }
         follow.missed_at = Some(Instant::now());
         let id = follow.id.clone();
-        self.hand.tell(id, News::Dropped { records });
+        self.hand.tell(
+            id,
+            News::Dropped {
+                records,
+                since: None,
+            },
+        );
         follow.refused(self.hand, &why);
     }
 

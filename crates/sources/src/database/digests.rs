@@ -307,7 +307,11 @@ impl Watch {
         }
         if untold > 0 {
             // The server's table was full: `performance_schema_digests_size` is its setting.
-            hand.tell(self.id(), News::Dropped { records: untold });
+            let dropped = News::Dropped {
+                records: untold,
+                since: None,
+            };
+            hand.tell(self.id(), dropped);
         }
         *memory = Some(sums);
         Ok(())

@@ -35,6 +35,15 @@ const BATCH: usize = 60;
 /// How long sealing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Reads a module's XML; see [`crate::hostile::xml`].
+pub(crate) fn read_xml(bytes: &[u8], see: &mut dyn FnMut(&[&str], Option<&str>)) -> bool {
+    let read = xml::walk(bytes, &mut |open, text| {
+        let names: Vec<&str> = open.iter().map(|element| element.name).collect();
+        see(&names, text);
+    });
+    read.is_ok()
+}
+
 /// The kind `inventory`.
 pub(crate) struct Inventory;
 
