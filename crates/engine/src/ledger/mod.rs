@@ -332,6 +332,17 @@ impl Ledger {
         Header::decode(&leaf).map_err(|source| LedgerError::Entry { sequence, source })
     }
 
+    /// When the last entry was received; `None` while there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::header`].
+    pub fn last_received(&self) -> Result<Option<Timestamp>, LedgerError> {
+        let last = self.len().checked_sub(1).map(Sequence);
+        let header = last.map(|last| self.header(last)).transpose()?;
+        Ok(header.map(|header| header.received))
+    }
+
     /// Reads one entry.
     ///
     /// # Errors

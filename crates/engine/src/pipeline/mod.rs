@@ -91,13 +91,7 @@ impl Pipeline {
             &settings.context,
         )
         .map_err(ledger_failed)?;
-        let stopped = ledger
-            .len()
-            .checked_sub(1)
-            .map(|last| ledger.header(Sequence(last)))
-            .transpose()
-            .map_err(ledger_failed)?
-            .map(|header| header.received);
+        let stopped = ledger.last_received().map_err(ledger_failed)?;
         let mut judge = Judge::new(
             &settings.installation,
             settings.context.clone(),
