@@ -14,9 +14,11 @@ mod follow;
 mod gateway;
 mod http;
 mod inventory;
+mod journald;
 mod listen;
 mod observation;
 mod payment_page;
+pub mod platform;
 mod prices;
 mod private;
 mod reader;
@@ -44,6 +46,7 @@ pub use tree::{CardCount, SignatureError, Signatures};
 /// Every kind of live source that settings can ask for, by its name.
 pub static SOURCES: &[&dyn Kind] = &[
     &syslog::Syslog,
+    &journald::Journald,
     &http::Http,
     &gateway::Webhooks,
     &database::ShopRows,
@@ -123,6 +126,14 @@ pub enum SourceError {
     #[error("{why}")]
     Page {
         /// Why, and what to do about it.
+        why: String,
+    },
+    /// A program that a source reads from ended.
+    #[error("{} ended: {why}", program.display())]
+    Ended {
+        /// The program.
+        program: PathBuf,
+        /// How, and what it said.
         why: String,
     },
     /// The machine has no room for another thread.

@@ -7,6 +7,7 @@ mod entries;
 mod look;
 mod parse;
 mod payment_page;
+mod platform;
 mod redact;
 mod rules;
 mod scan;

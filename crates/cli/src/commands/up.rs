@@ -22,7 +22,7 @@ use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
-use super::{FOUND, Output, now, watched};
+use super::{FOUND, Output, now, platform, watched};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -46,6 +46,8 @@ use crate::terminal::inert;
     magewarden up --magento /var/www/shop --source redis,server=127.0.0.1:6379\n\n\
     Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
     magewarden up --magento /var/www/shop --source files\n\n\
+    systemd's journal, all of it or some units (a list of several belongs in --config):\n  \
+    magewarden up --magento /var/www/shop --source 'journald,units=[\"ssh.service\"]'\n\n\
     Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
     magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
     magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
@@ -76,7 +78,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports, ping, peer (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, journald, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -214,6 +216,7 @@ impl Up {
             files.extend(look.logs.into_iter().map(|(path, _)| path));
             files.extend(look.awaited);
             gaps.extend(look.gaps.iter().map(view));
+            gaps.extend(platform::views(&look.platforms));
         } else {
             gaps.push(only_named_logs());
         }
