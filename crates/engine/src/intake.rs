@@ -129,6 +129,13 @@ impl Intake {
         }
     }
 
+    /// Goes on with what was counted of the source's other generations.
+    #[must_use]
+    pub fn counting_on(mut self, counters: IntakeCounters) -> Self {
+        self.counters = counters;
+        self
+    }
+
     /// The source's name.
     #[must_use]
     pub fn source(&self) -> &SourceId {

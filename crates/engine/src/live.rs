@@ -339,7 +339,9 @@ impl Live {
         });
         let mut block = Block::default();
         if !known {
-            let format = track.intake.take().map(|intake| intake.format());
+            let before = track.intake.take();
+            let counters = before.as_ref().map(Intake::counters).unwrap_or_default();
+            let format = before.map(|intake| intake.format());
             if track.head.is_empty() {
                 track.head_offset = chunk.offset_bytes;
             }
@@ -350,7 +352,8 @@ impl Live {
             };
             let offset = track.head_offset;
             let tokens = self.pipeline.ledger().token_key();
-            let mut intake = Intake::new(source, chunk.generation, offset, format, tokens);
+            let mut intake =
+                Intake::new(source, chunk.generation, offset, format, tokens).counting_on(counters);
             let head = std::mem::take(&mut track.head);
             frame(&mut intake, &head, chunk, &self.pipeline, &mut block);
             track.intake = Some(intake);

@@ -1,8 +1,8 @@
 //! JSON documents of other programs, one a line, each described by a table: where its time is, and which of its members is
 //! which field. Yours: a [`Feed`] here and its entry in [`crate::FORMATS`].
 //!
-//! Follows `threats.md` §3.8–§3.10 (ProxySQL, ModSecurity v3). Names of Suricata's, Falco's, Zeek's, Cloudflare's and
-//! systemd's members are as their makers document them, and unverified on a live system.
+//! Follows `threats.md` §3.8–§3.10 (ProxySQL, ModSecurity v3). Names of Suricata's, Falco's, Zeek's and
+//! Cloudflare's members are as their makers document them, and unverified on a live system; systemd's were read in systemd 252.
 
 use std::borrow::Cow;
 

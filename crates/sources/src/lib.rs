@@ -18,9 +18,11 @@ mod gateway;
 pub mod hostile;
 mod http;
 mod inventory;
+mod journald;
 mod listen;
 mod observation;
 mod payment_page;
+pub mod platform;
 mod prices;
 mod private;
 mod reader;
@@ -48,6 +50,7 @@ pub use tree::{CardCount, SignatureError, Signatures};
 /// Every kind of live source that settings can ask for, by its name.
 pub static SOURCES: &[&dyn Kind] = &[
     &syslog::Syslog,
+    &journald::Journald,
     &http::Http,
     &gateway::Webhooks,
     &gateway::Polls,
@@ -130,6 +133,14 @@ pub enum SourceError {
     #[error("{why}")]
     Unusable {
         /// Why, and what to do about it.
+        why: String,
+    },
+    /// A program that a source reads from ended.
+    #[error("{} ended: {why}", program.display())]
+    Ended {
+        /// The program.
+        program: PathBuf,
+        /// How, and what it said.
         why: String,
     },
     /// The machine has no room for another thread.

@@ -75,17 +75,50 @@ fn magento(found: &mut Found, root: &Path, config: &ShopConfig) {
     }
 }
 
-fn web(found: &mut Found, system: &Path) {
-    let nginx = settings(&system.join("etc/nginx"), &[]);
-    let apache: Vec<String> = ["etc/apache2", "etc/httpd"]
+/// Texts of nginx's settings.
+fn nginx(system: &Path) -> Vec<String> {
+    settings(&system.join("etc/nginx"), &[])
+}
+
+/// Texts of Apache's settings; what is available isn't enabled.
+fn apache(system: &Path) -> Vec<String> {
+    let not = ["mods-available", "sites-available", "conf-available"];
+    ["etc/apache2", "etc/httpd"]
         .iter()
+        .flat_map(|folder| settings(&system.join(folder), &not))
+        .collect()
+}
+
+/// Texts of the web servers' settings, without lines that are comments.
+pub(crate) fn web_settings(system: &Path) -> impl Iterator<Item = String> {
+    let texts = nginx(system).into_iter().chain(apache(system));
+    texts.map(|text| {
+        let lines = text.lines();
+        let lines = lines.filter(|line| !line.trim_start().starts_with('#'));
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// Where Adobe Commerce on cloud infrastructure has the web server's logs, by Adobe's documentation of log locations.
+fn cloud_logs(system: &Path) -> Vec<(PathBuf, bool)> {
+    let log = system.join("var/log");
+    let nodes = fs::read_dir(log.join("platform"));
+    let nodes = nodes.into_iter().flatten().flatten();
+    let folders = nodes.map(|entry| entry.path()).chain([log]);
+    folders
         .flat_map(|folder| {
-            settings(
-                &system.join(folder),
-                &["mods-available", "sites-available", "conf-available"],
-            )
+            ["access.log", "php.access.log", "error.log"].map(|name| {
+                let is_access = name != "error.log";
+                (folder.join(name), is_access)
+            })
         })
-        .collect();
+        .filter(|(path, _)| path.is_file())
+        .collect()
+}
+
+fn web(found: &mut Found, system: &Path) {
+    let nginx = nginx(system);
+    let apache = apache(system);
     let mut named: BTreeMap<PathBuf, bool> = BTreeMap::new();
     for (texts, access, error) in [
         (&nginx, &["access_log"][..], &["error_log"][..]),
@@ -114,6 +147,9 @@ fn web(found: &mut Found, system: &Path) {
             .file_name()
             .is_some_and(|name| name.to_string_lossy().contains("error"));
         named.entry(path).or_insert(!is_error);
+    }
+    for (path, is_access) in cloud_logs(system) {
+        named.entry(path).or_insert(is_access);
     }
     let of = |wanted: bool| {
         named

@@ -10,8 +10,10 @@ use sources::database::{
     self, Access, Account, AskError, Circumstances, Gap, Run, Server, Told, account, files,
 };
 use sources::env_php::ShopConfig;
+use sources::platform::{Facts, Platform, recognise};
 use sources::shop;
 
+use super::platform::{self, elsewhere};
 use super::settings::SourceSettings;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -38,6 +40,8 @@ pub(super) struct Look {
     pub(super) awaited: Vec<PathBuf>,
     /// What isn't seen, most telling first.
     pub(super) gaps: Vec<Gap>,
+    /// Where the shop runs, and what tells so.
+    pub(super) platforms: Vec<(Platform, String)>,
     server: String,
     told: Told,
 }
@@ -55,6 +59,7 @@ impl Shop<'_> {
             }
         };
         let found = shop::find_logs(self.root, self.config);
+        let platforms = self.platforms(&told);
         let is_here = self.server.is_here();
         if !told.by_server && is_here {
             told = shop::database_settings_below(Path::new("/"));
@@ -73,13 +78,16 @@ impl Shop<'_> {
             sees_slow_log: named("slow"),
         };
         gaps.extend(database::gaps(&told, &around));
+        gaps.retain_mut(|gap| platforms.iter().all(|(one, _)| one.takes(gap, &told)));
         let told_logs = files::logs(&told);
         let (mut logs, mut awaited) = (Vec::new(), Vec::new());
         if is_here {
             logs.extend(told_logs);
             awaited = files::awaited(&told);
         } else {
-            gaps.extend(elsewhere(&self.server, &told_logs));
+            let managed = platforms.iter().find(|(one, _)| one.is_managed());
+            let comes = managed.map(|(one, _)| one.comes);
+            gaps.extend(elsewhere(&self.server, &told_logs, comes));
         }
         logs.extend(found.files);
         let mut seen = BTreeSet::new();
@@ -95,8 +103,20 @@ impl Shop<'_> {
             logs,
             awaited,
             gaps,
+            platforms,
             server: self.server.to_string(),
             told,
+        })
+    }
+
+    fn platforms(&self, told: &Told) -> Vec<(Platform, String)> {
+        recognise(&Facts {
+            root: self.root,
+            system: Path::new("/"),
+            config: self.config,
+            database_host: &self.server.to_string(),
+            told,
+            variables: &platform::variables(),
         })
     }
 
@@ -298,6 +318,7 @@ impl Shop<'_> {
 impl Look {
     /// Prints it for a person.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        platform::print(&self.platforms, out)?;
         if self.told.by_server {
             let get = |name| inert(self.told.get(name).unwrap_or("unknown"));
             writeln!(
@@ -399,6 +420,7 @@ impl Look {
             .collect();
         json!({
             "version": 1,
+            "platforms": platform::json(&self.platforms),
             "database": {
                 "server": self.server,
                 "asked": self.told.by_server,
@@ -457,31 +479,4 @@ fn missing(what: &str, looked: &str) -> Gap {
         price: "none for the shop".to_owned(),
         undo: "leave --log out".to_owned(),
     }
-}
-
-/// Logs that a database on another host writes there.
-fn elsewhere(server: &Server, logs: &[(PathBuf, &'static str)]) -> Option<Gap> {
-    if logs.is_empty() {
-        return None;
-    }
-    let paths: Vec<String> = logs
-        .iter()
-        .map(|(path, what)| format!("{} ({what})", path.display()))
-        .collect();
-    Some(Gap {
-        id: "logs-elsewhere",
-        what: format!("The database at {server} writes its logs on its own host"),
-        why: format!("Not seen from here: {}.", paths.join(", ")),
-        run: Run::Person,
-        close: format!(
-            "on that host: magewarden up {}",
-            logs.iter()
-                .map(|(path, _)| format!("--log {}", path.display()))
-                .collect::<Vec<_>>()
-                .join(" ")
-        ),
-        keep: String::new(),
-        price: "a second magewarden there, with a ledger of its own".to_owned(),
-        undo: "stop it".to_owned(),
-    })
 }

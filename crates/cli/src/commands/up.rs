@@ -22,7 +22,7 @@ use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
-use super::{FOUND, Output, now, watched};
+use super::{FOUND, Output, grants, now, platform, watched};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -46,6 +46,8 @@ use crate::terminal::inert;
     magewarden up --magento /var/www/shop --source redis,server=127.0.0.1:6379\n\n\
     Magento's files, watched (PCI DSS req. 11.5.2); a release is one record, code where none may run an incident:\n  \
     magewarden up --magento /var/www/shop --source files\n\n\
+    systemd's journal, all of it or some units (a list of several belongs in --config):\n  \
+    magewarden up --magento /var/www/shop --source 'journald,units=[\"ssh.service\"]'\n\n\
     Records sent here; a sender of the http kind hears of each once it is sealed:\n  \
     magewarden up --magento /var/www/shop --source syslog,listen=udp://127.0.0.1:5514\n  \
     magewarden up --magento /var/www/shop --source http,listen=127.0.0.1:8790,tokens=/etc/magewarden/tokens\n\n\
@@ -78,7 +80,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, binlog, redis, payment_page, csp_reports, ping, peer (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, journald, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, binlog, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -198,12 +200,7 @@ impl Up {
         }
         let shop = self.shop(config.as_ref())?;
         if self.print_grants {
-            let kinds = self.sources.iter().map(|source| source.kind.as_str());
-            print_grants(shop.as_ref(), &kinds.collect())?;
-            let of_logs = shop.iter().flat_map(|shop| shop.log_grants(&self.sources));
-            let lines: String = of_logs.map(|line| inert(&line) + "\n").collect();
-            write!(std::io::stdout(), "{lines}").or_fail("write to another place")?;
-            return Ok(ExitCode::SUCCESS);
+            return grants::print(shop.as_ref(), &self.sources);
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
         let access = shop.as_ref().and_then(Shop::access);
@@ -220,6 +217,7 @@ impl Up {
             files.extend(look.logs.into_iter().map(|(path, _)| path));
             files.extend(look.awaited);
             gaps.extend(look.gaps.iter().map(view));
+            gaps.extend(platform::views(&look.platforms));
         } else {
             gaps.push(only_named_logs());
         }
@@ -363,36 +361,6 @@ fn only_named_logs() -> GapView {
         price: "none for the shop".to_owned(),
         undo: "leave --magento out".to_owned(),
     }
-}
-
-/// Prints how magewarden's own account is made.
-fn print_grants(shop: Option<&Shop<'_>>, kinds: &BTreeSet<&str>) -> Result<ExitCode, Failure> {
-    let Some(shop) = shop else {
-        return Err(Failure::say(
-            "without a shop its schema isn't known",
-            "name it with --magento ROOT",
-        ));
-    };
-    let grants = shop.grants();
-    let further = grants
-        .further
-        .iter()
-        .filter(|(kind, _)| kinds.contains(*kind));
-    let further: Vec<&String> = further.flat_map(|(_, lines)| lines).collect();
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "-- magewarden's own account at {}. Read it, then run it as the database's administrator.\n\
-         -- It may read names of stores and the keys of the payment tables (for their size){}, no card column.\n\
-         -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
-         {}\n-- Undo: {}",
-        inert(&shop.server.to_string()),
-        if further.is_empty() { "" } else { ", and what the sources asked for need, as named below" },
-        grants.create.iter().chain(further).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
-        inert(&grants.undo)
-    )
-    .or_fail("write to another place")?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a flag that the first Ctrl-C or termination signal sets.

@@ -142,3 +142,45 @@ fn says_what_is_missing_when_no_shop_is_named() {
         );
     }
 }
+
+#[test]
+fn names_the_platform_a_shop_runs_on_and_what_it_never_shows() {
+    let folder = shop();
+    let settings = "<?php return ['db' => ['connection' => ['default' => ['host' => \
+                    'shop.cluster-abc.eu-central-1.rds.amazonaws.com', 'dbname' => 'shop', 'username' => 'shop']]]];";
+    fs::write(folder.path().join("shop/app/etc/env.php"), settings).expect("written");
+    // What the variable holds is nobody's business.
+    let cloud = [("MAGENTO_CLOUD_RELATIONSHIPS", "SECRET")];
+    let run = doctor(folder.path(), &["--magento", "shop"], &cloud);
+    let said = text(&run.stdout);
+    for line in [
+        "platform  Adobe Commerce on cloud infrastructure, by the environment variable MAGENTO_CLOUD_RELATIONSHIPS",
+        "platform  Amazon Aurora MySQL, by the database's host shop.cluster-abc.eu-central-1.rds.amazonaws.com",
+        "never shows: who read what in the database",
+        "Unverified on a live cluster",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(
+        !said.contains("SECRET") && !said.contains("SET GLOBAL"),
+        "{said}"
+    );
+    let run = doctor(
+        folder.path(),
+        &["--magento", "shop", "--format", "json"],
+        &cloud,
+    );
+    let answer: Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    let platforms = answer["platforms"].as_array().expect("platforms");
+    let ids: Vec<_> = platforms.iter().map(|one| one["id"].as_str()).collect();
+    assert_eq!(ids, [Some("adobe-commerce-cloud"), Some("amazon-aurora")]);
+    assert!(platforms.iter().all(|one| {
+        one["never"]
+            .as_array()
+            .is_some_and(|never| never.len() >= 3)
+    }));
+    // A host of one's own is none of them.
+    let run = doctor(shop().path(), &["--magento", "shop"], &[]);
+    let said = text(&run.stdout);
+    assert!(!said.contains("platform  A"), "{said}");
+}

@@ -23,7 +23,7 @@ const VALUE_BYTES_MAX: usize = 65_536;
 
 /// Variables and what is asked beside them; a name a server doesn't know is missing in its answer.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'datadir', \
-'hostname', 'log_error', 'log_output', 'log_bin', 'performance_schema', 'query_cache_type', 'query_cache_size', \
+'hostname', 'aurora_version', 'log_error', 'log_output', 'log_bin', 'performance_schema', 'query_cache_type', 'query_cache_size', \
 'general_log', 'general_log_file', 'slow_query_log', 'slow_query_log_file', 'long_query_time', 'log_slow_verbosity', \
 'log_slow_filter', 'log_slow_rate_limit', 'log_slow_extra', 'min_examined_row_limit') \
 OR Variable_name LIKE 'server\\_audit%' OR Variable_name LIKE 'audit\\_log%'";
@@ -207,13 +207,13 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Asks what the account may do, before anything else: one that may do more than is needed asks nothing.
+    /// Asks what the account may do, before anything else: one that may do more than is needed asks nothing. Gives its grants.
     pub(super) async fn refuse_excess(
         &mut self,
         account: &Account,
         schema: &str,
         prefix: &str,
-    ) -> Result<(), AskError> {
+    ) -> Result<Vec<String>, AskError> {
         let grants: Vec<String> = self
             .rows("SHOW GRANTS", "SHOW GRANTS")
             .await?
@@ -222,7 +222,7 @@ impl Asking<'_> {
             .collect();
         let excess = account::excess(&grants, schema, prefix);
         if excess.is_empty() {
-            return Ok(());
+            return Ok(grants);
         }
         Err(AskError::TooStrong {
             user: account.user.clone(),
@@ -236,7 +236,7 @@ impl Asking<'_> {
         schema: &str,
         prefix: &str,
     ) -> Result<Told, AskError> {
-        self.refuse_excess(account, schema, prefix).await?;
+        let grants = self.refuse_excess(account, schema, prefix).await?;
         let mut told = Told {
             by_server: true,
             ..Told::default()
@@ -290,6 +290,18 @@ impl Asking<'_> {
                 .into_iter()
                 .filter_map(|row| Some((row.first()?.clone(), row.get(4)?.parse().ok()?)))
                 .collect();
+        }
+        // Only an account that watches rows may; a refusal would stand in the audit log as somebody's try.
+        if grants
+            .iter()
+            .any(|grant| grant.contains("core_config_data"))
+        {
+            let service = format!(
+                "SELECT 1 FROM {} WHERE path = 'system/full_page_cache/fastly/fastly_service_id' AND value <> '' LIMIT 1",
+                table("core_config_data")
+            );
+            let found = self.rows(AssertSqlSafe(service), "for Fastly").await;
+            told.fastly_service = found.is_ok_and(|rows| !rows.is_empty());
         }
         Ok(told)
     }

@@ -174,6 +174,8 @@ pub struct Told {
     pub stores: BTreeMap<String, String>,
     /// Payment tables: name → rows by the server's own estimate.
     pub rows: BTreeMap<String, u64>,
+    /// Whether the shop's configuration names a service at Fastly; `false`, too, when the account may not read it.
+    pub fastly_service: bool,
 }
 
 impl Told {

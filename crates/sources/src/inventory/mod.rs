@@ -411,6 +411,11 @@ fn module(folder: &Path) -> String {
         .unwrap_or_default()
 }
 
+/// Whether a module is on by `app/etc/config.php`; not where that can't be read.
+pub(crate) fn is_on(root: &Path, module: &str) -> bool {
+    enabled(root).is_ok_and(|modules| modules.get(module) == Some(&true))
+}
+
 /// Which modules `app/etc/config.php` names, and whether they are on. Lines are read, nothing is run.
 fn enabled(root: &Path) -> Result<BTreeMap<String, bool>, SourceError> {
     let Some(bytes) = read(&root.join("app/etc/config.php"))? else {
