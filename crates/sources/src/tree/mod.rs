@@ -24,7 +24,7 @@ use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
 use scan::{FoundContent, ReadFile, Reading, State, Unread, shown};
-use watch::Watcher;
+use watch::{Watcher, Why};
 
 pub use content::{SignatureError, Signatures};
 pub use scan::CardCount;
@@ -144,7 +144,7 @@ struct Tree {
 impl Source for Tree {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         // Watched before it is looked at: what changes meanwhile is told by either.
-        let mut watcher = Watcher::new(&self.root)?;
+        let watcher = Watcher::new(&self.root)?;
         let is_saved = self.begin(hand)?;
         hand.tell(
             self.id(),
@@ -156,11 +156,8 @@ impl Source for Tree {
         let mut buffer = Vec::new();
         while !hand.stopped() {
             let changed = watcher.wait(Duration::from_millis(100));
-            if changed.overflow {
-                hand.tell(self.id(), News::Dropped { records: 1 });
-            }
             if changed.overflow || changed.moved {
-                self.compare(hand, false)?;
+                self.compare(hand, Why::of(&changed))?;
                 dirty = true;
             }
             let mut records = Vec::new();
@@ -177,7 +174,8 @@ impl Source for Tree {
                 self.compare_every
             };
             if compared.elapsed() >= wait {
-                self.compare(hand, compared.elapsed() >= self.compare_every)?;
+                let is_due = compared.elapsed() >= self.compare_every;
+                self.compare(hand, if is_due { Why::Due } else { Why::Blind })?;
                 (compared, dirty) = (Instant::now(), true);
             }
             if dirty && saved.elapsed() >= SAVE_EVERY && self.waiting.is_empty() {
@@ -201,7 +199,7 @@ impl Tree {
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                self.compare(hand, false)?;
+                self.compare(hand, Why::Blind)?;
                 return Ok(false);
             }
             Kept::Changed => true,
@@ -243,8 +241,9 @@ impl Tree {
         Ok(true)
     }
 
-    /// Compares with the baseline by what the disk tells; `whole` reads every file.
-    fn compare(&mut self, hand: &Hand, whole: bool) -> Result<(), SourceError> {
+    /// Compares with the baseline by what the disk tells; when it is due it reads every file.
+    fn compare(&mut self, hand: &Hand, why: Why) -> Result<(), SourceError> {
+        let whole = why == Why::Due;
         // A root that can't be read has lost no file.
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         let reading = Arc::clone(&self.reading);
@@ -276,15 +275,18 @@ impl Tree {
                 return Ok(());
             }
         }
-        if whole {
-            let record = self
-                .plain("compared", count)
-                .text(
-                    Field::Context,
-                    &format!("{differences} differ; {}", unread_words(&unread)),
-                )
-                .record();
-            records.push(record);
+        let because = match why {
+            Why::Due => Some(""),
+            // Nothing that is there now is missed; what came and went meanwhile is.
+            Why::Overflow => Some(
+                "; the system's queue of changes ran over (fs.inotify.max_queued_events), so all were compared",
+            ),
+            Why::Blind | Why::Moved => None,
+        };
+        if let Some(because) = because {
+            let context = format!("{differences} differ; {}{because}", unread_words(&unread));
+            let record = self.plain("compared", count).text(Field::Context, &context);
+            records.push(record.record());
         }
         self.give(hand, records);
         self.settle(hand, false);
@@ -372,12 +374,13 @@ impl Tree {
         if waiting.len() < self.release_files {
             return self.give(hand, waiting.into_values().collect());
         }
-        let mut paths = Sha256::new();
+        // What the release is: each path and what it holds now, so that two of them can be told to be the same.
+        let mut holds = Sha256::new();
         for path in waiting.keys() {
-            paths.update(path.as_bytes());
-            paths.update(b"\n");
+            let hash = self.files.get(path).map(|state| state.hash.as_str());
+            holds.update(format!("{} {path}\n", hash.unwrap_or("-")));
         }
-        let code: String = paths
+        let code: String = holds
             .finalize()
             .iter()
             .map(|byte| format!("{byte:02x}"))
