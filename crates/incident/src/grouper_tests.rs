@@ -59,7 +59,11 @@ fn finding(short: &Short, level: Level) -> Finding {
             .tables
             .split_whitespace()
             .map(|name| Asset {
-                kind: AssetKind::Table,
+                kind: if name.contains('/') {
+                    AssetKind::Path
+                } else {
+                    AssetKind::Table
+                },
                 name: name.to_owned(),
                 class: DataClass::PanTruncated,
             })
@@ -290,6 +294,18 @@ fn a_log_that_names_nobody_joins_the_one_it_can_be_of() {
         &[web, short("b", "php-in-media", (90, 0), "", "", "T1505")],
         "a|b",
     );
+}
+
+#[test]
+fn what_two_rules_tell_of_one_file_is_one_act() {
+    let place = short("a", "fs-exec", (0, 0), "", "pub/media/x.php", "T1505.003");
+    let text = |file| short("b", "fs-signature", (1, 0), "", file, "T1056.003");
+    check(&[place.clone(), text("pub/media/x.php")], "a b");
+    check(&[place, text("pub/media/y.php")], "a|b");
+    // Everybody uses a table.
+    let rows = short("a", "dump", (0, 0), "", "quote_payment", "");
+    let drop = short("b", "trigger", (1, 0), "", "quote_payment", "");
+    check(&[rows, drop], "a|b");
 }
 
 #[test]

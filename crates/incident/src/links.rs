@@ -3,7 +3,7 @@
 //! Two findings belong together when they have a key in common and lie within its gap. That is all
 //! there is to grouping but for twins, so it can't depend on the order of arrival.
 
-use model::{Actor, ActorKind, Asset, Finding, Lane, Level};
+use model::{Actor, ActorKind, Asset, AssetKind, Finding, Lane, Level};
 
 use crate::GroupingSettings;
 use crate::sharing::Sharing;
@@ -184,7 +184,12 @@ impl Collector<'_> {
             self.put(&["nameless scope", rule, &scope], seconds.min(60), because);
         }
         for asset in self.finding.assets.iter().take(TIES_MAX) {
-            let because = format!("same rule on the same {}, nobody named", asset.name);
+            // Everybody uses a table; what two rules tell of one file, row or page is one act.
+            let (rule, what) = match asset.kind {
+                AssetKind::Table => (rule.as_str(), "same rule on the same"),
+                _ => ("", "on the same"),
+            };
+            let because = format!("{what} {}, nobody named", asset.name);
             let name = asset_key(asset);
             self.put(&["nameless", rule, &name], seconds, because);
         }
