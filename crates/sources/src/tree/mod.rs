@@ -2,12 +2,16 @@
 //!
 //! A baseline of every file is kept; a start compares by what the disk tells and reads only what differs; inotify tells of
 //! changes as they come; once a week every file is read again. A release that is put in place is one record, but what is
-//! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once.
+//! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once. Where the system allows it,
+//! fanotify names who wrote.
 
+mod accounts;
 mod content;
 mod layout;
+mod process;
 mod scan;
 mod watch;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,8 +27,10 @@ use crate::baseline::{self, Kept};
 use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
+use accounts::Accounts;
 use scan::{FoundContent, ReadFile, Reading, State, Unread, shown};
 use watch::{Watcher, Why};
+use writer::Writers;
 
 pub use content::{SignatureError, Signatures};
 pub use scan::CardCount;
@@ -39,6 +45,8 @@ const NAMED_MAX: usize = 50;
 const BATCH: usize = 512;
 /// Shortest time between two writes of the baseline, which is as large as the tree has files.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
+/// Shortest time between two words on who is known to have written.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// How long sealing is waited for before a baseline is written.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -105,22 +113,10 @@ impl Kind for Files {
             waiting: BTreeMap::new(),
             since: None,
             last: None,
-            owners: owners(),
+            accounts: Accounts::read(),
+            writers: Writers::none(),
         }))
     }
-}
-
-/// Names of the system's users by number.
-fn owners() -> BTreeMap<u32, String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    passwd
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            Some((fields.nth(1)?.parse().ok()?, name.to_owned()))
-        })
-        .collect()
 }
 
 struct Tree {
@@ -138,20 +134,17 @@ struct Tree {
     /// When the first of them came, and the last.
     since: Option<Instant>,
     last: Option<Instant>,
-    owners: BTreeMap<u32, String>,
+    accounts: Accounts,
+    writers: Writers,
 }
 
 impl Source for Tree {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         // Watched before it is looked at: what changes meanwhile is told by either.
+        self.writers = Writers::new(&self.root);
         let watcher = Watcher::new(&self.root)?;
         let is_saved = self.begin(hand)?;
-        hand.tell(
-            self.id(),
-            News::Well {
-                what: watcher.describe(&self.root, self.files.len()),
-            },
-        );
+        let mut said = self.say_well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         let mut buffer = Vec::new();
         while !hand.stopped() {
@@ -182,6 +175,9 @@ impl Source for Tree {
                 dirty = !self.save(hand)?;
                 saved = Instant::now();
             }
+            if said.0.elapsed() >= SAY_EVERY && said.1 != self.writers.describe() {
+                said = self.say_well(hand, &watcher);
+            }
         }
         self.settle(hand, true);
         self.save(hand).map(drop)
@@ -193,6 +189,15 @@ impl Source for Tree {
 }
 
 impl Tree {
+    /// Says what it does; gives when, and what it said of who wrote.
+    fn say_well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
+        let who = self.writers.describe();
+        let watches = watcher.describe(&self.root, self.files.len());
+        let what = format!("{watches}; {who}");
+        hand.tell(self.id(), News::Well { what });
+        (Instant::now(), who)
+    }
+
     /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
     fn begin(&mut self, hand: &Hand) -> Result<bool, SourceError> {
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
@@ -412,18 +417,13 @@ impl Tree {
             observation = observation.text(Field::Context, "named as code where none may run");
         }
         if let Some(read) = read {
-            let owner = self
-                .owners
-                .get(&read.state.owner)
-                .cloned()
-                .unwrap_or_else(|| read.state.owner.to_string());
             observation = observation
                 .int(
                     Field::FileBytes,
                     i64::try_from(read.state.size).unwrap_or(i64::MAX),
                 )
                 .text(Field::FileMode, &format!("{:04o}", read.state.mode))
-                .text(Field::FileOwner, &owner)
+                .text(Field::FileOwner, &self.accounts.name(read.state.owner))
                 .text(Field::FileHash, &read.state.hash)
                 .list(
                     Field::FileContent,
@@ -441,6 +441,10 @@ impl Tree {
             }
             if read.content.is_unread {
                 observation = observation.text(Field::Against, "it can't be read");
+            }
+            // Who closed it last wrote what is in it, and needn't have named it, or given it its rights.
+            if matches!(change, "created" | "modified") {
+                observation = self.writers.put(observation, &read.state, &self.accounts);
             }
         }
         observation.record()
@@ -482,3 +486,5 @@ fn unread_words(unread: &Unread) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writer_tests;

@@ -37,6 +37,9 @@ pub(super) struct State {
     pub(super) modified: i64,
     pub(super) changed: i64,
     pub(super) inode: u64,
+    /// The file system's number; another after each start of the system, so it isn't kept.
+    #[serde(skip)]
+    pub(super) device: u64,
     pub(super) mode: u32,
     pub(super) owner: u32,
     /// SHA-256, hexadecimal; empty where it wasn't read.
@@ -53,6 +56,7 @@ impl State {
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
+            device: metadata.dev(),
             mode: metadata.mode() & 0o7777,
             owner: metadata.uid(),
             hash: String::new(),

@@ -33,7 +33,7 @@ fn given(data: &Path) -> Given {
     }
 }
 
-fn start(root: &Path, data: &Path, settings: &str) -> Running {
+pub(super) fn start(root: &Path, data: &Path, settings: &str) -> Running {
     let table = toml::from_str(&format!(
         "root = {:?}\n{settings}",
         root.display().to_string()
@@ -42,10 +42,14 @@ fn start(root: &Path, data: &Path, settings: &str) -> Running {
     Running::start(vec![Files.open(table, &given(data)).expect("opens")]).expect("starts")
 }
 
-type Record = Map<String, Value>;
+pub(super) type Record = Map<String, Value>;
 
 /// Takes records until none came for a while, or one fits.
-fn take(running: &Running, patience: u64, until: &dyn Fn(&Record) -> bool) -> Vec<Record> {
+pub(super) fn take(
+    running: &Running,
+    patience: u64,
+    until: &dyn Fn(&Record) -> bool,
+) -> Vec<Record> {
     let (mut records, mut last) = (Vec::new(), Instant::now());
     while last.elapsed() < Duration::from_millis(patience) {
         let Some(delivery) = running.next(Duration::from_millis(20)) else {
@@ -70,14 +74,14 @@ fn take(running: &Running, patience: u64, until: &dyn Fn(&Record) -> bool) -> Ve
     records
 }
 
-fn text<'a>(record: &'a Record, field: &str) -> &'a str {
+pub(super) fn text<'a>(record: &'a Record, field: &str) -> &'a str {
     record
         .get(field)
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
 
-fn begun(running: &Running) -> Vec<Record> {
+pub(super) fn begun(running: &Running) -> Vec<Record> {
     let records = take(running, 10_000, &|record| {
         text(record, "change") == "baseline"
     });
@@ -90,7 +94,7 @@ fn begun(running: &Running) -> Vec<Record> {
     records
 }
 
-fn end(running: &Running) {
+pub(super) fn end(running: &Running) {
     running.stop();
     let until = Instant::now() + Duration::from_secs(5);
     while !running.ended() {
@@ -107,7 +111,7 @@ fn write(root: &Path, path: &str, content: &[u8]) {
     std::fs::write(path, content).expect("written");
 }
 
-fn shop() -> (tempfile::TempDir, tempfile::TempDir) {
+pub(super) fn shop() -> (tempfile::TempDir, tempfile::TempDir) {
     let (root, data) = (
         tempfile::tempdir().expect("a folder"),
         tempfile::tempdir().expect("a folder"),
