@@ -269,7 +269,7 @@ def files(report, folder, scale):
         begin = time.monotonic()
         up = subprocess.Popen(["taskset", "-c", cpus, PROGRAM, "up", "--source", f"files,root={tree}", "--data", data, "--port", str(port)],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wanted = f'magewarden_source_works{{source="files:{tree}"}} 1'
+        wanted = f'magewarden_source_works{{source="tree:{tree}"}} 1'
         while time.monotonic() - begin < 300:
             try:
                 if wanted in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode():

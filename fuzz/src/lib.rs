@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 10] = [
+pub const BODIES: [(&str, fn(&[u8])); 14] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -22,6 +22,10 @@ pub const BODIES: [(&str, fn(&[u8])); 10] = [
     ("header", header),
     ("note", note),
     ("env_php", env_php),
+    ("page", page),
+    ("script", script),
+    ("reports", reports),
+    ("module_xml", module_xml),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -141,4 +145,54 @@ pub fn env_php(bytes: &[u8]) {
     drop(sources::env_php::parse(bytes));
     let read = format!("{:?}", sources::env_php::parse(planted.as_bytes()));
     assert!(!read.contains("s3cr3t"), "{read}");
+}
+
+/// A page has bounded parts, the same each time, and only the scripts it names are asked for.
+pub fn page(bytes: &[u8]) {
+    let html = String::from_utf8_lossy(bytes);
+    let (parts, scripts) = sources::hostile::page(&html);
+    assert!(parts.len() <= 4000);
+    assert!(parts.iter().all(|(_, name)| name.len() <= 2048));
+    assert!(scripts.iter().all(|script| script.starts_with("http")), "{scripts:?}");
+    assert_eq!(sources::hostile::page(&html), (parts, scripts));
+}
+
+/// A script that differs in blanks around it alone is the same code, and names a bounded number of hosts.
+pub fn script(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (code, hosts) = sources::hostile::script(&text);
+    assert!(hosts.len() <= 64);
+    assert!(hosts.iter().all(|host| text.to_ascii_lowercase().contains(host)));
+    assert_eq!(sources::hostile::script(&format!("  {text}")).0, code);
+}
+
+/// A report names a page without what identifies a visit, and is no longer than a record may be.
+pub fn reports(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let quoted = format!("{text:?}").replace("\\u{", "").replace("\\'", "'");
+    let made = [
+        format!(r#"{{"csp-report":{{"document-uri":"https://u:p@shop.example/{text}","effective-directive":"img-src","blocked-uri":{quoted}}}}}"#),
+        format!(r#"[{{"type":"csp-violation","body":{{"documentURL":{quoted},"effectiveDirective":"img-src","blockedURL":{quoted},"sample":{quoted}}}}}]"#),
+    ];
+    for body in [bytes, made[0].as_bytes(), made[1].as_bytes()] {
+        let found = sources::hostile::reports(body);
+        assert!(found.len() <= 50);
+        for [page, directive, blocked, sample] in found {
+            assert!(page.starts_with("http") && !page.contains(['?', '#', '@']), "{page}");
+            assert!(page.chars().count() <= 300 && directive.chars().count() <= 40 && sample.chars().count() <= 100);
+            assert!(blocked.len() <= 400, "{blocked}");
+        }
+    }
+}
+
+/// Of a module's XML what is open is bounded, and each name stands in the file.
+pub fn module_xml(bytes: &[u8]) {
+    let mut seen = 0;
+    sources::hostile::xml(bytes, &mut |open, text| {
+        seen += 1;
+        assert!((1..=64).contains(&open.len()));
+        assert!(open.iter().all(|name| !name.is_empty() && !name.contains(['<', '>', ' '])));
+        assert!(text.is_none_or(|text| text.len() <= bytes.len()));
+    });
+    assert!(seen <= bytes.len());
 }

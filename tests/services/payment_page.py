@@ -7,6 +7,7 @@ Starts the stand-in shop and watches the checkouts of three views both ways. Fir
 page carries values of its own. Then an inline script comes to one view's block, the gateway's script grows a loader that
 hides itself, and the policy of one website stops to be enforced: each is told for its views and for no other.
 """
+import html
 import json
 import os
 import pathlib
@@ -117,6 +118,15 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
         wanted = ("Script on the payment page that was not there before", "Security header of the payment page changed",  "cards typed while the page was changed")
         for word in wanted:
             wait_for(f"`{word}` on the incidents' pages", 60, lambda: word in shown())
+        # The page of the console: what changed, with its difference, and a list of parts that says what nobody knows.
+        on_page = lambda query="": html.unescape(page(console, f"/payment-pages?{query}"))
+        for view in ("de", "fr"):
+            wait_for(f"the difference at {view} on the page", 60, lambda: "{+(() =>" in on_page(f"view={view}&q=v1.js"))
+        need("header gone" in on_page("view=us") and "sendBeacon" not in on_page("view=us") + on_page("view=de"), "what changed, where it did", on_page("view=us"))
+        need("sendBeacon" in on_page("view=fr&q=inline") and "names stats.example.test" in on_page("view=fr&q=stats.example"), "what came", on_page("view=fr"))
+        need('<span class="medium">unknown</span>' in on_page("view=de") and "J. Doe" not in on_page(), "no list, no claim", on_page("view=de"))
+        need('href="/payment-pages"' in shown(), "an incident leads to the page")
+        need(len(on_page()) < 200_000 and len(json.loads(page(console, "/api/payment-pages"))["pages"]) == len(pairs), "the same as JSON")
         for view in VIEWS:
             wait_for(f"{view} as the store of an incident", 60, lambda: re.search(rf"<dt>Which store</dt><dd>[^<]*\bview {view}\b", shown()))
         up.send_signal(signal.SIGTERM)
@@ -138,6 +148,13 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
             wait_for(f"{pair}: a change while it was off", 180, lambda: [one for one in told(*pair, "modified", "script") if "steal(" in one["page.difference"]])
         one = told("fr", "browser", "modified", "script")[-1]
         need(one["page.authorised"] == "yes" and "J. Doe" in one["log.context"] and "authorised: yes authorised by J. Doe" in listed("fr", "human"), "who let it", one)
+        # After a start the page is as it was; it says who let the script, what it is now, and in which entry that is.
+        wait_for("who let the script, on the page", 60, lambda: "authorised by J. Doe: the test" in on_page("view=fr&way=browser&q=checkout.js"))
+        shop_script = on_page("view=fr&way=browser&q=checkout.js")
+        entry = re.search(r"authorised: yes, authorised by J. Doe: the test · <a href=.(/entries/\d+)", shop_script)
+        need(entry and "{+steal(" in shop_script, "the difference and its entry", shop_script)
+        need("steal" in page(console, entry[1]) and "checkout.js" in page(console, entry[1]), "the entry", page(console, entry[1]))
+        need("script changed" in on_page("view=de&q=v1.js") and "{+(() =>" in on_page("view=de&q=v1.js"), "what was known before the stop", on_page("view=de&q=v1.js"))
         need("page.authorised" not in told("de", "browser", "modified", "script")[-1], "no list, no claim")
         shop.nginx.terminate()
         shop.nginx.wait(20)

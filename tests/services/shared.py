@@ -56,6 +56,8 @@ def grant(sql, printed, password):
             columns = [one for one in found[1].split(", ") if f"{found[2]}.{one.strip('`')}" in have]
             if columns:
                 sql(f"GRANT SELECT ({', '.join(columns)}) ON `shop`.`{found[2]}` TO {found[3]};")
+        elif line.startswith("GRANT SELECT ON `performance_schema`"):
+            sql(line)
         elif line.startswith("CREATE USER"):
             sql(re.sub(r"THE PASSWORD IN [^']*", password, line))
 

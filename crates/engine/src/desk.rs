@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::{Finding, Incident, IncidentState, Lane, Mark, Timestamp};
+use model::{Finding, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
 use tokio::sync::watch;
 
 use crate::health::Hole;
+use crate::inventory::List;
 use crate::judge::Understood;
 
 /// A sealed entry as a page shows it.
@@ -118,6 +119,8 @@ pub enum Update {
     Sources(Vec<SourceView>),
     /// Every gap.
     Gaps(Vec<GapView>),
+    /// Lists of what is there that changed, by their sources.
+    Listed(Vec<(SourceId, Arc<List>)>),
     /// Counters.
     Overview(Overview),
 }
@@ -128,6 +131,7 @@ struct State {
     findings: BTreeMap<String, Arc<Finding>>,
     sources: Vec<SourceView>,
     gaps: Vec<GapView>,
+    lists: BTreeMap<SourceId, Arc<List>>,
     overview: Option<Overview>,
 }
 
@@ -177,6 +181,7 @@ impl Desk {
                 }
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
+                Update::Listed(lists) => state.lists.extend(lists),
                 Update::Overview(overview) => state.overview = Some(overview),
             }
         }
@@ -228,6 +233,12 @@ impl Desk {
     #[must_use]
     pub fn gaps(&self) -> Vec<GapView> {
         self.state().gaps.clone()
+    }
+
+    /// Lists of what is there, by their sources.
+    #[must_use]
+    pub fn lists(&self) -> BTreeMap<SourceId, Arc<List>> {
+        self.state().lists.clone()
     }
 
     /// The counters, once there are any.

@@ -1,6 +1,7 @@
 //! Whether sources still give what they gave: who fell silent, who lost records, who fails, and since when.
 //!
-//! Silence is judged by a source's own past and by its siblings: a shop that sleeps is silent everywhere. Pure: times come in
+//! Silence is judged by a source's own past and by its siblings: a shop that sleeps is silent everywhere. What a source lost, and
+//! what went while nobody listened, is a hole with both its ends, too. Pure: times come in
 //! as arguments, and what is to be told comes out; it is sealed as a record like any other (PCI DSS v4.0.1 req. 10.7.2, 10.7.3).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +30,8 @@ const AWAKE_SECONDS: i64 = 120;
 const AHEAD_SECONDS_MAX: i64 = 120;
 /// Holes remembered of a source.
 const HOLES_MAX: usize = 64;
+/// Seconds before the last entry of a run in which records may have come that were read and not sealed when it ended.
+const UNSEALED_SECONDS: i64 = 10;
 
 /// What is wrong with a source, by the names that rules use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,10 @@ pub enum Trouble {
     Failing,
     /// Its clock, or this host's, is wrong: it tells of times that haven't come.
     Ahead,
+    /// Records, or bytes of a file, went before they could be read.
+    Lost,
+    /// magewarden was off, and what was sent meanwhile is gone.
+    Off,
 }
 
 impl Trouble {
@@ -49,6 +56,8 @@ impl Trouble {
             Self::Silent => "silent",
             Self::Failing => "failing",
             Self::Ahead => "clock ahead",
+            Self::Lost => "lost",
+            Self::Off => "off",
         }
     }
 }
@@ -84,8 +93,10 @@ pub enum Told {
         source: SourceId,
         /// How many at least.
         count: u64,
+        /// When they went at the earliest.
+        since: Timestamp,
         /// When it was noticed.
-        at: Timestamp,
+        until: Timestamp,
     },
 }
 
@@ -129,6 +140,18 @@ impl Known {
         let longest = self.longest.entry(hour).or_default();
         *longest = pause.max(*longest);
         self.longest = self.longest.split_off(&(hour - HOURS_MAX));
+    }
+
+    /// Remembers a hole; the oldest goes when there are too many.
+    fn hole(&mut self, trouble: Trouble, since: Timestamp, until: Option<Timestamp>) {
+        self.holes.push_back(Hole {
+            trouble,
+            since,
+            until,
+        });
+        if self.holes.len() > HOLES_MAX {
+            self.holes.pop_front();
+        }
     }
 
     /// How long, in seconds, it may be silent before that is told; `None` while it can't be judged.
@@ -187,15 +210,60 @@ impl Health {
         }
     }
 
-    /// A source says that it lost something.
-    pub fn lost(&mut self, source: &SourceId, count: u64, now: Timestamp) {
-        if count > 0 {
-            self.told.push(Told::Lost {
-                source: source.clone(),
-                count,
-                at: now,
-            });
+    /// A source says that it lost something, since when if it knows; else since it last gave something.
+    pub fn lost(
+        &mut self,
+        source: &SourceId,
+        count: u64,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        if count == 0 {
+            return;
         }
+        let known = self.sources.entry(source.clone()).or_default();
+        let since = since.or(known.last).unwrap_or(now).min(now);
+        // What is lost without a pause is one hole.
+        match known.holes.back_mut() {
+            Some(last) if last.trouble == Trouble::Lost && last.until >= Some(since) => {
+                last.until = last.until.max(Some(now));
+            }
+            _ => known.hole(Trouble::Lost, since, Some(now)),
+        }
+        for told in &mut self.told {
+            if let Told::Lost {
+                source: of,
+                count: counted,
+                until,
+                ..
+            } = told
+                && of == source
+                && *until >= since
+            {
+                *counted += count;
+                *until = now.max(*until);
+                return;
+            }
+        }
+        self.told.push(Told::Lost {
+            source: source.clone(),
+            count,
+            since,
+            until: now,
+        });
+    }
+
+    /// A source that nothing can be asked for again begins; the run before sealed its last entry at `sealed`.
+    pub fn was_off(&mut self, source: &SourceId, sealed: Timestamp, now: Timestamp) {
+        let since = Timestamp(sealed.0 - UNSEALED_SECONDS * Timestamp::SECOND).min(now);
+        let known = self.sources.entry(source.clone()).or_default();
+        known.hole(Trouble::Off, since, Some(now));
+        self.told.push(Told::Over {
+            source: source.clone(),
+            trouble: Trouble::Off,
+            since,
+            until: now,
+        });
     }
 
     /// Looks who is silent; gives all that is to be told.
@@ -247,14 +315,7 @@ impl Health {
             return;
         }
         known.open.insert(trouble, since);
-        known.holes.push_back(Hole {
-            trouble,
-            since,
-            until: None,
-        });
-        if known.holes.len() > HOLES_MAX {
-            known.holes.pop_front();
-        }
+        known.hole(trouble, since, None);
         self.told.push(Told::Began {
             source: source.clone(),
             trouble,
@@ -426,11 +487,54 @@ mod tests {
                 ..
             }]
         ));
-        health.lost(&source("a"), 0, at);
-        health.lost(&source("a"), 3, at);
-        assert!(matches!(
-            health.look(at).as_slice(),
-            [Told::Lost { count: 3, .. }]
-        ));
+    }
+
+    #[test]
+    fn what_is_lost_is_counted_and_a_hole() {
+        let (mut health, at) = (Health::default(), Timestamp::from_seconds);
+        health.lost(&source("a"), 0, None, at(5));
+        assert_eq!(health.look(at(5)), []);
+        assert_eq!(health.holes(&source("a")).count(), 0);
+        // Without a pause between them: one hole, and one record.
+        health.lost(&source("a"), 3, Some(at(5)), at(6));
+        health.lost(&source("a"), 4, Some(at(6)), at(7));
+        let told = health.look(at(7));
+        assert_eq!(
+            told,
+            [Told::Lost {
+                source: source("a"),
+                count: 7,
+                since: at(5),
+                until: at(7),
+            }]
+        );
+        health.lost(&source("a"), 1, Some(at(7)), at(8));
+        health.gave(&source("a"), at(20));
+        // Who doesn't know since when lost it since he last gave something.
+        health.lost(&source("a"), 1, None, at(30));
+        let holes: Vec<_> = health
+            .holes(&source("a"))
+            .map(|hole| (hole.trouble, hole.since, hole.until))
+            .collect();
+        let lost = Trouble::Lost;
+        assert_eq!(
+            holes,
+            [(lost, at(5), Some(at(8))), (lost, at(20), Some(at(30)))]
+        );
+        assert_eq!(health.look(at(30)).len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_ended_leaves_a_hole_where_nothing_can_be_asked_again() {
+        let (mut health, at) = (Health::default(), Timestamp::from_seconds);
+        health.was_off(&source("a"), at(100), at(160));
+        let expected = Told::Over {
+            source: source("a"),
+            trouble: Trouble::Off,
+            since: at(90),
+            until: at(160),
+        };
+        assert_eq!(health.look(at(160)), [expected]);
+        assert_eq!(health.holes(&source("a")).count(), 1);
     }
 }

@@ -10,6 +10,7 @@ pub mod desk;
 pub mod exercise;
 pub mod health;
 pub mod intake;
+pub mod inventory;
 pub mod judge;
 pub mod ledger;
 pub mod live;

@@ -93,7 +93,13 @@ impl Live {
         tell: Box<dyn FnMut(&str)>,
     ) -> Self {
         let incidents = pipeline.judge().incidents().count();
-        Self {
+        let mut health = Health::default();
+        if let Some(sealed) = pipeline.stopped() {
+            for source in sources.forgetful() {
+                health.was_off(source, sealed, now);
+            }
+        }
+        let mut live = Self {
             pipeline,
             sources,
             tracks: BTreeMap::new(),
@@ -103,7 +109,7 @@ impl Live {
             // The first entries are signed at once: a start may be a short one.
             last_checkpoint: Timestamp::default(),
             unsigned: true,
-            health: Health::default(),
+            health,
             // The pages know nothing yet.
             news: true,
             own: Recorder::observing(SourceId("magewarden:health".to_owned()), now),
@@ -113,7 +119,12 @@ impl Live {
             receipts: Vec::new(),
             trouble: String::new(),
             tell,
-        }
+        };
+        // Sealed before anything else: a run that is killed at once leaves no hole untold.
+        let mut first = Vec::new();
+        live.look(now, &mut first);
+        live.waiting = first;
+        live
     }
 
     /// Runs until `stop` says so; then takes what was handed over, ends what is open and signs.
@@ -227,10 +238,17 @@ impl Live {
             Told::Over { since, until, .. } => {
                 observation.text(Field::Context, &format!("from {since} to {until}"))
             }
-            Told::Lost { count, .. } => observation.int(
-                Field::ChangeCount,
-                i64::try_from(*count).unwrap_or(i64::MAX),
-            ),
+            Told::Lost {
+                count,
+                since,
+                until,
+                ..
+            } => observation
+                .int(
+                    Field::ChangeCount,
+                    i64::try_from(*count).unwrap_or(i64::MAX),
+                )
+                .text(Field::Context, &format!("from {since} to {until}")),
         }
         .record()
     }
@@ -301,7 +319,11 @@ impl Live {
             track.well = trouble.is_none();
             track.lost += lost(news);
             self.health.works(&chunk.source, trouble, now);
-            self.health.lost(&chunk.source, lost(news), now);
+            let since = match news {
+                News::Dropped { since, .. } => *since,
+                _ => None,
+            };
+            self.health.lost(&chunk.source, lost(news), since, now);
         }
         // What looks by itself tells what differs: its silence is no news.
         let is_sent = named.is_none_or(|format| format.name() != parse::OBSERVATION);
@@ -444,7 +466,7 @@ fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, 
 fn lost(news: &News) -> u64 {
     match news {
         News::Lost { bytes } => *bytes,
-        News::Dropped { records } => *records,
+        News::Dropped { records, .. } => *records,
         _ => 0,
     }
 }
@@ -458,7 +480,7 @@ fn describe(news: &News) -> String {
         News::Lost { bytes } => format!("{bytes} bytes were lost before they could be read"),
         News::Missing => "is not there yet; waiting for it".to_owned(),
         News::Unreadable => "can't be read; check its permissions".to_owned(),
-        News::Dropped { records } => {
+        News::Dropped { records, .. } => {
             format!("{records} records were dropped before they could be read")
         }
         News::Well { what } => what.clone(),

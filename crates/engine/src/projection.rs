@@ -5,10 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use custody::{EntryKind, Header};
 use model::{Finding, Generation, Incident, Position, Sequence, SourceId, Timestamp};
-use stores::{FindingRow, IncidentRow, SourceRow, State, StateUpdate, StoreError};
+use stores::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate, StoreError};
+
+use crate::inventory::{Inventory, List, is_listed};
 
 /// Why the projections can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,14 @@ pub enum ProjectionError {
         /// What serde said.
         source: serde_json::Error,
     },
+}
+
+impl ProjectionError {
+    /// Whether the disk is full: what failed may succeed later.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Store { source } if source.is_full_disk())
+    }
 }
 
 impl From<StoreError> for ProjectionError {
@@ -60,6 +71,7 @@ pub struct Projection {
     moved: BTreeSet<SourceId>,
     findings: BTreeMap<String, FindingRow>,
     incidents: BTreeMap<String, IncidentRow>,
+    inventory: Inventory,
 }
 
 impl Projection {
@@ -77,6 +89,10 @@ impl Projection {
             state = State::open(path)?;
         }
         let positions = positions(&mut state)?;
+        let mut inventory = Inventory::default();
+        for row in state.lists()? {
+            inventory.restore(SourceId(row.source), &row.body);
+        }
         Ok(Self {
             reflects: state.reflects()?,
             state,
@@ -84,6 +100,7 @@ impl Projection {
             moved: BTreeSet::new(),
             findings: BTreeMap::new(),
             incidents: BTreeMap::new(),
+            inventory,
         })
     }
 
@@ -162,6 +179,28 @@ impl Projection {
         }
     }
 
+    /// Takes what a source told in a sealed record, where that makes a list.
+    pub fn told(&mut self, source: &SourceId, format: &str, sequence: Sequence, payload: &[u8]) {
+        if format == parse::OBSERVATION {
+            self.inventory.take(source, sequence, payload);
+        }
+    }
+
+    /// Sources whose records make a list that isn't stored: an earlier version knew none.
+    #[must_use]
+    pub fn unlisted(&self) -> Vec<SourceId> {
+        let sources = self.positions.keys();
+        sources
+            .filter(|source| is_listed(source) && !self.inventory.has(source))
+            .cloned()
+            .collect()
+    }
+
+    /// Every list, or those that changed since they were asked for last.
+    pub fn lists(&mut self, all: bool) -> Vec<(SourceId, Arc<List>)> {
+        self.inventory.to_show(all)
+    }
+
     /// Takes a sealed finding.
     ///
     /// # Errors
@@ -224,7 +263,12 @@ impl Projection {
             findings: self.findings.values().cloned().collect(),
             incidents: self.incidents.values().cloned().collect(),
             sources: Vec::with_capacity(self.moved.len()),
+            lists: Vec::new(),
         };
+        for (source, body) in self.inventory.unsaved()? {
+            let source = source.0;
+            update.lists.push(ListRow { source, body });
+        }
         for source in &self.moved {
             let Some((generation, position)) = self.positions.get(source) else {
                 continue;
@@ -240,6 +284,7 @@ impl Projection {
         self.findings.clear();
         self.incidents.clear();
         self.moved.clear();
+        self.inventory.saved();
         Ok(())
     }
 }

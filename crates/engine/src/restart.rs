@@ -11,8 +11,9 @@ use model::{
     Timestamp,
 };
 
+use crate::inventory::is_listed;
 use crate::judge::{Judge, SealedRecord};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Query};
 use crate::projection::{Projection, ProjectionError};
 use crate::sealed::{BrokenLedger, Decided};
 
@@ -73,11 +74,13 @@ pub fn resume(
     let reflects = projection.reflects();
     let mut known = projection.known()?;
     let mut redactions = Vec::new();
+    relist(ledger, projection)?;
     // What was decided comes first: a finding that is known is not made again.
     for number in reflects..ledger.len() {
         let header = ledger.header(Sequence(number))?;
         projection.observed(&header);
         match header.kind {
+            EntryKind::Observed if is_listed(&header.source) => list(ledger, &header, projection)?,
             EntryKind::Decided => decided(ledger, &header, projection, &mut known)?,
             EntryKind::Redacted => redactions.push(header.sequence),
             _ => {}
@@ -109,6 +112,32 @@ pub fn resume(
         findings: out,
         incidents,
     })
+}
+
+/// Makes lists that the state should have and doesn't, from the entries it reflects: once, after an update.
+fn relist(ledger: &Ledger, projection: &mut Projection) -> Result<(), RestartError> {
+    for source in projection.unlisted() {
+        let query = Query {
+            source: Some(source),
+            ..Query::default()
+        };
+        for sequence in ledger.find(&query, usize::MAX)? {
+            if sequence.0 < projection.reflects() {
+                list(ledger, &ledger.header(sequence)?, projection)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes a record that makes a list.
+fn list(ledger: &Ledger, header: &Header, projection: &mut Projection) -> Result<(), RestartError> {
+    if !header.quarantined
+        && let Some(payload) = ledger.read(header.sequence)?.payload
+    {
+        projection.told(&header.source, &header.format, header.sequence, &payload);
+    }
+    Ok(())
 }
 
 /// Takes a decision that the state doesn't reflect yet.

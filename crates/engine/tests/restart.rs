@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use engine::desk::Desk;
 use engine::intake::{Block, Intake};
+use engine::inventory::{List, page_source};
 use engine::ledger::{EntryKind, Ledger, NewEntry, Opening, verify};
 use engine::pipeline::{Pipeline, Settings};
 use model::{Generation, Incident, InstallationId, Lane, Level, Sequence, SourceId, Timestamp};
@@ -155,4 +157,88 @@ fn a_changed_ledger_opens_a_critical_incident_and_collection_goes_on_behind_it()
     let copy = folder.path().join("copy");
     let report = verify(&folder.path().join("ledger"), None, Some(&copy)).expect("readable");
     assert!(report.ok, "{report}");
+}
+
+/// Seals what a look at a payment page told.
+fn looked(pipeline: &mut Pipeline, records: &[&str]) {
+    let format = parse::named(parse::OBSERVATION).expect("a format");
+    let source = page_source("de", "browser");
+    let tokens = pipeline.ledger().token_key();
+    let mut intake = Intake::new(source, Generation::default(), 0, format, tokens);
+    let mut block = Block::default();
+    for record in records {
+        let at = u64::try_from(block.bytes.len()).expect("small");
+        let (masker, context) = (pipeline.masker(), pipeline.context());
+        intake.push_record(record.as_bytes(), at, masker, context, &mut block);
+    }
+    let mut records = std::mem::take(&mut block.records);
+    let entries: Vec<_> = records
+        .iter_mut()
+        .map(|record| pipeline.entry(&intake, &block.bytes, record, NOW))
+        .collect();
+    pipeline.append(&entries).expect("sealed");
+}
+
+/// The parts a page of the console would show: name, state, first and last entry.
+fn shown(pipeline: &mut Pipeline) -> Vec<(String, String, u64, u64)> {
+    let desk = Desk::new(Box::new(|_| None));
+    pipeline.show_on(desk.clone());
+    let mut parts = Vec::new();
+    for list in desk.lists().into_values() {
+        if let List::Page(page) = &*list {
+            parts.extend(page.parts(true).map(|part| {
+                let (name, state) = (part.name.clone(), part.state.clone());
+                (name, state, part.since_entry, part.entry)
+            }));
+        }
+    }
+    parts
+}
+
+#[test]
+fn what_is_on_a_page_is_there_again_after_a_start_also_without_its_row_or_the_state() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut pipeline = open(folder.path());
+    let look = r#"{"category":"payment_page","time":"2026-08-05T10:15:30Z","change":"baseline","page.way":"browser"}"#;
+    let part = |change: &str, name: &str| {
+        format!(
+            r#"{{"category":"payment_page","time":"2026-08-05T10:15:30Z","change":"{change}","page.part":"header","page.name":"{name}"}}"#
+        )
+    };
+    looked(
+        &mut pipeline,
+        &[look, &part("seen", "a"), &part("seen", "b")],
+    );
+    pipeline.checkpoint(NOW).expect("signed");
+    // Sealed, and not in the state yet: a crash.
+    looked(&mut pipeline, &[&part("modified", "b")]);
+    let wanted = shown(&mut pipeline);
+    let names: Vec<_> = wanted.iter().map(|part| part.0.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!((wanted[1].1.as_str(), wanted[1].2), ("modified", 2));
+    drop(pipeline);
+    assert_eq!(shown(&mut open(folder.path())), wanted, "after a crash");
+    let mut pipeline = open(folder.path());
+    pipeline.flush(NOW).expect("signed");
+    let entries = pipeline.ledger().len();
+    drop(pipeline);
+    assert_eq!(shown(&mut open(folder.path())), wanted, "after a stop");
+    // A row of another version is no row.
+    let path = folder.path().join("state.sqlite");
+    let mut state = stores::State::open(&path).expect("opened");
+    let update = stores::StateUpdate {
+        reflects: entries,
+        lists: vec![stores::ListRow {
+            source: page_source("de", "browser").0,
+            body: r#"{"v":0}"#.to_owned(),
+        }],
+        ..stores::StateUpdate::default()
+    };
+    state.apply(&update).expect("written");
+    drop(state);
+    assert_eq!(shown(&mut open(folder.path())), wanted, "after an update");
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        drop(fs::remove_file(folder.path().join(name)));
+    }
+    assert_eq!(shown(&mut open(folder.path())), wanted, "without the state");
 }

@@ -251,7 +251,7 @@ fields! {
     FileOwner = "file.owner",
     /// Signatures the content has.
     Signatures = "signatures",
-    /// How many changes one record stands for.
+    /// How many changes, or calls of a statement, one record stands for.
     ChangeCount = "change_count",
     /// What the changed thing was compared with: `baseline`, `package`, `last_look`.
     Against = "against",
@@ -354,6 +354,21 @@ fields! {
     DnsName = "dns.name",
     /// Kind of the record that was asked for.
     DnsType = "dns.type",
+    /// What its modules can touch of payments, checkout, orders, customers and logins, e.g. `observes payment_method_assign_data by Vendor\X`.
+    Reach = "package.reach",
+    /// What of that they couldn't touch at the last look.
+    ReachNew = "package.reach_new",
+    /// What a file below `vendor/` is to what composer distributed: `package` (the same; of a removed file, that there is none),
+    /// `changed_from_package`, `not_in_package`, `unknown` (no trusted archive of its package).
+    FileKnown = "file.known",
+    /// Where patches are declared that may change the file: `composer.json` for its package, `m2-hotfixes` for the file itself.
+    PackagePatches = "package.patches",
+    /// Number of the database server that a statement was written at first.
+    ServerId = "db.server_id",
+    /// A transaction's global id, as MariaDB or MySQL writes it.
+    Gtid = "db.gtid",
+    /// File of the binary log and the place in it, e.g. `mysql-bin.000007:1234`.
+    LogPosition = "db.log_position",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.
@@ -432,6 +447,12 @@ impl<'a> Event<'a> {
         if self.get(field).is_none() {
             self.fields.push((field, value));
         }
+    }
+
+    /// Adds a value of a field that isn't there yet; a reader that gives each field once need not look for it.
+    pub fn add(&mut self, field: Field, value: Value<'a>) {
+        debug_assert!(self.get(field).is_none(), "{} twice", field.name());
+        self.fields.push((field, value));
     }
 
     /// Sets a value, replacing what was there.

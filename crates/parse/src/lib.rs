@@ -121,6 +121,8 @@ pub struct SourceState {
     pub(crate) last: Option<Timestamp>,
     /// The last second read from text, so that the next record of the same second is cheap.
     pub(crate) second: Option<(i64, Timestamp)>,
+    /// The last time as it was written, and what it is.
+    pub(crate) written: Option<([u8; 17], Timestamp)>,
     /// Account and host of open connections.
     pub(crate) accounts: BTreeMap<i64, (String, String)>,
     /// Programs that an audit log spoke of.
@@ -249,6 +251,34 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
+
+/// Texts of parts of one record, which is looked at for what is no text only once.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'a> {
+    record: &'a [u8],
+    whole: Option<&'a str>,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn of(record: &'a [u8]) -> Self {
+        Self {
+            record,
+            whole: std::str::from_utf8(record).ok(),
+        }
+    }
+
+    /// The text of a part of the record.
+    pub(crate) fn get(self, part: &'a [u8]) -> Cow<'a, str> {
+        let from = part
+            .as_ptr()
+            .addr()
+            .wrapping_sub(self.record.as_ptr().addr());
+        let there = self
+            .whole
+            .and_then(|whole| whole.get(from..from.checked_add(part.len())?));
+        there.map_or_else(|| text(part), Cow::Borrowed)
     }
 }
 

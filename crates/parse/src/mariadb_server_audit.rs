@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use model::{Category, Event, Field, TimeQuality, Timestamp, Value};
 
 use crate::{
-    Context, Format, Frame, ParseError, SourceState, clock, line, lines, number, syslog, text,
+    Context, Format, Frame, ParseError, SourceState, Texts, clock, line, lines, number, syslog,
 };
 
 /// Bytes at which the plugin cuts a statement by default (`server_audit_query_log_limit`).
@@ -41,7 +41,8 @@ impl Format for MariadbServerAudit {
             return Frame::More;
         };
         match bytes.get(..first_end) {
-            Some(first) if starts(first) && !closed(first) => {
+            // Nearly every line is closed, which is told more quickly than a start.
+            Some(first) if !closed(first) && starts(first) => {
                 crate::until_start(bytes, end, starts)
             }
             _ => Frame::Record { end: first_end },
@@ -75,17 +76,17 @@ impl Format for MariadbServerAudit {
         } else {
             event.time = state.last;
         }
-        event.put_text(Field::DbUser, text(fields.user));
-        event.put_text(Field::DbHost, text(without_port(fields.host)));
-        event.put_text(Field::LogHost, text(fields.server));
-        if let Some(id) = number(fields.connection) {
-            event.put_int(Field::ConnectionId, id);
+        let texts = Texts::of(record);
+        event.add(Field::DbUser, Value::Text(texts.get(fields.user)));
+        let host = without_port(fields.host);
+        event.add(Field::DbHost, Value::Text(texts.get(host)));
+        event.add(Field::LogHost, Value::Text(texts.get(fields.server)));
+        event.add(Field::ConnectionId, Value::Int(fields.connection));
+        if fields.query != 0 {
+            event.add(Field::QueryId, Value::Int(fields.query));
         }
-        if let Some(id) = number(fields.query).filter(|id| *id != 0) {
-            event.put_int(Field::QueryId, id);
-        }
-        event.put_text(Field::Operation, operation);
-        object(&mut event, operation, &fields, context);
+        event.add(Field::Operation, Value::Text(operation.into()));
+        object(&mut event, operation, &fields, texts, context);
         Ok(event)
     }
 }
@@ -97,8 +98,9 @@ struct Fields<'a> {
     server: &'a [u8],
     user: &'a [u8],
     host: &'a [u8],
-    connection: &'a [u8],
-    query: &'a [u8],
+    connection: i64,
+    /// 0 where it tells none.
+    query: i64,
     operation: &'a [u8],
     schema: &'a [u8],
     /// Object and return code, not yet apart.
@@ -123,7 +125,7 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
         record.get(start..*at.get(index + 1)?)
     };
     let server = field(1)?;
-    let fields = Fields {
+    Some(Fields {
         time: if syslog { None } else { Some(field(0)?) },
         server: if syslog {
             server.rsplit(|byte| *byte == b' ').next()?
@@ -132,15 +134,12 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
         },
         user: field(2)?,
         host: field(3)?,
-        connection: field(4)?,
-        query: field(5)?,
+        connection: number(field(4)?)?,
+        query: number(field(5)?)?,
         operation: field(6)?,
         schema: field(7)?,
         rest: record.get(at[8] + 1..)?,
-    };
-    number(fields.connection)?;
-    number(fields.query)?;
-    Some(fields)
+    })
 }
 
 /// Whether a line has a syslog header in front: `<syslog ts> <host> <ident>: <info> <serverhost>,…`.
@@ -184,8 +183,15 @@ fn time(
     context: &Context,
     state: &mut SourceState,
 ) -> Option<(Timestamp, TimeQuality)> {
+    if let Some((written, time)) = &state.written
+        && written == field
+    {
+        return Some((*time, context.zone_quality));
+    }
     if let Some(civil) = clock::compact(field) {
-        return Some((civil.local(context, state)?, context.zone_quality));
+        let time = civil.local(context, state)?;
+        state.written = field.try_into().ok().map(|field| (field, time));
+        return Some((time, context.zone_quality));
     }
     // Aurora: microseconds since the epoch.
     (field.len() == 16)
@@ -236,10 +242,11 @@ fn object<'a>(
     event: &mut Event<'a>,
     operation: &'static str,
     fields: &Fields<'a>,
+    texts: Texts<'a>,
     context: &Context,
 ) {
     if !fields.schema.is_empty() {
-        event.put_text(Field::Schema, text(fields.schema));
+        event.add(Field::Schema, Value::Text(texts.get(fields.schema)));
     }
     let rest = fields.rest;
     match operation {
@@ -258,35 +265,35 @@ fn object<'a>(
                 raw
             };
             if code.is_none() || raw.len() + 1 >= STATEMENT_LIMIT {
-                event.put_int(Field::StatementCut, 1);
+                event.add(Field::StatementCut, Value::Int(1));
             }
-            event.put_text(Field::Statement, unescape(raw));
+            event.add(Field::Statement, Value::Text(unescape(raw, texts)));
             if let Some(code) = code {
-                event.put_int(Field::ErrorCode, code);
+                event.add(Field::ErrorCode, Value::Int(code));
             }
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
             let name = memchr::memrchr(b',', rest)
                 .and_then(|at| rest.get(..at))
                 .unwrap_or(rest);
-            let mut tables = vec![table(old_name(name), context)];
+            let mut tables = vec![table(texts.get(old_name(name)), context)];
             // RENAME tells `old|schema.new`.
             if let Some(new) = name.get(old_name(name).len() + 1..) {
                 let new = memchr::memchr(b'.', new)
                     .and_then(|dot| new.get(dot + 1..))
                     .unwrap_or(new);
-                tables.push(table(new, context));
+                tables.push(table(texts.get(new), context));
             }
             if operation != "read" {
-                event.put(Field::TablesWritten, Value::List(tables.clone()));
+                event.add(Field::TablesWritten, Value::List(tables.clone()));
             }
-            event.put(Field::Tables, Value::List(tables));
+            event.add(Field::Tables, Value::List(tables));
         }
         _ => {
             let mut parts = rest.split(|byte| *byte == b',');
             let _tls = parts.next();
             if let Some(code) = parts.next().and_then(number) {
-                event.put_int(Field::ErrorCode, code);
+                event.add(Field::ErrorCode, Value::Int(code));
             }
         }
     }
@@ -296,17 +303,17 @@ fn old_name(name: &[u8]) -> &[u8] {
     name.split(|byte| *byte == b'|').next().unwrap_or(name)
 }
 
-fn table<'a>(name: &'a [u8], context: &Context) -> Cow<'a, str> {
-    match text(name) {
+fn table<'a>(name: Cow<'a, str>, context: &Context) -> Cow<'a, str> {
+    match name {
         Cow::Borrowed(name) => Cow::Borrowed(context.table(name)),
         Cow::Owned(name) => Cow::Owned(context.table(&name).to_owned()),
     }
 }
 
 /// Undoes the plugin's escapes: `\'`, `\\`, `\n`, `\t`, `\r`, `\b`, `\f`.
-fn unescape(raw: &[u8]) -> Cow<'_, str> {
+fn unescape<'a>(raw: &'a [u8], texts: Texts<'a>) -> Cow<'a, str> {
     if memchr::memchr(b'\\', raw).is_none() {
-        return text(raw);
+        return texts.get(raw);
     }
     let mut plain = Vec::with_capacity(raw.len());
     let mut from = 0;

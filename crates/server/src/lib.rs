@@ -60,9 +60,13 @@ pub fn router(desk: Desk) -> Router {
         .route("/incidents/{id}", get(pages::incident))
         .route("/entries/{sequence}", get(pages::entry))
         .route("/sources", get(pages::sources))
+        .route("/payment-pages", get(pages::payment_pages))
+        .route("/modules", get(pages::modules))
         .route("/metrics", get(metrics::metrics))
         .route("/api/incidents", get(pages::api_incidents))
         .route("/api/incidents/{id}", get(pages::api_incident))
+        .route("/api/payment-pages", get(pages::api_payment_pages))
+        .route("/api/modules", get(pages::api_modules))
         .route("/live", get(live))
         .route(
             "/style.css",

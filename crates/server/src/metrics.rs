@@ -40,7 +40,7 @@ const WORKS: Metric = Metric(
 const HOLES: Metric = Metric(
     "magewarden_source_holes_total",
     "counter",
-    "Times a source was silent or failed since this start.",
+    "Times a source was silent, failed, lost something or was off, as told since this start.",
 );
 
 /// Answers `/metrics`.

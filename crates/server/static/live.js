@@ -8,7 +8,7 @@ async function refresh() {
     const answer = await fetch(location.href);
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const typing = document.activeElement && document.activeElement.tagName === "INPUT";
+    const typing = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
     if (typing) return;
     const focus = document.activeElement && document.activeElement.getAttribute("href");
     const closed = [...document.querySelectorAll("details:not([open])[id]")].map((one) => one.id);

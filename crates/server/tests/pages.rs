@@ -1,6 +1,7 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
 mod hostile;
+mod lists;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView, Update};
+use engine::inventory::page_source;
 use engine::judge::Understood;
 use model::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Exposure, Finding, Grade,
@@ -15,6 +17,7 @@ use model::{
     Timestamp,
 };
 use scraper::{Html, Selector};
+use serde_json::json;
 use tower::ServiceExt as _;
 
 use hostile::HOSTILE;
@@ -131,7 +134,10 @@ fn entry(sequence: u64, text: &str) -> EntryView {
         offset_bytes: Some(7),
         understood: Some(Understood {
             place: Scope::Host(text.to_owned()),
-            fields: vec![("url", text.to_owned())],
+            fields: vec![
+                ("url", text.to_owned()),
+                ("page.difference", format!("x{text}")),
+            ],
         }),
     }
 }
@@ -163,6 +169,19 @@ fn desk(text: &str) -> Desk {
         price: text.to_owned(),
         undo: text.to_owned(),
     }]));
+    let page = page_source(&format!("x{text}"), "browser");
+    let told = json!({"page.authorised": "no", "log.context": format!("x{text}"), "page.text": format!("x{text}"),
+        "page.hosts": [format!("x{text}")], "signatures": [format!("x{text}")]});
+    let installed = json!({"package.version": format!("x{text}"), "package.type": format!("x{text}"), "package.module": format!("x{text}"),
+        "package.enabled": "yes", "package.reach": [format!("x{text}")], "package.advisories": [format!("x{text}")]});
+    let mut look = lists::look("baseline");
+    look["url"] = text.into();
+    let part = lists::part("created", "inline", text, told);
+    let package = lists::package("modified", &format!("x{text}"), installed);
+    lists::list(
+        &desk,
+        &[(page.clone(), look), (page, part), (lists::shop(), package)],
+    );
     desk.publish(Update::Overview(Overview {
         installation: text.to_owned(),
         lane: Lane::Live,
@@ -177,7 +196,14 @@ fn desk(text: &str) -> Desk {
     desk
 }
 
-const PAGES: [&str; 4] = ["/", "/incidents/b1", "/entries/3", "/sources"];
+const PAGES: [&str; 6] = [
+    "/",
+    "/incidents/b1",
+    "/entries/3",
+    "/payment-pages",
+    "/modules",
+    "/sources",
+];
 
 fn ask(desk: &Desk, method: &str, path: &str, host: &str) -> (StatusCode, HeaderMap, String) {
     let request = Request::builder()
@@ -258,6 +284,8 @@ fn every_answer_has_the_policies_and_every_page_loads_its_own_things_only() {
         "/style.css",
         "/live.js",
         "/api/incidents",
+        "/api/payment-pages",
+        "/api/modules",
         "/nothing",
         "/entries/x",
     ]) {

@@ -110,7 +110,7 @@ impl Source for Pinger {
                     Err(_) => failures += 1,
                 }
                 if failures >= FAILURES_MAX {
-                    return Err(SourceError::Page {
+                    return Err(SourceError::Unusable {
                         why: format!(
                             "{place} doesn't take the sign of life: nobody there notices if this magewarden stops"
                         ),
@@ -198,7 +198,7 @@ impl Source for Watcher {
                 Err(why) => {
                     failures += 1;
                     if failures >= FAILURES_MAX {
-                        return Err(SourceError::Page {
+                        return Err(SourceError::Unusable {
                             why: format!("the magewarden at {place} isn't alive: {why}"),
                         });
                     }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 
 use model::Timestamp;
 
@@ -244,8 +243,40 @@ fn pax_value<'a>(mut pax: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     found
 }
 
+/// Bytes that can be read at any place.
+pub(crate) trait ReadAt {
+    /// How many there are.
+    fn bytes(&self) -> io::Result<u64>;
+
+    /// Fills the buffer from a place; an error when they end before.
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn bytes(&self) -> io::Result<u64> {
+        self.metadata().map(|metadata| metadata.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self, buffer, at)
+    }
+}
+
+impl ReadAt for &[u8] {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let from = usize::try_from(at).ok().and_then(|at| self.get(at..));
+        let part = from.and_then(|rest| rest.get(..buffer.len()));
+        buffer.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
 /// Lists a zip by its central directory; at most `members_max` members.
-pub(crate) fn list_zip(file: &File, members_max: usize) -> Listing {
+pub(crate) fn list_zip(file: &dyn ReadAt, members_max: usize) -> Listing {
     let mut listing = Listing::default();
     if let Err(error) = walk_zip(file, members_max, &mut listing) {
         listing.fault = error.to_string();
@@ -253,17 +284,17 @@ pub(crate) fn list_zip(file: &File, members_max: usize) -> Listing {
     listing
 }
 
-fn walk_zip(file: &File, members_max: usize, listing: &mut Listing) -> io::Result<()> {
+fn walk_zip(file: &dyn ReadAt, members_max: usize, listing: &mut Listing) -> io::Result<()> {
     let (offset, size) = directory(file)?;
     if size > DIRECTORY_BYTES_MAX {
         return Err(io::Error::other(format!(
             "a zip directory of more than {DIRECTORY_BYTES_MAX} bytes"
         )));
     }
-    let mut bytes = Vec::new();
-    let mut view = file;
-    io::Seek::seek(&mut view, io::SeekFrom::Start(offset))?;
-    view.take(size).read_to_end(&mut bytes)?;
+    // A directory that says it is longer than the file is read as far as there is any.
+    let size = size.min(file.bytes()?.saturating_sub(offset));
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, offset)?;
     let mut rest = bytes.as_slice();
     while rest.starts_with(b"PK\x01\x02") {
         let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the zip's directory is cut");
@@ -308,8 +339,8 @@ fn walk_zip(file: &File, members_max: usize, listing: &mut Listing) -> io::Resul
 }
 
 /// Where the central directory lies: offset and size.
-fn directory(file: &File) -> io::Result<(u64, u64)> {
-    let length = file.metadata()?.len();
+fn directory(file: &dyn ReadAt) -> io::Result<(u64, u64)> {
+    let length = file.bytes()?;
     // The record of 22 bytes, and a comment of at most 65535.
     let start = length.saturating_sub(22 + 65_535 + 20);
     let mut tail = vec![0; usize::try_from(length - start).unwrap_or(0)];
@@ -372,7 +403,7 @@ fn zip64(extra: &[u8], full: u64, size: u64, header: u64) -> Option<(u64, u64)> 
 }
 
 /// First byte of a member's content, behind its local header.
-fn content_offset(file: &File, header: u64) -> io::Result<u64> {
+fn content_offset(file: &dyn ReadAt, header: u64) -> io::Result<u64> {
     let mut bytes = [0; 30];
     file.read_exact_at(&mut bytes, header)?;
     match (

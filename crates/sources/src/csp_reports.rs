@@ -3,11 +3,13 @@
 //!
 //! Anybody may send anything: a report is a hint, and many from different networks are more of one. Reports of one thing – a
 //! directive, what it blocked, on one page – are one group, told when it is new and each time reports or networks grew
-//! threefold. A browser sends a report once and hears 204 at once; what a kill costs is counts since the last telling.
+//! threefold. A browser sends a report once, and hears 204 once what is told of it is sealed, or it is counted; what a kill
+//! costs is counts since the last telling.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -29,6 +31,8 @@ use crate::{SourceError, settings};
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Reports read of one body.
 const REPORTS_MAX: usize = 50;
+/// How long sealing is waited for; what isn't sealed by then is told with the next report of its group.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Requests at work at a time.
 const REQUESTS_MAX: usize = 32;
 /// Groups told apart; reports of others are counted, and said as lost.
@@ -116,6 +120,10 @@ impl Source for Listener {
     fn id(&self) -> SourceId {
         self.id.clone()
     }
+
+    fn forgets(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone)]
@@ -131,22 +139,40 @@ async fn take(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Stat
         .or_else(|| headers.get("x-real-ip"));
     // The last one is what the web server before this listener saw itself.
     let from = from.and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    let taken = tokio::task::spawn_blocking(move || {
-        let chunks = {
-            let mut groups = desk.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = (desk.clock)();
-            let records = groups.take(&body, from, now);
-            records
-                .into_iter()
-                .map(|record| groups.recorder.chunk(record))
-                .collect()
-        };
-        desk.hand.give(chunks)
-    });
+    let taken = tokio::task::spawn_blocking(move || desk.seal(&body, from));
     match taken.await {
-        Ok(Ok(())) => StatusCode::NO_CONTENT,
+        Ok(true) => StatusCode::NO_CONTENT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
+}
+
+impl Desk {
+    /// Takes a body; false when what is to be told of it isn't sealed in time.
+    fn seal(&self, body: &[u8], from: Option<IpAddr>) -> bool {
+        let (chunks, told): (Vec<_>, Vec<_>) = {
+            let mut groups = self.groups();
+            groups
+                .take(body, from, (self.clock)())
+                .into_iter()
+                .map(|telling| (groups.recorder.chunk(telling.record), telling.before))
+                .unzip()
+        };
+        if chunks.is_empty() || self.hand.give_and_wait(chunks, PATIENCE).is_ok() {
+            return true;
+        }
+        self.groups().untell(told);
+        false
+    }
+
+    fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be sealed of a group, and what was told of it before.
+struct Telling {
+    record: Vec<u8>,
+    before: (Report, u64, u64),
 }
 
 /// What a report says, and what makes a group.
@@ -184,9 +210,18 @@ struct Groups {
 }
 
 impl Groups {
+    /// Takes back what was told and could not be sealed: the next report of each group tells it.
+    fn untell(&mut self, told: Vec<(Report, u64, u64)>) {
+        for (report, reports, networks) in told {
+            if let Some(group) = self.groups.get_mut(&report) {
+                (group.told_reports, group.told_networks) = (reports, networks);
+            }
+        }
+    }
+
     /// Takes a body; gives what is to be sealed of it.
-    fn take(&mut self, body: &[u8], from: Option<IpAddr>, now: Timestamp) -> Vec<Vec<u8>> {
-        let mut records = Vec::new();
+    fn take(&mut self, body: &[u8], from: Option<IpAddr>, now: Timestamp) -> Vec<Telling> {
+        let mut tellings = Vec::new();
         let reports = reports(body);
         if reports.is_empty() {
             self.ignored += 1;
@@ -230,6 +265,7 @@ impl Groups {
             let may_be_told = !is_new || self.minute.1 < NEW_MAX;
             if is_more && may_be_told {
                 self.minute.1 += u64::from(is_new);
+                let before = (report.clone(), group.told_reports, group.told_networks);
                 (group.told_reports, group.told_networks) = (group.reports, networks);
                 let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
                 let ignored = std::mem::take(&mut self.ignored);
@@ -257,10 +293,13 @@ impl Groups {
                         &format!("{ignored} other reports said nothing of the shop"),
                     );
                 }
-                records.push(observation.record());
+                tellings.push(Telling {
+                    record: observation.record(),
+                    before,
+                });
             }
         }
-        records
+        tellings
     }
 }
 
@@ -320,6 +359,14 @@ fn reports(body: &[u8]) -> Vec<(Report, String)> {
             .into_iter()
             .collect(),
     }
+}
+
+/// Reads a body; see [`crate::hostile::reports`].
+pub(crate) fn read(body: &[u8]) -> Vec<[String; 4]> {
+    let found = reports(body).into_iter();
+    found
+        .map(|(report, sample)| [report.page, report.directive, report.blocked, sample])
+        .collect()
 }
 
 fn report(
@@ -398,10 +445,10 @@ mod tests {
     }
 
     fn told(groups: &mut Groups, body: &[u8], from: &str) -> Vec<Value> {
-        let records = groups.take(body, from.parse().ok(), Timestamp(0));
-        records
+        let tellings = groups.take(body, from.parse().ok(), Timestamp(0));
+        tellings
             .iter()
-            .map(|record| serde_json::from_slice(record).expect("JSON"))
+            .map(|telling| serde_json::from_slice(&telling.record).expect("JSON"))
             .collect()
     }
 
@@ -431,6 +478,18 @@ mod tests {
         let third = told(&mut groups, &old("https://evil.example/"), "203.0.113.1");
         assert!(third.is_empty() || third[0]["page.networks"] == 3);
         assert_eq!(groups.groups.len(), 1);
+    }
+
+    #[test]
+    fn what_could_not_be_sealed_is_told_with_the_next_report() {
+        let mut groups = groups(&["shop.example"]);
+        let from = "192.0.2.1".parse().ok();
+        let tellings = groups.take(&old("inline"), from, Timestamp(0));
+        groups.untell(tellings.into_iter().map(|one| one.before).collect());
+        let again = told(&mut groups, &old("inline"), "192.0.2.1");
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0]["change_count"], 2);
+        assert!(told(&mut groups, &old("inline"), "192.0.2.1").is_empty());
     }
 
     #[test]

@@ -6,12 +6,16 @@ mod access_log;
 mod alive;
 mod archive;
 mod baseline;
+mod binlog;
+mod chunk;
 mod csp_reports;
 pub mod database;
 pub mod env_php;
 mod files;
 mod follow;
 mod gateway;
+#[doc(hidden)]
+pub mod hostile;
 mod http;
 mod inventory;
 mod listen;
@@ -46,7 +50,10 @@ pub static SOURCES: &[&dyn Kind] = &[
     &syslog::Syslog,
     &http::Http,
     &gateway::Webhooks,
+    &gateway::Polls,
     &database::ShopRows,
+    &database::StatementDigests,
+    &binlog::Binlog,
     &tree::Files,
     &inventory::Inventory,
     &redis::Redis,
@@ -119,9 +126,9 @@ pub enum SourceError {
         /// What is wrong, and what is wanted.
         why: String,
     },
-    /// A page can't be looked at.
+    /// What it looks at can't be looked at.
     #[error("{why}")]
-    Page {
+    Unusable {
         /// Why, and what to do about it.
         why: String,
     },

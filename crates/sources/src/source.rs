@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use model::{Generation, Position, SourceId, Timestamp};
 
 use crate::SourceError;
+pub use crate::chunk::{Chunk, Framing, News};
 use crate::database::Access;
 use crate::tree::{CardCount, Signatures};
 
@@ -26,80 +27,6 @@ pub const DELIVERY_BYTES_MAX: usize = 16 << 20;
 const ALARM_PAUSE: Duration = Duration::from_secs(60);
 /// How long a full queue is waited for before a look at whether to stop.
 const FULL_WAIT: Duration = Duration::from_millis(20);
-
-/// What happened to a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum News {
-    /// It got shorter, or its first bytes changed; it is read again from its start.
-    Truncated,
-    /// It was renamed away; the old one was read to its end.
-    Rotated,
-    /// It was deleted; what is still written to it is read as long as it is open.
-    Deleted,
-    /// It came, or came back.
-    Appeared,
-    /// Bytes went before they could be read.
-    Lost {
-        /// How many at least.
-        bytes: u64,
-    },
-    /// Records went before they could be read.
-    Dropped {
-        /// How many at least.
-        records: u64,
-    },
-    /// The file read before isn't there, nor under a rotated name: how much of it went unread is unknown.
-    Missing,
-    /// It is there and can't be read, or not on; it is tried again.
-    Unreadable,
-    /// It does what it should.
-    Well {
-        /// What that is, e.g. where it listens.
-        what: String,
-    },
-    /// It works, and didn't take something.
-    Refused {
-        /// What, and why.
-        why: String,
-    },
-    /// It doesn't work, and is tried again.
-    Failed {
-        /// Why, and what to do about it.
-        why: String,
-    },
-}
-
-/// How a chunk's bytes come apart into records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Framing {
-    /// Where the format says; the rest of the last record may come with the next chunk.
-    #[default]
-    ByFormat,
-    /// The chunk is one record.
-    OneRecord,
-}
-
-/// Bytes of one source, in order.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// The source.
-    pub source: SourceId,
-    /// Which incarnation.
-    pub generation: Generation,
-    /// Where the bytes start in it.
-    pub offset_bytes: u64,
-    /// The bytes; at most 256 KiB, or one record. Empty when there is only news.
-    pub bytes: Vec<u8>,
-    /// How they come apart.
-    pub framing: Framing,
-    /// The format, where the source knows it; else it is recognised.
-    pub format: Option<&'static str>,
-    /// Whether this incarnation ends here.
-    pub end_of_generation: bool,
-    /// What happened.
-    pub news: Option<News>,
-}
 
 /// A kind of live source. Yours: a file here, its `mod` line, its entry in [`crate::SOURCES`].
 pub trait Kind: Sync {
@@ -149,6 +76,11 @@ pub trait Source: Send {
 
     /// Its name on the page of sources, e.g. `syslog:127.0.0.1:5514`.
     fn id(&self) -> SourceId;
+
+    /// Whether what came while it didn't run is gone, since nobody sends it again and it can't be asked for.
+    fn forgets(&self) -> bool {
+        false
+    }
 }
 
 /// Where each source's records are sealed up to.
@@ -170,6 +102,24 @@ impl Receipt {
     pub fn sealed(self) {
         // Who waited may have given up.
         let _heard = self.0.try_send(());
+    }
+}
+
+/// What was handed over and isn't known to be sealed: whoever is sent it again asks this first, so that it isn't sealed twice.
+pub(crate) struct Pending(Receiver<()>);
+
+impl Pending {
+    /// Waits until it is sealed, at most `patience`; of what is sealed it says so once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSealed::Late`]: it may be sealed later; [`NotSealed::Stopped`]: never by this run.
+    pub(crate) fn wait(&self, patience: Duration) -> Result<(), NotSealed> {
+        match self.0.recv_timeout(patience) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(NotSealed::Late),
+            Err(RecvTimeoutError::Disconnected) => Err(NotSealed::Stopped),
+        }
     }
 }
 
@@ -237,17 +187,27 @@ impl Hand {
     /// [`NotSealed`]: the sender must send them again. They may be sealed later all the same.
     pub fn give_and_wait(&self, chunks: Vec<Chunk>, patience: Duration) -> Result<(), NotSealed> {
         let until = Instant::now() + patience;
+        self.offer(chunks, patience)?
+            .wait(until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Hands chunks over, within `patience`; what it gives tells when they are sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSealed`]: nobody has them.
+    pub(crate) fn offer(
+        &self,
+        chunks: Vec<Chunk>,
+        patience: Duration,
+    ) -> Result<Pending, NotSealed> {
         let (told, sealed) = sync_channel(1);
         let delivery = Delivery {
             chunks,
             receipt: Some(Receipt(told)),
         };
-        self.push(delivery, Some(until))?;
-        match sealed.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(()) => Ok(()),
-            Err(RecvTimeoutError::Timeout) => Err(NotSealed::Late),
-            Err(RecvTimeoutError::Disconnected) => Err(NotSealed::Stopped),
-        }
+        self.push(delivery, Some(Instant::now() + patience))?;
+        Ok(Pending(sealed))
     }
 
     /// Tells news of a source; when told to stop, nobody is left to hear it.
@@ -297,6 +257,7 @@ pub struct Running {
     stop: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    forgetful: Vec<SourceId>,
 }
 
 impl Running {
@@ -309,8 +270,11 @@ impl Running {
         let (sender, queue) = sync_channel(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
         let alarms = Arc::new(AtomicU64::new(0));
-        let mut threads = Vec::new();
+        let (mut threads, mut forgetful) = (Vec::new(), Vec::new());
         for source in sources {
+            if source.forgets() {
+                forgetful.push(source.id());
+            }
             let hand = Hand {
                 queue: sender.clone(),
                 stop: Arc::clone(&stop),
@@ -327,7 +291,14 @@ impl Running {
             stop,
             alarms,
             threads,
+            forgetful,
         })
+    }
+
+    /// Sources that lost what came before they were started ([`Source::forgets`]).
+    #[must_use]
+    pub fn forgetful(&self) -> &[SourceId] {
+        &self.forgetful
     }
 
     /// Waits up to `wait` for a delivery.
@@ -401,43 +372,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-impl Chunk {
-    /// One record at its place.
-    pub(crate) fn record(
-        source: SourceId,
-        generation: Generation,
-        offset_bytes: u64,
-        bytes: Vec<u8>,
-        format: Option<&'static str>,
-    ) -> Self {
-        Self {
-            source,
-            generation,
-            offset_bytes,
-            bytes,
-            framing: Framing::OneRecord,
-            format,
-            end_of_generation: false,
-            news: None,
-        }
-    }
-
-    /// News of a source, without bytes.
-    #[must_use]
-    pub fn news(source: SourceId, news: News) -> Self {
-        Self {
-            source,
-            generation: Generation::default(),
-            offset_bytes: 0,
-            bytes: Vec::new(),
-            framing: Framing::ByFormat,
-            format: None,
-            end_of_generation: false,
-            news: Some(news),
-        }
-    }
 }
 
 /// The incarnation of what only this run numbers.

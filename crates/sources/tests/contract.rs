@@ -6,7 +6,9 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::Timestamp;
+use sha2::Sha256;
 use sources::{Chunk, Given, Positions, Running};
 
 /// How a kind is sent to.
@@ -15,9 +17,32 @@ struct Case {
     settings: fn(&std::path::Path) -> String,
     /// Sends records; gives what the sender was told, if it is told anything.
     send: fn(SocketAddr, &[String]) -> Option<u16>,
+    /// What was sent, of a chunk's bytes.
+    read: fn(&[u8]) -> String,
 }
 
-const CASES: [Case; 5] = [
+/// Of a source that hands over what it was sent.
+fn as_sent(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The record of which a source that observes tells by a number in a field.
+fn by_number(bytes: &[u8], field: &str) -> String {
+    let told: serde_json::Value = serde_json::from_slice(bytes).expect("JSON");
+    let name = told[field].as_str().expect("the field");
+    record(name.split('.').next().expect("a number"))
+}
+
+fn record(number: impl std::fmt::Display) -> String {
+    format!("<13>1 2026-08-05T10:15:30Z host app - - - record {number}")
+}
+
+/// The number of a record.
+fn number(record: &str) -> &str {
+    record.rsplit(' ').next().expect("a number")
+}
+
+const CASES: [Case; 7] = [
     Case {
         kind: "syslog",
         settings: |_| "listen = \"udp://127.0.0.1:0\"".to_owned(),
@@ -28,6 +53,7 @@ const CASES: [Case; 5] = [
             }
             None
         },
+        read: as_sent,
     },
     Case {
         kind: "syslog",
@@ -39,6 +65,7 @@ const CASES: [Case; 5] = [
             }
             None
         },
+        read: as_sent,
     },
     Case {
         kind: "syslog",
@@ -50,6 +77,7 @@ const CASES: [Case; 5] = [
             }
             None
         },
+        read: as_sent,
     },
     Case {
         kind: "http",
@@ -58,6 +86,7 @@ const CASES: [Case; 5] = [
             let path = "/v1/records?source=web1&format=plain";
             Some(post(address, path, "", &records.join("\n")))
         },
+        read: as_sent,
     },
     Case {
         kind: "http",
@@ -71,8 +100,66 @@ const CASES: [Case; 5] = [
                 .collect();
             Some(post(address, "/services/collector/event", "", &events))
         },
+        read: as_sent,
+    },
+    Case {
+        kind: "csp_reports",
+        settings: |_| "listen = \"127.0.0.1:0\"".to_owned(),
+        send: |address, records| {
+            let mut told = None;
+            for record in records {
+                // What comes from two networks is told however much is new.
+                for network in 1..=2 {
+                    let body = serde_json::json!({"csp-report": {"document-uri": "https://shop.example/checkout",
+                        "effective-directive": "img-src", "blocked-uri": format!("https://{}.example/", number(record))}});
+                    let from = format!("X-Forwarded-For: 192.0.{network}.1\r\n");
+                    let status = post(address, "/", &from, &body.to_string());
+                    told = told.max(Some(if status == 204 { 200 } else { status }));
+                }
+            }
+            told
+        },
+        read: |bytes| by_number(bytes, "page.name"),
+    },
+    Case {
+        kind: "gateway",
+        settings: |folder| {
+            let secrets = folder.join("stripe");
+            std::fs::write(&secrets, STRIPE).expect("written");
+            std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(0o600))
+                .expect("set");
+            format!(
+                "listen = \"127.0.0.1:0\"\nstripe = \"{}\"",
+                secrets.display()
+            )
+        },
+        send: |address, records| {
+            let said = records.iter().map(|record| stripe(address, number(record)));
+            said.max()
+        },
+        read: |bytes| by_number(bytes, "gateway.id"),
     },
 ];
+
+const STRIPE: &str = "whsec_of_this_test";
+/// What the clock says, in seconds since 1970.
+const NOW: i64 = 1_754_388_930;
+
+/// Posts a message of Stripe's; gives the status.
+fn stripe(address: SocketAddr, id: &str) -> u16 {
+    let body =
+        serde_json::json!({"id": id, "type": "charge.succeeded", "created": NOW}).to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(STRIPE.as_bytes()).expect("any length");
+    mac.update(format!("{NOW}.{body}").as_bytes());
+    let code: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let header = format!("Stripe-Signature: t={NOW},v1={code}\r\n");
+    post(address, "/stripe", &header, &body)
+}
 
 fn http_settings(folder: &std::path::Path) -> String {
     let tokens = folder.join("tokens");
@@ -109,12 +196,12 @@ fn post(address: SocketAddr, path: &str, headers: &str, body: &str) -> u16 {
 
 fn given(resume: Positions) -> Given {
     Given {
-        now: Timestamp(1_754_388_930_000_000),
+        now: Timestamp(NOW * Timestamp::SECOND),
         resume,
         formats: vec!["plain", "nginx_combined"],
         database: None,
         data: std::env::temp_dir(),
-        clock: || Timestamp(1_754_388_930_000_000),
+        clock: || Timestamp(NOW * Timestamp::SECOND),
         key: [7; 32],
         magento: None,
         signatures: std::sync::Arc::new(sources::Signatures::parse(&[]).expect("none")),
@@ -173,9 +260,7 @@ fn ends_soon(running: &Running) {
 #[test]
 fn every_record_comes_once_in_order_at_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
-    let records: Vec<String> = (0..500)
-        .map(|number| format!("<13>1 2026-08-05T10:15:30Z host app - - - record {number}"))
-        .collect();
+    let records: Vec<String> = (0..500).map(record).collect();
     for case in &CASES {
         let (running, address) =
             start(case.kind, &(case.settings)(folder.path()), Positions::new());
@@ -190,7 +275,7 @@ fn every_record_comes_once_in_order_at_its_place() {
         );
         let found: Vec<_> = chunks
             .iter()
-            .map(|chunk| String::from_utf8_lossy(&chunk.bytes).into_owned())
+            .map(|chunk| (case.read)(&chunk.bytes))
             .collect();
         assert_eq!(found, records, "{}", case.kind);
         let mut next = 0;
@@ -207,28 +292,35 @@ fn every_record_comes_once_in_order_at_its_place() {
 #[test]
 fn ends_soon_while_nobody_takes() {
     let folder = tempfile::tempdir().expect("a folder");
-    for case in &CASES {
-        let (running, address) =
-            start(case.kind, &(case.settings)(folder.path()), Positions::new());
-        let send = case.send;
-        // Far more than the queue holds; whoever waits for an answer isn't waited for here.
-        let records: Vec<String> = (0..2000)
-            .map(|number| format!("<13>record {number}"))
-            .collect();
-        let _sender = std::thread::spawn(move || {
-            for _ in 0..20 {
-                if std::panic::catch_unwind(|| send(address, &records)).is_err() {
-                    break;
-                }
-            }
-        });
-        std::thread::sleep(Duration::from_millis(300));
-        running.stop();
-        let until = Instant::now() + Duration::from_secs(12);
-        while !running.ended() {
-            assert!(Instant::now() < until, "{} doesn't end", case.kind);
-            std::thread::sleep(Duration::from_millis(10));
+    // Side by side: each waits for its patience.
+    std::thread::scope(|scope| {
+        for case in &CASES {
+            let settings = (case.settings)(folder.path());
+            scope.spawn(move || ends_while_nobody_takes(case, &settings));
         }
+    });
+}
+
+fn ends_while_nobody_takes(case: &Case, settings: &str) {
+    let (running, address) = start(case.kind, settings, Positions::new());
+    let send = case.send;
+    // Far more than the queue holds; whoever waits for an answer isn't waited for here.
+    let records: Vec<String> = (0..2000)
+        .map(|number| format!("<13>record {number}"))
+        .collect();
+    let _sender = std::thread::spawn(move || {
+        for _ in 0..20 {
+            if std::panic::catch_unwind(|| send(address, &records)).is_err() {
+                break;
+            }
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    running.stop();
+    let until = Instant::now() + Duration::from_secs(12);
+    while !running.ended() {
+        assert!(Instant::now() < until, "{} doesn't end", case.kind);
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -286,6 +378,53 @@ fn numbered_records_are_sealed_once_also_after_a_start() {
     assert_eq!(sender.join().expect("sent"), 200);
     assert_eq!(chunks.len(), 1);
     assert_eq!(chunks[0].bytes, b"four");
+    ends_soon(&running);
+}
+
+#[test]
+fn numbered_records_that_were_late_are_sealed_once_when_they_come_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = "/v1/records?source=a&format=plain&offset=0";
+    let (running, address) = start("http", &http_settings(folder.path()), Positions::new());
+    let first = std::thread::spawn(move || post(address, path, "", "one\ntwo\n"));
+    let late = loop {
+        let delivery = running.next(Duration::from_secs(5)).expect("delivered");
+        if delivery.receipt.is_some() {
+            break delivery;
+        }
+    };
+    // As long as nobody knows whether it is sealed, a copy is not handed over.
+    assert_eq!(first.join().expect("sent"), 503);
+    let again = std::thread::spawn(move || post(address, path, "", "one\ntwo\nthree\n"));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(running.ready().is_none());
+    late.receipt.expect("waited for").sealed();
+    let chunks = take(&running, 1);
+    assert_eq!(again.join().expect("sent"), 200);
+    assert_eq!(chunks.len(), 1);
+    assert_eq!(chunks[0].bytes, b"three");
+    ends_soon(&running);
+}
+
+#[test]
+fn a_gateways_message_that_was_late_is_sealed_once_when_it_comes_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = CASES.last().expect("the gateway");
+    let settings = (case.settings)(folder.path());
+    let (running, address) = start(case.kind, &settings, Positions::new());
+    let first = std::thread::spawn(move || stripe(address, "evt_1"));
+    let late = loop {
+        let delivery = running.next(Duration::from_secs(5)).expect("delivered");
+        if delivery.receipt.is_some() {
+            break delivery;
+        }
+    };
+    assert_eq!(first.join().expect("sent"), 503);
+    let again = std::thread::spawn(move || stripe(address, "evt_1"));
+    std::thread::sleep(Duration::from_millis(200));
+    late.receipt.expect("waited for").sealed();
+    assert_eq!(again.join().expect("sent"), 200);
+    assert!(running.ready().is_none());
     ends_soon(&running);
 }
 

@@ -77,7 +77,28 @@ pub enum StoreError {
     Stopped,
 }
 
+/// Whether the system says that there is no room, on the disk or by a limit of it.
+#[must_use]
+pub fn is_full_disk(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 impl StoreError {
+    /// Whether the disk is full: what failed may succeed later.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_full_disk(source),
+            // SQLite's own word for it (SQLITE_FULL); whatever else it says of its file, more room won't mend.
+            Self::State { source, .. } => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == "13"),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }

@@ -90,6 +90,8 @@ pub struct BlockIndex {
     /// Files of whole blocks; a reader and a new index without blocks have none to write to.
     files: Option<Files>,
     writer: bool,
+    /// Whole blocks that are not in the files: record and postings. A reader's stay here, a writer's until there is room.
+    unwritten: BTreeMap<usize, (Vec<u8>, Vec<u8>)>,
 }
 
 impl BlockIndex {
@@ -121,6 +123,7 @@ impl BlockIndex {
             open: Open::default(),
             files: None,
             writer,
+            unwritten: BTreeMap::new(),
         };
         let mut ends = Vec::new();
         let (Some(records), Some(postings)) = (records, postings) else {
@@ -203,12 +206,9 @@ impl BlockIndex {
         open.count == BLOCK_ENTRIES
     }
 
-    /// Ends a whole block: `root` over its leaves, `end` of its entries.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when it can't be written. Nothing is lost: it is made again at the next opening.
-    pub fn end_block(&mut self, root: [u8; 32], end: Place) -> Result<(), StoreError> {
+    /// Ends a whole block: `root` over its leaves, `end` of its entries. It is in the files after the next
+    /// [`Self::write`].
+    pub fn end_block(&mut self, root: [u8; 32], end: Place) {
         let open = std::mem::take(&mut self.open);
         let postings = encode_postings(&open.postings);
         let block = Block {
@@ -218,20 +218,37 @@ impl BlockIndex {
             postings: self.files.as_ref().map_or(0, |files| files.postings_end),
             postings_bytes: u32::try_from(postings.len()).unwrap_or(u32::MAX),
         };
-        if let Some(files) = self.files.as_mut().filter(|_| self.writer) {
-            let at = self.blocks.len() as u64 * RECORD_BYTES as u64;
-            let record = encode(&block, end, &postings);
+        if let Some(files) = &mut self.files {
+            files.postings_end += postings.len() as u64;
+        }
+        let record = encode(&block, end, &postings);
+        self.unwritten.insert(self.blocks.len(), (record, postings));
+        self.blocks.push(block);
+    }
+
+    /// Writes the whole blocks that are not in the files yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they can't be written: they are found all the same, and written the next time.
+    pub fn write(&mut self) -> Result<(), StoreError> {
+        let Some(files) = self.files.as_ref().filter(|_| self.writer) else {
+            return Ok(());
+        };
+        // In order: what lies behind a block that isn't there would not be read.
+        while let Some(next) = self.unwritten.first_entry() {
+            let (record, postings) = next.get();
+            let block = self.blocks.get(*next.key());
             files
                 .postings
-                .write_all_at(&postings, block.postings)
+                .write_all_at(postings, block.map_or(0, |block| block.postings))
                 .map_err(StoreError::io(&self.folder.join("postings")))?;
             files
                 .blocks
-                .write_all_at(&record, at)
+                .write_all_at(record, *next.key() as u64 * RECORD_BYTES as u64)
                 .map_err(StoreError::io(&self.folder.join("blocks")))?;
-            files.postings_end += postings.len() as u64;
+            next.remove();
         }
-        self.blocks.push(block);
         Ok(())
     }
 
@@ -247,19 +264,19 @@ impl BlockIndex {
         query: &IndexQuery,
         mut visit: impl FnMut(u64) -> Result<bool, E>,
     ) -> Result<(), E> {
-        for (number, block) in (0_u64..).zip(&self.blocks) {
+        for (at, block) in self.blocks.iter().enumerate() {
             if !query.fits(block.first, block.last) {
                 continue;
             }
             let found = if query.tokens.is_empty() {
                 [u64::MAX; 4]
             } else {
-                let bytes = self.postings(block)?;
+                let bytes = self.postings(at, block)?;
                 query.tokens.iter().fold([u64::MAX; 4], |found, token| {
                     and(found, posting(&bytes, *token))
                 })
             };
-            if !visit_block(number, found, BLOCK_ENTRIES, &mut visit)? {
+            if !visit_block(at as u64, found, BLOCK_ENTRIES, &mut visit)? {
                 return Ok(());
             }
         }
@@ -281,6 +298,7 @@ impl BlockIndex {
     ///
     /// [`StoreError`] when the index can't be written.
     pub fn forget(&mut self, number: u64, end: Place) -> Result<(), StoreError> {
+        self.write()?;
         let (word, bit) = place(number % BLOCK_ENTRIES);
         let clear = |postings: &mut BTreeMap<u64, Bitmap>| {
             postings.retain(|_, bitmap| {
@@ -295,7 +313,7 @@ impl BlockIndex {
             clear(&mut self.open.postings);
             return Ok(());
         };
-        let bytes = self.postings(block)?;
+        let bytes = self.postings(at, block)?;
         let mut postings = BTreeMap::new();
         for entry in bytes.as_chunks::<POSTING_BYTES>().0 {
             let (token, bitmap) = decode_posting(entry);
@@ -321,7 +339,11 @@ impl BlockIndex {
             .map_err(StoreError::io(&self.folder.join("blocks")))
     }
 
-    fn postings(&self, block: &Block) -> Result<Vec<u8>, StoreError> {
+    /// The postings of the block that is number `at`.
+    fn postings(&self, at: usize, block: &Block) -> Result<Vec<u8>, StoreError> {
+        if let Some((_, postings)) = self.unwritten.get(&at) {
+            return Ok(postings.clone());
+        }
         let mut bytes = vec![0; block.postings_bytes as usize];
         if let Some(files) = &self.files {
             files
@@ -477,9 +499,10 @@ mod tests {
                     data: 8,
                     ..Place::default()
                 };
-                index.end_block([7; 32], end).expect("written");
+                index.end_block([7; 32], end);
             }
         }
+        index.write().expect("written");
         index
     }
 
@@ -499,6 +522,29 @@ mod tests {
             tokens: tokens.to_vec(),
             ..IndexQuery::default()
         }
+    }
+
+    #[test]
+    fn what_is_not_written_yet_is_found_and_written_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut index = filled(folder.path());
+        // As when the disk was full: whole blocks, and none of them in the files.
+        for number in 1000..1600 {
+            let tokens: &[u64] = if number == 1100 { &[78] } else { &[] };
+            if index.push(&Indexed { time: 0, tokens }) {
+                index.end_block([8; 32], Place::default());
+            }
+        }
+        assert_eq!(index.blocks(), 6);
+        assert_eq!(found(&index, &by(&[78])), [1100]);
+        let (reader, known) = BlockIndex::open(folder.path(), false).expect("opened");
+        assert_eq!((reader.blocks(), known.len()), (3, 3));
+        index.write().expect("written");
+        drop(index);
+        let (index, known) = BlockIndex::open(folder.path(), true).expect("opened");
+        assert_eq!(known.len(), 6);
+        assert_eq!(found(&index, &by(&[78])), [1100]);
+        assert_eq!(found(&index, &by(&[77])), [700]);
     }
 
     #[test]

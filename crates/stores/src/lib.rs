@@ -8,7 +8,7 @@ mod index;
 mod secrets;
 mod state;
 
-pub use files::{Cut, Place, Row, SegmentFiles, StoreError};
+pub use files::{Cut, Place, Row, SegmentFiles, StoreError, is_full_disk};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
-pub use state::{FindingRow, IncidentRow, SourceRow, State, StateUpdate};
+pub use state::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate};

@@ -16,11 +16,14 @@ use tokio::runtime::Runtime;
 use crate::StoreError;
 
 /// The migrations in order: version, name, text.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "projections",
-    include_str!("../migrations/0001_projections.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "projections",
+        include_str!("../migrations/0001_projections.sql"),
+    ),
+    (2, "lists", include_str!("../migrations/0002_lists.sql")),
+];
 
 /// Where a source goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,15 @@ pub struct IncidentRow {
     pub body: String,
 }
 
+/// What a source's records list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRow {
+    /// The source.
+    pub source: String,
+    /// The list, as JSON with its version.
+    pub body: String,
+}
+
 /// Rows to be written together.
 #[derive(Clone, Debug, Default)]
 pub struct StateUpdate {
@@ -76,6 +88,8 @@ pub struct StateUpdate {
     pub findings: Vec<FindingRow>,
     /// Incidents that are new or changed.
     pub incidents: Vec<IncidentRow>,
+    /// Lists that are new or changed.
+    pub lists: Vec<ListRow>,
 }
 
 /// The state database of one installation.
@@ -200,6 +214,22 @@ impl State {
         self.read_all(&rows, read)
     }
 
+    /// Every list, by source.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn lists(&mut self) -> Result<Vec<ListRow>, StoreError> {
+        let rows = self.rows("SELECT source, body FROM list ORDER BY source")?;
+        let read = |row: &SqliteRow| {
+            Ok(ListRow {
+                source: row.try_get(0)?,
+                body: row.try_get(1)?,
+            })
+        };
+        self.read_all(&rows, read)
+    }
+
     /// Writes rows: all of them or none.
     ///
     /// # Errors
@@ -255,6 +285,16 @@ impl State {
                     .execute(&mut *all)
                     .await?;
                 }
+                for row in &update.lists {
+                    sqlx::query(
+                        "INSERT INTO list (source, body) VALUES ($1, $2) \
+                         ON CONFLICT (source) DO UPDATE SET body = excluded.body",
+                    )
+                    .bind(&row.source)
+                    .bind(&row.body)
+                    .execute(&mut *all)
+                    .await?;
+                }
                 sqlx::query(
                     "INSERT INTO reflects (one, entries) VALUES (1, $1) \
                      ON CONFLICT (one) DO UPDATE SET entries = excluded.entries",
@@ -293,7 +333,7 @@ fn at(path: &Path) -> impl FnOnce(sqlx::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::{FindingRow, IncidentRow, SourceRow, State, StateUpdate};
+    use super::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn finding(sequence: u64, detected: i64) -> FindingRow {
@@ -323,6 +363,10 @@ mod tests {
                 last: 2,
                 body: "{}".to_owned(),
             }],
+            lists: vec![ListRow {
+                source: "inventory:/shop".to_owned(),
+                body: format!("{{\"v\":{reflects}}}"),
+            }],
         }
     }
 
@@ -345,6 +389,24 @@ mod tests {
         assert_eq!(state.sources().expect("read"), update(9, 80).sources);
         assert_eq!(state.findings().expect("read"), [finding(9, 70)]);
         assert_eq!(state.incidents().expect("read"), update(9, 80).incidents);
+        assert_eq!(state.lists().expect("read"), update(9, 80).lists);
+    }
+
+    #[test]
+    fn no_room_is_told_from_other_errors_and_is_no_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = State::open(&folder.path().join("state.sqlite")).expect("opened");
+        state.apply(&update(1, 70)).expect("written");
+        // A limit of SQLite's own stands for the disk: it says the same of both.
+        state.rows("PRAGMA max_page_count = 1").expect("set");
+        let mut large = update(2, 70);
+        large.findings[0].body = "x".repeat(1 << 20);
+        let error = state.apply(&large).expect_err("no room");
+        assert!(error.is_full_disk(), "{error:?}");
+        state.rows("PRAGMA max_page_count = 100000").expect("set");
+        assert_eq!(state.reflects().expect("read"), 1);
+        state.apply(&large).expect("written");
+        assert_eq!(state.reflects().expect("read"), 2);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sources::database::{
 use sources::env_php::ShopConfig;
 use sources::shop;
 
+use super::settings::SourceSettings;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
@@ -152,6 +153,22 @@ impl Shop<'_> {
             self.schema(),
             self.prefix,
         )
+    }
+
+    /// The statements that make the account each source of kind `binlog` names.
+    pub(super) fn log_grants(&self, sources: &[SourceSettings]) -> Vec<String> {
+        let logs = sources.iter().filter(|source| source.kind == "binlog");
+        logs.flat_map(|SourceSettings { settings, .. }| {
+            let named = |name: &str| settings.get(name).and_then(toml::Value::as_str);
+            let account = Account {
+                user: named("user").unwrap_or("magewarden_log").to_owned(),
+                password_file: named("password_file").map(PathBuf::from),
+                ca_file: None,
+            };
+            let server = named("server").map_or_else(|| self.server.clone(), Server::new);
+            account::statements_for_log(&account, &server, &database::own_address(&server))
+        })
+        .collect()
     }
 
     /// How its database is reached, where magewarden has an account there.

@@ -1,14 +1,13 @@
 //! `magewarden payment-page`: what is on a payment page by the ledger, since when, and whether it is authorised.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use engine::inventory::{self, PageList, Part};
 use engine::ledger::{Ledger, Query};
-use model::SourceId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -52,15 +51,6 @@ enum Format {
     Toml,
 }
 
-/// A part by what was told of it last.
-struct Part {
-    since: String,
-    changed: String,
-    changes: u64,
-    entry: u64,
-    last: Value,
-}
-
 impl PaymentPage {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
@@ -75,41 +65,63 @@ impl PaymentPage {
         let mut shown = Vec::new();
         let mut is_known = false;
         for way in ways {
-            let (parts, looks) = self.parts(&ledger, way)?;
-            let Some((looks, last)) = looks else { continue };
+            let page = self.page(&ledger, way)?;
+            let Some(last) = &page.last else { continue };
             is_known = true;
-            let there: Vec<_> = parts
-                .iter()
-                .filter(|(_, part)| self.gone || part.last["change"] != "removed")
-                .collect();
+            let there: Vec<&Part> = page.parts(self.gone).map(|part| &**part).collect();
             match self.format {
                 Format::Human => {
-                    writeln!(out, "view {}, by {way}: {} parts, {looks} looks, the last one {} in entry {}", inert(&self.view), there.len(), last.0, last.1).or_fail(write)?;
-                    for ((kind, name), part) in there {
-                        let told = |field: &str| inert(part.last[field].as_str().unwrap_or_default());
-                        let is_gone = if part.last["change"] == "removed" { ", gone" } else { "" };
-                        writeln!(out, "  {kind:<8} {}", inert(name)).or_fail(write)?;
+                    writeln!(
+                        out,
+                        "view {}, by {way}: {} parts, {} looks, the last one {} in entry {}",
+                        inert(&self.view),
+                        there.len(),
+                        page.looks,
+                        inert(&last.time),
+                        last.entry
+                    )
+                    .or_fail(write)?;
+                    if page.left_out > 0 {
+                        writeln!(
+                            out,
+                            "  {} parts more than a list holds were left out",
+                            page.left_out
+                        )
+                        .or_fail(write)?;
+                    }
+                    for part in there {
+                        let is_gone = if part.is_gone() { ", gone" } else { "" };
+                        writeln!(out, "  {:<8} {}", inert(&part.kind), inert(&part.name))
+                            .or_fail(write)?;
                         writeln!(
                             out,
                             "           since {}, {} changes, the last {}{is_gone} (entry {}); authorised: {} {}",
-                            part.since, part.changes, part.changed, part.entry, authorised(&part.last), told("log.context")
+                            inert(&part.since), part.changes, inert(&part.changed), part.entry, part.authorised,
+                            inert(part.authorisation.as_deref().unwrap_or_default())
                         )
                         .or_fail(write)?;
                     }
                 }
-                Format::Json => shown.extend(there.iter().map(|((kind, name), part)| {
-                    json!({"way": way, "part": kind, "name": name, "since": part.since, "changed": part.changed, "changes": part.changes, "entry": part.entry,
-                        "state": part.last["change"], "sha256": part.last["file.sha256"], "hosts": part.last["page.hosts"], "signatures": part.last["signatures"],
-                        "authorised": authorised(&part.last), "authorisation": part.last["log.context"]})
-                })),
+                Format::Json => {
+                    for part in there {
+                        let mut told = json!(part);
+                        told["way"] = json!(way);
+                        shown.push(told);
+                    }
+                }
                 Format::Toml => {
-                    for ((kind, name), part) in there {
-                        if !["script", "inline", "handler", "frame", "form", "host", "base"].contains(&kind.as_str()) || authorised(&part.last) == "yes" {
+                    for part in there {
+                        if ![
+                            "script", "inline", "handler", "frame", "form", "host", "base",
+                        ]
+                        .contains(&part.kind.as_str())
+                            || part.authorised == "yes"
+                        {
                             continue;
                         }
-                        let text: String = part.last["page.text"].as_str().unwrap_or_default().chars().take(100).collect();
-                        writeln!(out, "# since {}, entry {}: {}\n[[script]]\nname = {}\nby = \"\"\njustification = \"\"\nviews = [{}]\n", part.since, part.entry,
-                            inert(&text).replace('\n', " "), json!(format!("{kind} {name}")), json!(self.view)).or_fail(write)?;
+                        let text: String = part.begin.chars().take(100).collect();
+                        writeln!(out, "# since {}, entry {}: {}\n[[script]]\nname = {}\nby = \"\"\njustification = \"\"\nviews = [{}]\n", inert(&part.since), part.entry,
+                            inert(&text).replace('\n', " "), json!(format!("{} {}", part.kind, part.name)), json!(self.view)).or_fail(write)?;
                     }
                 }
             }
@@ -134,60 +146,20 @@ impl PaymentPage {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The parts by one way of looking; how often it was looked, and when and in which entry last.
-    #[expect(clippy::type_complexity, reason = "read once, right above")]
-    fn parts(
-        &self,
-        ledger: &Ledger,
-        way: &str,
-    ) -> Result<
-        (
-            BTreeMap<(String, String), Part>,
-            Option<(u64, (String, u64))>,
-        ),
-        Failure,
-    > {
+    /// What is known of the page by one way of looking.
+    fn page(&self, ledger: &Ledger, way: &str) -> Result<PageList, Failure> {
         let hint = "magewarden verify the ledger";
-        let source = Some(SourceId(format!("payment_page:{}:{way}", self.view)));
         let query = Query {
-            source,
+            source: Some(inventory::page_source(&self.view, way)),
             ..Query::default()
         };
-        let mut parts: BTreeMap<(String, String), Part> = BTreeMap::new();
-        let mut looks = None;
+        let mut page = PageList::default();
         for sequence in ledger.find(&query, usize::MAX).or_fail(hint)? {
             let entry = ledger.read(sequence).or_fail(hint)?;
-            let Some(told) = entry
-                .payload
-                .and_then(|payload| serde_json::from_slice::<Value>(&payload).ok())
-            else {
-                continue;
-            };
-            let text = |field: &str| told[field].as_str().unwrap_or_default().to_owned();
-            let (time, change) = (text("time"), text("change"));
-            let (kind, name) = (text("page.part"), text("page.name"));
-            if kind.is_empty() {
-                let count = looks.map_or(0, |(count, _)| count);
-                if change == "baseline_changed" {
-                    parts.clear();
-                }
-                looks = Some((count + 1, (time, sequence.0)));
-                continue;
+            if let Some(payload) = entry.payload.filter(|_| !entry.header.quarantined) {
+                page.take(sequence, &payload);
             }
-            let part = parts.entry((kind, name)).or_insert_with(|| Part {
-                since: time.clone(),
-                changed: time.clone(),
-                changes: 0,
-                entry: sequence.0,
-                last: Value::Null,
-            });
-            part.changes += u64::from(change != "seen" && !part.last.is_null());
-            (part.changed, part.entry, part.last) = (time, sequence.0, told);
         }
-        Ok((parts, looks))
+        Ok(page)
     }
-}
-
-fn authorised(told: &Value) -> &str {
-    told["page.authorised"].as_str().unwrap_or("unknown")
 }

@@ -52,6 +52,8 @@ use crate::terminal::inert;
     Rows of the shop's database: skimmers, planted accounts, and evidence before it dies by itself. Print its grants first:\n  \
     magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows --print-grants\n  \
     magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows\n\n\
+    Who wrote a row, from the binary log, by an account of its own:\n  \
+    magewarden up --magento /var/www/shop --source binlog,user=magewarden_log,password_file=/etc/magewarden/log.password,server_id=4242\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
     [[source]]\n  \
@@ -76,7 +78,7 @@ pub(crate) struct Up {
     /// A log to follow, beside those found; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, shop_rows, redis, payment_page, csp_reports, ping, peer (see below).
+    /// A source beside files, as KIND,SETTING=VALUE,…; may be repeated. Kinds: files, inventory, syslog, http, gateway, gateway_poll, shop_rows, statement_digests, binlog, redis, payment_page, csp_reports, ping, peer (see below).
     /// A list, or a value with a comma, belongs in --config
     #[arg(long = "source", value_name = "SOURCE", value_parser = source_flag)]
     sources: Vec<SourceSettings>,
@@ -196,8 +198,12 @@ impl Up {
         }
         let shop = self.shop(config.as_ref())?;
         if self.print_grants {
-            let rows = self.sources.iter().any(|source| source.kind == "shop_rows");
-            return print_grants(shop.as_ref(), rows);
+            let kinds = self.sources.iter().map(|source| source.kind.as_str());
+            print_grants(shop.as_ref(), &kinds.collect())?;
+            let of_logs = shop.iter().flat_map(|shop| shop.log_grants(&self.sources));
+            let lines: String = of_logs.map(|line| inert(&line) + "\n").collect();
+            write!(std::io::stdout(), "{lines}").or_fail("write to another place")?;
+            return Ok(ExitCode::SUCCESS);
         }
         let look = shop.as_ref().map(Shop::look).transpose()?;
         let access = shop.as_ref().and_then(Shop::access);
@@ -360,7 +366,7 @@ fn only_named_logs() -> GapView {
 }
 
 /// Prints how magewarden's own account is made.
-fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure> {
+fn print_grants(shop: Option<&Shop<'_>>, kinds: &BTreeSet<&str>) -> Result<ExitCode, Failure> {
     let Some(shop) = shop else {
         return Err(Failure::say(
             "without a shop its schema isn't known",
@@ -368,7 +374,11 @@ fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure
         ));
     };
     let grants = shop.grants();
-    let rows = if rows { grants.rows.as_slice() } else { &[] };
+    let further = grants
+        .further
+        .iter()
+        .filter(|(kind, _)| kinds.contains(*kind));
+    let further: Vec<&String> = further.flat_map(|(_, lines)| lines).collect();
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -377,8 +387,8 @@ fn print_grants(shop: Option<&Shop<'_>>, rows: bool) -> Result<ExitCode, Failure
          -- MySQL: say IDENTIFIED WITH auth_socket instead of VIA unix_socket. A table the shop doesn't have: leave its line out.\n\
          {}\n-- Undo: {}",
         inert(&shop.server.to_string()),
-        if rows.is_empty() { "" } else { ", and the columns of the rows it watches that are named below" },
-        grants.create.iter().chain(rows).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
+        if further.is_empty() { "" } else { ", and what the sources asked for need, as named below" },
+        grants.create.iter().chain(further).map(|line| inert(line)).collect::<Vec<_>>().join("\n"),
         inert(&grants.undo)
     )
     .or_fail("write to another place")?;

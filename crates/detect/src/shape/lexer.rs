@@ -34,7 +34,8 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Whether it stands for a value; `?` is what a prepared statement shows of one.
+    /// Whether it stands for a value; `?` is what a prepared statement shows of one, and a digest of the server's own of
+    /// one or several.
     pub(crate) const fn is_literal(self) -> bool {
         matches!(self, Self::Text(_) | Self::Number(_) | Self::Sign(b'?'))
     }
@@ -178,6 +179,11 @@ impl<'a> Iterator for Lexer<'a> {
                     self.at += 1;
                 }
                 Some(Token::Word(self.slice(from, self.at)))
+            }
+            // `(...)` is how the server's own digests write a list of values.
+            b'.' if bytes.get(from..from + 3) == Some(b"...") => {
+                self.at = from + 3;
+                Some(Token::Sign(b'?'))
             }
             _ => {
                 self.at += 1;

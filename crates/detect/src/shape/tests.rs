@@ -22,6 +22,32 @@ fn check(sql: &str, tables: &[&str], predicate: Predicate, rows: RowClass, trait
 }
 
 #[test]
+fn the_servers_own_digest_is_the_shape_of_what_it_digests() {
+    for (sql, digest) in [
+        (
+            "SELECT `sales_order_payment`.* FROM `mg_sales_order_payment` AS `sales_order_payment` WHERE (`parent_id` IN (17, 18))",
+            "SELECT `sales_order_payment` . * FROM `mg_sales_order_payment` AS `sales_order_payment` WHERE ( `parent_id` IN (...) ) ",
+        ),
+        (
+            "SELECT `q`.* FROM `mg_quote_payment` AS `q` WHERE (`quote_id` = '4') LIMIT 1",
+            "SELECT `q` . * FROM `mg_quote_payment` AS `q` WHERE ( `quote_id` = ? ) LIMIT ? ",
+        ),
+    ] {
+        let (whole, summed) = (
+            Shape::of(sql, false, "mg_"),
+            Shape::of(digest, false, "mg_"),
+        );
+        assert_eq!(
+            (&whole.tables, whole.predicate, whole.row_class),
+            (&summed.tables, summed.predicate, summed.row_class),
+            "{digest}"
+        );
+        let judged = |shape: &Shape, text| shapes().judge(shape, text, "mg_", Issuer::Shop).known;
+        assert_eq!(judged(&whole, sql), judged(&summed, digest), "{digest}");
+    }
+}
+
+#[test]
 fn tells_what_a_statement_does() {
     check(
         "SELECT * FROM mg_sales_order_payment",

@@ -182,8 +182,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes an entry into tree and index.
-    fn note(&mut self, header: &Header, hash: Hash, tokens: &[u64]) -> Result<(), LedgerError> {
+    /// Takes an entry into tree and index. The entry is durable: nothing here may fail.
+    fn note(&mut self, header: &Header, hash: Hash, tokens: &[u64]) {
         self.tree.push(hash);
         self.leaves.push(hash);
         let mut all = Vec::with_capacity(tokens.len() + 1);
@@ -200,9 +200,8 @@ impl Ledger {
                 .unwrap_or_default();
             let root = custody::root_of(&self.leaves);
             self.leaves.clear();
-            self.index.end_block(root, end)?;
+            self.index.end_block(root, end);
         }
-        Ok(())
     }
 
     fn signer(&self) -> Signer {
@@ -276,8 +275,11 @@ impl Ledger {
         }
         self.files.append(&rows)?;
         for ((header, row), entry) in headers.iter().zip(&rows).zip(entries) {
-            self.note(header, hash_leaf(&row.leaf), &entry.tokens)?;
+            self.note(header, hash_leaf(&row.leaf), &entry.tokens);
         }
+        // The index is derived, and what can't be written of it now is with the checkpoint. Entries that are durable
+        // were appended, whatever becomes of it: an error here would have them sealed twice.
+        drop(self.index.write());
         Ok(Sequence(first))
     }
 
@@ -287,6 +289,7 @@ impl Ledger {
     ///
     /// [`LedgerError`] when one of them can't be written.
     pub fn checkpoint(&mut self) -> Result<Checkpoint, LedgerError> {
+        self.index.write()?;
         let checkpoint = Checkpoint {
             origin: self.origin.clone(),
             size: self.tree.size(),

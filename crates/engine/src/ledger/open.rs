@@ -35,15 +35,11 @@ impl LedgerError {
     /// Whether the disk is full: what failed may succeed later.
     #[must_use]
     pub fn is_full_disk(&self) -> bool {
-        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let (Self::Io { source, .. }
-        | Self::Store {
-            source: StoreError::Io { source, .. },
-        }) = self
-        else {
-            return false;
-        };
-        matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+        match self {
+            Self::Io { source, .. } => stores::is_full_disk(source),
+            Self::Store { source } => source.is_full_disk(),
+            _ => false,
+        }
     }
 }
 
@@ -204,8 +200,9 @@ impl Ledger {
                 let payload = salted.get(16..).unwrap_or_default();
                 intake::tokens(self.token_key(), &header.format, payload, context)
             };
-            self.note(&header, hash_leaf(&row.leaf), &tokens)?;
+            self.note(&header, hash_leaf(&row.leaf), &tokens);
         }
+        self.index.write()?;
         Ok(())
     }
 }

@@ -59,6 +59,10 @@ impl PipelineError {
     /// Whether the disk is full: what failed may succeed later.
     #[must_use]
     pub fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Ledger { source, .. } if source.is_full_disk())
+        match self {
+            Self::Ledger { source, .. } => source.is_full_disk(),
+            Self::Projection { source, .. } => source.is_full_disk(),
+            _ => false,
+        }
     }
 }

@@ -64,6 +64,7 @@ pub struct Pipeline {
     desk: Option<Desk>,
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
+    stopped: Option<Timestamp>,
 }
 
 impl Pipeline {
@@ -90,6 +91,13 @@ impl Pipeline {
             &settings.context,
         )
         .map_err(ledger_failed)?;
+        let stopped = ledger
+            .len()
+            .checked_sub(1)
+            .map(|last| ledger.header(Sequence(last)))
+            .transpose()
+            .map_err(ledger_failed)?
+            .map(|header| header.received);
         let mut judge = Judge::new(
             &settings.installation,
             settings.context.clone(),
@@ -125,6 +133,7 @@ impl Pipeline {
             desk: None,
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
+            stopped,
         };
         if let Opening::Broken {
             aside,
@@ -152,6 +161,7 @@ impl Pipeline {
             findings: self.judge().findings().values().cloned().collect(),
             incidents: self.judge().incidents().cloned().collect(),
         });
+        desk.publish(Update::Listed(self.projection.lists(true)));
         self.desk = Some(desk);
     }
 
@@ -170,6 +180,12 @@ impl Pipeline {
     #[must_use]
     pub fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// When the run before this one sealed its last entry; `None` when the ledger is a new one.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Timestamp> {
+        self.stopped
     }
 
     /// The installation's name.
@@ -279,7 +295,7 @@ impl Pipeline {
             .ledger
             .append(entries)
             .map_err(|source| self.ledger_error(source))?;
-        let received = self.sealed(entries);
+        let received = self.sealed(entries, first);
         judge_all(
             self.judging.judge_mut(),
             entries,
@@ -301,7 +317,7 @@ impl Pipeline {
             .ledger
             .append(&entries)
             .map_err(|source| self.ledger_error(source))?;
-        let received = self.sealed(&entries);
+        let received = self.sealed(&entries, first);
         drop(self.decide(received));
         self.judging.start(entries, first);
         Ok(())
@@ -312,12 +328,24 @@ impl Pipeline {
         self.judging.wait(&mut self.undecided);
     }
 
-    /// Notes that entries are sealed; tells when the last one was received.
-    fn sealed(&mut self, entries: &[NewEntry]) -> Timestamp {
-        for identity in entries.iter().filter_map(|entry| entry.identity.as_ref()) {
+    /// Notes that entries are sealed, and shows what they list; tells when the last one was received.
+    fn sealed(&mut self, entries: &[NewEntry], first: Sequence) -> Timestamp {
+        for (entry, sequence) in entries.iter().zip((first.0..).map(Sequence)) {
+            let Some(identity) = &entry.identity else {
+                continue;
+            };
             let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
             self.projection
                 .moved_to(&identity.source, identity.generation, end);
+            if !entry.quarantined {
+                let (source, payload) = (&entry.source, &entry.payload);
+                self.projection
+                    .told(source, &entry.format, sequence, payload);
+            }
+        }
+        let lists = self.projection.lists(false);
+        if let Some(desk) = self.desk.as_ref().filter(|_| !lists.is_empty()) {
+            desk.publish(Update::Listed(lists));
         }
         entries
             .last()

@@ -5,8 +5,10 @@
 //! is told. Reading variables, status and its own grants needs no privilege on MariaDB (tried on
 //! 10.11); on MySQL 8 that is unverified.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::digests;
 use super::rows::tables::granted;
 use super::{Account, Make, Server};
 
@@ -41,8 +43,8 @@ pub(super) fn quoted_text(text: &str) -> String {
 pub struct Statements {
     /// `CREATE USER` and the `GRANT`s, one a line.
     pub create: Vec<String>,
-    /// Further `GRANT`s, for the source `shop_rows` alone.
-    pub rows: Vec<String>,
+    /// Further `GRANT`s, by the kind of source that needs them.
+    pub further: BTreeMap<&'static str, Vec<String>>,
     /// What undoes all of them.
     pub undo: String,
 }
@@ -93,11 +95,43 @@ pub fn statements(
     create.extend(READ.iter().map(|(table, columns)| grant(table, columns)));
     Statements {
         create,
-        rows: granted()
-            .map(|(table, columns)| grant(table, &columns))
-            .collect(),
+        further: BTreeMap::from([
+            (
+                "shop_rows",
+                granted()
+                    .map(|(table, columns)| grant(table, &columns))
+                    .collect(),
+            ),
+            (
+                "statement_digests",
+                vec![format!("GRANT SELECT ON {} TO {who};", digests_table())],
+            ),
+        ]),
         undo: format!("DROP USER {who};"),
     }
+}
+
+/// The one table outside the shop's schema: sums by normalised statement, without values.
+fn digests_table() -> String {
+    format!(
+        "{}.{}",
+        quoted_name(digests::SCHEMA),
+        quoted_name(digests::TABLE)
+    )
+}
+
+/// The statements that make an account for the source `binlog`, and as a comment the one that undoes them.
+///
+/// It is another account than the one that asks: whoever may read the log may read every row.
+#[must_use]
+pub fn statements_for_log(account: &Account, server: &Server, from: &str) -> Vec<String> {
+    let made = statements(account, server, None, from, "", "");
+    let who = made.undo.trim_start_matches("DROP USER ");
+    let grant = format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {who}");
+    let create = made.create.into_iter().take(1);
+    create
+        .chain([grant, format!("-- Undo: {}", made.undo)])
+        .collect()
 }
 
 /// What of the lines of `SHOW GRANTS` goes beyond [`READ`] and the rows that can be watched, in words; empty when nothing does.
@@ -128,6 +162,10 @@ fn beyond(line: &str, schema: &str, prefix: &str) -> Option<String> {
         return Some(format!("{shown} with the right to grant it on"));
     }
     if is(1, "USAGE") && on == 2 {
+        return None;
+    }
+    let is_select = matches!(rights, [Token::Word(right)] if right.eq_ignore_ascii_case("SELECT"));
+    if is_select && words(object) == digests_table() {
         return None;
     }
     let allowed: Option<Vec<&str>> = match object {
@@ -258,7 +296,7 @@ pub fn own_user() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{READ, excess, statements, user_named};
+    use super::{READ, excess, statements, statements_for_log, user_named};
     use crate::database::{Account, Make, Server};
     use std::path::PathBuf;
 
@@ -335,7 +373,7 @@ mod tests {
                 .create
                 .iter()
                 .skip(1)
-                .chain(&made.rows)
+                .chain(made.further.values().flatten())
                 .cloned()
                 .collect();
             lines.push(
@@ -343,7 +381,8 @@ mod tests {
                     .to_owned(),
             );
             assert_eq!(excess(&lines, "my`shop", prefix), [""; 0]);
-            assert_eq!(excess(&lines, "other", prefix).len(), lines.len() - 1);
+            // All but the right to log in and the server's own sums are of this schema.
+            assert_eq!(excess(&lines, "other", prefix).len(), lines.len() - 2);
         }
     }
 
@@ -360,6 +399,10 @@ mod tests {
         check(
             "GRANT SELECT, FILE ON *.* TO `a`@`b` IDENTIFIED BY PASSWORD '*HASH'",
             "SELECT, FILE on *.*",
+        );
+        check(
+            "GRANT SELECT ON `performance_schema`.* TO `a`@`b`",
+            "SELECT on `performance_schema`.*",
         );
         check("GRANT PROCESS ON *.* TO `a`@`b`", "PROCESS on *.*");
         check("GRANT `reader` TO `a`@`b`", "the role `reader`");
@@ -433,6 +476,17 @@ mod tests {
             Make::MariaDb,
             "CREATE USER 'magewarden'@'10.0.0.9' IDENTIFIED BY 'THE PASSWORD IN /etc/p' REQUIRE SSL;",
         );
+    }
+
+    #[test]
+    fn an_account_for_the_log_may_read_it_and_nothing_else() {
+        let made = statements_for_log(&account(Some("/etc/p")), &Server::new("/s"), "");
+        let expected = [
+            "CREATE USER 'magewarden'@'localhost' IDENTIFIED BY 'THE PASSWORD IN /etc/p';",
+            "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'magewarden'@'localhost';",
+            "-- Undo: DROP USER 'magewarden'@'localhost';",
+        ];
+        assert_eq!(made, expected);
     }
 
     #[test]

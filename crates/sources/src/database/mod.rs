@@ -8,8 +8,10 @@
 pub mod account;
 mod ask;
 mod audit;
+mod digests;
 pub mod files;
 mod gap;
+mod gentle;
 mod rows;
 mod slow;
 
@@ -19,9 +21,10 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
 pub use ask::{AskError, ask};
+pub(crate) use digests::StatementDigests;
 pub use gap::{Circumstances, Gap, Run, gaps};
-pub use rows::Access;
 pub(crate) use rows::ShopRows;
+pub(crate) use rows::tables::{Place, WATCHED, Watched, is_readable_config};
 
 /// Where the database listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +134,19 @@ pub struct Account {
     pub password_file: Option<PathBuf>,
     /// Certificate of the authority that signed the server's, in PEM; without one, the public authorities.
     pub ca_file: Option<PathBuf>,
+}
+
+/// How the shop's database is reached.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Where it listens.
+    pub server: Server,
+    /// Magewarden's own account.
+    pub account: Account,
+    /// The shop's schema.
+    pub schema: String,
+    /// Its table prefix.
+    pub prefix: String,
 }
 
 /// Make of a server.

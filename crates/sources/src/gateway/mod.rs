@@ -9,6 +9,7 @@ mod adyen;
 mod authorize_net;
 mod braintree;
 mod paypal;
+mod poll;
 mod seen;
 mod stripe;
 
@@ -31,8 +32,9 @@ use serde_json::Value as Json;
 
 use crate::listen::Door;
 use crate::observation::Observation;
-use crate::source::{Given, Hand, Kind, News, Source};
+use crate::source::{Given, Hand, Kind, News, NotSealed, Pending, Source};
 use crate::{SourceError, private, settings};
+pub(crate) use poll::Polls;
 use seen::Seen;
 
 /// Longest body; the gateways' own messages are some kilobytes, Adyen's batches a few more.
@@ -165,7 +167,7 @@ impl Kind for Webhooks {
             door: Door::open(settings.listen)?,
             gateways: Arc::new(doors),
             seen: Arc::new(Mutex::new(Seen::new(given.now))),
-            one_by_one: Arc::new(Mutex::new(())),
+            one_by_one: Arc::new(Mutex::new(Vec::new())),
             clock: given.clock,
         }))
     }
@@ -194,8 +196,15 @@ struct Listener {
     door: Door,
     gateways: Arc<Gateways>,
     seen: Arc<Mutex<Seen>>,
-    one_by_one: Arc<Mutex<()>>,
+    one_by_one: Arc<Mutex<Vec<Late>>>,
     clock: fn() -> Timestamp,
+}
+
+/// Messages of a gateway that were handed over and may be sealed yet.
+struct Late {
+    pending: Pending,
+    gateway: &'static str,
+    ids: Vec<String>,
 }
 
 impl Source for Listener {
@@ -230,8 +239,8 @@ impl Source for Listener {
 struct Desk {
     gateways: Arc<Gateways>,
     seen: Arc<Mutex<Seen>>,
-    /// One believed message at a time, so that two copies of it can't both be new.
-    one_by_one: Arc<Mutex<()>>,
+    /// One believed message at a time, so that two copies of it can't both be new; and those that were not sealed in time.
+    one_by_one: Arc<Mutex<Vec<Late>>>,
     hand: Hand,
     clock: fn() -> Timestamp,
 }
@@ -313,10 +322,18 @@ impl Desk {
         verdict: &Verdict,
         message: &Message<'_>,
     ) -> (StatusCode, &'static str) {
-        let _one = self
+        let mut late = self
             .one_by_one
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.settle(&mut late, gateway, verdict);
+        let is_late = |id: &String| {
+            let mut all = late.iter().filter(|one| one.gateway == gateway);
+            all.any(|one| one.ids.contains(id))
+        };
+        if verdict.told.iter().any(|told| is_late(&told.id)) {
+            return LATE;
+        }
         let mut chunks = Vec::new();
         let mut fresh = Vec::new();
         let mut seen = self.seen();
@@ -338,14 +355,48 @@ impl Desk {
             fresh.push(&told.id);
         }
         drop(seen);
-        if !chunks.is_empty() && self.hand.give_and_wait(chunks, PATIENCE).is_err() {
-            return LATE;
+        if !chunks.is_empty() {
+            let Ok(pending) = self.hand.offer(chunks, PATIENCE) else {
+                return LATE;
+            };
+            if let Err(why) = pending.wait(PATIENCE) {
+                if why == NotSealed::Late {
+                    let ids = fresh.into_iter().cloned().collect();
+                    late.push(Late {
+                        pending,
+                        gateway,
+                        ids,
+                    });
+                }
+                return LATE;
+            }
         }
         let mut seen = self.seen();
         for id in fresh {
             seen.remember(gateway, id);
         }
         (StatusCode::OK, verdict.answer)
+    }
+
+    /// Looks what became of messages that were not sealed in time; those that come again now are waited for.
+    fn settle(&self, late: &mut Vec<Late>, gateway: &'static str, verdict: &Verdict) {
+        late.retain(|one| {
+            let comes_again = one.gateway == gateway
+                && verdict.told.iter().any(|told| one.ids.contains(&told.id));
+            let patience = if comes_again {
+                PATIENCE
+            } else {
+                Duration::ZERO
+            };
+            let result = one.pending.wait(patience);
+            if result.is_ok() {
+                let mut seen = self.seen();
+                for id in &one.ids {
+                    seen.remember(one.gateway, id);
+                }
+            }
+            result == Err(NotSealed::Late)
+        });
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

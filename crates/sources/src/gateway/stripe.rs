@@ -43,7 +43,8 @@ impl Gateway for Stripe {
     }
 }
 
-fn told(body: &[u8]) -> Option<Told> {
+/// What an event tells of, pushed or listed.
+pub(super) fn told(body: &[u8]) -> Option<Told> {
     let json: Json = serde_json::from_slice(body).ok()?;
     let object = json.pointer("/data/object").unwrap_or(&Json::Null);
     Some(Told {

@@ -8,6 +8,7 @@ mod hec;
 mod names;
 mod otlp;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::listen::Door;
-use crate::source::{Chunk, Given, Hand, Kind, News, Source};
+use crate::source::{Chunk, Given, Hand, Kind, News, NotSealed, Pending, Source};
 use crate::{SourceError, private, settings};
 use names::{Names, Origin, origin};
 
@@ -88,7 +89,7 @@ impl Source for Listener {
         let desk = Desk {
             tokens: Arc::clone(&self.tokens),
             names: Arc::clone(&self.names),
-            numbered: Arc::new(Mutex::new(())),
+            numbered: Arc::new(Mutex::new(BTreeMap::new())),
             formats: Arc::clone(&self.formats),
             hand: hand.clone(),
         };
@@ -107,11 +108,20 @@ impl Source for Listener {
 struct Desk {
     tokens: Arc<[[u8; 32]]>,
     names: Arc<Mutex<Names>>,
-    /// One request that numbers its bytes at a time, so that two copies of it can't both be new.
-    numbered: Arc<Mutex<()>>,
+    /// One request that numbers its bytes at a time, so that two copies of it can't both be new; and of each source what was
+    /// handed over and not sealed in time.
+    numbered: Arc<Mutex<BTreeMap<SourceId, Late>>>,
     /// Names of the formats there are.
     formats: Arc<[&'static str]>,
     hand: Hand,
+}
+
+/// Numbered records that were handed over and may be sealed yet.
+struct Late {
+    pending: Pending,
+    generation: Generation,
+    /// The byte behind them.
+    next: u64,
 }
 
 /// The records of a request, and what each is of.
@@ -368,7 +378,7 @@ impl Desk {
         if offset > OFFSET_MAX {
             return Err(Refusal::BadData("an offset is at most 2^62"));
         }
-        let _one = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((origin, _)) = items.0.first() else {
             return Err(Refusal::NoData);
         };
@@ -377,6 +387,15 @@ impl Desk {
             inode: generation,
             ..Generation::default()
         };
+        // What was sent before and is being sealed still must be known first.
+        if let Some(one) = late.get(&origin.id) {
+            match one.pending.wait(PATIENCE) {
+                Ok(()) => self.names().sealed(&origin.id, one.generation, one.next),
+                Err(NotSealed::Late) => return Err(Refusal::Late),
+                Err(NotSealed::Stopped) => {}
+            }
+            late.remove(&origin.id);
+        }
         let next = self.names().next(&origin.id, generation)?;
         let (mut at, mut skipped, mut chunks) = (offset, 0, Vec::new());
         for (_, mut record) in items.0 {
@@ -397,7 +416,23 @@ impl Desk {
         if sealed == 0 && skipped == 0 {
             return Err(Refusal::NoData);
         }
-        self.wait(chunks)?;
+        if sealed > 0 {
+            let pending = self
+                .hand
+                .offer(chunks, PATIENCE)
+                .map_err(|_| Refusal::Late)?;
+            if let Err(why) = pending.wait(PATIENCE) {
+                let one = Late {
+                    pending,
+                    generation,
+                    next: at.max(next),
+                };
+                if why == NotSealed::Late {
+                    late.insert(origin.id.clone(), one);
+                }
+                return Err(Refusal::Late);
+            }
+        }
         self.names().sealed(&origin.id, generation, at.max(next));
         Ok(Taken {
             sealed,

@@ -1,11 +1,13 @@
-//! What is installed: packages of `composer.lock`, modules of `app/code`, and the advisories that fit them (PCI DSS v4.0.1
-//! req. 6.3.1–6.3.3).
+//! What is installed: packages of `composer.lock`, modules of `app/code`, the advisories that fit them, and what each module
+//! can touch (PCI DSS v4.0.1 req. 6.3.1–6.3.3).
 //!
 //! Advisories are files that the merchant puts in a folder; none are shipped, and nothing is fetched. What was
 //! there at the last look is kept beside the ledger, so that a start tells only what changed.
 
 mod advisory;
+mod reach;
 mod version;
+mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,8 +28,21 @@ const EVERY: Duration = Duration::from_secs(300);
 const ADVISORIES_EVERY: Duration = Duration::from_secs(3600);
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most things told of what a module reaches; a record's lists have no more than 256 texts.
+const REACH_TOLD_MAX: usize = 250;
+/// Records handed over at once; what a module reaches makes up to 240 KiB of one.
+const BATCH: usize = 60;
 /// How long sealing is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Reads a module's XML; see [`crate::hostile::xml`].
+pub(crate) fn read_xml(bytes: &[u8], see: &mut dyn FnMut(&[&str], Option<&str>)) -> bool {
+    let read = xml::walk(bytes, &mut |open, text| {
+        let names: Vec<&str> = open.iter().map(|element| element.name).collect();
+        see(&names, text);
+    });
+    read.is_ok()
+}
 
 /// The kind `inventory`.
 pub(crate) struct Inventory;
@@ -89,6 +104,18 @@ struct Package {
     #[serde(default)]
     enabled: String,
     advisories: BTreeSet<String>,
+    /// What its modules that are on can touch; `None` where that was not looked at.
+    #[serde(default)]
+    reach: Option<BTreeSet<String>>,
+}
+
+/// A package that differs from the last look.
+struct Difference<'a> {
+    name: &'a str,
+    package: &'a Package,
+    change: &'static str,
+    /// What it reaches and didn't at the last look.
+    reach_new: Vec<&'a str>,
 }
 
 impl Source for Installed {
@@ -106,7 +133,7 @@ impl Source for Installed {
                     read_at = Some(Instant::now());
                 }
                 apply(&mut now, &known);
-                if self.tell(&now, hand)? {
+                if self.tell(&mut now, hand)? {
                     let what = format!(
                         "knows {} packages and {} advisories",
                         now.len(),
@@ -127,31 +154,26 @@ impl Source for Installed {
 
 impl Installed {
     /// Hands over what differs from the last look; false when it could not be sealed, and is told again.
-    fn tell(&mut self, now: &BTreeMap<String, Package>, hand: &Hand) -> Result<bool, SourceError> {
-        let kept: Option<BTreeMap<String, Package>> = std::fs::read(&self.kept)
+    fn tell(
+        &mut self,
+        now: &mut BTreeMap<String, Package>,
+        hand: &Hand,
+    ) -> Result<bool, SourceError> {
+        let before: Option<BTreeMap<String, Package>> = std::fs::read(&self.kept)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let before = kept.clone().unwrap_or_default();
         let time = (self.clock)();
-        let mut records = Vec::new();
-        for (name, package) in now {
-            let change = match (before.get(name), &kept) {
-                (Some(known), _) if known == package => continue,
-                (Some(_), _) => "modified",
-                (None, Some(_)) => "created",
-                (None, None) => "seen",
-            };
-            records.push(observe(name, package, change, time));
+        if let Some(before) = &before {
+            keep_reach(before, now);
         }
-        for (name, package) in &before {
-            if !now.contains_key(name) {
-                records.push(observe(name, package, "removed", time));
-            }
-        }
+        let records: Vec<Vec<u8>> = differences(before.as_ref(), now)
+            .iter()
+            .map(|one| observe(one, time))
+            .collect();
         if records.is_empty() {
             return Ok(true);
         }
-        for batch in records.chunks(500) {
+        for batch in records.chunks(BATCH) {
             let chunks = batch
                 .iter()
                 .map(|record| self.recorder.chunk(record.clone()))
@@ -161,23 +183,102 @@ impl Installed {
             }
         }
         let beside = self.kept.with_extension("json.new");
-        std::fs::write(&beside, serde_json::to_vec(now).unwrap_or_default())
+        std::fs::write(&beside, serde_json::to_vec(&*now).unwrap_or_default())
             .and_then(|()| std::fs::rename(&beside, &self.kept))
             .map_err(SourceError::io(&self.kept))?;
         Ok(true)
     }
 }
 
-fn observe(name: &str, package: &Package, change: &str, time: Timestamp) -> Vec<u8> {
+/// Takes over what a package reached where it isn't there now, so that what it reaches afterwards is no news; one that
+/// composer names before it unpacks it reached nothing.
+fn keep_reach(before: &BTreeMap<String, Package>, now: &mut BTreeMap<String, Package>) {
+    for (name, package) in now {
+        if package.reach.is_none() {
+            package.reach = match before.get(name) {
+                Some(known) => known.reach.clone(),
+                None => Some(BTreeSet::new()),
+            };
+        }
+    }
+}
+
+/// What came, changed and went since the last look; all is `seen` at the first.
+fn differences<'a>(
+    before: Option<&'a BTreeMap<String, Package>>,
+    now: &'a BTreeMap<String, Package>,
+) -> Vec<Difference<'a>> {
+    static NONE: BTreeSet<String> = BTreeSet::new();
+    let mut found = Vec::new();
+    for (name, package) in now {
+        let reach = package.reach.as_ref().unwrap_or(&NONE);
+        let known = before.and_then(|before| before.get(name));
+        let (change, reached) = match known {
+            Some(known) if known == package => continue,
+            // What was not looked at before is no change.
+            Some(known) if known.reach.is_none() => {
+                let is_same = Package {
+                    reach: package.reach.clone(),
+                    ..known.clone()
+                } == *package;
+                match (is_same, reach.is_empty()) {
+                    (true, true) => continue,
+                    (true, false) => ("seen", reach),
+                    (false, _) => ("modified", reach),
+                }
+            }
+            Some(known) => ("modified", known.reach.as_ref().unwrap_or(&NONE)),
+            None if before.is_some() => ("created", &NONE),
+            None => ("seen", reach),
+        };
+        found.push(Difference {
+            name,
+            package,
+            change,
+            reach_new: reach.difference(reached).map(String::as_str).collect(),
+        });
+    }
+    for (name, package) in before.into_iter().flatten() {
+        if !now.contains_key(name) {
+            found.push(Difference {
+                name,
+                package,
+                change: "removed",
+                reach_new: Vec::new(),
+            });
+        }
+    }
+    found
+}
+
+fn observe(one: &Difference<'_>, time: Timestamp) -> Vec<u8> {
+    let package = one.package;
+    let reach = package.reach.iter().flatten().map(String::as_str);
     Observation::new(Category::Inventory, time)
-        .text(Field::Package, name)
+        .text(Field::Package, one.name)
         .text(Field::PackageVersion, &package.version)
         .text(Field::PackageKind, &package.kind)
         .text(Field::Module, &package.module)
         .text(Field::ModuleEnabled, &package.enabled)
-        .text(Field::Change, change)
+        .text(Field::Change, one.change)
         .list(Field::Advisories, &package.advisories)
+        .list(Field::Reach, told(reach.collect()))
+        .list(Field::ReachNew, told(one.reach_new.clone()))
         .record()
+}
+
+/// The first of what is reached, and how much more there is.
+fn told(things: Vec<&str>) -> Vec<String> {
+    let more = things.len().saturating_sub(REACH_TOLD_MAX);
+    let mut told: Vec<String> = things
+        .into_iter()
+        .take(REACH_TOLD_MAX)
+        .map(str::to_owned)
+        .collect();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
@@ -189,6 +290,12 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
                 limit_bytes: FILE_BYTES_MAX,
             });
         }
+        // A pipe would never end.
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(SourceError::io(path)(std::io::Error::other(
+                "it is no file",
+            )));
+        }
         _ => {}
     }
     std::fs::read(path).map(Some).map_err(SourceError::io(path))
@@ -196,6 +303,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
 
 /// Packages of `composer.lock`, and modules of `app/code`, which no package manager knows.
 fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
+    let enabled = enabled(root)?;
+    let is_off = |folder: &Path| enabled.get(&module(folder)) == Some(&false);
     let mut found = BTreeMap::new();
     if let Some(bytes) = read(&root.join("composer.lock"))? {
         let lock: Json = serde_json::from_slice(&bytes).map_err(|error| SourceError::Settings {
@@ -209,55 +318,54 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
             .flatten()
         {
             let text = |name: &str| package.get(name).and_then(Json::as_str).unwrap_or_default();
-            if !text("name").is_empty() {
+            let name = text("name");
+            let folder = reach::inside(&root.join("vendor"), name);
+            if !name.is_empty() {
                 let one = Package {
                     version: text("version").to_owned(),
                     kind: text("type").to_owned(),
-                    module: module(&root.join("vendor").join(text("name"))),
+                    module: folder.as_deref().map(module).unwrap_or_default(),
+                    reach: match folder {
+                        Some(folder) if !reach::is_platform(name) => {
+                            reach::of_package(&folder, package, &is_off)
+                        }
+                        _ => Some(BTreeSet::new()),
+                    },
                     ..Package::default()
                 };
-                found.insert(text("name").to_ascii_lowercase(), one);
+                found.insert(name.to_ascii_lowercase(), one);
             }
         }
     }
-    for vendor in std::fs::read_dir(root.join("app/code"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        for module in std::fs::read_dir(vendor.path())
-            .into_iter()
+    for folder in modules(root) {
+        let own = read(&folder.join("composer.json"))
+            .ok()
             .flatten()
-            .flatten()
-        {
-            if !module.path().join("registration.php").is_file() {
-                continue;
-            }
-            let own = read(&module.path().join("composer.json"))?
-                .and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok());
-            let text = |name: &str| {
-                own.as_ref()
-                    .and_then(|json| json.get(name)?.as_str())
-                    .map(str::to_owned)
-            };
-            let folder = format!(
-                "app/code/{}/{}",
-                vendor.file_name().to_string_lossy(),
-                module.file_name().to_string_lossy()
-            );
-            let one = Package {
-                version: text("version").unwrap_or_default(),
-                kind: "app/code".to_owned(),
-                module: self::module(&module.path()),
-                ..Package::default()
-            };
-            found.insert(
-                text("name").map_or(folder, |name| name.to_ascii_lowercase()),
-                one,
-            );
-        }
+            .and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok());
+        let text = |name: &str| {
+            own.as_ref()
+                .and_then(|json| json.get(name)?.as_str())
+                .map(str::to_owned)
+        };
+        let one = Package {
+            version: text("version").unwrap_or_default(),
+            kind: "app/code".to_owned(),
+            module: module(&folder),
+            reach: Some(if is_off(&folder) {
+                BTreeSet::new()
+            } else {
+                reach::of_module(&folder)
+            }),
+            ..Package::default()
+        };
+        let place = folder.strip_prefix(root).unwrap_or(&folder);
+        let place = place.display().to_string();
+        // A module that takes the name of another must not stand in for it.
+        let name = text("name")
+            .map(|name| name.to_ascii_lowercase())
+            .filter(|name| !found.contains_key(name));
+        found.insert(name.unwrap_or(place), one);
     }
-    let enabled = enabled(root)?;
     for package in found.values_mut() {
         if let Some(is_enabled) = enabled.get(&package.module) {
             package.enabled = if *is_enabled { "yes" } else { "no" }.to_owned();
@@ -266,17 +374,39 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Package>, SourceError> {
     Ok(found)
 }
 
+/// Folders of the modules of `app/code`, in order.
+fn modules(root: &Path) -> Vec<PathBuf> {
+    let inside = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let mut found: Vec<PathBuf> = inside(&root.join("app/code"))
+        .iter()
+        .flat_map(|vendor| inside(vendor))
+        .filter(|folder| folder.join("registration.php").is_file())
+        .collect();
+    found.sort();
+    found
+}
+
 /// The module a folder brings, by its `etc/module.xml`; empty when it brings none.
 fn module(folder: &Path) -> String {
     ["etc/module.xml", "src/etc/module.xml"]
         .into_iter()
         .find_map(|path| {
             let text = read(&folder.join(path)).ok()??;
-            let text = String::from_utf8_lossy(&text).into_owned();
-            let (_, rest) = text.split_once("<module")?;
-            let (_, rest) = rest.split_once("name=\"")?;
-            let (name, _) = rest.split_once('"')?;
-            Some(name.to_owned())
+            let mut name = None;
+            let mut see = |open: &[xml::Element<'_>], _: Option<&str>| {
+                if let [_, module] = open
+                    && module.name == "module"
+                    && name.is_none()
+                {
+                    name = Some(module.get("name").to_owned());
+                }
+            };
+            // A file that is broken behind the name has told it.
+            xml::walk(&text, &mut see).ok();
+            name
         })
         .unwrap_or_default()
 }
@@ -304,7 +434,14 @@ fn enabled(root: &Path) -> Result<BTreeMap<String, bool>, SourceError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{advisories, apply, packages};
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use model::Timestamp;
+
+    use super::{
+        Package, REACH_TOLD_MAX, advisories, apply, differences, keep_reach, observe, packages,
+    };
 
     fn shop() -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a folder");
@@ -396,5 +533,209 @@ mod tests {
         assert!(packages(root.path()).expect("reads").is_empty());
         std::fs::write(root.path().join("composer.lock"), "{").expect("written");
         assert!(packages(root.path()).is_err());
+    }
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    /// A shop with a package, a module of its own and the platform, of which each observes a customer's login.
+    fn reaching() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        let events =
+            "<config><event name='customer_login'><observer instance='A'/></event></config>";
+        write(
+            root.path(),
+            "composer.lock",
+            r#"{"packages":[{"name":"magento/module-customer","version":"103.0.8"},{"name":"vendor/pay","version":"1.4.0"}]}"#,
+        );
+        for (folder, module) in [
+            ("vendor/magento/module-customer", "Magento_Customer"),
+            ("vendor/vendor/pay", "Vendor_Pay"),
+            ("app/code/Own/Feed", "Own_Feed"),
+        ] {
+            let config = format!(
+                "<!-- <module name=\"Not_This\"/> --><config><module name=\"{module}\"/></config>"
+            );
+            write(root.path(), &format!("{folder}/etc/module.xml"), &config);
+            write(root.path(), &format!("{folder}/etc/events.xml"), events);
+        }
+        write(root.path(), "app/code/Own/Feed/registration.php", "<?php");
+        root
+    }
+
+    /// A line for each difference: name, change and what is newly reached.
+    fn told(
+        before: Option<&BTreeMap<String, Package>>,
+        now: &BTreeMap<String, Package>,
+    ) -> Vec<String> {
+        differences(before, now)
+            .iter()
+            .map(|one| format!("{} {} {}", one.name, one.change, one.reach_new.join("; ")))
+            .collect()
+    }
+
+    #[test]
+    fn what_a_module_reaches_at_the_first_look_is_no_news_and_the_platforms_is_not_told() {
+        let root = reaching();
+        let now = packages(root.path()).expect("reads");
+        assert_eq!(
+            told(None, &now),
+            [
+                "app/code/Own/Feed seen ",
+                "magento/module-customer seen ",
+                "vendor/pay seen "
+            ]
+        );
+        let reach = |name: &str| now[name].reach.clone().expect("looked at").len();
+        assert_eq!(reach("app/code/Own/Feed"), 1);
+        assert_eq!(reach("vendor/pay"), 1);
+        assert_eq!(reach("magento/module-customer"), 0);
+        assert_eq!(now["vendor/pay"].module, "Vendor_Pay");
+        assert!(told(Some(&now), &now).is_empty());
+    }
+
+    #[test]
+    fn an_update_that_reaches_more_says_what() {
+        let root = reaching();
+        let before = packages(root.path()).expect("reads");
+        write(
+            root.path(),
+            "vendor/vendor/pay/etc/events.xml",
+            "<config><event name='customer_login'><observer instance='A'/></event>
+             <event name='payment_method_assign_data'><observer instance='B'/></event></config>",
+        );
+        write(
+            root.path(),
+            "vendor/vendor/pay/etc/webapi.xml",
+            "<routes><route url='/V1/a' method='GET'><resources><resource ref='anonymous'/></resources></route></routes>",
+        );
+        let now = packages(root.path()).expect("reads");
+        assert_eq!(
+            told(Some(&before), &now),
+            [
+                "vendor/pay modified observes payment_method_assign_data by B; opens GET /V1/a to anyone"
+            ]
+        );
+        assert_eq!(
+            told(Some(&now), &before),
+            ["vendor/pay modified "],
+            "less is no news"
+        );
+        assert_eq!(
+            told(Some(&BTreeMap::new()), &before)[0],
+            "app/code/Own/Feed created observes customer_login by A"
+        );
+        assert_eq!(
+            told(Some(&before), &BTreeMap::new())[0],
+            "app/code/Own/Feed removed "
+        );
+    }
+
+    #[test]
+    fn a_module_that_is_switched_on_reaches_anew() {
+        let root = reaching();
+        let config = |state: u8| {
+            let text = format!(
+                "<?php\nreturn ['modules' => [\n 'Vendor_Pay' => {state},\n 'Own_Feed' => {state},\n]];\n"
+            );
+            write(root.path(), "app/etc/config.php", &text);
+            packages(root.path()).expect("reads")
+        };
+        let (off, on) = (config(0), config(1));
+        assert_eq!(
+            told(Some(&off), &on),
+            [
+                "app/code/Own/Feed modified observes customer_login by A",
+                "vendor/pay modified observes customer_login by A"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_package_that_is_away_during_a_release_reaches_what_it_did() {
+        let root = reaching();
+        let before = packages(root.path()).expect("reads");
+        std::fs::remove_dir_all(root.path().join("vendor/vendor/pay")).expect("removed");
+        let mut away = packages(root.path()).expect("reads");
+        assert_eq!(away["vendor/pay"].reach, None);
+        keep_reach(&before, &mut away);
+        assert_eq!(told(Some(&before), &away), ["vendor/pay modified "]);
+        assert_eq!(told(Some(&away), &before), ["vendor/pay modified "]);
+
+        let earlier = BTreeMap::new();
+        let mut named = packages(root.path()).expect("reads");
+        keep_reach(&earlier, &mut named);
+        assert_eq!(
+            told(Some(&named), &before),
+            ["vendor/pay modified observes customer_login by A"],
+            "named before it was unpacked"
+        );
+    }
+
+    #[test]
+    fn what_an_earlier_version_did_not_look_at_is_no_change() {
+        let root = reaching();
+        let now = packages(root.path()).expect("reads");
+        let mut before = now.clone();
+        for package in before.values_mut() {
+            package.reach = None;
+        }
+        assert_eq!(
+            told(Some(&before), &now),
+            ["app/code/Own/Feed seen ", "vendor/pay seen "]
+        );
+        if let Some(package) = before.get_mut("vendor/pay") {
+            package.version = "1.3.9".to_owned();
+        }
+        assert_eq!(told(Some(&before), &now)[1], "vendor/pay modified ");
+    }
+
+    #[test]
+    fn a_module_that_takes_the_name_of_another_does_not_stand_in_for_it() {
+        let root = reaching();
+        write(
+            root.path(),
+            "app/code/Own/Feed/composer.json",
+            r#"{"name":"magento/module-customer","version":"103.0.8"}"#,
+        );
+        let now = packages(root.path()).expect("reads");
+        assert_eq!(now["app/code/Own/Feed"].kind, "app/code");
+        assert_eq!(now["magento/module-customer"].kind, "");
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_of_packages_is_told_and_not_followed() {
+        let root = reaching();
+        for name in ["../app/code/Own/Feed", "/etc"] {
+            let lock = format!(r#"{{"packages":[{{"name":"{name}","version":"1"}}]}}"#);
+            write(root.path(), "composer.lock", &lock);
+            let now = packages(root.path()).expect("reads");
+            let one = now.get(&name.to_ascii_lowercase()).expect("told");
+            assert_eq!((one.module.as_str(), &one.reach), ("", &Some([].into())));
+        }
+    }
+
+    #[test]
+    fn a_record_tells_some_and_how_much_more() {
+        let things = |count: usize| (0..count).map(|number| format!("opens {number:04}"));
+        let package = Package {
+            reach: Some(things(REACH_TOLD_MAX + 7).collect()),
+            ..Package::default()
+        };
+        let (before, now) = (
+            BTreeMap::new(),
+            BTreeMap::from([("a/b".to_owned(), package)]),
+        );
+        let differences = differences(Some(&before), &now);
+        let record = observe(&differences[0], Timestamp::from_seconds(0));
+        let record: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
+        for field in ["package.reach", "package.reach_new"] {
+            let list = record[field].as_array().expect("a list");
+            assert_eq!(list.len(), REACH_TOLD_MAX + 1);
+            assert_eq!(list[REACH_TOLD_MAX], "and 7 more");
+        }
     }
 }

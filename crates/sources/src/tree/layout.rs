@@ -89,6 +89,13 @@ pub(super) fn is_executable_name(path: &str) -> bool {
     )
 }
 
+/// Names of what PHP, Magento or a browser takes as instructions.
+pub(super) fn is_code_name(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    is_executable_name(path) || matches!(ending, "js" | "mjs" | "html" | "xml")
+}
+
 /// Settings of the web server or PHP that lie among the shop's files.
 pub(super) fn is_server_settings(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -127,7 +134,7 @@ fn is_entry_point(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{class, is_executable_name, is_transient};
+    use super::{class, is_code_name, is_executable_name, is_transient};
 
     #[test]
     fn knows_magentos_folders() {
@@ -151,6 +158,7 @@ mod tests {
     fn knows_what_runs_and_what_comes_and_goes() {
         assert!(is_executable_name("pub/media/A.PHP") && is_executable_name("a.phar"));
         assert!(!is_executable_name("pub/media/a.php.jpg") && !is_executable_name("php"));
+        assert!(is_code_name("a/etc/di.XML") && is_code_name("a.phtml") && !is_code_name("a.md"));
         assert!(is_transient("var/session/sess_1") && !is_transient("var/backups/a.sql"));
     }
 }

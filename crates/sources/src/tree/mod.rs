@@ -8,39 +8,37 @@
 mod accounts;
 mod content;
 mod layout;
+mod packages;
 mod process;
+mod record;
 mod scan;
+mod settle;
 mod watch;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use model::{Category, Field, SourceId, Timestamp};
+use model::{Field, SourceId, Timestamp};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::baseline::{self, Kept};
-use crate::observation::Observation;
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
 use accounts::Accounts;
-use scan::{FoundContent, ReadFile, Reading, State, Unread, shown};
+use packages::{Known, Packages, Places};
+use record::{Crowd, stands_alone, unread_words};
+use scan::{ReadFile, Reading, State, Unread, shown};
+use settle::Settling;
 use watch::{Watcher, Why};
 use writer::Writers;
 
 pub use content::{SignatureError, Signatures};
 pub use scan::CardCount;
 
-/// Changes of deployed files that wait for others to come with them.
-const QUIET: Duration = Duration::from_secs(3);
-/// How long they wait at most.
-const GATHER_MAX: Duration = Duration::from_secs(60);
-/// Paths of a release named in its record.
-const NAMED_MAX: usize = 50;
 /// Records handed over together.
 const BATCH: usize = 512;
 /// Shortest time between two writes of the baseline, which is as large as the tree has files.
@@ -65,6 +63,10 @@ struct Settings {
     /// Hours between two comparisons that read every file.
     #[serde(default = "compare_hours")]
     compare_hours: u64,
+    /// Folder of packages the merchant vouches for: archives as composer's cache has them, `vendor/package/name.zip`.
+    packages: Option<PathBuf>,
+    /// Composer's cache: what `COMPOSER_CACHE_DIR` says, or `$COMPOSER_HOME/cache`.
+    composer_cache: Option<PathBuf>,
 }
 
 const fn release_files() -> usize {
@@ -96,6 +98,15 @@ impl Kind for Files {
             .take(4)
             .map(|byte| format!("{byte:02x}"))
             .collect();
+        for folder in settings.packages.iter().chain(&settings.composer_cache) {
+            std::fs::read_dir(folder).map_err(SourceError::io(folder))?;
+        }
+        let places = Places {
+            root: root.clone(),
+            vouched: settings.packages,
+            cache: settings.composer_cache,
+            kept: given.data.join(format!("packages-{tag}.baseline")),
+        };
         Ok(Box::new(Tree {
             baseline: given.data.join(format!("files-{tag}.baseline")),
             reading: Arc::new(Reading {
@@ -110,9 +121,8 @@ impl Kind for Files {
             compare_every: Duration::from_secs(settings.compare_hours.saturating_mul(3600)),
             clock: given.clock,
             files: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            since: None,
-            last: None,
+            packages: Packages::new(places, given.key),
+            settling: Settling::default(),
             accounts: Accounts::read(),
             writers: Writers::none(),
         }))
@@ -129,11 +139,8 @@ struct Tree {
     clock: fn() -> Timestamp,
     recorder: Recorder,
     files: BTreeMap<String, State>,
-    /// Records of changed files that wait for others to come with them, by path.
-    waiting: BTreeMap<String, Vec<u8>>,
-    /// When the first of them came, and the last.
-    since: Option<Instant>,
-    last: Option<Instant>,
+    packages: Packages,
+    settling: Settling,
     accounts: Accounts,
     writers: Writers,
 }
@@ -144,7 +151,7 @@ impl Source for Tree {
         self.writers = Writers::new(&self.root);
         let watcher = Watcher::new(&self.root)?;
         let is_saved = self.begin(hand)?;
-        let mut said = self.say_well(hand, &watcher);
+        let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         let mut buffer = Vec::new();
         while !hand.stopped() {
@@ -158,8 +165,12 @@ impl Source for Tree {
                 dirty = true;
                 self.look(&path, &mut buffer, &mut records);
             }
-            if !self.give(hand, records) || !self.settle(hand, false) {
+            if !self.give(hand, records) || !self.settle(hand, false)? {
                 break;
+            }
+            if self.judge_when_quiet(hand)? {
+                dirty = true;
+                said = self.well(hand, &watcher);
             }
             let wait = if watcher.is_blind() {
                 Duration::from_secs(60)
@@ -171,15 +182,15 @@ impl Source for Tree {
                 self.compare(hand, if is_due { Why::Due } else { Why::Blind })?;
                 (compared, dirty) = (Instant::now(), true);
             }
-            if dirty && saved.elapsed() >= SAVE_EVERY && self.waiting.is_empty() {
+            if dirty && saved.elapsed() >= SAVE_EVERY && self.settling.is_empty() {
                 dirty = !self.save(hand)?;
                 saved = Instant::now();
             }
-            if said.0.elapsed() >= SAY_EVERY && said.1 != self.writers.describe() {
-                said = self.say_well(hand, &watcher);
+            if said.0.elapsed() >= SAY_EVERY && said.1 != self.writers.words() {
+                said = self.well(hand, &watcher);
             }
         }
-        self.settle(hand, true);
+        self.settle(hand, true)?;
         self.save(hand).map(drop)
     }
 
@@ -190,21 +201,35 @@ impl Source for Tree {
 
 impl Tree {
     /// Says what it does; gives when, and what it said of who wrote.
-    fn say_well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
-        let who = self.writers.describe();
-        let watches = watcher.describe(&self.root, self.files.len());
-        let what = format!("{watches}; {who}");
-        hand.tell(self.id(), News::Well { what });
+    fn well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
+        let who = self.writers.words();
+        let what = format!(
+            "{}; {}; {who}",
+            watcher.describe(&self.root, self.files.len()),
+            self.packages.words()
+        );
+        hand.tell(self.recorder.source().clone(), News::Well { what });
         (Instant::now(), who)
     }
 
     /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
     fn begin(&mut self, hand: &Hand) -> Result<bool, SourceError> {
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
+        if self.packages.load()? {
+            let kept = self.packages.kept().display().to_string();
+            let record = self
+                .plain("baseline_changed", 0)
+                .text(Field::Context, &kept);
+            self.give(hand, vec![record.record()]);
+            // What somebody else wrote is written over once that is sealed, or after a while.
+            let _sealed = hand.give_and_wait(Vec::new(), PATIENCE);
+        }
+        self.packages.refresh()?;
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
                 self.compare(hand, Why::Blind)?;
+                self.judge_all(hand);
                 return Ok(false);
             }
             Kept::Changed => true,
@@ -214,19 +239,27 @@ impl Tree {
         if is_changed {
             records.push(self.plain("baseline_changed", self.files.len()).record());
         }
-        let unread = Unread::default();
+        let (unread, mut crowd) = (Unread::default(), Crowd::default());
         for (path, read) in self.reading.all(&unread) {
-            // What has no business where it is is told at a first look, too; the rest is only remembered.
+            self.files.insert(path.clone(), read.state.clone());
+            let judged = self.judge(&path, Some(&read));
+            // What has no business where it is, and code that isn't its package's, is told at a first look, too; the
+            // rest is only remembered.
             if stands_alone(&path, &read.content) {
-                records.push(self.observe(&path, "seen", Some(&read)));
+                records.push(self.observe(&path, "seen", Some(&read), &judged));
+            } else {
+                records.extend(self.seen(&path, Some(&read), &judged, &mut crowd));
             }
-            self.files.insert(path, read.state);
         }
+        records.extend(self.rest(crowd));
         let written = baseline::write(&self.key, &self.files);
         records.push(
             self.plain("baseline", self.files.len())
                 .text(Field::FileHash, &written.code)
-                .text(Field::Context, &unread_words(&unread))
+                .text(
+                    Field::Context,
+                    &format!("{}; {}", unread_words(&unread), self.packages.words()),
+                )
                 .record(),
         );
         if self.give(hand, records) && hand.give_and_wait(Vec::new(), PATIENCE).is_ok() {
@@ -289,13 +322,14 @@ impl Tree {
             Why::Blind | Why::Moved => None,
         };
         if let Some(because) = because {
-            let context = format!("{differences} differ; {}{because}", unread_words(&unread));
+            let packages = self.packages.words();
+            let unread = unread_words(&unread);
+            let context = format!("{differences} differ; {unread}; {packages}{because}");
             let record = self.plain("compared", count).text(Field::Context, &context);
             records.push(record.record());
         }
         self.give(hand, records);
-        self.settle(hand, false);
-        Ok(())
+        self.settle(hand, false).map(drop)
     }
 
     /// Looks at one path that inotify named.
@@ -313,15 +347,17 @@ impl Tree {
             None if std::fs::symlink_metadata(path).is_err() => self.gone(&name, records),
             None => {}
             Some(read) if !is_transient => drop(self.changed(&name, read, records)),
-            Some(read) if stands_alone(&name, &read.content) => {
-                records.push(self.observe(&name, "created", Some(&read)));
+            Some(mut read) if stands_alone(&name, &read.content) => {
+                read.writer = self.writers.of(&read.state);
+                let judged = self.judge(&name, Some(&read));
+                records.push(self.observe(&name, "created", Some(&read), &judged));
             }
             Some(_) => {}
         }
     }
 
     /// Takes a file that was read; tells whether it differs.
-    fn changed(&mut self, name: &str, read: ReadFile, records: &mut Vec<Vec<u8>>) -> bool {
+    fn changed(&mut self, name: &str, mut read: ReadFile, records: &mut Vec<Vec<u8>>) -> bool {
         let known = self.files.get(name);
         let change = match known {
             None => "created",
@@ -338,116 +374,43 @@ impl Tree {
             // Only times changed, or the inode: the bytes are the same.
             Some(_) => "",
         };
-        let told = !change.is_empty();
-        if told {
-            let record = self.observe(name, change, Some(&read));
-            self.tell(name, record, stands_alone(name, &read.content), records);
+        // Who closed it last wrote what is in it, and needn't have given it its rights.
+        if matches!(change, "created" | "modified") {
+            read.writer = self.writers.of(&read.state);
         }
-        self.files.insert(name.to_owned(), read.state);
+        let told = !change.is_empty();
+        let mut state = read.state.clone();
+        state.known = known.map_or(Known::No, |known| known.known);
+        self.files.insert(name.to_owned(), state);
+        if told {
+            self.tell(name, change, Some(read), records);
+        }
         told
     }
 
     fn gone(&mut self, name: &str, records: &mut Vec<Vec<u8>>) {
         if self.files.remove(name).is_some() {
-            let record = self.observe(name, "removed", None);
-            self.tell(name, record, false, records);
+            self.tell(name, "removed", None, records);
         }
     }
 
     /// Tells a change at once, or lets it wait for the release it may be part of.
-    fn tell(&mut self, name: &str, record: Vec<u8>, alone: bool, records: &mut Vec<Vec<u8>>) {
+    fn tell(
+        &mut self,
+        name: &str,
+        change: &'static str,
+        read: Option<ReadFile>,
+        records: &mut Vec<Vec<u8>>,
+    ) {
+        let alone = read
+            .as_ref()
+            .is_some_and(|read| stands_alone(name, &read.content));
         if alone || !layout::is_deployed(layout::class(name)) {
-            records.push(record);
-            return;
+            let judged = self.judge(name, read.as_ref());
+            records.push(self.observe(name, change, read.as_ref(), &judged));
+        } else {
+            self.wait(name, change, read);
         }
-        let now = Instant::now();
-        self.since.get_or_insert(now);
-        self.last = Some(now);
-        self.waiting.insert(name.to_owned(), record);
-    }
-
-    /// Tells what waited, once it is quiet or `now`: one by one, or as a release. False when told to stop.
-    fn settle(&mut self, hand: &Hand, now: bool) -> bool {
-        let (Some(since), Some(last)) = (self.since, self.last) else {
-            return true;
-        };
-        if !now && last.elapsed() < QUIET && since.elapsed() < GATHER_MAX {
-            return true;
-        }
-        (self.since, self.last) = (None, None);
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.len() < self.release_files {
-            return self.give(hand, waiting.into_values().collect());
-        }
-        // What the release is: each path and what it holds now, so that two of them can be told to be the same.
-        let mut holds = Sha256::new();
-        for path in waiting.keys() {
-            let hash = self.files.get(path).map(|state| state.hash.as_str());
-            holds.update(format!("{} {path}\n", hash.unwrap_or("-")));
-        }
-        let code: String = holds
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let is_first = |path: &&String| layout::is_named_first(layout::class(path));
-        let (mut named, rest): (Vec<_>, Vec<_>) = waiting.keys().partition(is_first);
-        named.extend(rest);
-        let record = self
-            .plain("release", waiting.len())
-            .text(Field::FileHash, &code)
-            .list(Field::RowValues, named.into_iter().take(NAMED_MAX))
-            .record();
-        self.give(hand, vec![record])
-    }
-
-    fn plain(&self, change: &str, count: usize) -> Observation {
-        Observation::new(Category::File, (self.clock)())
-            .text(Field::Change, change)
-            .text(Field::Against, &self.root.display().to_string())
-            .int(Field::ChangeCount, i64::try_from(count).unwrap_or(i64::MAX))
-    }
-
-    fn observe(&self, name: &str, change: &str, read: Option<&ReadFile>) -> Vec<u8> {
-        let mut observation = Observation::new(Category::File, (self.clock)())
-            .text(Field::FilePath, name)
-            .text(Field::Change, change)
-            .text(Field::FileClass, layout::class(name));
-        if layout::may_not_run(layout::place(name)) && layout::is_executable_name(name) {
-            observation = observation.text(Field::Context, "named as code where none may run");
-        }
-        if let Some(read) = read {
-            observation = observation
-                .int(
-                    Field::FileBytes,
-                    i64::try_from(read.state.size).unwrap_or(i64::MAX),
-                )
-                .text(Field::FileMode, &format!("{:04o}", read.state.mode))
-                .text(Field::FileOwner, &self.accounts.name(read.state.owner))
-                .text(Field::FileHash, &read.state.hash)
-                .list(
-                    Field::FileContent,
-                    read.content
-                        .kinds
-                        .iter()
-                        .chain(read.content.is_polyglot.then_some(&"polyglot")),
-                )
-                .list(Field::Signatures, &read.content.signatures);
-            if read.content.cards > 0 {
-                observation = observation.int(Field::FileCards, i64::from(read.content.cards));
-            }
-            if read.content.is_unstable {
-                observation = observation.text(Field::Against, "it changed while it was read");
-            }
-            if read.content.is_unread {
-                observation = observation.text(Field::Against, "it can't be read");
-            }
-            // Who closed it last wrote what is in it, and needn't have named it, or given it its rights.
-            if matches!(change, "created" | "modified") {
-                observation = self.writers.put(observation, &read.state, &self.accounts);
-            }
-        }
-        observation.record()
     }
 
     /// Hands records over; false when told to stop.
@@ -463,28 +426,5 @@ impl Tree {
     }
 }
 
-/// Whether a file has no business where it is, and is told by itself whatever comes with it.
-///
-/// Code holds long numbers of its own that look like a card's, so they count where no code lies.
-fn stands_alone(name: &str, content: &FoundContent) -> bool {
-    let runs = layout::is_executable_name(name)
-        || layout::is_server_settings(name)
-        || content.kinds.contains(&"php");
-    !content.signatures.is_empty()
-        || content.is_polyglot
-        || (content.cards > 0 && !layout::is_deployed(layout::place(name)))
-        || (layout::may_not_run(layout::place(name)) && runs)
-}
-
-fn unread_words(unread: &Unread) -> String {
-    let (refused, special) = (
-        unread.refused.load(Ordering::Relaxed),
-        unread.special.load(Ordering::Relaxed),
-    );
-    format!("{refused} can't be read, {special} are links, sockets or devices")
-}
-
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod writer_tests;

@@ -14,6 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::content::{Content, Look, Signatures};
 use super::layout;
+use super::packages::{Hash, Known};
+use super::process::Process;
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -45,6 +47,9 @@ pub(super) struct State {
     /// SHA-256, hexadecimal; empty where it wasn't read.
     #[serde(default)]
     pub(super) hash: String,
+    /// What it was to its package when it was judged last.
+    #[serde(default, skip_serializing_if = "Known::is_no")]
+    pub(super) known: Known,
 }
 
 impl State {
@@ -60,6 +65,7 @@ impl State {
             mode: metadata.mode() & 0o7777,
             owner: metadata.uid(),
             hash: String::new(),
+            known: Known::No,
         }
     }
 
@@ -88,6 +94,10 @@ impl State {
 pub(super) struct ReadFile {
     pub(super) state: State,
     pub(super) content: FoundContent,
+    /// Hash of the whole, kept nowhere; `None` where it wasn't read.
+    pub(super) hash: Option<Hash>,
+    /// Who wrote it, where it is a change and that is known.
+    pub(super) writer: Option<Arc<Process>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,6 +265,8 @@ impl Reading {
                         is_unread: true,
                         ..FoundContent::default()
                     },
+                    hash: None,
+                    writer: None,
                 });
             }
             Err(_) => return None,
@@ -284,13 +296,10 @@ impl Reading {
         let after = State::of(&bytes.into_inner().metadata().ok()?);
         let content: Content = look.end(&shown(&self.root, path));
         let mut state = after.clone();
+        let hash = whole.then(|| Hash::of(hash));
         // Beside a number that is masked, a plain hash of its text would give it back.
-        if cards == 0 && whole {
-            state.hash = hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+        if let (0, Some(hash)) = (cards, hash) {
+            state.hash = hash.to_string();
         }
         Some(ReadFile {
             state,
@@ -302,6 +311,8 @@ impl Reading {
                 is_unstable: !before.is_as(&after),
                 is_unread: false,
             },
+            hash,
+            writer: None,
         })
     }
 

@@ -22,10 +22,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyEvent, InitFlags, MarkFlags, MaskFlags};
 
-use super::accounts::Accounts;
 use super::process::{PROC_BYTES_MAX, Process, text};
 use super::scan::State;
-use crate::observation::Observation;
 
 /// Files remembered in the younger half; as many again in the older.
 const FILES_MAX: usize = 16_384;
@@ -170,25 +168,15 @@ impl Writers {
         Self(Err("nobody listens yet".to_owned()))
     }
 
-    /// Adds to what was observed of a file as it was read who closed it last, where that is known.
-    pub(super) fn put(
-        &self,
-        observation: Observation,
-        read: &State,
-        accounts: &Accounts,
-    ) -> Observation {
-        let writer = self.0.as_ref().ok().and_then(|listener| {
-            listener.catch_up();
-            lock(&listener.heard).of(read)
-        });
-        match writer {
-            Some(writer) => writer.put(observation, accounts),
-            None => observation,
-        }
+    /// Who closed a file last before it was read, where that is known.
+    pub(super) fn of(&self, read: &State) -> Option<Arc<Process>> {
+        let listener = self.0.as_ref().ok()?;
+        listener.catch_up();
+        lock(&listener.heard).of(read)
     }
 
     /// What it does, or why not and how to allow it.
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn words(&self) -> String {
         match &self.0 {
             Ok(listener) => lock(&listener.heard).words(listener.unheard),
             Err(why) => format!("who wrote is not known: {why}"),

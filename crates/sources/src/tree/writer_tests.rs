@@ -11,7 +11,7 @@ use super::tests::{begun, end, shop, start, take, text};
 #[expect(clippy::print_stderr, reason = "says that it was skipped")]
 fn who_wrote_is_named_also_of_what_is_moved_into_place() {
     let (root, data) = shop();
-    let words = Writers::new(root.path()).describe();
+    let words = Writers::new(root.path()).words();
     if words.starts_with("who wrote is not known") {
         eprintln!("skipped: {words}");
         return;
@@ -21,23 +21,25 @@ fn who_wrote_is_named_also_of_what_is_moved_into_place() {
     let outside = tempfile::NamedTempFile::new_in(data.path()).expect("a file");
     let script = "cd \"$1\"; echo '<?php a();' > pub/media/one.php; \
         echo '<?php b();' > pub/media/.two; mv pub/media/.two pub/media/two.php; \
-        echo '<?php c();' > \"$2\"; mv \"$2\" pub/media/three.php; sleep 5";
+        echo '<?php c();' > \"$2\"; mv \"$2\" pub/media/three.php; \
+        echo '<?php d();' > vendor/a/four.php; chmod 600 vendor/a/four.php; read -r _";
     let mut child = std::process::Command::new("/bin/sh")
         .args(["-c", script, "4111 1111 1111 1111"])
         .args([root.path(), outside.path()])
+        .stdin(std::process::Stdio::piped())
         .spawn()
         .expect("starts");
     let shell = std::fs::canonicalize("/bin/sh").expect("there");
     let mut told = BTreeMap::new();
-    for record in take(&running, 3000, &|record| {
-        text(record, "file.path") == "pub/media/three.php"
+    // Code waits for a release it may be part of, and is told with who wrote it.
+    for record in take(&running, 8000, &|record| {
+        text(record, "file.path") == "vendor/a/four.php"
     }) {
         told.insert(text(&record, "file.path").to_owned(), record);
     }
-    for name in ["one", "two", "three"] {
-        let record = told
-            .get(&format!("pub/media/{name}.php"))
-            .unwrap_or_else(|| panic!("{name} is told: {told:?}"));
+    for name in ["pub/media/one.php", "pub/media/two.php", "pub/media/three.php", "vendor/a/four.php"] {
+        let record = told.get(name).unwrap_or_else(|| panic!("{name} is told: {told:?}"));
+        assert_eq!(text(record, "change"), "created");
         assert_eq!(
             record.get("process.pid"),
             Some(&child.id().into()),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use model::{Category, Field, Timestamp};
 
-use super::ask::{Ask, End, Order};
 use super::stores::Stores;
 use super::tables::{Place, READABLE_CONFIG, Watched, Way};
 use super::{AGAIN, Access, FETCH, ROWS_MAX, VALUE_BYTES};
 use crate::database::account::{quoted_name, quoted_text};
+use crate::database::gentle::{Ask, End, Order};
 use crate::observation::Observation;
 
 pub(super) fn name(access: &Access, table: &str) -> String {

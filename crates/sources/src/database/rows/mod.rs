@@ -5,7 +5,6 @@
 //! salted and kept beside the ledger, so that a start tells only what is new; where that file is lost, every row is told
 //! as `seen` once more.
 
-mod ask;
 mod look;
 mod stores;
 pub(super) mod tables;
@@ -17,17 +16,15 @@ use std::time::{Duration, Instant};
 use model::{Category, Field, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Server};
+use super::Access;
+use super::gentle::{Ask, End, PAUSE};
 use crate::observation::Observation;
 use crate::source::{Alarm, Given, Hand, Kind, News, NotSealed, Recorder, Source};
 use crate::{SourceError, private, settings};
-use ask::{Ask, End};
 use look::{Found, Look};
 use stores::Stores;
 use tables::{Place, WATCHED, Watched};
 
-/// Shortest time between two statements.
-const PAUSE: Duration = Duration::from_millis(200);
 /// Rows compared of one table, in order of their keys; those beyond aren't seen, and that is said.
 const ROWS_MAX: usize = 200_000;
 /// Rows fetched by one statement.
@@ -38,19 +35,6 @@ const AGAIN: usize = 1000;
 const VALUE_BYTES: usize = 16_384;
 /// How long sealing is waited for before rows are looked at again.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How the shop's database is reached.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// Where it listens.
-    pub server: Server,
-    /// Magewarden's own account.
-    pub account: Account,
-    /// The shop's schema.
-    pub schema: String,
-    /// Its table prefix.
-    pub prefix: String,
-}
 
 /// The kind `shop_rows`.
 pub(crate) struct ShopRows;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::ask::{Ask, End};
 use super::look::name;
+use crate::database::gentle::{Ask, End};
 
 /// How long codes hold.
 const EVERY: Duration = Duration::from_secs(300);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How a row tells its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// It doesn't, or belongs to all.
     None,
     /// By this column's store id.
@@ -19,7 +19,7 @@ pub(super) enum Place {
 
 /// How rows are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// All of them, each compared with the last look: few rows, and any of them may change.
     Whole,
     /// Those whose key is greater than the last, and the latest ones again: many rows, or such that go soon.
@@ -28,16 +28,16 @@ pub(super) enum Way {
 
 /// A watched table.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     /// Its name without prefix.
-    pub(super) table: &'static str,
+    pub(crate) table: &'static str,
     /// Its key column.
-    pub(super) key: &'static str,
+    pub(crate) key: &'static str,
     /// The other columns that are read.
-    pub(super) columns: &'static [&'static str],
-    pub(super) place: Place,
-    pub(super) way: Way,
-    pub(super) every: Duration,
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) place: Place,
+    pub(crate) way: Way,
+    pub(crate) every: Duration,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -77,7 +77,7 @@ const fn latest(
 }
 
 /// Every watched table.
-pub(super) static WATCHED: [Watched; 26] = [
+pub(crate) static WATCHED: [Watched; 26] = [
     whole(
         "core_config_data",
         "config_id",
@@ -326,9 +326,45 @@ pub(super) const READABLE_CONFIG: [&str; 24] = [
     "sales\\_email/%",
 ];
 
+/// Whether the value of a path of configuration may be read, where no server does the comparing.
+pub(crate) fn is_readable_config(path: &str) -> bool {
+    READABLE_CONFIG
+        .iter()
+        .any(|pattern| is_like(path.as_bytes(), pattern.as_bytes()))
+}
+
+/// SQL's `LIKE` with `%` and escaped characters.
+fn is_like(text: &[u8], pattern: &[u8]) -> bool {
+    match pattern {
+        [] => text.is_empty(),
+        [b'%', rest @ ..] => (0..=text.len())
+            .any(|skipped| text.get(skipped..).is_some_and(|text| is_like(text, rest))),
+        [b'\\', one, rest @ ..] | [one, rest @ ..] => text
+            .split_first()
+            .is_some_and(|(first, text)| first == one && is_like(text, rest)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{READABLE_CONFIG, WATCHED};
+    use super::{READABLE_CONFIG, WATCHED, is_readable_config};
+
+    #[test]
+    fn a_path_is_readable_as_the_server_compares_it() {
+        for (path, expected) in [
+            ("design/head/includes", true),
+            ("payment/checkmo/title", true),
+            ("payment/gateway/private_key", false),
+            ("payment/title", false),
+            ("trans_email/ident_general/name", true),
+            ("transXemail/ident_general/name", false),
+            ("system/smtp/host", true),
+            ("system/smtp/password", false),
+            ("", false),
+        ] {
+            assert_eq!(is_readable_config(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn no_statement_reads_a_card_column_or_a_secret() {

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use super::{Access, PAUSE};
+use super::Access;
+use super::account::quoted_text;
+use super::ask::{AskError, Asking, log_in};
 use crate::SourceError;
-use crate::database::account::quoted_text;
-use crate::database::ask::{AskError, Asking, log_in};
 use crate::source::Hand;
 
+/// Shortest time between two statements.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// Rows asked for at once: at a first statement, at least and at most.
 const PAGE: (usize, usize, usize) = (1000, 100, 10_000);
 /// How long a page may take until the next one is smaller, and below which it grows. Whoever waits for the same rows, or

@@ -1,0 +1,256 @@
+//! The parts of one payment page by one way of looking, by what was told of each last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Field, Sequence};
+use serde::{Deserialize, Serialize};
+
+use super::{SHORT_MAX, Told, some_of};
+
+/// Parts of one list. A source knows as many; beyond, it too forgets those that are gone.
+const PARTS_MAX: usize = 10_000;
+/// Bytes of a part's name, as its source cuts it.
+const NAME_MAX: usize = 2048;
+/// Bytes that are kept of a part's text; its entry has more.
+const BEGIN_MAX: usize = 200;
+
+/// A part by what was told of it last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What it is: `script`, `inline`, `header` …
+    #[serde(rename = "part")]
+    pub kind: String,
+    /// Its name: an address, a header, or the first digits of its code's hash.
+    pub name: String,
+    /// When it was first told, RFC 3339.
+    pub since: String,
+    /// The entry that told so.
+    pub since_entry: u64,
+    /// When it was told last.
+    pub changed: String,
+    /// How often it came, changed or went after it was first told.
+    pub changes: u64,
+    /// The entry that told it last.
+    pub entry: u64,
+    /// What was told then: `seen` (at a first look), `created`, `modified`, `removed`.
+    pub state: String,
+    /// Hash of a script's text.
+    pub sha256: Option<String>,
+    /// Hosts its code names.
+    pub hosts: Vec<String>,
+    /// Signatures of skimmers that it has.
+    pub signatures: Vec<String>,
+    /// `yes` or `no` by the list of that look; `unknown` where there was none.
+    pub authorised: String,
+    /// By whom, and why.
+    pub authorisation: Option<String>,
+    /// How its text begins.
+    pub begin: String,
+}
+
+impl Part {
+    /// Whether it went and did not come back.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.state == "removed"
+    }
+}
+
+/// The last look at a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// When, RFC 3339.
+    pub time: String,
+    /// The entry that tells of it.
+    pub entry: u64,
+    /// What it says of itself, e.g. `31 parts, 0 changes`.
+    pub told: String,
+}
+
+/// What is known of one page.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageList {
+    /// The page's address.
+    pub url: String,
+    /// How often it was looked at.
+    pub looks: u64,
+    /// The last look.
+    pub last: Option<Look>,
+    /// Parts by kind and name, those that are gone, too.
+    #[serde(with = "super::shared")]
+    pub parts: BTreeMap<String, Arc<Part>>,
+    /// How many were told beyond what a list holds.
+    pub left_out: u64,
+}
+
+impl PageList {
+    /// Takes an entry of the page's source.
+    pub fn take(&mut self, sequence: Sequence, payload: &[u8]) {
+        let Some(told) = Told::read(payload) else {
+            return;
+        };
+        let (time, change) = (told.time(), told.text(Field::Change, SHORT_MAX));
+        if time.is_empty() || change.is_empty() {
+            return;
+        }
+        let kind = told.text(Field::PagePart, SHORT_MAX);
+        if kind.is_empty() {
+            // What is known of the page was changed by somebody else: it is told anew behind this.
+            if change == "baseline_changed" {
+                self.parts.clear();
+            }
+            self.looks += 1;
+            self.url = told.text(Field::Url, NAME_MAX);
+            self.last = Some(Look {
+                time,
+                entry: sequence.0,
+                told: told.text(Field::Context, 200),
+            });
+            return;
+        }
+        let name = told.text(Field::PageName, NAME_MAX);
+        let key = format!("{kind} {name}");
+        let known = self.parts.get(&key);
+        if known.is_none() && !self.has_room() {
+            self.left_out += 1;
+            return;
+        }
+        let known = self.parts.get(&key);
+        let part = Part {
+            since: known.map_or_else(|| time.clone(), |part| part.since.clone()),
+            since_entry: known.map_or(sequence.0, |part| part.since_entry),
+            changed: time,
+            changes: known.map_or(0, |part| part.changes + u64::from(change != "seen")),
+            entry: sequence.0,
+            state: change,
+            sha256: told.some(Field::FileHash),
+            hosts: some_of(&told.list(Field::PageHosts)),
+            signatures: some_of(&told.list(Field::Signatures)),
+            authorised: match told.get(Field::PageAuthorised) {
+                known @ ("yes" | "no") => known,
+                _ => "unknown",
+            }
+            .to_owned(),
+            authorisation: told.some(Field::Context),
+            begin: told.text(Field::PageText, BEGIN_MAX),
+            kind,
+            name,
+        };
+        self.parts.insert(key, Arc::new(part));
+    }
+
+    /// Whether one more part can be listed; those that are gone make room.
+    fn has_room(&mut self) -> bool {
+        if self.parts.len() >= PARTS_MAX {
+            let before = self.parts.len();
+            self.parts.retain(|_, part| !part.is_gone());
+            self.left_out += u64::try_from(before - self.parts.len()).unwrap_or(u64::MAX);
+        }
+        self.parts.len() < PARTS_MAX
+    }
+
+    /// The parts that are there, or with those that are gone.
+    pub fn parts(&self, gone: bool) -> impl Iterator<Item = &Arc<Part>> {
+        let parts = self.parts.values();
+        parts.filter(move |part| gone || !part.is_gone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Sequence;
+    use serde_json::json;
+
+    use super::{PARTS_MAX, PageList};
+
+    /// Takes records, a second apart; the first is entry 1.
+    fn list(records: &[serde_json::Value]) -> PageList {
+        let mut list = PageList::default();
+        for (number, record) in (1..).zip(records) {
+            let mut record = record.clone();
+            record["time"] = format!("2026-08-05T10:15:{number:02}Z").into();
+            list.take(Sequence(number), record.to_string().as_bytes());
+        }
+        list
+    }
+
+    fn part(change: &str, name: &str) -> serde_json::Value {
+        json!({"change": change, "page.part": "script", "page.name": name})
+    }
+
+    #[test]
+    fn a_part_is_there_since_it_was_first_told_and_is_as_it_was_told_last() {
+        let mut changed = part("modified", "a.js");
+        changed["page.authorised"] = "yes".into();
+        changed["log.context"] = "authorised by J. Doe: card fields".into();
+        changed["page.hosts"] = json!(["evil.example"]);
+        let list = list(&[
+            json!({"change": "baseline", "url": "https://shop.example/checkout"}),
+            part("seen", "a.js"),
+            json!({"change": "checked", "log.context": "1 parts, 1 changes"}),
+            changed,
+        ]);
+        let part = &list.parts["script a.js"];
+        assert_eq!((part.since_entry, part.entry, part.changes), (2, 4, 1));
+        assert_eq!(part.since, "2026-08-05T10:15:02Z");
+        assert_eq!(
+            (part.state.as_str(), part.authorised.as_str()),
+            ("modified", "yes")
+        );
+        assert_eq!(
+            part.authorisation.as_deref(),
+            Some("authorised by J. Doe: card fields")
+        );
+        assert_eq!(part.hosts, ["evil.example"]);
+        let last = list.last.expect("a look");
+        assert_eq!(
+            (list.looks, last.entry, last.told.as_str()),
+            (2, 3, "1 parts, 1 changes")
+        );
+    }
+
+    #[test]
+    fn without_a_list_it_is_unknown_who_authorised_a_part() {
+        let list = list(&[part("seen", "a.js")]);
+        assert_eq!(list.parts["script a.js"].authorised, "unknown");
+    }
+
+    #[test]
+    fn what_is_gone_is_kept_apart_and_a_changed_baseline_begins_anew() {
+        let mut all = vec![
+            part("seen", "a.js"),
+            part("seen", "b.js"),
+            part("removed", "a.js"),
+        ];
+        let names = |list: &PageList, gone| -> Vec<String> {
+            list.parts(gone).map(|part| part.name.clone()).collect()
+        };
+        assert_eq!(names(&list(&all), false), ["b.js"]);
+        assert_eq!(names(&list(&all), true), ["a.js", "b.js"]);
+        all.push(json!({"change": "baseline_changed"}));
+        all.push(part("seen", "c.js"));
+        assert_eq!(names(&list(&all), true), ["c.js"]);
+    }
+
+    #[test]
+    fn a_list_is_bounded_and_says_what_it_left_out() {
+        let mut list = PageList::default();
+        let mut tell = |change: &str, number: usize| {
+            let mut record = part(change, &format!("{number}.js"));
+            record["time"] = "2026-08-05T10:15:30Z".into();
+            list.take(Sequence(1), record.to_string().as_bytes());
+            (list.parts.len(), list.left_out)
+        };
+        for number in 0..PARTS_MAX {
+            tell("created", number);
+        }
+        assert_eq!(tell("created", PARTS_MAX), (PARTS_MAX, 1));
+        assert_eq!(tell("removed", 7), (PARTS_MAX, 1));
+        assert_eq!(
+            tell("created", PARTS_MAX + 1),
+            (PARTS_MAX, 2),
+            "what is gone makes room"
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! One incident: the four questions, the story, the duties, the evidence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use engine::desk::{Desk, EntryView};
+use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation};
+use report::bar;
+
+use super::{Frame, json, missing, number, page};
+
+/// Pages whose evidence commands name.
+const PAGES_MAX: usize = 4;
+/// Files that they name.
+const FILES_MAX: usize = 8;
+/// Findings shown on one page.
+const FINDINGS_MAX: usize = 25;
+/// Entries of one finding whose text is shown, and further ones linked.
+const SHOWN_MAX: usize = 2;
+const LINKED_MAX: usize = 22;
+/// Duties shown at once.
+const DUTIES_MAX: usize = 8;
+/// Bytes shown of one entry in a story.
+const EXCERPT_BYTES: usize = 600;
+
+#[derive(Template)]
+#[template(path = "incident.html")]
+struct IncidentPage {
+    frame: Frame,
+    incident: Arc<Incident>,
+    /// The incident this one went into.
+    into: Option<Arc<Incident>>,
+    skipped: usize,
+    findings: Vec<Member>,
+}
+
+/// A finding of an incident as its page tells it.
+struct Member {
+    finding: Arc<Finding>,
+    because: String,
+    /// The first entries it rests on.
+    shown: Vec<EntryView>,
+    /// Further ones, to be linked.
+    rest: Vec<u64>,
+    /// How many more there are.
+    left: usize,
+}
+
+impl Member {
+    fn new(desk: &Desk, finding: Arc<Finding>, because: String) -> Self {
+        let sequences: Vec<u64> = finding
+            .events
+            .iter()
+            .map(|event| event.sequence.0)
+            .collect();
+        let shown = sequences.iter().take(SHOWN_MAX);
+        let rest: Vec<u64> = sequences
+            .iter()
+            .skip(SHOWN_MAX)
+            .take(LINKED_MAX)
+            .copied()
+            .collect();
+        Self {
+            shown: shown.filter_map(|sequence| desk.entry(*sequence)).collect(),
+            left: sequences.len().saturating_sub(SHOWN_MAX + rest.len()),
+            rest,
+            finding,
+            because,
+        }
+    }
+}
+
+impl IncidentPage {
+    /// Whether what was touched is shared by every store.
+    fn shared(&self) -> bool {
+        self.incident
+            .exposure
+            .channels
+            .iter()
+            .any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+    }
+
+    /// Pages that list what findings are about: where, and in words.
+    fn lists(&self) -> Vec<(&'static str, &'static str)> {
+        let of = |kinds: &[&str]| {
+            let mut entries = self.findings.iter().flat_map(|member| &member.shown);
+            entries.any(|entry| kinds.iter().any(|kind| entry.source.starts_with(kind)))
+        };
+        let lists = [
+            (
+                of(&["payment_page:", "csp_reports:"]),
+                "/payment-pages",
+                "What is on the payment pages, since when, and who authorised it",
+            ),
+            (
+                of(&["inventory:"]),
+                "/modules",
+                "What is installed, and what it can touch",
+            ),
+        ];
+        let lists = lists.into_iter().filter(|(is_of, ..)| *is_of);
+        lists.map(|(_, path, words)| (path, words)).collect()
+    }
+
+    /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
+    fn preserve(&self) -> Vec<String> {
+        let by = |kinds: &[ActorKind]| {
+            let actors = &self.incident.actors;
+            actors.iter().any(|actor| kinds.contains(&actor.kind))
+        };
+        let tells = |family: &str| {
+            let findings = &self.findings;
+            findings.iter().any(|m| m.finding.rule.starts_with(family))
+        };
+        let on_host = by(&[ActorKind::HostProcess, ActorKind::HostAccount]);
+        let redis = tells("redis-");
+        let page = tells("pp-");
+        let database = by(&[ActorKind::DatabaseAccount, ActorKind::DatabaseConnection]);
+        let mut out = Vec::new();
+        if page {
+            // Caches may still hold the page as it was; asking through them is what shows it.
+            let pages = self
+                .incident
+                .assets
+                .iter()
+                .filter(|asset| asset.name.starts_with("http"));
+            out.extend(pages.take(PAGES_MAX).map(|asset| {
+                let quoted = asset.name.replace('\'', "'\\''");
+                format!("curl -sS -D - -o checkout.html '{quoted}' | grep -iE 'age|cache|^date|security-policy'; sha256sum checkout.html")
+            }));
+        }
+        if on_host {
+            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F".to_owned());
+            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null".to_owned());
+        }
+        if redis {
+            out.push(
+                "redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128".to_owned(),
+            );
+        }
+        let files = self.files();
+        let has_files = !files.is_empty();
+        if has_files {
+            // What deletes or mends a file takes its times along: they are read first, and the copy keeps them.
+            let files = Vec::from_iter(files).join(" ");
+            out.push(format!("stat {files}; sha256sum {files}; lsof -- {files}"));
+            out.push(format!(
+                "tar --xattrs --acls -cpf files.tar {files}; sha256sum files.tar"
+            ));
+        }
+        if database || !(on_host || redis || page || has_files) {
+            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#.to_owned());
+        }
+        out.push("ss -tnp".to_owned());
+        out
+    }
+
+    /// Files of the shop that findings are about, as a shell names them.
+    fn files(&self) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
+        for member in &self.findings {
+            let roots = member
+                .shown
+                .iter()
+                .filter_map(|entry| entry.source.strip_prefix("tree:"));
+            let Some(root) = roots.take(1).next() else {
+                continue;
+            };
+            for asset in &member.finding.assets {
+                if asset.kind == AssetKind::Path && files.len() < FILES_MAX {
+                    let path = format!("{root}/{}", asset.name).replace('\'', "'\\''");
+                    files.insert(format!("'{path}'"));
+                }
+            }
+        }
+        files
+    }
+
+    fn bar(&self, finding: &Finding) -> (i64, i64) {
+        bar(
+            finding.first,
+            finding.last,
+            self.incident.first,
+            self.incident.last,
+        )
+    }
+
+    /// The duties shown at once, and those behind a click.
+    fn duties(&self) -> (&[Obligation], &[Obligation]) {
+        let all = &self.incident.obligations;
+        all.split_at(all.len().min(DUTIES_MAX))
+    }
+
+    fn before(&self) -> usize {
+        self.skipped.saturating_sub(FINDINGS_MAX)
+    }
+}
+
+/// One incident: the four questions, the story, the duties, the evidence.
+pub(crate) async fn incident(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let Some(incident) = desk.incident(&id) else {
+        return missing(&desk, "There is no such incident");
+    };
+    let into = (incident.state == IncidentState::Merged)
+        .then(|| {
+            desk.incidents().into_iter().find(|other| {
+                other.findings.iter().any(|theirs| {
+                    incident
+                        .findings
+                        .iter()
+                        .any(|own| own.finding == theirs.finding)
+                })
+            })
+        })
+        .flatten();
+    let mut findings: Vec<_> = incident
+        .findings
+        .iter()
+        .filter_map(|joined| Some((desk.finding(&joined.finding)?, joined.because.clone())))
+        .collect();
+    findings.sort_by_key(|(finding, _)| finding.first);
+    let skipped = number(&query, "from").min(findings.len());
+    let findings = findings
+        .into_iter()
+        .skip(skipped)
+        .take(FINDINGS_MAX)
+        .map(|(finding, because)| Member::new(&desk, finding, because))
+        .collect();
+    page(&IncidentPage {
+        frame: Frame::new(&desk),
+        incident,
+        into,
+        skipped,
+        findings,
+    })
+}
+
+/// One incident with its findings as JSON.
+pub(crate) async fn api_incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
+    let Some(incident) = desk.incident(&id) else {
+        return (StatusCode::NOT_FOUND, "{}\n").into_response();
+    };
+    let findings: Vec<_> = incident
+        .findings
+        .iter()
+        .filter_map(|joined| desk.finding(&joined.finding))
+        .map(|finding| serde_json::json!(&*finding))
+        .collect();
+    json(&serde_json::json!({ "version": 1, "incident": &*incident, "findings": findings }))
+}
