@@ -33,6 +33,8 @@ fn actors(text: &str) -> Vec<Actor> {
                 "db" => ActorKind::DatabaseAccount,
                 "conn" => ActorKind::DatabaseConnection,
                 "token" => ActorKind::Token,
+                "program" => ActorKind::HostProcess,
+                "account" => ActorKind::HostAccount,
                 _ => ActorKind::Session,
             };
             Actor {
@@ -297,11 +299,56 @@ fn a_log_that_names_nobody_joins_the_one_it_can_be_of() {
 }
 
 #[test]
+fn a_program_that_wrote_a_file_is_no_client_of_its_own() {
+    let php = "program=/usr/sbin/php-fpm8.2 account=www-data";
+    let web = |id, at, ip| short(id, "upload", (at, 5), ip, "", "T1505.003");
+    let file = |id, at, name| short(id, "fs-exec", (at, 0), php, name, "T1505.003");
+    let (one, other) = (file("b", 30, "pub/media/x.php"), file("d", 31, "var/y.php"));
+    check(&[web("a", 0, "ip=192.0.2.7"), one.clone()], "a b");
+    let clients = [
+        web("a", 0, "ip=192.0.2.7"),
+        one.clone(),
+        web("c", 10, "ip=192.0.2.8"),
+    ];
+    check(&clients, "a|b|c");
+    // That PHP wrote two files doesn't make them one act: it writes for everybody.
+    check(&[one.clone(), other], "b|d");
+    // A program another log saw start is somebody a file's log can mean.
+    let shell = short(
+        "s",
+        "host-web-shell",
+        (0, 0),
+        "program=/bin/dash account=www-data",
+        "",
+        "T1505.003",
+    );
+    check(&[shell, one], "b s");
+}
+
+#[test]
 fn what_two_rules_tell_of_one_file_is_one_act() {
     let place = short("a", "fs-exec", (0, 0), "", "pub/media/x.php", "T1505.003");
     let text = |file| short("b", "fs-signature", (1, 0), "", file, "T1056.003");
     check(&[place.clone(), text("pub/media/x.php")], "a b");
     check(&[place, text("pub/media/y.php")], "a|b");
+    // So it is where the program that wrote it is known, to both or to one of them.
+    let php = "program=/usr/sbin/php-fpm8.2 account=www-data";
+    let place = |file| short("a", "fs-exec", (0, 0), php, file, "T1505.003");
+    let by = |who, file| short("b", "fs-polyglot", (1, 0), who, file, "T1027.009");
+    check(
+        &[place("pub/media/x.php"), by(php, "pub/media/x.php")],
+        "a b",
+    );
+    check(
+        &[place("pub/media/x.php"), by("", "pub/media/x.php")],
+        "a b",
+    );
+    check(
+        &[place("pub/media/x.php"), by(php, "pub/media/y.php")],
+        "a|b",
+    );
+    let asked = by("ip=192.0.2.7", "pub/media/x.php");
+    check(&[place("pub/media/x.php"), asked], "a|b");
     // Everybody uses a table.
     let rows = short("a", "dump", (0, 0), "", "quote_payment", "");
     let drop = short("b", "trigger", (1, 0), "", "quote_payment", "");

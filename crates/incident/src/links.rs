@@ -65,6 +65,9 @@ pub(crate) fn links(
         }
     }
     out.distributed(sharing);
+    if is_hosts_own(finding) {
+        out.on_one_thing(settings.nameless_seconds);
+    }
     if finding.actors.is_empty() {
         out.nameless(settings.nameless_seconds);
     }
@@ -184,14 +187,19 @@ impl Collector<'_> {
             self.put(&["nameless scope", rule, &scope], seconds.min(60), because);
         }
         for asset in self.finding.assets.iter().take(TIES_MAX) {
-            // Everybody uses a table; what two rules tell of one file, row or page is one act.
-            let (rule, what) = match asset.kind {
-                AssetKind::Table => (rule.as_str(), "same rule on the same"),
-                _ => ("", "on the same"),
-            };
-            let because = format!("{what} {}, nobody named", asset.name);
+            let because = format!("same rule on the same {}, nobody named", asset.name);
             let name = asset_key(asset);
             self.put(&["nameless", rule, &name], seconds, because);
+        }
+    }
+
+    /// Everybody uses a table; what two rules tell of one file, row or page is one act, whether or not a program was seen at it.
+    fn on_one_thing(&mut self, seconds: i64) {
+        let assets = self.finding.assets.iter().take(TIES_MAX);
+        for asset in assets.filter(|asset| asset.kind != AssetKind::Table) {
+            let because = format!("on the same {}, no client named", asset.name);
+            let name = asset_key(asset);
+            self.put(&["one thing", &name], seconds, because);
         }
     }
 }
@@ -219,6 +227,18 @@ fn asset_key(asset: &Asset) -> String {
 /// Names an actor in words, e.g. `address 192.0.2.7`.
 pub(crate) fn named(actor: &Actor) -> String {
     format!("{} {}", actor.kind.name(), actor.value)
+}
+
+/// Whether no client is named: nobody at all, or only what on a host did it, whoever had that done.
+pub(crate) fn is_hosts_own(finding: &Finding) -> bool {
+    let mut actors = finding.actors.iter();
+    actors.all(|a| matches!(a.kind, ActorKind::HostProcess | ActorKind::HostAccount))
+}
+
+/// Whether it tells of a file or another path, and names no client.
+pub(crate) fn is_of_a_file(finding: &Finding) -> bool {
+    let mut assets = finding.assets.iter();
+    is_hosts_own(finding) && assets.any(|asset| asset.kind == AssetKind::Path)
 }
 
 /// Whether the database's logs told it.

@@ -8,18 +8,23 @@ use std::collections::BTreeSet;
 use model::{Actor, ActorKind, Finding};
 
 use crate::Grouper;
-use crate::links::{families, is_web, opens, tells_of_injection};
+use crate::links::{families, is_of_a_file, is_web, opens, tells_of_injection};
 use crate::near::gap_between;
 
 /// Whether it may be another log's view of what a web finding tells.
 pub(super) fn wants_twin(finding: &Finding) -> bool {
-    let nameless = finding.actors.is_empty() && !finding.attack.is_empty();
+    let nameless = is_nameless(finding) && !finding.attack.is_empty();
     opens(finding) && (nameless || (!is_web(finding) && tells_of_injection(finding)))
 }
 
 /// Whether it may be whom such a view is of: it names somebody.
 pub(super) fn offers_twin(finding: &Finding) -> bool {
-    opens(finding) && !finding.actors.is_empty()
+    opens(finding) && !is_nameless(finding)
+}
+
+/// Whether it names nobody who could have asked for it: whose program wrote a file is no client.
+fn is_nameless(finding: &Finding) -> bool {
+    finding.actors.is_empty() || is_of_a_file(finding)
 }
 
 impl Grouper {
@@ -53,8 +58,8 @@ impl Grouper {
                 .skip(1)
                 .any(|theirs| theirs == technique)
         })?;
-        (finding.actors.is_empty() && within(self.settings.technique_seconds))
-            .then(|| format!("the same technique {technique}, told by a log that names nobody"))
+        (is_nameless(finding) && within(self.settings.technique_seconds))
+            .then(|| format!("the same technique {technique}, told by a log that names no client"))
     }
 
     /// The finding another log's view is of: none when it could be of several clients.

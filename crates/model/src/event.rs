@@ -255,11 +255,11 @@ fields! {
     ChangeCount = "change_count",
     /// What the changed thing was compared with: `baseline`, `package`, `last_look`.
     Against = "against",
-    /// Program that acted.
+    /// Program that acted; of a file that came or changed, the one that last closed it after writing.
     ProcessName = "process.executable",
-    /// Program that started it, where an earlier record of the log told.
+    /// Program that started it, where the system, or an earlier record of the log, told.
     ParentProcess = "process.parent_executable",
-    /// Arguments of a program, without long runs of digits.
+    /// Arguments of a program, without long runs of digits; `[name]` where only its name was left.
     CommandLine = "process.command_line",
     /// Account of the operating system that acted; its number where the log tells no name.
     OsUser = "user.name",

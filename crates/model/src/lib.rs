@@ -6,6 +6,7 @@
 //!
 //! Invariant: no value here holds a readable card number.
 
+mod conceal;
 mod event;
 mod finding;
 mod identity;
@@ -15,6 +16,7 @@ mod percent;
 mod stores;
 mod time;
 
+pub use conceal::conceal;
 pub use event::{Category, Event, Field, Value};
 pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,

@@ -158,11 +158,12 @@ impl Kind for PaymentPage {
                 found
             }
         };
-        // Chromium has no sandbox as root, and what runs in it is written by whoever reached the page.
-        let is_bare = settings.sandbox && is_root();
+        // Chromium has no sandbox as root, keeps rights that it is handed, and what runs in it is written by whoever reached
+        // the page.
+        let is_bare = settings.sandbox && has_rights();
         if is_bare && matches!(settings.by, By::Browser) {
             return Err(wrong(
-                "a browser has no sandbox as root: run magewarden as an account of its own, or say `sandbox = false` where nothing is to be lost".to_owned(),
+                "a browser has no sandbox as root, and would have the capabilities that are handed on: run magewarden as an account of its own without them, or say `sandbox = false` where nothing is to be lost".to_owned(),
             ));
         }
         let program = program.filter(|_| !is_bare);
@@ -410,8 +411,13 @@ impl Watched {
     }
 }
 
-/// Whether this runs as root.
-fn is_root() -> bool {
+/// Whether this runs as root, or with capabilities that a program it starts would have, too.
+fn has_rights() -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut handed_on = status
+        .lines()
+        .filter_map(|line| line.strip_prefix("CapAmb:"));
+    let is_any = |bits: &str| bits.trim().bytes().any(|digit| digit != b'0');
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) || handed_on.any(is_any)
 }

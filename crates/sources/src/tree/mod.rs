@@ -2,15 +2,19 @@
 //!
 //! A baseline of every file is kept; a start compares by what the disk tells and reads only what differs; inotify tells of
 //! changes as they come; once a week every file is read again. A release that is put in place is one record, but what is
-//! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once.
+//! dangerous by itself – code where none may run, a signature, card numbers – is told alone, at once. Where the system allows it,
+//! fanotify names who wrote.
 
+mod accounts;
 mod content;
 mod layout;
 mod packages;
+mod process;
 mod record;
 mod scan;
 mod settle;
 mod watch;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,11 +28,13 @@ use sha2::{Digest as _, Sha256};
 use crate::baseline::{self, Kept};
 use crate::source::{Given, Hand, Kind, News, Recorder, Source};
 use crate::{SourceError, settings};
+use accounts::Accounts;
 use packages::{Known, Packages, Places};
 use record::{Crowd, stands_alone, unread_words};
 use scan::{ReadFile, Reading, State, Unread, shown};
 use settle::Settling;
 use watch::{Watcher, Why};
+use writer::Writers;
 
 pub use content::{SignatureError, Signatures};
 pub use scan::CardCount;
@@ -37,6 +43,8 @@ pub use scan::CardCount;
 const BATCH: usize = 512;
 /// Shortest time between two writes of the baseline, which is as large as the tree has files.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
+/// Shortest time between two words on who is known to have written.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// How long sealing is waited for before a baseline is written.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -115,22 +123,10 @@ impl Kind for Files {
             files: BTreeMap::new(),
             packages: Packages::new(places, given.key),
             settling: Settling::default(),
-            owners: owners(),
+            accounts: Accounts::read(),
+            writers: Writers::none(),
         }))
     }
-}
-
-/// Names of the system's users by number.
-fn owners() -> BTreeMap<u32, String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    passwd
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            Some((fields.nth(1)?.parse().ok()?, name.to_owned()))
-        })
-        .collect()
 }
 
 struct Tree {
@@ -145,15 +141,17 @@ struct Tree {
     files: BTreeMap<String, State>,
     packages: Packages,
     settling: Settling,
-    owners: BTreeMap<u32, String>,
+    accounts: Accounts,
+    writers: Writers,
 }
 
 impl Source for Tree {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
         // Watched before it is looked at: what changes meanwhile is told by either.
+        self.writers = Writers::new(&self.root);
         let watcher = Watcher::new(&self.root)?;
         let is_saved = self.begin(hand)?;
-        self.well(hand, &watcher);
+        let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         let mut buffer = Vec::new();
         while !hand.stopped() {
@@ -172,7 +170,7 @@ impl Source for Tree {
             }
             if self.judge_when_quiet(hand)? {
                 dirty = true;
-                self.well(hand, &watcher);
+                said = self.well(hand, &watcher);
             }
             let wait = if watcher.is_blind() {
                 Duration::from_secs(60)
@@ -188,6 +186,9 @@ impl Source for Tree {
                 dirty = !self.save(hand)?;
                 saved = Instant::now();
             }
+            if said.0.elapsed() >= SAY_EVERY && said.1 != self.writers.words() {
+                said = self.well(hand, &watcher);
+            }
         }
         self.settle(hand, true)?;
         self.save(hand).map(drop)
@@ -199,13 +200,16 @@ impl Source for Tree {
 }
 
 impl Tree {
-    fn well(&self, hand: &Hand, watcher: &Watcher) {
+    /// Says what it does; gives when, and what it said of who wrote.
+    fn well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
+        let who = self.writers.words();
         let what = format!(
-            "{}; {}",
+            "{}; {}; {who}",
             watcher.describe(&self.root, self.files.len()),
             self.packages.words()
         );
         hand.tell(self.recorder.source().clone(), News::Well { what });
+        (Instant::now(), who)
     }
 
     /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
@@ -343,7 +347,8 @@ impl Tree {
             None if std::fs::symlink_metadata(path).is_err() => self.gone(&name, records),
             None => {}
             Some(read) if !is_transient => drop(self.changed(&name, read, records)),
-            Some(read) if stands_alone(&name, &read.content) => {
+            Some(mut read) if stands_alone(&name, &read.content) => {
+                read.writer = self.writers.of(&read.state);
                 let judged = self.judge(&name, Some(&read));
                 records.push(self.observe(&name, "created", Some(&read), &judged));
             }
@@ -352,7 +357,7 @@ impl Tree {
     }
 
     /// Takes a file that was read; tells whether it differs.
-    fn changed(&mut self, name: &str, read: ReadFile, records: &mut Vec<Vec<u8>>) -> bool {
+    fn changed(&mut self, name: &str, mut read: ReadFile, records: &mut Vec<Vec<u8>>) -> bool {
         let known = self.files.get(name);
         let change = match known {
             None => "created",
@@ -369,6 +374,10 @@ impl Tree {
             // Only times changed, or the inode: the bytes are the same.
             Some(_) => "",
         };
+        // Who closed it last wrote what is in it, and needn't have given it its rights.
+        if matches!(change, "created" | "modified") {
+            read.writer = self.writers.of(&read.state);
+        }
         let told = !change.is_empty();
         let mut state = read.state.clone();
         state.known = known.map_or(Known::No, |known| known.known);

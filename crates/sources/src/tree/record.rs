@@ -66,18 +66,13 @@ impl Tree {
             observation = observation.text(Field::Context, "named as code where none may run");
         }
         if let Some(read) = read {
-            let owner = self
-                .owners
-                .get(&read.state.owner)
-                .cloned()
-                .unwrap_or_else(|| read.state.owner.to_string());
             observation = observation
                 .int(
                     Field::FileBytes,
                     i64::try_from(read.state.size).unwrap_or(i64::MAX),
                 )
                 .text(Field::FileMode, &format!("{:04o}", read.state.mode))
-                .text(Field::FileOwner, &owner)
+                .text(Field::FileOwner, &self.accounts.name(read.state.owner))
                 .text(Field::FileHash, &read.state.hash)
                 .list(
                     Field::FileContent,
@@ -95,6 +90,9 @@ impl Tree {
             }
             if read.content.is_unread {
                 observation = observation.text(Field::Against, "it can't be read");
+            }
+            if let Some(writer) = &read.writer {
+                observation = writer.put(observation, &self.accounts);
             }
         }
         observation.record()

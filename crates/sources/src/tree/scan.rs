@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::content::{Content, Look, Signatures};
 use super::layout;
 use super::packages::{Hash, Known};
+use super::process::Process;
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -38,6 +39,9 @@ pub(super) struct State {
     pub(super) modified: i64,
     pub(super) changed: i64,
     pub(super) inode: u64,
+    /// The file system's number; another after each start of the system, so it isn't kept.
+    #[serde(skip)]
+    pub(super) device: u64,
     pub(super) mode: u32,
     pub(super) owner: u32,
     /// SHA-256, hexadecimal; empty where it wasn't read.
@@ -57,6 +61,7 @@ impl State {
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
+            device: metadata.dev(),
             mode: metadata.mode() & 0o7777,
             owner: metadata.uid(),
             hash: String::new(),
@@ -91,6 +96,8 @@ pub(super) struct ReadFile {
     pub(super) content: FoundContent,
     /// Hash of the whole, kept nowhere; `None` where it wasn't read.
     pub(super) hash: Option<Hash>,
+    /// Who wrote it, where it is a change and that is known.
+    pub(super) writer: Option<Arc<Process>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -259,6 +266,7 @@ impl Reading {
                         ..FoundContent::default()
                     },
                     hash: None,
+                    writer: None,
                 });
             }
             Err(_) => return None,
@@ -304,6 +312,7 @@ impl Reading {
                 is_unread: false,
             },
             hash,
+            writer: None,
         })
     }
 

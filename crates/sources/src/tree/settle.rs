@@ -32,6 +32,31 @@ pub(super) struct Waiting {
     read: Option<ReadFile>,
 }
 
+impl Waiting {
+    /// What is to be told of both: that a file got other rights later makes what was written in it no less.
+    fn after(before: Option<Self>, now: Self) -> Self {
+        match (before, now) {
+            (
+                Some(Self {
+                    change,
+                    read: Some(before),
+                }),
+                Self {
+                    change: "attributes",
+                    read: Some(read),
+                },
+            ) => Self {
+                change,
+                read: Some(ReadFile {
+                    writer: before.writer,
+                    ..read
+                }),
+            },
+            (_, now) => now,
+        }
+    }
+}
+
 /// Changes that wait, and judging that does.
 #[derive(Default)]
 pub(super) struct Settling {
@@ -59,7 +84,8 @@ impl Tree {
         if self.settling.other.is_some() {
             self.settling.other = Some(now);
         }
-        let waiting = Waiting { change, read };
+        let before = self.settling.waiting.remove(name);
+        let waiting = Waiting::after(before, Waiting { change, read });
         self.settling.waiting.insert(name.to_owned(), waiting);
     }
 

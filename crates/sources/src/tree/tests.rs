@@ -111,7 +111,7 @@ pub(super) fn write(root: &Path, path: &str, content: &[u8]) {
     std::fs::write(path, content).expect("written");
 }
 
-fn shop() -> (tempfile::TempDir, tempfile::TempDir) {
+pub(super) fn shop() -> (tempfile::TempDir, tempfile::TempDir) {
     let (root, data) = (
         tempfile::tempdir().expect("a folder"),
         tempfile::tempdir().expect("a folder"),
@@ -353,6 +353,24 @@ fn links_and_hostile_names_end_and_are_told_apart() {
         records.last().map(|record| text(record, "file.path")),
         Some("pub/media/a%0A%FF%25%1B.php")
     );
+    end(&running);
+}
+
+#[test]
+fn rights_given_after_writing_make_no_less_of_it() {
+    let (root, data) = shop();
+    let running = start(root.path(), data.path(), "");
+    begun(&running);
+    write(root.path(), "vendor/a/New.php", b"<?php class New {}");
+    assert!(take(&running, 500, &|_| false).is_empty());
+    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(root.path().join("vendor/a/New.php"), rights).expect("set");
+    let records = take(&running, 6000, &|_| true);
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (text(record, "change"), text(record, "file.mode")))
+        .collect();
+    assert_eq!(told, [("created", "0600")]);
     end(&running);
 }
 
