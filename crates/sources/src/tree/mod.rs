@@ -428,3 +428,5 @@ impl Tree {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod writer_tests;

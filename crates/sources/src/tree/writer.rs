@@ -5,6 +5,7 @@
 //! that is gone, a queue that ran over – costs the name and never the change. Invariant: no name rather than a wrong one, so what
 //! makes a remembered name doubtful takes it away. After fanotify(7), fanotify_init(2) and fanotify_mark(2).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,9 +30,14 @@ use super::scan::State;
 const FILES_MAX: usize = 16_384;
 /// Bytes of texts remembered in the younger half; as many again in the older.
 const TEXT_BYTES_MAX: usize = 4 << 20;
+/// How often in a second events are taken the moment they come. Waking this thread costs who closes a file more than all the rest, so
+/// where there are more they are taken together.
+const AT_ONCE_MAX: u32 = 200;
+/// How long they gather then, in milliseconds.
+const GATHER_MILLISECONDS: u8 = 1;
 /// Reads of the system's queue, of 170 events each, until who asked hears that all is remembered: as many as it holds.
 const READS_MAX: usize = 128;
-/// How long is waited for that.
+/// How long is waited for that in each second: who wrote may not hold up what changed, however much is written elsewhere.
 const CATCH_UP: Duration = Duration::from_millis(200);
 /// File systems below the root that are listened to.
 const MOUNTS_MAX: usize = 64;
@@ -47,8 +53,9 @@ type Inode = (u64, u64);
 
 /// That a file was closed.
 struct Closed {
-    /// Its size then.
+    /// Its size then, and when it was written last, in nanoseconds since 1970.
     bytes: u64,
+    modified: i64,
     /// Nobody when it was gone already.
     writer: Option<Arc<Process>>,
 }
@@ -101,10 +108,22 @@ impl Heard {
         self.known = Known::default();
     }
 
-    /// Who closed a file last. One that is longer or shorter by now was written by somebody else since.
-    fn of(&mut self, read: &State) -> Option<Arc<Process>> {
-        let closed = self.known.get(inode(read));
-        let same = closed.filter(|closed| closed.bytes == read.size);
+    /// Whether the file as it was read is the one whose closing was heard of, so that nothing newer can be on its way.
+    fn is_sure(&self, read: &State) -> bool {
+        self.known
+            .get(inode(read))
+            .is_some_and(|closed| (closed.bytes, closed.modified) == (read.size, read.modified))
+    }
+
+    /// Who closed a file last, where all is known that was closed before. One that is longer or shorter by now was written by
+    /// somebody else since; its time anybody may set.
+    fn of(&mut self, read: &State, is_all_known: bool) -> Option<Arc<Process>> {
+        let known = if is_all_known || self.is_sure(read) {
+            self.known.get(inode(read))
+        } else {
+            None
+        };
+        let same = known.filter(|closed| closed.bytes == read.size);
         let writer = same.and_then(|closed| closed.writer.clone());
         let count = match &writer {
             Some(writer) if writer.executable.is_empty() => &mut self.named_partly,
@@ -152,8 +171,10 @@ struct Listener {
     group: Arc<Fanotify>,
     heard: Arc<Mutex<Heard>>,
     /// Who wants to hear that all is remembered, and what wakes the thread to see that; it ends with this.
-    asked: SyncSender<SyncSender<()>>,
+    asked: SyncSender<SyncSender<bool>>,
     wake: UnixStream,
+    /// How long was waited for that, since when.
+    waited: Cell<(Instant, Duration)>,
     /// File systems below the root that can't be listened to.
     unheard: usize,
 }
@@ -171,8 +192,9 @@ impl Writers {
     /// Who closed a file last before it was read, where that is known.
     pub(super) fn of(&self, read: &State) -> Option<Arc<Process>> {
         let listener = self.0.as_ref().ok()?;
-        listener.catch_up();
-        lock(&listener.heard).of(read)
+        let is_sure = lock(&listener.heard).is_sure(read);
+        let is_all_known = is_sure || listener.catch_up();
+        lock(&listener.heard).of(read, is_all_known)
     }
 
     /// What it does, or why not and how to allow it.
@@ -185,18 +207,27 @@ impl Writers {
 }
 
 impl Listener {
-    /// Waits, a moment at most, until all that was closed up to now is known.
-    fn catch_up(&self) {
+    /// Waits, a moment at most, until all that was closed up to now is known; tells whether it is.
+    fn catch_up(&self) -> bool {
         let mut group = [PollFd::new(self.group.as_fd(), PollFlags::POLLIN)];
         let waits = poll(&mut group, PollTimeout::ZERO) != Ok(0);
-        if waits || lock(&self.heard).is_reading {
-            let (told, caught_up) = sync_channel(1);
-            // Of a thread that hasn't answered the last time nothing more is waited for.
-            let is_free = self.asked.try_send(told).is_ok();
-            if is_free && (&self.wake).write(&[0]).is_ok() {
-                let _late = caught_up.recv_timeout(CATCH_UP);
-            }
+        if !waits && !lock(&self.heard).is_reading {
+            return true;
         }
+        let now = Instant::now();
+        let (mut since, mut spent) = self.waited.get();
+        if now.duration_since(since) >= Duration::from_secs(1) {
+            (since, spent) = (now, Duration::ZERO);
+        }
+        let patience = CATCH_UP.saturating_sub(spent);
+        let (told, caught_up) = sync_channel(1);
+        // Of a thread that hasn't answered the last time nothing is waited for.
+        let is_asked = !patience.is_zero()
+            && self.asked.try_send(told).is_ok()
+            && (&self.wake).write(&[0]).is_ok();
+        let is_all_known = is_asked && caught_up.recv_timeout(patience) == Ok(true);
+        self.waited.set((since, spent + now.elapsed()));
+        is_all_known
     }
 
     fn new(root: &Path) -> Result<Self, String> {
@@ -247,6 +278,7 @@ impl Listener {
             heard,
             asked,
             wake,
+            waited: Cell::new((Instant::now(), Duration::ZERO)),
             unheard,
         })
     }
@@ -271,10 +303,18 @@ fn mark(group: &Fanotify, folder: &Path) -> Result<(), Errno> {
 fn listen(
     group: &Fanotify,
     mut woken: &UnixStream,
-    asking: &Receiver<SyncSender<()>>,
+    asking: &Receiver<SyncSender<bool>>,
     heard: &Mutex<Heard>,
 ) {
+    let (mut since, mut taken) = (Instant::now(), 0);
     loop {
+        if since.elapsed() >= Duration::from_secs(1) {
+            (since, taken) = (Instant::now(), 0);
+        } else if taken >= AT_ONCE_MAX {
+            // Who asks isn't kept waiting.
+            let mut only = [PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
+            let _asked = poll(&mut only, GATHER_MILLISECONDS);
+        }
         let mut ready = [
             PollFd::new(woken.as_fd(), PollFlags::POLLIN),
             PollFd::new(group.as_fd(), PollFlags::POLLIN),
@@ -301,10 +341,11 @@ fn listen(
                     }
                 };
                 // Who asked may have given up.
-                let _heard = asked.try_send(());
+                let _heard = asked.try_send(took == Took::Nothing);
             }
         } else if events {
             took = take(group, heard);
+            taken += 1;
         }
         if took == Took::Over {
             return;
@@ -384,6 +425,7 @@ fn hear(
         inode(&state),
         Closed {
             bytes: state.size,
+            modified: state.modified,
             writer,
         },
     );
@@ -463,7 +505,11 @@ mod tests {
     }
 
     fn closed(bytes: u64, writer: Option<Arc<Process>>) -> Closed {
-        Closed { bytes, writer }
+        Closed {
+            bytes,
+            modified: 1,
+            writer,
+        }
     }
 
     #[test]
@@ -504,24 +550,31 @@ mod tests {
             ..State::default()
         };
         heard.known.put((1, 5), closed(10, writer(7, "php")));
-        assert!(heard.of(&state(1, 5, 10)).is_some());
+        assert!(heard.of(&state(1, 5, 10), true).is_some());
         let mut ended = writer(7, "[php]").expect("made");
         Arc::make_mut(&mut ended).executable.clear();
         heard.known.put((1, 6), closed(10, Some(ended)));
-        assert!(heard.of(&state(1, 6, 10)).is_some());
+        assert!(heard.of(&state(1, 6, 10), true).is_some());
+        // Where something newer may be on its way, only of the very file that was closed.
+        assert!(heard.of(&state(1, 5, 10), false).is_none());
+        let very = State {
+            modified: 1,
+            ..state(1, 5, 10)
+        };
+        assert!(heard.of(&very, false).is_some());
         // The same number elsewhere, and a file that grew since.
-        assert!(heard.of(&state(2, 5, 10)).is_none());
-        assert!(heard.of(&state(1, 5, 11)).is_none());
+        assert!(heard.of(&state(2, 5, 10), true).is_none());
+        assert!(heard.of(&state(1, 5, 11), true).is_none());
         // Somebody else closed it and was gone.
         heard.known.put((1, 5), closed(10, None));
-        assert!(heard.of(&state(1, 5, 10)).is_none());
+        assert!(heard.of(&state(1, 5, 10), true).is_none());
         heard.known.put((1, 5), closed(10, writer(7, "php")));
         heard.doubt();
-        assert!(heard.of(&state(1, 5, 10)).is_none());
+        assert!(heard.of(&state(1, 5, 10), true).is_none());
         heard.overflows = 2;
         assert_eq!(
             heard.words(0),
-            "fanotify tells who wrote: of 1 changes, of 1 in part since the program had ended, of 4 not; \
+            "fanotify tells who wrote: of 2 changes, of 1 in part since the program had ended, of 5 not; \
              2 times the system's queue ran over (fs.fanotify.max_queued_events), which costs names and no change"
         );
     }

@@ -37,8 +37,15 @@ fn who_wrote_is_named_also_of_what_is_moved_into_place() {
     }) {
         told.insert(text(&record, "file.path").to_owned(), record);
     }
-    for name in ["pub/media/one.php", "pub/media/two.php", "pub/media/three.php", "vendor/a/four.php"] {
-        let record = told.get(name).unwrap_or_else(|| panic!("{name} is told: {told:?}"));
+    for name in [
+        "pub/media/one.php",
+        "pub/media/two.php",
+        "pub/media/three.php",
+        "vendor/a/four.php",
+    ] {
+        let record = told
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is told: {told:?}"));
         assert_eq!(text(record, "change"), "created");
         assert_eq!(
             record.get("process.pid"),
