@@ -26,6 +26,8 @@ pub(super) const SCHEMA: &str = "performance_schema";
 const EVERY_SECONDS: u64 = 30;
 /// Digests taken at one look; the server keeps 10 000 unless told else.
 const DIGESTS_MAX: usize = 50_000;
+/// Digests remembered, of this server's life and earlier ones.
+const KEPT_MAX: usize = 200_000;
 /// Records handed over together.
 const BATCH: usize = 200;
 /// How long sealing is waited for before the look is made again.
@@ -216,6 +218,12 @@ impl Watch {
             }
             .into());
         }
+        // Times are compared as texts: they must not jump with a zone's clock.
+        ask.rows(
+            "SET SESSION time_zone = '+00:00'".to_owned(),
+            "to tell times in UTC",
+            1,
+        )?;
         let what = format!(
             "asks {} every {} s what each shape of statement sent",
             access.server,
@@ -244,6 +252,17 @@ impl Watch {
                     if let Some(seen) = digests.iter().map(|digest| &digest.seen).max() {
                         last.clone_from(seen);
                     }
+                    if memory
+                        .as_ref()
+                        .is_some_and(|memory| memory.len() > KEPT_MAX)
+                    {
+                        let why = format!(
+                            "over {KEPT_MAX} shapes of statement are known: they are forgotten, and those the server still has are told as `seen` once more"
+                        );
+                        hand.tell(self.id(), News::Refused { why });
+                        memory = None;
+                        last.clear();
+                    }
                     if let (Some(memory), false) = (&memory, digests.is_empty()) {
                         baseline::save(&self.kept, &baseline::write(&self.key, memory))?;
                     }
@@ -259,7 +278,8 @@ impl Watch {
         }
     }
 
-    /// Digests used since `last`, a time as the server wrote it; one of the same second may come twice, with the same sums.
+    /// Digests used since `last`, a time as the server wrote it, the earliest first: what is beyond one look is in the next. One may come
+    /// twice, with the same sums.
     fn look(&self, ask: &mut Ask<'_>, last: &str) -> Result<Vec<Digest>, End> {
         let since = if last.is_empty() {
             String::new()
@@ -268,7 +288,7 @@ impl Watch {
         };
         let statement = format!(
             "SELECT SCHEMA_NAME, DIGEST, DIGEST_TEXT, COUNT_STAR, SUM_ROWS_SENT, SUM_ROWS_EXAMINED, SUM_ROWS_AFFECTED, \
-             SUM_ERRORS, FIRST_SEEN, LAST_SEEN FROM {SCHEMA}.{TABLE} {since} LIMIT {DIGESTS_MAX}"
+             SUM_ERRORS, FIRST_SEEN, LAST_SEEN FROM {SCHEMA}.{TABLE} {since} ORDER BY LAST_SEEN LIMIT {DIGESTS_MAX}"
         );
         let rows = ask.rows(statement, "for statement digests", DIGESTS_MAX)?;
         Ok(rows.into_iter().filter_map(Digest::read).collect())
