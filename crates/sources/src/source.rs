@@ -416,6 +416,24 @@ impl Recorder {
         &self.source
     }
 
+    /// Hands records over, `most` at once; returns once all are sealed.
+    pub(crate) fn seal(
+        &mut self,
+        hand: &Hand,
+        records: &[Vec<u8>],
+        most: usize,
+        patience: Duration,
+    ) -> Result<(), NotSealed> {
+        for batch in records.chunks(most) {
+            let chunks = batch
+                .iter()
+                .map(|record| self.chunk(record.clone()))
+                .collect();
+            hand.give_and_wait(chunks, patience)?;
+        }
+        Ok(())
+    }
+
     /// The chunk of one record.
     pub fn chunk(&mut self, record: Vec<u8>) -> Chunk {
         let at = self.next;

@@ -189,10 +189,7 @@ struct Watch {
 
 impl Source for Watch {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        match self.watch(hand) {
-            Err(End::Failed(error)) => Err(*error),
-            Ok(()) | Err(End::Stopped) => Ok(()),
-        }
+        End::told(self.watch(hand))
     }
 
     fn id(&self) -> SourceId {
@@ -318,13 +315,7 @@ impl Watch {
                 records.push(digest.observe(&added, change, now));
             }
         }
-        for batch in records.chunks(BATCH) {
-            let chunks = batch
-                .iter()
-                .map(|record| self.recorder.chunk(record.clone()))
-                .collect();
-            hand.give_and_wait(chunks, PATIENCE)?;
-        }
+        self.recorder.seal(hand, &records, BATCH, PATIENCE)?;
         if untold > 0 {
             // The server's table was full: `performance_schema_digests_size` is its setting.
             let dropped = News::Dropped {

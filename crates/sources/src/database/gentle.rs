@@ -36,6 +36,16 @@ pub(super) enum End {
     Failed(Box<SourceError>),
 }
 
+impl End {
+    /// What a source says of its end: being told to stop is none.
+    pub(super) fn told(result: Result<(), Self>) -> Result<(), SourceError> {
+        match result {
+            Err(Self::Failed(error)) => Err(*error),
+            Ok(()) | Err(Self::Stopped) => Ok(()),
+        }
+    }
+}
+
 impl From<SourceError> for End {
     fn from(error: SourceError) -> Self {
         Self::Failed(Box::new(error))

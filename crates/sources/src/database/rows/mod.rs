@@ -105,10 +105,7 @@ impl Memory {
 
 impl Source for Watch {
     fn run(&mut self, hand: &Hand) -> Result<(), SourceError> {
-        match self.watch(hand) {
-            Err(End::Failed(error)) => Err(*error),
-            Ok(()) | Err(End::Stopped) => Ok(()),
-        }
+        End::told(self.watch(hand))
     }
 
     fn id(&self) -> SourceId {
@@ -210,14 +207,7 @@ impl Watch {
                     .record(),
             );
         }
-        for batch in records.chunks(FETCH) {
-            let chunks = batch
-                .iter()
-                .map(|record| self.recorder.chunk(record.clone()))
-                .collect();
-            hand.give_and_wait(chunks, PATIENCE)?;
-        }
-        Ok(())
+        self.recorder.seal(hand, &records, FETCH, PATIENCE)
     }
 }
 
