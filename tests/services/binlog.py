@@ -16,11 +16,10 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-from shared import client, database, end, free_port, need, observations, page, wait_for
+from shared import client, database, free_port, magento, need, observations, page, password_file, stage, verified, wait_for
 
 SECRET = "not-a-real-secret-7c2e"
 CARD = "encrypted-card-number-7c2e"
@@ -43,8 +42,7 @@ insert into mg_customer_entity (website_id, email, password_hash) values (1, '{S
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-binlog-"))
-    try:
+    with stage("binlog") as (started, folder):
         port = free_port()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", folder / "key.pem", "-out", folder / "cert.pem",
                         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"], check=True, capture_output=True)
@@ -54,14 +52,8 @@ def main():
         started.append(server)
         sql = lambda text: subprocess.run(client(folder) + ["-N"], check=True, input=text, text=True, capture_output=True).stdout
         sql("create database shop; create database other; use shop;" + SCHEMA.read_text())
-        root = folder / "shop"
-        (root / "app" / "etc").mkdir(parents=True)
-        (root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
-            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];")
-        word = folder / "password"
-        word.write_text("its-own-password\n")
-        word.chmod(0o600)
+        root = magento(folder, SECRET)
+        word = password_file(folder, "its-own-password")
         source = f"binlog,user=magewarden_log,password_file={word},server_id=4242"
         asked = ["--magento", str(root), "--source", source]
         printed = subprocess.run([str(magewarden), "up", *asked, "--print-grants"], check=True, capture_output=True, text=True).stdout
@@ -176,7 +168,7 @@ def main():
         sql(f"use shop; update mg_cms_page set title = 'Poor' where page_id = 1; update mg_core_config_data set value = '{SECRET}' where path = 'payment/gateway/private_key';" + SECRETS.replace("gateway", "other"))
         wait_for("a poor image", 30, lambda: any("title=Poor" in row.get("row.values", []) and row["row.key"] == "1" for row in rows("cms_page")))
         sql("set global binlog_row_image = 'FULL'; set global binlog_row_metadata = 'NO_LOG'")
-        sql(f"use shop; update mg_cms_page set title = 'Nameless' where page_id = 1;" + SECRETS.replace("gateway", "third"))
+        sql("use shop; update mg_cms_page set title = 'Nameless' where page_id = 1;" + SECRETS.replace("gateway", "third"))
         wait_for("rows without names", 30, lambda: any("row.key" not in row and "db.statement" in row for row in rows("cms_page")))
         wait_for("that names are missing is said", 30, lambda: "binlog_row_metadata" in show("/sources"))
         sql("set global binlog_row_metadata = 'FULL'")
@@ -236,13 +228,8 @@ def main():
         sealed = json.dumps(entries())
         need(SECRET not in sealed and CARD not in sealed, "a value that must not be read was read", re.findall(r".{300}7c2e", sealed)[:3])
         need("sales_order_payment" not in sealed and "customer_entity" not in sealed, "a table that isn't watched was told")
-        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, data)
         print(f"1 passed, 0 failed ({len(entries())} records, {written[0]} rows through four kills)")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from shared import client, database, end, free_port, grant, need, observations, page, wait_for
+from shared import client, database, free_port, grant, magento, need, observations, page, password_file, stage, verified, wait_for
 
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "shop" / "schema.sql"
 FILES = 20_000
@@ -57,7 +56,7 @@ def upgrade():
             what = f"ADD INDEX `MG_QUOTE_{number}` (`created_at`, `is_active`)" if number % 2 == 0 else f"DROP INDEX `MG_QUOTE_{number - 5}`"
             statements.append(f"ALTER TABLE `mg_quote` {what}, COMMENT='Sales Flat Quote'")
         elif kind == 3:
-            statements.append(f"DROP TRIGGER IF EXISTS `trg_mg_catalog_product_entity_after_insert`; CREATE TRIGGER `trg_mg_catalog_product_entity_after_insert` AFTER INSERT ON `mg_catalog_product_entity` FOR EACH ROW BEGIN INSERT IGNORE INTO `mg_product_cl` (`entity_id`) VALUES (NEW.`entity_id`); END")
+            statements.append("DROP TRIGGER IF EXISTS `trg_mg_catalog_product_entity_after_insert`; CREATE TRIGGER `trg_mg_catalog_product_entity_after_insert` AFTER INSERT ON `mg_catalog_product_entity` FOR EACH ROW BEGIN INSERT IGNORE INTO `mg_product_cl` (`entity_id`) VALUES (NEW.`entity_id`); END")
         else:
             statements.append(f"ALTER TABLE `mg_vault_payment_token` MODIFY COLUMN `details` text NULL COMMENT 'Details {number}'")
     return statements
@@ -65,8 +64,7 @@ def upgrade():
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-deploy-"))
-    try:
+    with stage("deploy") as (started, folder):
         server, log = database(folder, free_port(), options=["--performance-schema=ON"])
         started.append(server)
 
@@ -80,16 +78,10 @@ def main():
             create table mg_setup_module (module varchar(50) primary key, schema_version varchar(50), data_version varchar(50));
             insert into mg_setup_module select concat('Vendor_Module', seq), '2.4.1', '2.4.1' from seq_1_to_300;
             create user 'magento'@'localhost' identified by 'shop'; grant all on shop.* to 'magento'@'localhost';""")
-        root = folder / "shop"
+        root = magento(folder, "shop", user="magento")
         files(root, 1)
-        (root / "app" / "etc").mkdir(parents=True)
-        (root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
-            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'magento', 'password' => 'shop']]]];")
         (root / "pub" / "media").mkdir(parents=True)
-        word = folder / "password"
-        word.write_text("its-own-password\n")
-        word.chmod(0o600)
+        word = password_file(folder, "its-own-password")
         asked = ["--magento", str(root), "--database-user", "magewarden", "--database-password-file", str(word),
                  "--source", "shop_rows", "--source", "statement_digests,every_seconds=5", "--source", "files"]
         printed = subprocess.run([str(magewarden), "up", *asked, "--print-grants"], check=True, capture_output=True, text=True).stdout
@@ -125,13 +117,8 @@ def main():
         need(ddl >= CHANGES, f"the schema changed: {ddl}")
         up.send_signal(signal.SIGTERM)
         up.wait(30)
-        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, data)
         print(f"1 passed, 0 failed ({release[0]['change_count']} changes of files and {ddl} of the schema in {took:.0f} s: one record)")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

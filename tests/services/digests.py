@@ -12,10 +12,9 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from shared import client, database, end, free_port, grant, need, observations, page, wait_for
+from shared import client, database, free_port, grant, magento, need, observations, page, password_file, stage, verified, wait_for
 
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "shop" / "schema.sql"
 ROWS = 5000
@@ -32,8 +31,7 @@ DUMP = "select entity_id, cc_number_enc, cc_last_4 from mg_sales_order_payment"
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-digests-"))
-    try:
+    with stage("digests") as (started, folder):
         server, _ = database(folder, free_port(), audit=False, options=["--performance-schema=ON"])
         started.append(server)
 
@@ -44,14 +42,8 @@ def main():
 
         sql("create database shop; use shop;" + SCHEMA.read_text()
             + f"insert into mg_sales_order_payment (parent_id, method, cc_number_enc) select seq, 'checkmo', 'not-a-number' from seq_1_to_{ROWS};")
-        root = folder / "shop"
-        (root / "app" / "etc").mkdir(parents=True)
-        (root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
-            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => 'shop']]]];")
-        word = folder / "password"
-        word.write_text("its-own-password\n")
-        word.chmod(0o600)
+        root = magento(folder, "shop")
+        word = password_file(folder, "its-own-password")
         asked = ["--magento", str(root), "--database-user", "magewarden", "--database-password-file", str(word),
                  "--source", "statement_digests,every_seconds=5", "--source", "shop_rows"]
         printed = subprocess.run([str(magewarden), "up", *asked, "--print-grants"], check=True, capture_output=True, text=True).stdout
@@ -102,13 +94,8 @@ def main():
         wait_for("what was read meanwhile", 90, lambda: rows() == 2 * ROWS + 795)
         up.send_signal(signal.SIGTERM)
         up.wait(30)
-        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, data)
         print(f"1 passed, 0 failed ({len(digests())} sums sealed, {rows()} rows of the dump told)")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text()[-3000:] if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from shared import client, database, end, free_port, need, page, wait_for
+from shared import client, database, end, free_port, magento, need, page, wait_for
 
 # As root magewarden runs as another user: under the name of root the account would be the administrator's.
 USER = "nobody" if os.geteuid() == 0 else os.environ["USER"]
@@ -29,13 +29,9 @@ class Shop:
     def __init__(self, folder, magewarden):
         self.folder, self.program = folder, folder / "magewarden"
         shutil.copy(magewarden, self.program)
-        self.root = folder / "shop"
-        (self.root / "app" / "etc").mkdir(parents=True)
+        self.root = magento(folder, SECRET)
         (self.root / "var" / "log").mkdir(parents=True)
         (self.root / "var" / "log" / "system.log").write_text("")
-        (self.root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
-            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];")
 
     def up(self, *arguments, command="up"):
         return subprocess.run([str(self.program), command, "--magento", str(self.root), *arguments],

@@ -12,11 +12,10 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-from shared import end, free_port, need, observations, page, wait_for
+from shared import free_port, need, observations, page, stage, verified, wait_for
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 BEFORE, LIVE = 3000, 6000
@@ -68,30 +67,29 @@ def is_there(pid):
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-journal-"))
-    journal, console = folder / "journal", free_port()
-    journal.mkdir()
-    source, seen = f"journald:{journal}", set()
+    with stage("journal") as (started, folder):
+        journal, console = folder / "journal", free_port()
+        journal.mkdir()
+        source, seen = f"journald:{journal}", set()
 
-    def start(data, settings=""):
-        (folder / "settings.toml").write_text(f'[[source]]\nkind = "journald"\ndirectory = "{journal}"\n{settings}\n')
-        up = subprocess.Popen([str(magewarden), "up", "--config", folder / "settings.toml", "--data", folder / data, "--port", str(console)], stderr=open(folder / "err", "a"))
-        started.append(up)
-        wait_for("the console", 30, lambda: "<main" in page(console))
-        seen.update(wait_for("journalctl", 30, lambda: readers(up.pid)))
-        return up
+        def start(data, settings=""):
+            (folder / "settings.toml").write_text(f'[[source]]\nkind = "journald"\ndirectory = "{journal}"\n{settings}\n')
+            up = subprocess.Popen([str(magewarden), "up", "--config", folder / "settings.toml", "--data", folder / data, "--port", str(console)], stderr=open(folder / "err", "a"))
+            started.append(up)
+            wait_for("the console", 30, lambda: "<main" in page(console))
+            seen.update(wait_for("journalctl", 30, lambda: readers(up.pid)))
+            return up
 
-    def stop(up, how=signal.SIGTERM):
-        up.send_signal(how)
-        up.wait(30)
-        wait_for("the end of its journalctl", 10, lambda: not any(map(is_there, seen)))
+        def stop(up, how=signal.SIGTERM):
+            up.send_signal(how)
+            up.wait(30)
+            wait_for("the end of its journalctl", 10, lambda: not any(map(is_there, seen)))
 
-    records = lambda data="data": observations(magewarden, folder / data, source)
-    messages = lambda data="data": [one["MESSAGE"] for one in records(data)]
-    # A source's own news stand with magewarden's; the ledger is read where it is.
-    health = lambda data="data": [one for one in observations(magewarden, folder / data, "magewarden:health") if one["health.source"] == source]
-    lost = lambda data="data": [one["change_count"] for one in health(data) if one["health.kind"] == "lost"]
-    try:
+        records = lambda data="data": observations(magewarden, folder / data, source)
+        messages = lambda data="data": [one["MESSAGE"] for one in records(data)]
+        # A source's own news stand with magewarden's; the ledger is read where it is.
+        health = lambda data="data": [one for one in observations(magewarden, folder / data, "magewarden:health") if one["health.source"] == source]
+        lost = lambda data="data": [one["change_count"] for one in health(data) if one["health.kind"] == "lost"]
         one, two = Writer(journal / "one.journal", "php-fpm", started), Writer(journal / "two.journal", "sshd", started)
         for boot in (1, 2):
             for _ in range(BEFORE // 20):
@@ -163,7 +161,7 @@ def main():
         wait_for("the loss", 30, lambda: lost() == [77, 1])
         wait_for("what is still there", 30, lambda: len(messages()) == total + 3 + 100)
         stop(up)
-        need(subprocess.run([magewarden, "verify", folder / "data/ledger"], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, folder / "data")
 
         # Only one unit; another one later reads on from the same place.
         four = Writer(journal / "four.journal", "cron", started)
@@ -179,11 +177,6 @@ def main():
         wait_for("what comes live", 30, lambda: len(messages("units")) == 75)
         stop(up)
         print("1 passed, 0 failed")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text()[-3000:] if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

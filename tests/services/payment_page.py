@@ -15,11 +15,10 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
-from shared import end, free_port, need, observations, page, wait_for
+from shared import free_port, need, observations, page, stage, verified, wait_for
 from shop import Shop
 
 VIEWS = {"de": "de.shop.test", "fr": "fr.shop.test", "us": "us.shop.test"}
@@ -31,8 +30,7 @@ LOADER = "(() => { const s = document.createElement('script'); s.textContent = '
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-page-"))
-    try:
+    with stage("page") as (started, folder):
         shop = Shop(folder, started)
         places = {host: "127.0.0.1" for host in [*VIEWS.values(), "js.gateway.test", "stats.example.test", "hidden.example.test"]}
         config = f"stores = \"{shop.root}/stores.toml\"\n"
@@ -131,7 +129,7 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
             wait_for(f"{view} as the store of an incident", 60, lambda: re.search(rf"<dt>Which store</dt><dd>[^<]*\bview {view}\b", shown()))
         up.send_signal(signal.SIGTERM)
         up.wait(60)
-        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, data)
         listed = lambda view, form: subprocess.run([str(magewarden), "payment-page", str(data / "ledger"), "--view", view, "--format", form], check=True, capture_output=True, text=True).stdout
         parts = json.loads(listed("fr", "json"))["parts"]
         need({one["way"] for one in parts} == set(WAYS) and all(one["authorised"] == "unknown" and isinstance(one["entry"], int) for one in parts), "the inventory", parts)
@@ -161,11 +159,6 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
         wait_for("the trouble on the page", 200, lambda: page(console, "/sources").count("failing") >= len(pairs))
         need(not [one for pair in pairs for one in told(*pair, "removed", "script")], "a shop that is down takes nothing away")
         print(f"1 passed, 0 failed ({sum(looks().values())} looks at {len(pairs)} pages)")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text()[-4000:] if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 import zlib
 
-from shared import end, free_port, need, observations, page, wait_for
+from shared import free_port, need, observations, page, stage, wait_for
 
 MAY = "+info +scan +type +pttl +getrange +hstrlen +hget +select"
 SESSIONS = 20_000
@@ -36,10 +35,9 @@ def command(*words):
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-redis-"))
-    port, console, data = free_port(), free_port(), folder / "data"
-    cli = ["redis-cli", "-p", str(port)]
-    try:
+    with stage("redis") as (started, folder):
+        port, console, data = free_port(), free_port(), folder / "data"
+        cli = ["redis-cli", "-p", str(port)]
         (folder / "users").write_text(f"user default on nopass ~* &* +@all\nuser magewarden on >its-own-word ~* resetchannels -@all {MAY}\n")
 
         def server():
@@ -100,11 +98,6 @@ def main():
         up.terminate()
         need(up.wait(30) == 0, "it ends")
         print("1 passed, 0 failed")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

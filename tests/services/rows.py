@@ -14,10 +14,9 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from shared import client, database, end, free_port, grant, need, observations, page, wait_for
+from shared import client, database, free_port, grant, magento, need, observations, page, password_file, stage, verified, wait_for
 
 SECRET = "not-a-real-secret-5d1f"
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent / "shop" / "schema.sql"
@@ -46,20 +45,13 @@ delete from mg_quote_payment where quote_id = 41;
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-rows-"))
-    try:
+    with stage("rows") as (started, folder):
         server, log = database(folder, free_port())
         started.append(server)
         sql = lambda text: subprocess.run(client(folder) + ["-N"], check=True, input=text, text=True, capture_output=True).stdout
         sql("create database shop; use shop;" + SCHEMA.read_text() + ROWS)
-        root = folder / "shop"
-        (root / "app" / "etc").mkdir(parents=True)
-        (root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
-            f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];")
-        word = folder / "password"
-        word.write_text("its-own-password\n")
-        word.chmod(0o600)
+        root = magento(folder, SECRET)
+        word = password_file(folder, "its-own-password")
         asked = ["--magento", str(root), "--database-user", "magewarden", "--database-password-file", str(word), "--source", "shop_rows"]
         printed = subprocess.run([str(magewarden), "up", *asked, "--print-grants"], check=True, capture_output=True, text=True).stdout
         for column in ("cc_number_enc", "cc_cid_enc", "`password`", "`token`", "`secret`", "rp_token`", "session_id"):
@@ -134,13 +126,8 @@ def main():
         up.wait(30)
         health = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "magewarden:health", "--format", "ndjson"], capture_output=True, text=True).stdout
         need('failing' in health and 'shop_rows:shop' in health, "the trouble is sealed", health)
-        need(subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True).returncode == 0, "the ledger verifies")
+        verified(magewarden, data)
         print(f"1 passed, 0 failed ({before} rows sealed, at most {busiest} statements a second)")
-    except SystemExit:
-        sys.stderr.write((folder / "err").read_text() if (folder / "err").exists() else "")
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
-from shared import end, need
+from shared import need, stage
 from shop import STORES, Shop
 
 HOSTS = ("de.shop.test", "fr.shop.test", "main.shop.test", "us.shop.test")
@@ -78,8 +77,7 @@ def places(magewarden, shop, log, stores, folder):
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-scope-"))
-    try:
+    with stage("scope") as (started, folder):
         shop = Shop(folder, started)
         exact = total = 0
         for code_in_path in ("false", "true"):
@@ -108,8 +106,6 @@ def main():
             shown = "\n".join(map(str, wrong[:20]))
             need(not wrong, f"{len(wrong)} of {len(asked)} requests are told wrongly (request, served, told, told by the usual log)", shown)
         print(f"1 passed, 0 failed ({total} requests, {exact} told to the view, the others held or unknown)")
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """What the scripts of real services share: free ports, waiting, a MariaDB, and an end for all they started."""
+import contextlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 
@@ -62,6 +66,23 @@ def grant(sql, printed, password):
             sql(re.sub(r"THE PASSWORD IN [^']*", password, line))
 
 
+def magento(folder, password, user="shop"):
+    """A Magento's root with the settings by which it reaches the database in `folder`; gives its path."""
+    root = folder / "shop"
+    (root / "app" / "etc").mkdir(parents=True)
+    (root / "app" / "etc" / "env.php").write_text(
+        "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ["
+        f"'host' => '{folder}/sock', 'dbname' => 'shop', 'username' => '{user}', 'password' => '{password}']]]];")
+    return root
+
+
+def password_file(folder, password):
+    word = folder / "password"
+    word.write_text(f"{password}\n")
+    word.chmod(0o600)
+    return word
+
+
 def need(holds, what, shown=""):
     if not holds:
         raise SystemExit(f"FAILED: {what}\n{shown}")
@@ -93,3 +114,22 @@ def end(processes, folder):
             except subprocess.TimeoutExpired:
                 process.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def stage(name):
+    """A list for the processes that a test starts, and a folder; both are ended with it. What fails shows what magewarden said."""
+    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix=f"magewarden-{name}-"))
+    try:
+        yield started, folder
+    except SystemExit:
+        for said in sorted(folder.glob("*err")):
+            sys.stderr.write(said.read_text()[-4000:])
+        raise
+    finally:
+        end(started, folder)
+
+
+def verified(magewarden, data):
+    verify = subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True, text=True)
+    need(verify.returncode == 0, "the ledger verifies", verify.stdout + verify.stderr)

@@ -15,9 +15,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
-from shared import end, free_port, need, observations, page, wait_for
+from shared import free_port, need, observations, page, stage, wait_for
 
 SHELL = "<?php @eval($_POST['x']);"
 RIGHTS = "+sys_admin,+dac_read_search,+sys_ptrace"
@@ -28,47 +27,46 @@ MANY = int(pathlib.Path("/proc/sys/fs/fanotify/max_queued_events").read_text()) 
 
 def main():
     is_root = os.geteuid() == 0
-    started, folder = [], pathlib.Path(tempfile.mkdtemp(prefix="magewarden-writer-"))
-    folder.chmod(0o755)
-    magewarden = folder / "magewarden"
-    shutil.copy2(pathlib.Path(sys.argv[1]).resolve(), magewarden)
-    root, uploads = folder / "shop", folder / "uploads"
-    for path in (root / "pub/media", root / "vendor", uploads):
-        path.mkdir(parents=True)
-        path.chmod(0o777)
-    (root / "pub/index.php").write_text("<?php run();")
-    php = pathlib.Path(shutil.which("php")).resolve()
+    with stage("writer") as (started, folder):
+        folder.chmod(0o755)
+        magewarden = folder / "magewarden"
+        shutil.copy2(pathlib.Path(sys.argv[1]).resolve(), magewarden)
+        root, uploads = folder / "shop", folder / "uploads"
+        for path in (root / "pub/media", root / "vendor", uploads):
+            path.mkdir(parents=True)
+            path.chmod(0o777)
+        (root / "pub/index.php").write_text("<?php run();")
+        php = pathlib.Path(shutil.which("php")).resolve()
 
-    def start(name, rights):
-        data, console = folder / name, free_port()
-        data.mkdir(mode=0o700)
-        command = [magewarden, "up", "--source", f"files,root={root}", "--data", data, "--port", str(console)]
-        if is_root:
-            shutil.chown(data, "nobody", "nogroup")
-            hand_on = ["--inh-caps", f"-all,{rights}", "--ambient-caps", f"-all,{rights}"] if rights else ["--inh-caps", "-all", "--ambient-caps", "-all"]
-            command = ["unshare", "--mount", "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--no-new-privs"] + hand_on + command
-        up = subprocess.Popen(command, stderr=open(folder / f"{name}.err", "w"), cwd=folder)
-        started.append(up)
-        records = lambda: observations(magewarden, data, f"tree:{root}")
-        wait_for("the baseline", 60, lambda: page(console) and any(one["change"] == "baseline" for one in records()))
-        sources = wait_for("what it watches", 30, lambda: "who wrote" in page(console, "/sources") and page(console, "/sources"))
+        def start(name, rights):
+            data, console = folder / name, free_port()
+            data.mkdir(mode=0o700)
+            command = [magewarden, "up", "--source", f"files,root={root}", "--data", data, "--port", str(console)]
+            if is_root:
+                shutil.chown(data, "nobody", "nogroup")
+                hand_on = ["--inh-caps", f"-all,{rights}", "--ambient-caps", f"-all,{rights}"] if rights else ["--inh-caps", "-all", "--ambient-caps", "-all"]
+                command = ["unshare", "--mount", "setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--no-new-privs"] + hand_on + command
+            up = subprocess.Popen(command, stderr=open(folder / f"{name}.err", "w"), cwd=folder)
+            started.append(up)
+            records = lambda: observations(magewarden, data, f"tree:{root}")
+            wait_for("the baseline", 60, lambda: page(console) and any(one["change"] == "baseline" for one in records()))
+            sources = wait_for("what it watches", 30, lambda: "who wrote" in page(console, "/sources") and page(console, "/sources"))
 
-        def told(path, change="created"):
-            found = lambda: [one for one in records() if one.get("file.path") == path and one["change"] == change]
-            return wait_for(f"{path} {change}", 60, found)[0]
+            def told(path, change="created"):
+                found = lambda: [one for one in records() if one.get("file.path") == path and one["change"] == change]
+                return wait_for(f"{path} {change}", 60, found)[0]
 
-        return up, console, sources, told
+            return up, console, sources, told
 
-    def as_shop(*command):
-        """As the web server's account, or ours where we are not root."""
-        other = ["setpriv", "--reuid", "www-data", "--regid", "www-data", "--clear-groups"] if is_root else []
-        subprocess.run(other + list(command), check=True, cwd=root)
+        def as_shop(*command):
+            """As the web server's account, or ours where we are not root."""
+            other = ["setpriv", "--reuid", "www-data", "--regid", "www-data", "--clear-groups"] if is_root else []
+            subprocess.run(other + list(command), check=True, cwd=root)
 
-    def drop(code, *arguments):
-        # It lives on for a while, as a worker of php-fpm does.
-        as_shop(str(php), "-r", f"{code} usleep(300000);", "--", *map(str, arguments))
+        def drop(code, *arguments):
+            # It lives on for a while, as a worker of php-fpm does.
+            as_shop(str(php), "-r", f"{code} usleep(300000);", "--", *map(str, arguments))
 
-    try:
         if is_root:
             up, console, sources, told = start("named", RIGHTS)
             need("fanotify tells who wrote" in sources, "it is allowed to listen", sources)
@@ -132,12 +130,6 @@ def main():
         need(up.wait(30) == 0, "it ends")
         few = f"; of {FEW} programs that end with their write {len(whole)} were named, {len(partly)} in part" if is_root else ""
         print(f"1 passed, 0 failed{few}")
-    except SystemExit:
-        for log in folder.glob("*.err"):
-            sys.stderr.write(log.read_text())
-        raise
-    finally:
-        end(started, folder)
 
 
 if __name__ == "__main__":
