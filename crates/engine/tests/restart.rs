@@ -187,8 +187,8 @@ fn shown(pipeline: &mut Pipeline) -> Vec<(String, String, u64, u64)> {
     for list in desk.lists().into_values() {
         if let List::Page(page) = &*list {
             parts.extend(page.parts(true).map(|part| {
-                let (name, state) = (part.name.clone(), part.state.clone());
-                (name, state, part.since_entry, part.entry)
+                let (name, state) = (part.name.clone(), part.history.state.clone());
+                (name, state, part.history.since_entry, part.history.entry)
             }));
         }
     }

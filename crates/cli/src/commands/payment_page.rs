@@ -90,13 +90,13 @@ impl PaymentPage {
                         .or_fail(write)?;
                     }
                     for part in there {
-                        let is_gone = if part.is_gone() { ", gone" } else { "" };
+                        let is_gone = if part.history.is_gone() { ", gone" } else { "" };
                         writeln!(out, "  {:<8} {}", inert(&part.kind), inert(&part.name))
                             .or_fail(write)?;
                         writeln!(
                             out,
                             "           since {}, {} changes, the last {}{is_gone} (entry {}); authorised: {} {}",
-                            inert(&part.since), part.changes, inert(&part.changed), part.entry, part.authorised,
+                            inert(&part.history.since), part.history.changes, inert(&part.history.changed), part.history.entry, part.authorised,
                             inert(part.authorisation.as_deref().unwrap_or_default())
                         )
                         .or_fail(write)?;
@@ -120,7 +120,7 @@ impl PaymentPage {
                             continue;
                         }
                         let text: String = part.begin.chars().take(100).collect();
-                        writeln!(out, "# since {}, entry {}: {}\n[[script]]\nname = {}\nby = \"\"\njustification = \"\"\nviews = [{}]\n", inert(&part.since), part.entry,
+                        writeln!(out, "# since {}, entry {}: {}\n[[script]]\nname = {}\nby = \"\"\njustification = \"\"\nviews = [{}]\n", inert(&part.history.since), part.history.entry,
                             inert(&text).replace('\n', " "), json!(format!("{} {}", part.kind, part.name)), json!(self.view)).or_fail(write)?;
                     }
                 }

@@ -174,6 +174,58 @@ mod shared {
     }
 }
 
+/// When and by which entries a line of a list was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When it was first told, RFC 3339.
+    pub since: String,
+    /// The entry that told so.
+    pub since_entry: u64,
+    /// When it was told last.
+    pub changed: String,
+    /// How often it came, changed or went after it was first told.
+    pub changes: u64,
+    /// The entry that told it last.
+    pub entry: u64,
+    /// What was told then: `seen` (at a first look), `created`, `modified`, `removed`.
+    pub state: String,
+}
+
+impl History {
+    /// What is known once more was told.
+    fn told(known: Option<&Self>, time: String, change: String, sequence: Sequence) -> Self {
+        Self {
+            since: known.map_or_else(|| time.clone(), |known| known.since.clone()),
+            since_entry: known.map_or(sequence.0, |known| known.since_entry),
+            changed: time,
+            changes: known.map_or(0, |known| known.changes + u64::from(change != "seen")),
+            entry: sequence.0,
+            state: change,
+        }
+    }
+
+    /// Whether it went and did not come back.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.state == "removed"
+    }
+}
+
+/// Whether one more line can be listed; those that are gone make room.
+fn has_room<T>(
+    lines: &mut BTreeMap<String, Arc<T>>,
+    most: usize,
+    left_out: &mut u64,
+    history: impl Fn(&T) -> &History,
+) -> bool {
+    if lines.len() >= most {
+        let before = lines.len();
+        lines.retain(|_, line| !history(line).is_gone());
+        *left_out += u64::try_from(before - lines.len()).unwrap_or(u64::MAX);
+    }
+    lines.len() < most
+}
+
 /// A record's fields.
 struct Told(Value);
 

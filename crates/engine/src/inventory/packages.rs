@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Field, Sequence};
 use serde::{Deserialize, Serialize};
 
-use super::{SHORT_MAX, Told, some_of};
+use super::{History, SHORT_MAX, Told, has_room, some_of};
 
 /// Packages of one list; a large shop has about a thousand.
 const PACKAGES_MAX: usize = 5000;
@@ -67,27 +67,12 @@ pub struct Package {
     pub advisories: Vec<String>,
     /// What its modules can touch, the gravest first.
     pub reach: Vec<String>,
-    /// When it was first told, RFC 3339.
-    pub since: String,
-    /// The entry that told so.
-    pub since_entry: u64,
-    /// When it was told last.
-    pub changed: String,
-    /// How often it came, changed or went after it was first told.
-    pub changes: u64,
-    /// The entry that told it last.
-    pub entry: u64,
-    /// What was told then: `seen` (at a first look), `created`, `modified`, `removed`.
-    pub state: String,
+    /// When and by which entries it was told.
+    #[serde(flatten)]
+    pub history: History,
 }
 
 impl Package {
-    /// Whether it went and did not come back.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.state == "removed"
-    }
-
     /// The gravest of what it can touch.
     #[must_use]
     pub fn power(&self) -> Power {
@@ -120,7 +105,14 @@ impl PackageList {
         if name.is_empty() || time.is_empty() || change.is_empty() {
             return;
         }
-        if !self.packages.contains_key(&name) && !self.has_room() {
+        if !self.packages.contains_key(&name)
+            && !has_room(
+                &mut self.packages,
+                PACKAGES_MAX,
+                &mut self.left_out,
+                |package| &package.history,
+            )
+        {
             self.left_out += 1;
             return;
         }
@@ -128,12 +120,12 @@ impl PackageList {
         let mut reach = told.list(Field::Reach);
         reach.sort_by_key(|line| Power::of(line));
         let package = Package {
-            since: known.map_or_else(|| time.clone(), |package| package.since.clone()),
-            since_entry: known.map_or(sequence.0, |package| package.since_entry),
-            changed: time,
-            changes: known.map_or(0, |package| package.changes + u64::from(change != "seen")),
-            entry: sequence.0,
-            state: change,
+            history: History::told(
+                known.map(|package| &package.history),
+                time,
+                change,
+                sequence,
+            ),
             version: told.text(Field::PackageVersion, NAME_MAX),
             kind: told.text(Field::PackageKind, NAME_MAX),
             module: told.text(Field::Module, NAME_MAX),
@@ -143,16 +135,6 @@ impl PackageList {
             name: name.clone(),
         };
         self.packages.insert(name, Arc::new(package));
-    }
-
-    /// Whether one more package can be listed; those that are gone make room.
-    fn has_room(&mut self) -> bool {
-        if self.packages.len() >= PACKAGES_MAX {
-            let before = self.packages.len();
-            self.packages.retain(|_, package| !package.is_gone());
-            self.left_out += u64::try_from(before - self.packages.len()).unwrap_or(u64::MAX);
-        }
-        self.packages.len() < PACKAGES_MAX
     }
 }
 
@@ -185,7 +167,11 @@ mod tests {
         );
         let package = &list.packages["vendor/pay"];
         assert_eq!(
-            (package.since_entry, package.entry, package.changes),
+            (
+                package.history.since_entry,
+                package.history.entry,
+                package.history.changes
+            ),
             (1, 2, 1)
         );
         assert_eq!(
@@ -206,7 +192,7 @@ mod tests {
             3,
             json!({"package.name": "vendor/pay", "change": "removed"}),
         );
-        assert!(list.packages["vendor/pay"].is_gone());
+        assert!(list.packages["vendor/pay"].history.is_gone());
     }
 
     #[test]

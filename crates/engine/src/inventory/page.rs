@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Field, Sequence};
 use serde::{Deserialize, Serialize};
 
-use super::{SHORT_MAX, Told, some_of};
+use super::{History, SHORT_MAX, Told, has_room, some_of};
 
 /// Parts of one list. A source knows as many; beyond, it too forgets those that are gone.
 const PARTS_MAX: usize = 10_000;
@@ -23,18 +23,9 @@ pub struct Part {
     pub kind: String,
     /// Its name: an address, a header, or the first digits of its code's hash.
     pub name: String,
-    /// When it was first told, RFC 3339.
-    pub since: String,
-    /// The entry that told so.
-    pub since_entry: u64,
-    /// When it was told last.
-    pub changed: String,
-    /// How often it came, changed or went after it was first told.
-    pub changes: u64,
-    /// The entry that told it last.
-    pub entry: u64,
-    /// What was told then: `seen` (at a first look), `created`, `modified`, `removed`.
-    pub state: String,
+    /// When and by which entries it was told.
+    #[serde(flatten)]
+    pub history: History,
     /// Hash of a script's text.
     pub sha256: Option<String>,
     /// Hosts its code names.
@@ -47,14 +38,6 @@ pub struct Part {
     pub authorisation: Option<String>,
     /// How its text begins.
     pub begin: String,
-}
-
-impl Part {
-    /// Whether it went and did not come back.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.state == "removed"
-    }
 }
 
 /// The last look at a page.
@@ -112,18 +95,17 @@ impl PageList {
         let name = told.text(Field::PageName, NAME_MAX);
         let key = format!("{kind} {name}");
         let known = self.parts.get(&key);
-        if known.is_none() && !self.has_room() {
+        if known.is_none()
+            && !has_room(&mut self.parts, PARTS_MAX, &mut self.left_out, |part| {
+                &part.history
+            })
+        {
             self.left_out += 1;
             return;
         }
         let known = self.parts.get(&key);
         let part = Part {
-            since: known.map_or_else(|| time.clone(), |part| part.since.clone()),
-            since_entry: known.map_or(sequence.0, |part| part.since_entry),
-            changed: time,
-            changes: known.map_or(0, |part| part.changes + u64::from(change != "seen")),
-            entry: sequence.0,
-            state: change,
+            history: History::told(known.map(|part| &part.history), time, change, sequence),
             sha256: told.some(Field::FileHash),
             hosts: some_of(&told.list(Field::PageHosts)),
             signatures: some_of(&told.list(Field::Signatures)),
@@ -140,20 +122,10 @@ impl PageList {
         self.parts.insert(key, Arc::new(part));
     }
 
-    /// Whether one more part can be listed; those that are gone make room.
-    fn has_room(&mut self) -> bool {
-        if self.parts.len() >= PARTS_MAX {
-            let before = self.parts.len();
-            self.parts.retain(|_, part| !part.is_gone());
-            self.left_out += u64::try_from(before - self.parts.len()).unwrap_or(u64::MAX);
-        }
-        self.parts.len() < PARTS_MAX
-    }
-
     /// The parts that are there, or with those that are gone.
     pub fn parts(&self, gone: bool) -> impl Iterator<Item = &Arc<Part>> {
         let parts = self.parts.values();
-        parts.filter(move |part| gone || !part.is_gone())
+        parts.filter(move |part| gone || !part.history.is_gone())
     }
 }
 
@@ -192,10 +164,17 @@ mod tests {
             changed,
         ]);
         let part = &list.parts["script a.js"];
-        assert_eq!((part.since_entry, part.entry, part.changes), (2, 4, 1));
-        assert_eq!(part.since, "2026-08-05T10:15:02Z");
         assert_eq!(
-            (part.state.as_str(), part.authorised.as_str()),
+            (
+                part.history.since_entry,
+                part.history.entry,
+                part.history.changes
+            ),
+            (2, 4, 1)
+        );
+        assert_eq!(part.history.since, "2026-08-05T10:15:02Z");
+        assert_eq!(
+            (part.history.state.as_str(), part.authorised.as_str()),
             ("modified", "yes")
         );
         assert_eq!(

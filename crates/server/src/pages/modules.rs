@@ -51,7 +51,7 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn state(&self) -> &'static str {
-        state(&self.package.state)
+        state(&self.package.history.state)
     }
 
     /// What is grave of it, in words; empty when nothing was told.
@@ -123,11 +123,11 @@ pub(crate) async fn modules(
         .filter_map(Shop::packages)
         .flat_map(|list| list.packages.values())
         .map(|package| &**package)
-        .filter(|package| (gone || !package.is_gone()) && fits(package, &text))
+        .filter(|package| (gone || !package.history.is_gone()) && fits(package, &text))
         .collect();
     // What is on and reaches payment, or is open to anyone, comes first; then what has a known hole.
     all.sort_by_key(|package| {
-        let is_off = package.is_gone() || package.enabled == "no";
+        let is_off = package.history.is_gone() || package.enabled == "no";
         let grave = matches!(package.power(), Power::Open | Power::Payment);
         (
             is_off || !grave,

@@ -95,7 +95,7 @@ struct Line<'a> {
 impl Line<'_> {
     /// What its last record says, in words.
     fn state(&self) -> &'static str {
-        state(&self.part.state)
+        state(&self.part.history.state)
     }
 }
 
@@ -110,15 +110,17 @@ impl<'a> Lately<'a> {
     /// The last changes of `all`, which are in order, the newest first; the same at several pages is one.
     fn all(desk: &Desk, all: &[Line<'a>]) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
-        let changed = all.iter().filter(|line| line.part.state != "seen");
+        let changed = all.iter().filter(|line| line.part.history.state != "seen");
         for &Line { watched, part } in changed.take(CHANGED_MAX) {
-            let difference = difference(desk, part.entry);
+            let difference = difference(desk, part.history.entry);
             let is_same = |one: &&mut Self| {
                 let first = one.lines.first().map(|line| line.part);
                 one.difference == difference
                     && first.is_some_and(|first| {
                         let is_named = difference.is_empty() && first.name != part.name;
-                        first.kind == part.kind && first.state == part.state && !is_named
+                        first.kind == part.kind
+                            && first.history.state == part.history.state
+                            && !is_named
                     })
             };
             let line = Line { watched, part };
@@ -256,9 +258,9 @@ pub(crate) async fn payment_pages(
         })
         .filter(|line| wanted.fits(line.watched, line.part))
         .collect();
-    all.sort_by(|a, b| b.part.changed.cmp(&a.part.changed));
+    all.sort_by(|a, b| b.part.history.changed.cmp(&a.part.history.changed));
     let lately = Lately::all(&desk, &all);
-    all.retain(|line| wanted.gone || !line.part.is_gone());
+    all.retain(|line| wanted.gone || !line.part.history.is_gone());
     // What nobody authorised comes first, and code before the rest.
     let rank = |list: &[&str], value: &str| list.iter().position(|one| *one == value);
     all.sort_by_key(|Line { watched, part }| {
