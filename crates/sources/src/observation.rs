@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Name of the format, as `parse` has it.
 pub(crate) const FORMAT: &str = "observation";
 /// Longest text of one field in bytes; the rest is cut and ends in `…`.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// One observation being written.
 pub struct Observation(Map<String, Value>);

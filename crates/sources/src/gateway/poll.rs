@@ -26,6 +26,8 @@ const PAGE: usize = 100;
 const PAGES_MAX: usize = 100;
 /// Longest answer; one event is some kilobytes.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// Bytes kept of an event's text; an observation keeps no more.
+const TEXT_BYTES_MAX: usize = crate::observation::TEXT_BYTES_MAX + 4;
 /// Longest time one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How far back of the newest known event it looks, in seconds.
@@ -194,7 +196,10 @@ impl Poll {
                 is_older = told.seconds.is_some_and(|seconds| seconds < until);
                 after.clone_from(&told.id);
                 if !is_older && !sealed.contains_key(&told.id) {
-                    look.fresh.push((told, text));
+                    // A record holds no more of it, and there may be ten thousand.
+                    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+                    look.fresh
+                        .push((told, text.get(..end).unwrap_or_default().to_owned()));
                 }
             }
             let has_more = page.get("has_more") == Some(&Json::Bool(true));
