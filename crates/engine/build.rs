@@ -18,10 +18,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .strip_prefix(&root)?
             .to_string_lossy()
             .replace('\\', "/");
+        // No path of this checkout is written: a target folder may outlive it.
+        let place = format!("/../../content/{name}");
         writeln!(
             code,
-            "    ({name:?}, include_str!({:?})),",
-            file.canonicalize()?
+            "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {place:?}))),"
         )?;
     }
     code.push_str("]\n");

@@ -44,7 +44,7 @@ pub fn formats(bytes: &[u8]) {
         };
         assert!((1..=open.len()).contains(&end), "{} frames {end} of {}", format.name(), open.len());
         if let Ok(event) = format.parse(&open[..end], &context, &mut state) {
-            assert!(event.fields.len() < 256);
+            assert!(event.fields().len() < 256);
         }
         at += end;
     }

@@ -32,7 +32,7 @@ fn shipped() -> Vec<(String, String)> {
 
 /// The same event for the other engine.
 fn as_json(event: &Event<'_>) -> serde_json::Value {
-    let fields = event.fields.iter().map(|(field, value)| {
+    let fields = event.fields().iter().map(|(field, value)| {
         let value = match value {
             Value::Int(number) => json!(number),
             Value::Text(text) => json!(text),

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use cardholder::Masker;
 use model::{Event, Field, Generation, Mark, Position, RecordIdentity, SourceId, Timestamp};
-use parse::{Context, Format, Frame, RECORD_BYTES_MAX, SourceState};
+use parse::{Context, Format, Frame, ParseError, RECORD_BYTES_MAX, SourceState};
 use siphasher::sip::SipHasher13;
 
 /// One masked record, not yet sealed.
@@ -193,6 +193,19 @@ impl Intake {
         context: &Context,
         block: &mut Block,
     ) {
+        self.push_heard(bytes, end, masker, context, block, &mut |_| {});
+    }
+
+    /// [`Intake::push`], and `heard` is told of each record what it was read as, or why it can't be read.
+    pub fn push_heard(
+        &mut self,
+        bytes: &[u8],
+        end: bool,
+        masker: &Masker,
+        context: &Context,
+        block: &mut Block,
+        heard: &mut dyn FnMut(&Result<Event<'_>, ParseError>),
+    ) {
         let mut buffer = std::mem::take(&mut self.rest);
         buffer.extend_from_slice(bytes);
         let mut start = 0;
@@ -207,7 +220,8 @@ impl Intake {
                 self.counters.cut += 1;
             }
             let length = length.min(RECORD_BYTES_MAX);
-            self.take(open.get(..length).unwrap_or(open), masker, context, block);
+            let record = open.get(..length).unwrap_or(open);
+            self.take(record, masker, context, block, heard);
             start += length;
         }
         buffer.drain(..start);
@@ -228,10 +242,17 @@ impl Intake {
         self.counters.cut += u64::from(kept.len() < record.len());
         // Between records of a sender there may be bytes that are none of them.
         self.offset_bytes = offset_bytes;
-        self.take(kept, masker, context, block);
+        self.take(kept, masker, context, block, &mut |_| {});
     }
 
-    fn take(&mut self, record: &[u8], masker: &Masker, context: &Context, block: &mut Block) {
+    fn take(
+        &mut self,
+        record: &[u8],
+        masker: &Masker,
+        context: &Context,
+        block: &mut Block,
+        heard: &mut dyn FnMut(&Result<Event<'_>, ParseError>),
+    ) {
         let from = block.bytes.len();
         block.bytes.extend_from_slice(record);
         let range = from..block.bytes.len();
@@ -242,9 +263,11 @@ impl Intake {
         let mut marks = Vec::new();
         masker.mask(masked, &mut marks);
         let mut tokens = Vec::new();
-        let (said, quarantined) = match self.format.parse(masked, context, &mut self.state) {
+        let read = self.format.parse(masked, context, &mut self.state);
+        heard(&read);
+        let (said, quarantined) = match &read {
             Ok(event) => {
-                tokens = self.tokens.of_event(&event);
+                tokens = self.tokens.of_event(event);
                 (event.time, false)
             }
             // An empty line is no record anyone lost.

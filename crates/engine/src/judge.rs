@@ -356,7 +356,7 @@ pub fn understand(format: &str, payload: &[u8], context: &Context) -> Option<Und
     Some(Understood {
         place: scope(&event, context),
         fields: event
-            .fields
+            .fields()
             .iter()
             .map(|(field, value)| (field.name(), value.to_string()))
             .collect(),

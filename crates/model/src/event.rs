@@ -121,6 +121,12 @@ macro_rules! fields {
             /// Every field, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// Its bit in a mask of fields.
+            #[must_use]
+            pub const fn bit(self) -> u128 {
+                1 << (self as u8)
+            }
+
             /// The name rules use, e.g. `cs-uri-query`.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -129,6 +135,9 @@ macro_rules! fields {
         }
     };
 }
+
+// Invariant: a field's number is a bit of a mask.
+const _: () = assert!(Field::ALL.len() <= 128, "fields have outgrown the mask");
 
 fields! {
     /// Client address: right-most not in `trusted_proxies`.
@@ -380,8 +389,9 @@ pub struct Event<'a> {
     pub time: Option<Timestamp>,
     /// How the time came to be known.
     pub time_quality: TimeQuality,
-    /// Fields in no order, each at most once.
-    pub fields: Vec<(Field, Value<'a>)>,
+    fields: Vec<(Field, Value<'a>)>,
+    /// Which fields there are: most questions are for one that isn't, and are answered without a search.
+    present: u128,
 }
 
 impl<'a> Event<'a> {
@@ -393,12 +403,28 @@ impl<'a> Event<'a> {
             time: None,
             time_quality: TimeQuality::Received,
             fields: Vec::with_capacity(16),
+            present: 0,
         }
+    }
+
+    /// Its fields in no order, each at most once.
+    #[must_use]
+    pub fn fields(&self) -> &[(Field, Value<'a>)] {
+        &self.fields
+    }
+
+    /// The fields it has, as a mask of [`Field::bit`].
+    #[must_use]
+    pub const fn present(&self) -> u128 {
+        self.present
     }
 
     /// Finds a field's value.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<&Value<'a>> {
+        if self.present & field.bit() == 0 {
+            return None;
+        }
         self.fields
             .iter()
             .find(|(name, _)| *name == field)
@@ -443,23 +469,26 @@ impl<'a> Event<'a> {
     }
 
     /// Adds a value unless the field is there already: the first witness counts.
+    #[inline]
     pub fn put(&mut self, field: Field, value: Value<'a>) {
-        if self.get(field).is_none() {
+        if self.present & field.bit() == 0 {
+            self.present |= field.bit();
             self.fields.push((field, value));
         }
     }
 
-    /// Adds a value of a field that isn't there yet; a reader that gives each field once need not look for it.
-    pub fn add(&mut self, field: Field, value: Value<'a>) {
-        debug_assert!(self.get(field).is_none(), "{} twice", field.name());
-        self.fields.push((field, value));
+    /// Adds the fields of another that aren't there yet.
+    pub fn absorb(&mut self, other: Self) {
+        for (field, value) in other.fields {
+            self.put(field, value);
+        }
     }
 
     /// Sets a value, replacing what was there.
     pub fn set(&mut self, field: Field, value: Value<'a>) {
         match self.fields.iter_mut().find(|(name, _)| *name == field) {
             Some((_, old)) => *old = value,
-            None => self.fields.push((field, value)),
+            None => self.put(field, value),
         }
     }
 
@@ -483,6 +512,7 @@ impl<'a> Event<'a> {
                     (field, value)
                 })
                 .collect(),
+            present: self.present,
         }
     }
 }

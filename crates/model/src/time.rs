@@ -44,14 +44,40 @@ impl std::fmt::Display for Timestamp {
             second_of_day / 60 % 60,
             second_of_day % 60,
         );
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
-        if micros != 0 {
-            write!(f, ".{micros:06}")?;
+        if !(0..=9999).contains(&year) {
+            write!(
+                f,
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+            )?;
+            if micros != 0 {
+                write!(f, ".{micros:06}")?;
+            }
+            return f.write_str("Z");
         }
-        f.write_str("Z")
+        // Digit by digit: one is written for each record that is shown or sent.
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (end, mut number) in [
+            (4, year),
+            (7, month),
+            (10, day),
+            (13, hour),
+            (16, minute),
+            (19, second),
+            (26, micros),
+        ] {
+            let mut at = end;
+            while number > 0 {
+                at -= 1;
+                text[at] += u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        }
+        let mut length = text.len();
+        if micros == 0 {
+            text[19] = b'Z';
+            length = 20;
+        }
+        f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default())
     }
 }
 
@@ -107,5 +133,8 @@ mod tests {
         check(951_782_400_000_000, "2000-02-29T00:00:00Z");
         check(1_785_924_930_500_000, "2026-08-05T10:15:30.500000Z");
         check(4_107_542_400_000_000, "2100-03-01T00:00:00Z");
+        check(253_402_300_799_000_001, "9999-12-31T23:59:59.000001Z");
+        check(253_402_300_800_000_000, "10000-01-01T00:00:00Z");
+        check(-62_167_219_200_000_001, "-001-12-31T23:59:59.999999Z");
     }
 }

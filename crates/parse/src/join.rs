@@ -210,7 +210,7 @@ fn text_bytes(event: &Event<'_>) -> usize {
         Value::Int(_) => 0,
         Value::List(list) => list.iter().map(|text| text.len()).sum(),
     };
-    event.fields.iter().map(|(_, value)| bytes(value)).sum()
+    event.fields().iter().map(|(_, value)| bytes(value)).sum()
 }
 
 fn put(event: &mut Event<'_>, field: Field, names: Vec<String>) {

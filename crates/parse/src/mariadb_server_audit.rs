@@ -77,15 +77,15 @@ impl Format for MariadbServerAudit {
             event.time = state.last;
         }
         let texts = Texts::of(record);
-        event.add(Field::DbUser, Value::Text(texts.get(fields.user)));
+        event.put(Field::DbUser, Value::Text(texts.get(fields.user)));
         let host = without_port(fields.host);
-        event.add(Field::DbHost, Value::Text(texts.get(host)));
-        event.add(Field::LogHost, Value::Text(texts.get(fields.server)));
-        event.add(Field::ConnectionId, Value::Int(fields.connection));
+        event.put(Field::DbHost, Value::Text(texts.get(host)));
+        event.put(Field::LogHost, Value::Text(texts.get(fields.server)));
+        event.put(Field::ConnectionId, Value::Int(fields.connection));
         if fields.query != 0 {
-            event.add(Field::QueryId, Value::Int(fields.query));
+            event.put(Field::QueryId, Value::Int(fields.query));
         }
-        event.add(Field::Operation, Value::Text(operation.into()));
+        event.put(Field::Operation, Value::Text(operation.into()));
         object(&mut event, operation, &fields, texts, context);
         Ok(event)
     }
@@ -110,8 +110,8 @@ struct Fields<'a> {
 /// Splits at the first commas: eight of them, or seven behind a syslog header, which tells the time.
 fn split(record: &[u8]) -> Option<Fields<'_>> {
     let syslog = is_syslog(record);
-    let mut commas = memchr::memchr_iter(b',', record);
     let mut at = [0; 9];
+    let mut commas = commas(record);
     for place in at.iter_mut().skip(usize::from(syslog) + 1) {
         *place = commas.next()?;
     }
@@ -139,6 +139,30 @@ fn split(record: &[u8]) -> Option<Fields<'_>> {
         operation: field(6)?,
         schema: field(7)?,
         rest: record.get(at[8] + 1..)?,
+    })
+}
+
+/// Where commas are, eight bytes at a time: the fields are a few bytes long, and a search begun for each costs more than it skips.
+fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let (words, rest) = record.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let mut words = words.iter().copied().chain([last]).zip((0..).step_by(8));
+    let (mut found, mut from) = (0_u64, 0);
+    std::iter::from_fn(move || {
+        while found == 0 {
+            let (word, start) = words.next()?;
+            let other = u64::from_le_bytes(word) ^ (0x0101_0101_0101_0101 * u64::from(b','));
+            // The high bit of each byte that is none other.
+            found = !(((other & LOW) + LOW) | other | LOW);
+            from = start;
+        }
+        let at = from + found.trailing_zeros() as usize / 8;
+        found &= found - 1;
+        Some(at)
     })
 }
 
@@ -246,7 +270,7 @@ fn object<'a>(
     context: &Context,
 ) {
     if !fields.schema.is_empty() {
-        event.add(Field::Schema, Value::Text(texts.get(fields.schema)));
+        event.put(Field::Schema, Value::Text(texts.get(fields.schema)));
     }
     let rest = fields.rest;
     match operation {
@@ -265,11 +289,11 @@ fn object<'a>(
                 raw
             };
             if code.is_none() || raw.len() + 1 >= STATEMENT_LIMIT {
-                event.add(Field::StatementCut, Value::Int(1));
+                event.put(Field::StatementCut, Value::Int(1));
             }
-            event.add(Field::Statement, Value::Text(unescape(raw, texts)));
+            event.put(Field::Statement, Value::Text(unescape(raw, texts)));
             if let Some(code) = code {
-                event.add(Field::ErrorCode, Value::Int(code));
+                event.put(Field::ErrorCode, Value::Int(code));
             }
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
@@ -285,15 +309,15 @@ fn object<'a>(
                 tables.push(table(texts.get(new), context));
             }
             if operation != "read" {
-                event.add(Field::TablesWritten, Value::List(tables.clone()));
+                event.put(Field::TablesWritten, Value::List(tables.clone()));
             }
-            event.add(Field::Tables, Value::List(tables));
+            event.put(Field::Tables, Value::List(tables));
         }
         _ => {
             let mut parts = rest.split(|byte| *byte == b',');
             let _tls = parts.next();
             if let Some(code) = parts.next().and_then(number) {
-                event.add(Field::ErrorCode, Value::Int(code));
+                event.put(Field::ErrorCode, Value::Int(code));
             }
         }
     }
@@ -335,4 +359,17 @@ fn unescape<'a>(raw: &'a [u8], texts: Texts<'a>) -> Cow<'a, str> {
         String::from_utf8(plain)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn commas_are_where_a_plain_look_finds_them(record in prop::collection::vec(prop_oneof![Just(b','), any::<u8>()], 0..64)) {
+            let plain: Vec<_> = (0..record.len()).filter(|at| record[*at] == b',').collect();
+            prop_assert_eq!(super::commas(&record).collect::<Vec<_>>(), plain);
+        }
+    }
 }

@@ -198,7 +198,7 @@ fn request<'a>(event: &mut Event<'a>, pairs: &mut Pairs<'a>) -> Option<()> {
         Cow::Owned(request) => {
             let mut read = Event::new(Category::Webserver);
             combined::request_line(&mut read, request.as_bytes());
-            event.fields.extend(read.into_owned().fields);
+            event.absorb(read.into_owned());
         }
     }
     Some(())

@@ -22,7 +22,7 @@ fn show(event: &Event<'_>) -> String {
             .time
             .map_or("no time".to_owned(), |time| time.to_string()),
     ];
-    for (field, value) in &event.fields {
+    for (field, value) in event.fields() {
         let value = match value {
             Value::Text(text) => text.to_string(),
             Value::Int(number) => number.to_string(),

@@ -63,7 +63,7 @@ fn show(event: &Event<'_>) -> String {
         None => write!(line, " - {:?}", event.time_quality),
     }
     .expect("a string takes all");
-    let mut fields: Vec<_> = event.fields.iter().collect();
+    let mut fields: Vec<_> = event.fields().iter().collect();
     fields.sort_by_key(|(field, _)| *field);
     for (field, value) in fields {
         match value {

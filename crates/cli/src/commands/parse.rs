@@ -1,6 +1,6 @@
 //! `magewarden parse`: what a format reads from a file, masked.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,12 +8,18 @@ use cardholder::{FingerprintKey, Masker};
 use clap::Args;
 use engine::intake::{Block, Intake, TokenKey};
 use model::{Event, Field, Generation, SourceId, Value};
-use parse::{Format, SourceState};
+use parse::Format;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::json;
 
 use super::settings::Reading;
 use crate::failure::{Failure, OrFail};
+
+/// Bytes read at once: memory stays the same however long a log is.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Bytes by which a format is recognised.
+const SNIFFED_BYTES: usize = 16_384;
 
 /// Show what a log format reads from a file, one JSON document a record, card numbers masked
 #[derive(Args)]
@@ -49,22 +55,22 @@ pub(crate) fn format_named(name: &str) -> Result<&'static dyn Format, Failure> {
 impl Parse {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let mut bytes = Vec::new();
         let hint = "check the path, and that you may read it";
-        if self.file.as_os_str() == "-" {
-            std::io::stdin()
-                .lock()
-                .read_to_end(&mut bytes)
-                .or_fail(hint)?;
+        let mut input: Box<dyn Read> = if self.file.as_os_str() == "-" {
+            Box::new(std::io::stdin().lock())
         } else {
-            bytes = std::fs::read(&self.file).or_fail(hint)?;
-        }
+            Box::new(std::fs::File::open(&self.file).or_fail(hint)?)
+        };
+        let mut bytes = vec![0; READ_BYTES];
+        let mut length = 0;
         let format = match &self.format {
             Some(name) => format_named(name)?,
-            None => parse::sniff(bytes.get(..bytes.len().min(16_384)).unwrap_or_default())
-                .ok_or_else(|| {
+            None => {
+                length = fill(&mut input, &mut bytes[..SNIFFED_BYTES]).or_fail(hint)?;
+                parse::sniff(&bytes[..length]).ok_or_else(|| {
                     Failure::say("no format recognises this file", "name it with --as FORMAT")
-                })?,
+                })?
+            }
         };
         let context = self.reading.context()?;
         // The key is thrown away with the process: nothing printed here depends on it.
@@ -76,26 +82,47 @@ impl Parse {
             format,
             TokenKey::default(),
         );
-        let (mut block, mut state) = (Block::default(), SourceState::default());
-        intake.push(&bytes, true, &masker, &context, &mut block);
-        let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-        let mut line = Vec::new();
-        for record in &block.records {
-            let masked = block.bytes.get(record.range.clone()).unwrap_or_default();
-            line.clear();
-            let written = match format.parse(masked, &context, &mut state) {
-                Ok(event) => serde_json::to_writer(&mut line, &Printed(&event)),
-                Err(error) => {
-                    serde_json::to_writer(&mut line, &json!({ "quarantined": error.to_string() }))
-                }
-            };
-            line.push(b'\n');
-            if written.is_err() || out.write_all(&line).is_err() {
-                break; // a closed pipe, e.g. `head`
+        let mut out = std::io::stdout().lock();
+        let (mut block, mut lines) = (Block::default(), Vec::new());
+        loop {
+            if length == 0 {
+                length = input.read(&mut bytes).or_fail(hint)?;
             }
+            let is_end = length == 0;
+            let read = bytes.get(..length).unwrap_or_default();
+            intake.push_heard(read, is_end, &masker, &context, &mut block, &mut |read| {
+                // Writing to memory doesn't fail.
+                let _written = match read {
+                    Ok(event) => serde_json::to_writer(&mut lines, &Printed(event)),
+                    Err(error) => serde_json::to_writer(
+                        &mut lines,
+                        &json!({ "quarantined": error.to_string() }),
+                    ),
+                };
+                lines.push(b'\n');
+            });
+            // What a pipe brought is shown at once.
+            if out.write_all(&lines).and_then(|()| out.flush()).is_err() || is_end {
+                return Ok(ExitCode::SUCCESS); // the end, or a closed pipe, e.g. `head`
+            }
+            length = 0;
+            lines.clear();
+            block.bytes.clear();
+            block.records.clear();
         }
-        Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Reads until the buffer is full or the input ends; gives the bytes read.
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest)? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(length)
 }
 
 /// An event as it is printed, written without a copy of it.
@@ -106,7 +133,7 @@ impl Serialize for Printed<'_> {
         let event = self.0;
         let mut map = serializer.serialize_map(Some(4))?;
         map.serialize_entry("category", event.category.name())?;
-        map.serialize_entry("fields", &Fields(&event.fields))?;
+        map.serialize_entry("fields", &Fields(event.fields()))?;
         map.serialize_entry("time", &event.time.map(|time| time.to_string()))?;
         map.serialize_entry("time_quality", &event.time_quality)?;
         map.end()

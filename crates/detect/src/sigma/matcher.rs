@@ -16,17 +16,7 @@ pub(crate) struct Asked<'e> {
     event: &'e Event<'e>,
     /// Place in the event's list by the field's number.
     places: [u8; Field::ALL.len()],
-    /// Which fields are there, a bit each.
-    present: u128,
     lower: BTreeMap<Field, String>,
-}
-
-// Invariant: a field's number is a bit of `present`.
-const _: () = assert!(Field::ALL.len() <= 128, "fields have outgrown the mask");
-
-/// The bit of a field.
-const fn bit(field: Field) -> u128 {
-    1 << (field as u8)
 }
 
 impl<'e> Asked<'e> {
@@ -34,13 +24,11 @@ impl<'e> Asked<'e> {
         let mut asked = Self {
             event,
             places: [ABSENT; Field::ALL.len()],
-            present: 0,
             lower: BTreeMap::new(),
         };
-        for ((field, _), place) in event.fields.iter().zip(0..ABSENT) {
+        for ((field, _), place) in event.fields().iter().zip(0..ABSENT) {
             if let Some(slot) = asked.places.get_mut(usize::from(*field as u8)) {
                 *slot = place;
-                asked.present |= bit(*field);
             }
         }
         asked
@@ -48,13 +36,13 @@ impl<'e> Asked<'e> {
 
     /// Whether every field of a mask is there.
     pub(crate) const fn has_all(&self, needed: u128) -> bool {
-        self.present & needed == needed
+        self.event.present() & needed == needed
     }
 
     fn get(&self, field: Field) -> Option<&'e Value<'e>> {
         let place = self.places.get(usize::from(field as u8))?;
         self.event
-            .fields
+            .fields()
             .get(usize::from(*place))
             .map(|(_, value)| value)
     }
@@ -133,7 +121,7 @@ impl Selection {
                 .iter()
                 .filter(|item| !item.takes_absence())
                 .filter_map(|item| item.field)
-                .fold(0, |mask, field| mask | bit(field))
+                .fold(0, |mask, field| mask | field.bit())
         };
         self.maps
             .iter()
