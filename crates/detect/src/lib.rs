@@ -112,9 +112,14 @@ impl Detector {
         self.dumps.push(event, refs, lane, out);
     }
 
-    /// Emits the latest state of findings that grew since they were last told; ends what waits.
-    pub fn flush(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
+    /// Emits the latest state of findings that grew since they were last told.
+    pub fn refresh(&mut self, out: &mut Vec<Finding>) {
         self.windows.flush(out);
+    }
+
+    /// The same, and ends what waits.
+    pub fn flush(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
+        self.refresh(out);
         self.dumps.flush(now, out);
     }
 

@@ -238,6 +238,45 @@ fn rules_in_order_need_the_order() {
 }
 
 #[test]
+fn what_is_new_in_a_finding_is_told_at_once_and_the_rest_when_it_doubled() {
+    let rules = rule("  a: { sc-status: 200 }\n  condition: a").replace("webserver", "file_event");
+    let mut detector = detector(&rules).unwrap();
+    let mut told = Vec::new();
+    for (name, number) in ["a", "b", "c", "c", "c", "c", "d", "d", "d"]
+        .iter()
+        .zip(0..)
+    {
+        let mut event = web(number, "/", "203.0.113.1");
+        event.category = Category::File;
+        event.put_text(Field::FilePath, *name);
+        let mut out = Vec::new();
+        let at = EventRef {
+            sequence: Sequence(number.unsigned_abs()),
+            index: 0,
+        };
+        detector.push(&event, &[at], Lane::Live, &Scope::Unknown, &mut out);
+        told.push(out.first().map(|finding| finding.event_count));
+    }
+    let expected = [
+        Some(1),
+        Some(2),
+        Some(3),
+        None,
+        None,
+        Some(6),
+        Some(7),
+        None,
+        None,
+    ];
+    assert_eq!(told, expected);
+    let mut out = Vec::new();
+    detector.refresh(&mut out);
+    detector.refresh(&mut out);
+    let counts: Vec<_> = out.iter().map(|finding| finding.event_count).collect();
+    assert_eq!(counts, [9], "what grew is told when asked, once");
+}
+
+#[test]
 fn what_is_told_late_is_a_finding_too() {
     let rules = rule("  a: { cs-uri-stem: /a }\n  condition: a");
     let findings = told(

@@ -1,7 +1,7 @@
 //! Windows: matches of one rule by one group within a time span, by event time.
 //!
 //! A finding opens when the window first holds enough, grows while matches keep coming within the
-//! span, and is told again when it has doubled and at the end. Bounded: the stalest window goes first.
+//! span, and is told again when somebody or something new is in it, when it has doubled, when asked, and at the end. Bounded: the stalest window goes first.
 //!
 //! Twins – the same act in another log – count once: same connection and shape, or same client,
 //! address and status, within the same second, from another format.
@@ -98,7 +98,8 @@ struct Told {
     rows: Option<u64>,
     bytes: u64,
     events: Vec<EventRef>,
-    told_at: u64,
+    /// Events, and actors and assets together, when it was told last.
+    told_at: (u64, usize),
     last: Timestamp,
 }
 
@@ -227,7 +228,7 @@ impl Windows {
             if window
                 .open
                 .as_ref()
-                .is_some_and(|told| told.count > told.told_at)
+                .is_some_and(|told| told.count > told.told_at.0)
             {
                 out.extend(window.tell(spec, group, &self.settings));
             }
@@ -262,6 +263,11 @@ impl Window {
                 .open
                 .as_ref()
                 .is_none_or(|told| told.first.seconds_since(time) > spec.timespan_seconds)
+    }
+
+    /// How many actors and assets it names; both are bounded.
+    fn named(&self) -> usize {
+        self.actors.len() + self.assets.len()
     }
 
     /// Whether the rules of `order` matched one after the other.
@@ -370,7 +376,8 @@ impl Window {
     /// Opens or grows the finding when the window holds enough.
     fn judge(&mut self, spec: &WindowSpec, group: &str, settings: &Settings) -> Option<Finding> {
         if let Some(told) = &self.open {
-            let due = told.count >= told.told_at.saturating_mul(2);
+            let (count, named) = told.told_at;
+            let due = told.count >= count.saturating_mul(2) || self.named() > named;
             return if due {
                 self.tell(spec, group, settings)
             } else {
@@ -412,7 +419,7 @@ impl Window {
             rows: None,
             bytes: 0,
             events: Vec::new(),
-            told_at: 0,
+            told_at: (0, 0),
             last: first.time,
         };
         for one in &self.matches {
@@ -424,8 +431,9 @@ impl Window {
 
     fn tell(&mut self, spec: &WindowSpec, _group: &str, settings: &Settings) -> Option<Finding> {
         let _ = settings;
+        let named = self.named();
         let told = self.open.as_mut()?;
-        told.told_at = told.count;
+        told.told_at = (told.count, named);
         let rows = if spec.about.denied {
             Some(Count {
                 lower: 0,

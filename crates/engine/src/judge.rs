@@ -229,6 +229,13 @@ impl Judge {
         self.settle(before, received, out);
     }
 
+    /// Tells the latest state of findings that grew.
+    pub fn refresh(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
+        let before = out.len();
+        self.detector.refresh(out);
+        self.settle(before, now, out);
+    }
+
     /// Ends what is open: joins still waiting, correlations still growing.
     pub fn flush(&mut self, now: Timestamp, out: &mut Vec<Finding>) {
         let mut waited = Vec::new();

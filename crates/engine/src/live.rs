@@ -1,7 +1,8 @@
 //! Live sources → the pipeline, until told to stop.
 //!
 //! The same intake, seal and judge as everywhere. A source resumes from the ledger's last entry of
-//! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do.
+//! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do. What findings
+//! grew by is told every ten seconds, too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::pipeline::{Pipeline, PipelineError};
 
 /// Longest wait for something new before the clock is looked at.
 const WAIT: Duration = Duration::from_millis(200);
-/// Seconds between ticks while nothing arrives.
+/// Seconds between ticks while nothing arrives, and between looks at what grew while something does.
 const TICK_SECONDS: i64 = 10;
 /// How long sources are waited for when told to stop.
 const STOP_MAX: Duration = Duration::from_secs(15);
@@ -63,6 +64,7 @@ pub struct Live {
     started: Timestamp,
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
+    last_refresh: Timestamp,
     unsigned: bool,
     health: Health,
     /// Whether there is something to show that is no record.
@@ -108,6 +110,7 @@ impl Live {
             last_entry: now,
             // The first entries are signed at once: a start may be a short one.
             last_checkpoint: Timestamp::default(),
+            last_refresh: Timestamp::default(),
             unsigned: true,
             health,
             // The pages know nothing yet.
@@ -277,6 +280,10 @@ impl Live {
                 self.sources.alarm();
             }
             self.incidents = incidents;
+            if now.seconds_since(self.last_refresh) >= TICK_SECONDS {
+                self.pipeline.refresh(now)?;
+                self.last_refresh = now;
+            }
             self.last_entry = now;
             self.unsigned = true;
             self.show(now);

@@ -362,6 +362,17 @@ impl Pipeline {
         self.checkpoint(now)
     }
 
+    /// Seals and tells the latest state of findings that grew.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Ledger`] when the ledger can't take it.
+    pub fn refresh(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        self.settle();
+        self.judging.judge_mut().refresh(now, &mut self.undecided);
+        self.decide(now)
+    }
+
     /// Seals what is decided, signs the ledger as it is, copies the checkpoint to the second place,
     /// and writes the state.
     ///
