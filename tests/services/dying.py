@@ -29,7 +29,7 @@ import time
 import urllib.error
 import urllib.request
 
-from shared import end, free_port, need, page, wait_for
+from shared import end, free_port, metric, need, page, wait_for
 
 TOKEN, STRIPE, DISK_BYTES = "a-token-of-this-test", "whsec_of_this_test", 96 << 20
 NUMBER = re.compile(r"\bn(\d+)\b")
@@ -331,8 +331,7 @@ class Watching:
         return (self.folder / "err").read_text()
 
     def metric(self, name, source):
-        found = re.search(rf'^{name}{{source="{re.escape(source)}"}} (\d+)$', self.page("/metrics"), re.M)
-        return int(found[1]) if found else None
+        return metric(self.console, name, source)
 
     def texts(self):
         """The texts of all that is sealed, by source."""
@@ -432,7 +431,7 @@ def full_disk(watching):
     wait_for("it on the page", 10, lambda: "the disk is full" in watching.page("/") and "waiting" in watching.page("/sources"))
     for name in ("http", "http numbered", "gateway"):
         wait_for(f"{name}: 503", 25, lambda: by_name[name].answers[503] > before[name][503])
-    need(watching.metric("magewarden_source_works", by_name["logs"].source) == 0, "the metrics say so")
+    need(watching.metric("works", by_name["logs"].source) == 0, "the metrics say so")
     (watching.data / "ballast").unlink()
     wait_for("the word that it goes on", 20, lambda: watching.said().rstrip().endswith("going on: what waited is sealed"))
     time.sleep(1)
@@ -477,7 +476,7 @@ def lost_connections(watching):
     redis.server.wait(10)
     shop.down()
     for sender in (redis, shop):
-        wait_for(f"{sender.name}: the trouble", 30, lambda: watching.metric("magewarden_source_works", sender.source) == 0)
+        wait_for(f"{sender.name}: the trouble", 30, lambda: watching.metric("works", sender.source) == 0)
     # Meanwhile: a stream cut in the middle of a message is two records, and the next connection is read from its start.
     tcp, plain = by_name["syslog tcp"], by_name["http"]
     message = b"<14>1 2026-08-05T10:15:30Z web1 app - - - torn message"
@@ -492,7 +491,7 @@ def lost_connections(watching):
     redis.begin()
     shop.begin()
     for sender in (redis, shop):
-        wait_for(f"{sender.name}: the trouble's end", 60, lambda: watching.metric("magewarden_source_works", sender.source) == 1)
+        wait_for(f"{sender.name}: the trouble's end", 60, lambda: watching.metric("works", sender.source) == 1)
     halt([redis, shop, tcp, plain])
     texts = settle(watching, "lost connection")
     torn = texts[tcp.source]
@@ -507,14 +506,14 @@ def lost_connections(watching):
 def overrun(watching):
     """Datagrams that the kernel has no room for: each is sealed or counted."""
     udp = next(sender for sender in watching.senders if sender.name == "syslog udp")
-    before, lost = len(numbers(watching.texts()[udp.source])), watching.metric("magewarden_source_lost_total", udp.listener) or 0
+    before, lost = len(numbers(watching.texts()[udp.source])), watching.metric("lost_total", udp.listener) or 0
     watching.process.send_signal(signal.SIGSTOP)
     first, count = len(udp.sent), 12_000
     for number in range(first, first + count):
         udp.sent[number] = time.time()
         udp.give(number, "x" * 2000)
     watching.process.send_signal(signal.SIGCONT)
-    counted = lambda: (watching.metric("magewarden_source_lost_total", udp.listener) or 0) - lost
+    counted = lambda: (watching.metric("lost_total", udp.listener) or 0) - lost
     wait_for("the loss in the metrics", 20, lambda: counted() > 0)
     sealed = lambda: len(numbers(watching.texts()[udp.source])) - before
     wait_for("each datagram, sealed or counted", 20, lambda: sealed() + counted() == count)

@@ -24,7 +24,7 @@ import urllib.error
 import urllib.request
 import zlib
 
-from shared import free_port, need, page, wait_for
+from shared import free_port, metric, need, page, wait_for
 
 TOKEN, STRIPE = "a-token-of-this-test", "whsec_of_this_test"
 
@@ -124,6 +124,19 @@ action(type="omfwd" target="127.0.0.1" port="{watching.ports['udp']}" protocol="
     sender.wait(20)
 
 
+def gap(watching):
+    """Numbered messages of which two never come."""
+    sender = "syslog:udp:127.0.0.1"
+    lost = lambda: metric(watching.ports["console"], "lost_total", sender) or 0
+    before = lost()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as into:
+        for number in (1, 2, 4, 3, 7, 8):
+            text = f'<14>1 2026-08-05T10:15:30Z web9 shop - - [meta sequenceId="{number}"] numbered {number}'
+            into.sendto(text.encode(), ("127.0.0.1", watching.ports["udp"]))
+    wait_for("the two that never came", 8, lambda: lost() == before + 2)
+    wait_for("a hole of their sender", 20, lambda: metric(watching.ports["console"], "holes_total", sender))
+
+
 def tls(watching, folder):
     context = ssl.create_default_context(cafile=folder / "cert.pem")
     with socket.create_connection(("127.0.0.1", watching.ports["tls"]), timeout=10) as plain:
@@ -217,12 +230,13 @@ def main():
     try:
         watching.start()
         rsyslog(watching, folder, started)
+        gap(watching)
         tls(watching, folder)
         numbered(watching)
         webhooks(watching, folder)
         watching.end(signal.SIGTERM)
         need(subprocess.run([program, "verify", watching.data / "ledger"], capture_output=True).returncode == 0, "the ledger verifies")
-        print("4 passed, 0 failed")
+        print("5 passed, 0 failed")
     except SystemExit:
         sys.stderr.write((folder / "err").read_text()[-2000:])
         raise

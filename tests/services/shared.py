@@ -97,6 +97,12 @@ def page(port, path="/"):
         return ""
 
 
+def metric(port, name, source):
+    """A number of one source; none when it isn't told."""
+    found = re.search(rf'^magewarden_source_{name}{{source="{re.escape(source)}"}} (\d+)$', page(port, "/metrics"), re.M)
+    return int(found[1]) if found else None
+
+
 def observations(magewarden, data, source):
     """The records of a source that observes, as they were sealed."""
     out = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", source, "--limit", "100000", "--format", "ndjson"], capture_output=True, text=True)

@@ -1,14 +1,15 @@
 //! Syslog as others send it here: UDP (RFC 5426), TCP (RFC 6587, both framings) and TLS (RFC 5425).
 //!
 //! Nothing tells a sender that its message arrived, so what is lost is bounded and counted instead: datagrams that
-//! the kernel had no room for ([`News::Dropped`]), what of a connection was read and not sealed when the process is
+//! the kernel had no room for and messages whose number never came ([`News::Dropped`]), what of a connection was read and not sealed when the process is
 //! killed (at most the queue), and messages over [`MESSAGE_BYTES_MAX`]. A sender's address is what the packet says:
 //! over UDP anyone can write another's, so it names the source and proves nothing.
 
 mod drops;
 mod frames;
+mod senders;
+mod sequence;
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -22,15 +23,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde::Deserialize;
 
-use crate::source::{Chunk, Given, Hand, Kind, News, NotSealed, Recorder, Source};
+use crate::source::{Chunk, Given, Hand, Kind, News, NotSealed, Source};
 use crate::{SourceError, private, settings};
 use drops::kernel_drops;
 use frames::Frames;
+use senders::Senders;
 
 /// Longest message; RFC 5425 §4.3.1 asks for 8 KiB, some senders write long statements.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Senders told apart; those beyond share one name.
-const SENDERS_MAX: usize = 1024;
 /// Connections at a time; more are closed and counted.
 const CONNECTIONS_MAX: usize = 256;
 /// Messages handed over together.
@@ -39,8 +39,8 @@ const BATCH: usize = 1024;
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest time for TLS to be agreed on.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Longest time between two looks at what the kernel dropped.
-const DROPS_LOOK: Duration = Duration::from_secs(1);
+/// Time between two looks at what was lost.
+const LOST_LOOK: Duration = Duration::from_secs(1);
 /// What the kernel is asked to keep of a burst of datagrams.
 const UDP_BUFFER_BYTES: usize = 8 << 20;
 
@@ -152,37 +152,6 @@ impl Listener {
     }
 }
 
-/// What gives each sender's records their places, shared with the threads of connections.
-struct Senders {
-    run: Timestamp,
-    recorders: std::sync::Mutex<BTreeMap<String, Recorder>>,
-}
-
-impl Senders {
-    fn new(run: Timestamp) -> Self {
-        Self {
-            run,
-            recorders: std::sync::Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    /// The chunk of one message.
-    fn chunk(&self, transport: &str, from: IpAddr, message: Vec<u8>) -> Chunk {
-        let mut recorders = self
-            .recorders
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut name = format!("syslog:{transport}:{}", from.to_canonical());
-        if recorders.len() >= SENDERS_MAX && !recorders.contains_key(&name) {
-            name = format!("syslog:{transport}:others");
-        }
-        recorders
-            .entry(name.clone())
-            .or_insert_with(|| Recorder::new(SourceId(name), self.run))
-            .chunk(message)
-    }
-}
-
 fn open_udp(address: SocketAddr) -> Result<UdpSocket, SourceError> {
     let failed = |source| SourceError::Network {
         place: format!("udp://{address}"),
@@ -291,7 +260,7 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
         if is_burst {
             socket.set_nonblocking(false).map_err(failed)?;
         }
-        if looked.elapsed() >= DROPS_LOOK {
+        if looked.elapsed() >= LOST_LOOK {
             looked = Instant::now();
             let now = kernel_drops(port);
             let records = now.saturating_sub(dropped);
@@ -301,6 +270,7 @@ fn datagrams(socket: &UdpSocket, listener: &Listener, hand: &Hand) -> Result<(),
                 let dropped = News::Dropped { records, since };
                 chunks.push(Chunk::news(listener.id(), dropped));
             }
+            chunks.extend(listener.senders.look(looked_at));
             if refused > 0 {
                 let why = format!("{refused} datagrams of addresses that may not send");
                 chunks.push(Chunk::news(listener.id(), News::Refused { why }));
@@ -322,8 +292,18 @@ fn connections(
     hand: &Hand,
 ) -> Result<(), SourceError> {
     let open = AtomicUsize::new(0);
+    let mut looked = Instant::now();
     std::thread::scope(|scope| {
         while !hand.stopped() {
+            if looked.elapsed() >= LOST_LOOK {
+                looked = Instant::now();
+                if hand
+                    .give(listener.senders.look((listener.clock)()))
+                    .is_err()
+                {
+                    break;
+                }
+            }
             let (stream, from) = match door.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if is_pause(&error) => {
