@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{TimeQuality, Timestamp};
+use crate::{FieldSet, TimeQuality, Timestamp};
 
 /// What kind of thing an event tells of; Sigma's `logsource.category`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,12 +121,6 @@ macro_rules! fields {
             /// Every field, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its bit in a mask of fields.
-            #[must_use]
-            pub const fn bit(self) -> u128 {
-                1 << (self as u8)
-            }
-
             /// The name rules use, e.g. `cs-uri-query`.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -135,9 +129,6 @@ macro_rules! fields {
         }
     };
 }
-
-// Invariant: a field's number is a bit of a mask.
-const _: () = assert!(Field::ALL.len() <= 128, "fields have outgrown the mask");
 
 fields! {
     /// Client address: right-most not in `trusted_proxies`.
@@ -391,7 +382,7 @@ pub struct Event<'a> {
     pub time_quality: TimeQuality,
     fields: Vec<(Field, Value<'a>)>,
     /// Which fields there are: most questions are for one that isn't, and are answered without a search.
-    present: u128,
+    present: FieldSet,
 }
 
 impl<'a> Event<'a> {
@@ -403,7 +394,7 @@ impl<'a> Event<'a> {
             time: None,
             time_quality: TimeQuality::Received,
             fields: Vec::with_capacity(16),
-            present: 0,
+            present: FieldSet::default(),
         }
     }
 
@@ -413,16 +404,16 @@ impl<'a> Event<'a> {
         &self.fields
     }
 
-    /// The fields it has, as a mask of [`Field::bit`].
+    /// Which fields it has.
     #[must_use]
-    pub const fn present(&self) -> u128 {
+    pub const fn present(&self) -> FieldSet {
         self.present
     }
 
     /// Finds a field's value.
     #[must_use]
     pub fn get(&self, field: Field) -> Option<&Value<'a>> {
-        if self.present & field.bit() == 0 {
+        if !self.present.has(field) {
             return None;
         }
         self.fields
@@ -471,8 +462,7 @@ impl<'a> Event<'a> {
     /// Adds a value unless the field is there already: the first witness counts.
     #[inline]
     pub fn put(&mut self, field: Field, value: Value<'a>) {
-        if self.present & field.bit() == 0 {
-            self.present |= field.bit();
+        if self.present.add(field) {
             self.fields.push((field, value));
         }
     }

@@ -8,6 +8,7 @@
 
 mod conceal;
 mod event;
+mod field_set;
 mod finding;
 mod identity;
 mod incident;
@@ -18,6 +19,7 @@ mod time;
 
 pub use conceal::conceal;
 pub use event::{Category, Event, Field, Value};
+pub use field_set::FieldSet;
 pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,
 };

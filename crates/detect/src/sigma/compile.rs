@@ -223,7 +223,12 @@ fn rule(document: &SigmaRule, id: &str, file: &str) -> Result<Rule, String> {
         about: about(&own, &document.tags, &document.falsepositives, facts.level),
     };
     let examples = examples(&own, id);
-    let needs = condition.needs(&|index| selections.get(index).map_or(0, Selection::needs));
+    let needs = condition.needs(&|index| {
+        selections
+            .get(index)
+            .map(Selection::needs)
+            .unwrap_or_default()
+    });
     Ok(Rule {
         facts,
         category,

@@ -1,5 +1,6 @@
 //! Sigma's conditions: `selection and not 1 of filter_*`.
 
+use model::FieldSet;
 use rsigma_parser::{ConditionExpr, Quantifier, SelectorPattern};
 
 /// A condition over selections by number.
@@ -23,17 +24,20 @@ impl Condition {
 }
 
 impl Condition {
-    /// What must be there for it to hold, from what each selection needs, a bit each.
-    pub(crate) fn needs(&self, of: &dyn Fn(usize) -> u128) -> u128 {
+    /// What must be there for it to hold, from what each selection needs.
+    pub(crate) fn needs(&self, of: &dyn Fn(usize) -> FieldSet) -> FieldSet {
         match self {
             Self::Is(index) => of(*index),
-            Self::Not(_) => 0,
-            Self::All(parts) => parts.iter().fold(0, |mask, part| mask | part.needs(of)),
+            Self::Not(_) => FieldSet::default(),
+            Self::All(parts) => parts
+                .iter()
+                .map(|part| part.needs(of))
+                .fold(FieldSet::default(), FieldSet::joined),
             Self::Any(parts) => parts
                 .iter()
                 .map(|part| part.needs(of))
-                .reduce(|left, right| left & right)
-                .unwrap_or(0),
+                .reduce(FieldSet::common)
+                .unwrap_or_default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use memchr::memmem::Finder;
-use model::{Event, Field, Value};
+use model::{Event, Field, FieldSet, Value};
 use regex::Regex;
 
 /// No field stands here.
@@ -34,9 +34,9 @@ impl<'e> Asked<'e> {
         asked
     }
 
-    /// Whether every field of a mask is there.
-    pub(crate) const fn has_all(&self, needed: u128) -> bool {
-        self.event.present() & needed == needed
+    /// Whether every field of a set is there.
+    pub(crate) fn has_all(&self, needed: FieldSet) -> bool {
+        self.event.present().has_all(needed)
     }
 
     fn get(&self, field: Field) -> Option<&'e Value<'e>> {
@@ -115,19 +115,19 @@ impl Selection {
     }
 
     /// Fields without which it can't match, a bit each.
-    pub(crate) fn needs(&self) -> u128 {
-        let map = |items: &Vec<Item>| {
+    pub(crate) fn needs(&self) -> FieldSet {
+        let map = |items: &Vec<Item>| -> FieldSet {
             items
                 .iter()
                 .filter(|item| !item.takes_absence())
                 .filter_map(|item| item.field)
-                .fold(0, |mask, field| mask | field.bit())
+                .collect()
         };
         self.maps
             .iter()
             .map(map)
-            .reduce(|left, right| left & right)
-            .unwrap_or(0)
+            .reduce(FieldSet::common)
+            .unwrap_or_default()
     }
 }
 

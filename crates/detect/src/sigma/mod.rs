@@ -6,7 +6,7 @@ mod examples;
 mod matcher;
 mod values;
 
-use model::{Field, Level};
+use model::{Field, FieldSet, Level};
 
 use crate::RuleFacts;
 
@@ -23,7 +23,7 @@ pub(crate) struct Rule {
     pub(crate) category: &'static str,
     condition: condition::Condition,
     /// Fields without which it can't match, a bit each.
-    needs: u128,
+    needs: FieldSet,
     selections: Vec<matcher::Selection>,
     /// What is counted of its matches; a rule nobody counts is one window of one event.
     pub(crate) windows: Vec<WindowSpec>,
