@@ -13,11 +13,12 @@ mod process;
 mod record;
 mod scan;
 mod settle;
+mod tend;
 mod watch;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ use crate::{SourceError, settings};
 use accounts::Accounts;
 use packages::{Known, Packages, Places};
 use record::{Crowd, stands_alone, unread_words};
-use scan::{ReadFile, Reading, State, Unread, shown};
+use scan::{LARGE_BYTES, ReadFile, Reading, State, Unread};
 use settle::Settling;
 use watch::{Watcher, Why};
 use writer::Writers;
@@ -45,6 +46,8 @@ const BATCH: usize = 512;
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// Shortest time between two words on who is known to have written.
 const SAY_EVERY: Duration = Duration::from_secs(60);
+/// Longest time between two looks at what changes while files are compared.
+const TEND_EVERY: Duration = Duration::from_millis(50);
 /// How long sealing is waited for before a baseline is written.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -121,6 +124,8 @@ impl Kind for Files {
             compare_every: Duration::from_secs(settings.compare_hours.saturating_mul(3600)),
             clock: given.clock,
             files: BTreeMap::new(),
+            large: BTreeSet::new(),
+            missed: None,
             packages: Packages::new(places, given.key),
             settling: Settling::default(),
             accounts: Accounts::read(),
@@ -139,6 +144,10 @@ struct Tree {
     clock: fn() -> Timestamp,
     recorder: Recorder,
     files: BTreeMap<String, State>,
+    /// Paths of large files that changed and weren't read yet.
+    large: BTreeSet<PathBuf>,
+    /// Changes that only comparing finds.
+    missed: Option<Why>,
     packages: Packages,
     settling: Settling,
     accounts: Accounts,
@@ -150,23 +159,19 @@ impl Source for Tree {
         // Watched before it is looked at: what changes meanwhile is told by either.
         self.writers = Writers::new(&self.root);
         let watcher = Watcher::new(&self.root)?;
-        let is_saved = self.begin(hand)?;
+        let is_saved = self.begin(hand, &watcher)?;
         let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
-        let mut buffer = Vec::new();
         while !hand.stopped() {
-            let changed = watcher.wait(Duration::from_millis(100));
-            if changed.overflow || changed.moved {
-                self.compare(hand, Why::of(&changed))?;
+            let wait = Duration::from_millis(if self.large.is_empty() { 100 } else { 0 });
+            dirty |= self.tend(hand, &watcher, wait)?;
+            if let Some(why) = self.missed.take() {
+                self.compare(hand, &watcher, why)?;
                 dirty = true;
             }
-            let mut records = Vec::new();
-            for path in changed.paths {
+            if let Some(path) = self.large.pop_first() {
+                self.look_at_large(&path, hand, &watcher)?;
                 dirty = true;
-                self.look(&path, &mut buffer, &mut records);
-            }
-            if !self.give(hand, records) || !self.settle(hand, false)? {
-                break;
             }
             if self.judge_when_quiet(hand)? {
                 dirty = true;
@@ -179,7 +184,8 @@ impl Source for Tree {
             };
             if compared.elapsed() >= wait {
                 let is_due = compared.elapsed() >= self.compare_every;
-                self.compare(hand, if is_due { Why::Due } else { Why::Blind })?;
+                let why = if is_due { Why::Due } else { Why::Blind };
+                self.compare(hand, &watcher, why)?;
                 (compared, dirty) = (Instant::now(), true);
             }
             if dirty && saved.elapsed() >= SAVE_EVERY && self.settling.is_empty() {
@@ -213,7 +219,7 @@ impl Tree {
     }
 
     /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
-    fn begin(&mut self, hand: &Hand) -> Result<bool, SourceError> {
+    fn begin(&mut self, hand: &Hand, watcher: &Watcher) -> Result<bool, SourceError> {
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         if self.packages.load()? {
             let kept = self.packages.kept().display().to_string();
@@ -228,7 +234,7 @@ impl Tree {
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                self.compare(hand, Why::Blind)?;
+                self.compare(hand, watcher, Why::Blind)?;
                 self.judge_all(hand);
                 return Ok(false);
             }
@@ -280,7 +286,7 @@ impl Tree {
     }
 
     /// Compares with the baseline by what the disk tells; when it is due it reads every file.
-    fn compare(&mut self, hand: &Hand, why: Why) -> Result<(), SourceError> {
+    fn compare(&mut self, hand: &Hand, watcher: &Watcher, why: Why) -> Result<(), SourceError> {
         let whole = why == Why::Due;
         // A root that can't be read has lost no file.
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
@@ -288,7 +294,7 @@ impl Tree {
         let unread = Unread::default();
         let now = reading.states(&unread);
         let (count, mut differences) = (now.len(), 0_usize);
-        let (mut buffer, mut records) = (Vec::new(), Vec::new());
+        let (mut buffer, mut records, mut tended) = (Vec::new(), Vec::new(), Instant::now());
         let unknown = unread.unknown(&self.root);
         let is_gone = |path: &&String| {
             let unknown = unknown.as_ref();
@@ -305,12 +311,22 @@ impl Tree {
             if !whole && known.is_some_and(|known| known.is_as(&state)) {
                 continue;
             }
-            let Some(read) = reading.read(&path, &mut buffer) else {
-                continue;
+            let read = if state.size > LARGE_BYTES {
+                self.read_large(&path, &mut buffer, hand, watcher)?
+            } else {
+                reading.read(&path, &mut buffer)
             };
-            differences += usize::from(self.changed(&name, read, &mut records));
-            if records.len() >= BATCH && !self.give(hand, std::mem::take(&mut records)) {
-                return Ok(());
+            if let Some(read) = read {
+                differences += usize::from(self.changed(&name, read, &mut records));
+            }
+            if tended.elapsed() >= TEND_EVERY || records.len() >= BATCH {
+                // What changes meanwhile doesn't wait for the end.
+                let is_given = self.give(hand, std::mem::take(&mut records));
+                self.tend(hand, watcher, Duration::ZERO)?;
+                tended = Instant::now();
+                if !is_given || hand.stopped() {
+                    return Ok(());
+                }
             }
         }
         let because = match why {
@@ -330,30 +346,6 @@ impl Tree {
         }
         self.give(hand, records);
         self.settle(hand, false).map(drop)
-    }
-
-    /// Looks at one path that inotify named.
-    fn look(&mut self, path: &Path, buffer: &mut Vec<u8>, records: &mut Vec<Vec<u8>>) {
-        let name = shown(&self.root, path);
-        let reading = Arc::clone(&self.reading);
-        let is_transient = layout::is_transient(&name);
-        // These come and go, and grow line by line: they are looked at, not read.
-        let read = if is_transient {
-            reading.head(path, buffer)
-        } else {
-            reading.read(path, buffer)
-        };
-        match read {
-            None if std::fs::symlink_metadata(path).is_err() => self.gone(&name, records),
-            None => {}
-            Some(read) if !is_transient => drop(self.changed(&name, read, records)),
-            Some(mut read) if stands_alone(&name, &read.content) => {
-                read.writer = self.writers.of(&read.state);
-                let judged = self.judge(&name, Some(&read));
-                records.push(self.observe(&name, "created", Some(&read), &judged));
-            }
-            Some(_) => {}
-        }
     }
 
     /// Takes a file that was read; tells whether it differs.
@@ -426,6 +418,8 @@ impl Tree {
     }
 }
 
+#[cfg(test)]
+mod tend_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -19,6 +19,8 @@ use super::process::Process;
 
 /// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
+/// A file larger than this waits until the others that changed were looked at, and they come first while it is read.
+pub(super) const LARGE_BYTES: u64 = 16 << 20;
 /// Bytes read of a file that comes and goes.
 const HEAD_BYTES: u64 = 64 * 1024;
 /// Folders that can't be read and are remembered by name.
@@ -232,7 +234,7 @@ impl Reading {
     pub(super) fn read(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
         let mut last = None;
         for _ in 0..TRIES {
-            let read = self.once(path, buffer, u64::MAX)?;
+            let read = self.once(path, buffer, u64::MAX, &mut || true)?;
             if !read.content.is_unstable {
                 return Some(read);
             }
@@ -243,10 +245,27 @@ impl Reading {
 
     /// Reads the first bytes of a file that comes and goes; its hash isn't known.
     pub(super) fn head(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
-        self.once(path, buffer, HEAD_BYTES)
+        self.once(path, buffer, HEAD_BYTES, &mut || true)
     }
 
-    fn once(&self, path: &Path, buffer: &mut Vec<u8>, limit: u64) -> Option<ReadFile> {
+    /// Reads a file that takes long, once: each [`LARGE_BYTES`] `tend` is called, and when that says false the rest is left and
+    /// nothing told. One that changed meanwhile is closed again later.
+    pub(super) fn large(
+        &self,
+        path: &Path,
+        buffer: &mut Vec<u8>,
+        tend: &mut dyn FnMut() -> bool,
+    ) -> Option<ReadFile> {
+        self.once(path, buffer, u64::MAX, tend)
+    }
+
+    fn once(
+        &self,
+        path: &Path,
+        buffer: &mut Vec<u8>,
+        limit: u64,
+        tend: &mut dyn FnMut() -> bool,
+    ) -> Option<ReadFile> {
         // What is opened must be what was seen: a link put there meanwhile isn't followed, a pipe isn't waited for.
         let seen = std::fs::symlink_metadata(path).ok()?;
         if !seen.is_file() {
@@ -280,12 +299,20 @@ impl Reading {
         let whole = before.size <= limit;
         let mut bytes = file.take(before.size.min(limit));
         let (mut look, mut hash, mut cards) = (Look::new(&self.signatures), Sha256::new(), 0_u32);
+        let mut left = LARGE_BYTES;
         loop {
+            if left == 0 {
+                if !tend() {
+                    return None;
+                }
+                left = LARGE_BYTES;
+            }
             let length = fill(&mut bytes, buffer).ok()?;
             let block = buffer.get(..length).unwrap_or_default();
             if block.is_empty() {
                 break;
             }
+            left = left.saturating_sub(BLOCK_BYTES as u64);
             hash.update(block);
             look.block(block);
             cards = cards.saturating_add((self.cards)(block));
