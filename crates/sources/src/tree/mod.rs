@@ -11,10 +11,13 @@ mod layout;
 mod packages;
 mod process;
 mod record;
+mod rules;
 mod scan;
 mod settle;
 mod watch;
 mod writer;
+#[cfg_attr(not(feature = "yara"), path = "yara_none.rs")]
+mod yara;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,12 +34,13 @@ use crate::{SourceError, settings};
 use accounts::Accounts;
 use packages::{Known, Packages, Places};
 use record::{Crowd, stands_alone, unread_words};
-use scan::{ReadFile, Reading, State, Unread, shown};
+use scan::{ReadFile, Reader, Reading, State, Unread, shown};
 use settle::Settling;
 use watch::{Watcher, Why};
 use writer::Writers;
 
 pub use content::{SignatureError, Signatures};
+pub use rules::{ExampleOutcome, Refused};
 pub use scan::CardCount;
 
 /// Records handed over together.
@@ -67,6 +71,8 @@ struct Settings {
     packages: Option<PathBuf>,
     /// Composer's cache: what `COMPOSER_CACHE_DIR` says, or `$COMPOSER_HOME/cache`.
     composer_cache: Option<PathBuf>,
+    /// Folder of the merchant's own content rules, `*.yar` and `*.yara`; read at the start.
+    yara: Option<PathBuf>,
 }
 
 const fn release_files() -> usize {
@@ -101,6 +107,10 @@ impl Kind for Files {
         for folder in settings.packages.iter().chain(&settings.composer_cache) {
             std::fs::read_dir(folder).map_err(SourceError::io(folder))?;
         }
+        let signatures = match &settings.yara {
+            Some(folder) => Arc::new(given.signatures.with(folder)?),
+            None => Arc::clone(&given.signatures),
+        };
         let places = Places {
             root: root.clone(),
             vouched: settings.packages,
@@ -109,9 +119,11 @@ impl Kind for Files {
         };
         Ok(Box::new(Tree {
             baseline: given.data.join(format!("files-{tag}.baseline")),
+            rules: given.data.join(format!("rules-{tag}.baseline")),
+            is_read_by_rules: false,
             reading: Arc::new(Reading {
                 root: root.clone(),
-                signatures: Arc::clone(&given.signatures),
+                signatures,
                 cards: Arc::clone(&given.cards),
             }),
             recorder: Recorder::observing(SourceId(format!("tree:{}", root.display())), given.now),
@@ -132,6 +144,10 @@ impl Kind for Files {
 struct Tree {
     root: PathBuf,
     baseline: PathBuf,
+    /// Where it stands by which signatures and content rules every file was read.
+    rules: PathBuf,
+    /// Every file was read by those of today.
+    is_read_by_rules: bool,
     key: [u8; 32],
     release_files: usize,
     compare_every: Duration,
@@ -153,7 +169,8 @@ impl Source for Tree {
         let is_saved = self.begin(hand)?;
         let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
-        let mut buffer = Vec::new();
+        let reading = Arc::clone(&self.reading);
+        let mut reader = reading.reader();
         while !hand.stopped() {
             let changed = watcher.wait(Duration::from_millis(100));
             if changed.overflow || changed.moved {
@@ -163,7 +180,7 @@ impl Source for Tree {
             let mut records = Vec::new();
             for path in changed.paths {
                 dirty = true;
-                self.look(&path, &mut buffer, &mut records);
+                self.look(&path, &mut reader, &mut records);
             }
             if !self.give(hand, records) || !self.settle(hand, false)? {
                 break;
@@ -204,8 +221,9 @@ impl Tree {
     fn well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
         let who = self.writers.words();
         let what = format!(
-            "{}; {}; {who}",
+            "{}; {}; {}; {who}",
             watcher.describe(&self.root, self.files.len()),
+            self.reading.signatures.words(),
             self.packages.words()
         );
         hand.tell(self.recorder.source().clone(), News::Well { what });
@@ -224,11 +242,17 @@ impl Tree {
             // What somebody else wrote is written over once that is sealed, or after a while.
             let _sealed = hand.give_and_wait(Vec::new(), PATIENCE);
         }
+        if let Some(refused) = self.rules_refused() {
+            self.give(hand, vec![refused]);
+        }
         self.packages.refresh()?;
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                self.compare(hand, Why::Blind)?;
+                let read_by = baseline::load(&self.rules, &self.key)?;
+                self.is_read_by_rules = read_by == Kept::Whole(self.rules_of_today());
+                let is_same = self.is_read_by_rules;
+                self.compare(hand, if is_same { Why::Blind } else { Why::Rules })?;
                 self.judge_all(hand);
                 return Ok(false);
             }
@@ -252,18 +276,24 @@ impl Tree {
             }
         }
         records.extend(self.rest(crowd));
+        self.is_read_by_rules = true;
         let written = baseline::write(&self.key, &self.files);
         records.push(
             self.plain("baseline", self.files.len())
                 .text(Field::FileHash, &written.code)
                 .text(
                     Field::Context,
-                    &format!("{}; {}", unread_words(&unread), self.packages.words()),
+                    &format!(
+                        "{}; {}; {}",
+                        unread_words(&unread),
+                        self.reading.signatures.words(),
+                        self.packages.words()
+                    ),
                 )
                 .record(),
         );
         if self.give(hand, records) && hand.give_and_wait(Vec::new(), PATIENCE).is_ok() {
-            baseline::save(&self.baseline, &written)?;
+            self.save_as(&written)?;
             return Ok(true);
         }
         Ok(false)
@@ -275,20 +305,33 @@ impl Tree {
         if hand.give_and_wait(Vec::new(), PATIENCE).is_err() {
             return Ok(false);
         }
-        baseline::save(&self.baseline, &baseline::write(&self.key, &self.files))?;
+        self.save_as(&baseline::write(&self.key, &self.files))?;
         Ok(true)
+    }
+
+    fn save_as(&self, written: &baseline::Written) -> Result<(), SourceError> {
+        baseline::save(&self.baseline, written)?;
+        if self.is_read_by_rules {
+            let rules = baseline::write(&self.key, &self.rules_of_today());
+            baseline::save(&self.rules, &rules)?;
+        }
+        Ok(())
+    }
+
+    fn rules_of_today(&self) -> BTreeMap<String, [u8; 32]> {
+        BTreeMap::from([("rules".to_owned(), self.reading.signatures.code)])
     }
 
     /// Compares with the baseline by what the disk tells; when it is due it reads every file.
     fn compare(&mut self, hand: &Hand, why: Why) -> Result<(), SourceError> {
-        let whole = why == Why::Due;
+        let whole = matches!(why, Why::Due | Why::Rules);
         // A root that can't be read has lost no file.
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         let reading = Arc::clone(&self.reading);
         let unread = Unread::default();
         let now = reading.states(&unread);
         let (count, mut differences) = (now.len(), 0_usize);
-        let (mut buffer, mut records) = (Vec::new(), Vec::new());
+        let (mut reader, mut records) = (reading.reader(), Vec::new());
         let unknown = unread.unknown(&self.root);
         let is_gone = |path: &&String| {
             let unknown = unknown.as_ref();
@@ -305,7 +348,7 @@ impl Tree {
             if !whole && known.is_some_and(|known| known.is_as(&state)) {
                 continue;
             }
-            let Some(read) = reading.read(&path, &mut buffer) else {
+            let Some(read) = reader.read(&path) else {
                 continue;
             };
             differences += usize::from(self.changed(&name, read, &mut records));
@@ -315,6 +358,7 @@ impl Tree {
         }
         let because = match why {
             Why::Due => Some(""),
+            Why::Rules => Some("; signatures or content rules are other, so every file was read"),
             // Nothing that is there now is missed; what came and went meanwhile is.
             Why::Overflow => Some(
                 "; the system's queue of changes ran over (fs.inotify.max_queued_events), so all were compared",
@@ -324,24 +368,25 @@ impl Tree {
         if let Some(because) = because {
             let packages = self.packages.words();
             let unread = unread_words(&unread);
-            let context = format!("{differences} differ; {unread}; {packages}{because}");
+            let rules = self.reading.signatures.words();
+            let context = format!("{differences} differ; {unread}; {rules}; {packages}{because}");
             let record = self.plain("compared", count).text(Field::Context, &context);
             records.push(record.record());
         }
+        self.is_read_by_rules |= whole;
         self.give(hand, records);
         self.settle(hand, false).map(drop)
     }
 
     /// Looks at one path that inotify named.
-    fn look(&mut self, path: &Path, buffer: &mut Vec<u8>, records: &mut Vec<Vec<u8>>) {
+    fn look(&mut self, path: &Path, reader: &mut Reader<'_>, records: &mut Vec<Vec<u8>>) {
         let name = shown(&self.root, path);
-        let reading = Arc::clone(&self.reading);
         let is_transient = layout::is_transient(&name);
         // These come and go, and grow line by line: they are looked at, not read.
         let read = if is_transient {
-            reading.head(path, buffer)
+            reader.head(path)
         } else {
-            reading.read(path, buffer)
+            reader.read(path)
         };
         match read {
             None if std::fs::symlink_metadata(path).is_err() => self.gone(&name, records),
@@ -363,6 +408,17 @@ impl Tree {
             None => "created",
             Some(known) if known.hash != read.state.hash || known.size != read.state.size => {
                 "modified"
+            }
+            // The bytes are the same, and rules see in them what those of the last look didn't, or can't say.
+            Some(known)
+                if read.content.is_unfinished
+                    || !read
+                        .content
+                        .signatures
+                        .iter()
+                        .all(|one| known.signatures.contains(one)) =>
+            {
+                "seen"
             }
             Some(known) if known.mode != read.state.mode || known.owner != read.state.owner => {
                 "attributes"
@@ -426,6 +482,8 @@ impl Tree {
     }
 }
 
+#[cfg(all(test, feature = "yara"))]
+mod rules_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
