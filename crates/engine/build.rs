@@ -39,7 +39,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         } else if entry
             .file_name()
             .to_string_lossy()
-            .ends_with(['l', 'n', 'g'])
+            .ends_with(['l', 'n', 'g', 'r'])
         {
             files.push(entry.path());
         }

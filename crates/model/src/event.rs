@@ -235,7 +235,7 @@ fields! {
     Website = "shop.website",
     /// Path of a file, below the shop's root where it lies there.
     FilePath = "file.path",
-    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `opened`, `seen`; of a command `called`, `refused`; of a tree `release`, `baseline`, `baseline_changed`, `compared`.
+    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `opened`, `seen`; of a command `called`, `refused`; of a tree `release`, `baseline`, `baseline_changed`, `compared`, `rules_refused`.
     Change = "change",
     /// What Magento's own layout says of a path: `code`, `vendor`, `generated`, `static`, `media`, `writable`, `settings`, `entry_point`, `outside`.
     FileClass = "file.class",
@@ -249,7 +249,7 @@ fields! {
     FileMode = "file.mode",
     /// Name of the file's owner.
     FileOwner = "file.owner",
-    /// Signatures the content has.
+    /// Signatures the content has; `yara:NAME` and `merchant:NAME` are content rules of ours and of the merchant's.
     Signatures = "signatures",
     /// How many changes, or calls of a statement, one record stands for.
     ChangeCount = "change_count",

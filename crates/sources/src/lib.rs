@@ -45,7 +45,7 @@ pub use source::{
     Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
     Receipt, Recorder, Running, Source,
 };
-pub use tree::{CardCount, SignatureError, Signatures};
+pub use tree::{CardCount, ExampleOutcome, Refused, SignatureError, Signatures};
 
 /// Every kind of live source that settings can ask for, by its name.
 pub static SOURCES: &[&dyn Kind] = &[

@@ -204,7 +204,7 @@ fn given(resume: Positions) -> Given {
         clock: || Timestamp(NOW * Timestamp::SECOND),
         key: [7; 32],
         magento: None,
-        signatures: std::sync::Arc::new(sources::Signatures::parse(&[]).expect("none")),
+        signatures: std::sync::Arc::new(sources::Signatures::parse(&[], &[]).expect("none")),
         cards: std::sync::Arc::new(|_| 0),
     }
 }

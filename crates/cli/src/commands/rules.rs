@@ -11,6 +11,7 @@ use engine::content;
 use engine::intake::{Block, Intake, TokenKey};
 use model::{Category, Event, EventRef, Field, Generation, Sequence, SourceId};
 use parse::{Joiner, SourceState};
+use sources::Signatures;
 
 use super::parse::format_named;
 use super::settings::{Reading, read_rules};
@@ -18,7 +19,9 @@ use crate::failure::{Failure, OrFail};
 
 /// Check rules, or run their own examples
 #[derive(Args)]
-#[command(after_help = "Examples:\n  magewarden rules check\n  magewarden rules test my-rules/")]
+#[command(
+    after_help = "Examples:\n  magewarden rules check\n  magewarden rules test my-rules/\n  magewarden rules test --yara my-yara-rules/"
+)]
 pub(crate) struct Rules {
     #[command(subcommand)]
     what: What,
@@ -27,24 +30,38 @@ pub(crate) struct Rules {
 #[derive(Subcommand)]
 enum What {
     /// Read rules and say what is wrong with them
-    Check {
-        /// Folder or file of rules; the built-in ones when not given
-        path: Option<PathBuf>,
-    },
+    Check(Which),
     /// Run each rule's own examples of what must and must not match
-    Test {
-        /// Folder or file of rules; the built-in ones when not given
-        path: Option<PathBuf>,
-    },
+    Test(Which),
+}
+
+#[derive(Args)]
+struct Which {
+    /// Folder or file of rules; the built-in ones when not given
+    path: Option<PathBuf>,
+    /// Folder of content rules in YARA's language (*.yar, *.yara), with examples as `match` and `pass` of their `meta`
+    #[arg(long, value_name = "FOLDER", conflicts_with = "path")]
+    yara: Option<PathBuf>,
 }
 
 impl Rules {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let (path, test) = match self.what {
-            What::Check { path } => (path, false),
-            What::Test { path } => (path, true),
+        let (Which { path, yara }, test) = match self.what {
+            What::Check(which) => (which, false),
+            What::Test(which) => (which, true),
         };
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let hint = "check where the output goes";
+        if let Some(folder) = yara {
+            let rules = Signatures::parse(&[], &[])
+                .or_fail("report it: there are none")?
+                .with(&folder)
+                .or_fail(
+                    "name a folder of *.yar files; docs/sources.md says what can be written",
+                )?;
+            return content_rules(&rules, test, &mut out).or_fail(hint);
+        }
         let texts = match &path {
             Some(path) => read_rules(path)?,
             None => content::under("rules/", ".yml")
@@ -57,13 +74,19 @@ impl Rules {
             .collect();
         let detector = Detector::new(&rules, Settings::default())
             .or_fail("mend the rule; docs/rules.md shows what can be written")?;
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let hint = "check where the output goes";
+        // What is built in is rules of both kinds.
+        let own = path
+            .is_none()
+            .then(super::watched::signatures)
+            .transpose()?;
         if !test {
             for rule in detector.rules() {
                 writeln!(out, "ok  {}  {}", rule.id, rule.title).or_fail(hint)?;
             }
-            return Ok(ExitCode::SUCCESS);
+            return match &own {
+                Some(own) => content_rules(own, test, &mut out).or_fail(hint),
+                None => Ok(ExitCode::SUCCESS),
+            };
         }
         let outcomes = detect::test_examples(&rules, &mut |format, record| read(format, record));
         let mut failed = 0;
@@ -78,8 +101,38 @@ impl Rules {
             outcomes.len() - failed as usize
         )
         .or_fail(hint)?;
-        Ok(ExitCode::from(u8::from(failed > 0)))
+        let code = match &own {
+            Some(own) => content_rules(own, test, &mut out).or_fail(hint)?,
+            None => ExitCode::SUCCESS,
+        };
+        Ok(if failed > 0 { ExitCode::FAILURE } else { code })
     }
+}
+
+/// Says of content rules what is wrong with them, or whether their examples hold.
+fn content_rules(
+    rules: &Signatures,
+    test: bool,
+    out: &mut impl std::io::Write,
+) -> Result<ExitCode, std::io::Error> {
+    for refused in rules.refused() {
+        writeln!(out, "FAILED  {refused}")?;
+    }
+    let names = rules.rules();
+    let outcomes = if test { rules.test_rules() } else { Vec::new() };
+    if !test {
+        for (name, description) in &names {
+            writeln!(out, "ok  {name}  {description}")?;
+        }
+    }
+    let mut failed = rules.refused().len();
+    for outcome in &outcomes {
+        failed += usize::from(!outcome.passed);
+        let word = if outcome.passed { "ok    " } else { "FAILED" };
+        writeln!(out, "{word}  {}  {}", outcome.rule, outcome.example)?;
+    }
+    writeln!(out, "{} content rules, {failed} failed", names.len())?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// Reads an example's records the way the pipeline does: masked, parsed, joined, shaped.

@@ -19,8 +19,6 @@ pub(super) fn open(
     magento: Option<&Path>,
     database: Option<Access>,
 ) -> Result<Vec<Box<dyn Source>>, Failure> {
-    let signatures: Vec<_> = engine::content::under("signatures/", ".toml").collect();
-    let signatures = Signatures::parse(&signatures).or_fail("report it: they are built in")?;
     let given = Given {
         now: now(),
         resume: pipeline.positions().clone(),
@@ -30,7 +28,7 @@ pub(super) fn open(
         clock: now,
         key: pipeline.key_for("sources"),
         magento: magento.map(Path::to_owned),
-        signatures: Arc::new(signatures),
+        signatures: Arc::new(signatures()?),
         cards: Arc::new(count_cards),
     };
     wanted
@@ -47,6 +45,13 @@ pub(super) fn open(
                 .or_fail("docs/sources.md says what each kind is told")
         })
         .collect()
+}
+
+/// The signatures and content rules that are built in.
+pub(super) fn signatures() -> Result<Signatures, Failure> {
+    let signatures: Vec<_> = engine::content::under("signatures/", ".toml").collect();
+    let rules: Vec<_> = engine::content::under("yara/", ".yar").collect();
+    Signatures::parse(&signatures, &rules).or_fail("report it: they are built in")
 }
 
 /// Counts card numbers in a block of a file, published test numbers left out.

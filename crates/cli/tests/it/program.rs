@@ -173,6 +173,52 @@ fn the_rules_own_examples_hold() {
     assert_eq!(run.status.code(), Some(0), "{}", text(&run.stdout));
 }
 
+#[test]
+fn each_content_rule_has_contents_that_it_must_and_must_not_match() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = magewarden(&["rules", "check"], folder.path());
+    let test = magewarden(&["rules", "test"], folder.path());
+    let (named, tested) = (text(&check.stdout), text(&test.stdout));
+    let names: Vec<_> = named
+        .lines()
+        .filter_map(|line| line.strip_prefix("ok  yara:")?.split_once("  "))
+        .collect();
+    assert!(names.len() > 10, "{named}");
+    for (name, description) in names {
+        assert!(!description.is_empty(), "{name}");
+        for example in ["match 1", "pass 1"] {
+            let line = format!("ok      yara:{name}  {example}");
+            assert!(tested.lines().any(|one| one == line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_content_rules_is_checked_by_file_and_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |text: &str| std::fs::write(folder.path().join("a.yar"), text).expect("written");
+    let run = |what| magewarden(&["rules", what, "--yara", "."], folder.path());
+    write(
+        "rule good { meta: match = \"abcd\" pass = \"abcd\" strings: $a = \"abcd\" condition: $a }\n",
+    );
+    assert_eq!(run("check").status.code(), Some(0));
+    let tested = run("test");
+    assert_eq!(tested.status.code(), Some(1));
+    let lines = text(&tested.stdout);
+    assert!(
+        lines.contains("ok      merchant:good  match 1\nFAILED  merchant:good  pass 1\n"),
+        "{lines}"
+    );
+    write("rule wrong {\n  condition: $b\n}\n");
+    let checked = run("check");
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(
+        text(&checked.stdout).starts_with("FAILED  a.yar:2: "),
+        "{}",
+        text(&checked.stdout)
+    );
+}
+
 /// A published test number in base64: no mask looks into that.
 const HIDDEN: &str = "Y2FyZD00MTExMTExMTExMTExMTEx";
 

@@ -177,9 +177,11 @@ mod tests {
 
     impl Page {
         fn new() -> Self {
-            let signatures =
-                Signatures::parse(&[("x", &SIGNATURE.replace("only = ['javascript']\n", ""))])
-                    .expect("reads");
+            let signatures = Signatures::parse(
+                &[("x", &SIGNATURE.replace("only = ['javascript']\n", ""))],
+                &[],
+            )
+            .expect("reads");
             Self {
                 known: BTreeMap::new(),
                 signatures,

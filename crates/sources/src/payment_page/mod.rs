@@ -72,6 +72,8 @@ struct Settings {
     user_agent: Option<String>,
     /// The list of what is authorised (TOML; docs/payment-page.md).
     authorised: Option<PathBuf>,
+    /// Folder of the merchant's own content rules, `*.yar` and `*.yara`; read at the start.
+    yara: Option<PathBuf>,
 }
 
 /// Reads a page's markup; see [`crate::hostile::page`].
@@ -177,6 +179,10 @@ impl Kind for PaymentPage {
             .as_deref()
             .map(authorised::read)
             .transpose()?;
+        let signatures = match &settings.yara {
+            Some(folder) => Arc::new(given.signatures.with(folder)?),
+            None => Arc::clone(&given.signatures),
+        };
         let id = SourceId(format!("payment_page:{}:{way}", settings.view));
         // Names of views are letters, digits and `_`; another could name a file elsewhere.
         let file: String = settings
@@ -218,7 +224,7 @@ impl Kind for PaymentPage {
             authorised,
             kept,
             key: given.key,
-            signatures: Arc::clone(&given.signatures),
+            signatures,
             cards: Arc::clone(&given.cards),
             clock: given.clock,
             recorder: Recorder::observing(id, given.now),

@@ -1,15 +1,26 @@
 //! What a file's bytes are and which signatures they have, in one pass over blocks.
 //!
 //! Signatures are content (`content/signatures/*.toml`): groups of literals, of each of which one must be there. One automaton
-//! finds all literals of all signatures; time is linear in the file whatever it holds.
+//! finds all literals of all signatures; time is linear in the file whatever it holds. Beside them stand content rules in
+//! YARA's language (`yara.rs`).
 
 use std::collections::BTreeSet;
 
+use std::path::Path;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::rules::{ExampleOutcome, Refused, read_folder};
+use super::yara::{Rules, Scanner};
+use crate::SourceError;
 
 /// Longest literal: so many bytes of a block are looked at again with the next.
 const LITERAL_BYTES_MAX: usize = 96;
+
+/// Bytes of a picture that are no text: they follow what it begins with.
+const PICTURE_HEAD: std::ops::Range<usize> = 24..88;
 
 /// Literals that tell what a content is.
 const KINDS: [(&str, &str); 11] = [
@@ -69,13 +80,21 @@ struct Written {
     pass: Vec<String>,
 }
 
-/// Signatures, ready to be looked for.
+/// Signatures and content rules, ready to be looked for.
 pub struct Signatures {
     automaton: AhoCorasick,
-    /// Number of literals that tell kinds; those of signatures follow.
     list: Vec<Signature>,
+    /// Our files of content rules.
+    own: Vec<(String, Vec<u8>)>,
+    rules: Rules,
+    refused: Vec<Refused>,
+    /// The first literal without which our content rules aren't asked.
+    needs_from: usize,
+    /// SHA-256 of all texts: others find something else.
+    pub(super) code: [u8; 32],
 }
 
+#[derive(Clone)]
 struct Signature {
     id: String,
     only: Vec<String>,
@@ -94,12 +113,12 @@ pub struct SignatureError {
 }
 
 impl Signatures {
-    /// Reads files of signatures: names and texts. Their own examples must hold.
+    /// Reads files of signatures, whose own examples must hold, and of our content rules: names and texts.
     ///
     /// # Errors
     ///
-    /// [`SignatureError`] when one can't be read, or an example doesn't hold.
-    pub fn parse(files: &[(&str, &str)]) -> Result<Self, SignatureError> {
+    /// [`SignatureError`] when one can't be read, or an example of a signature doesn't hold.
+    pub fn parse(files: &[(&str, &str)], rules: &[(&str, &str)]) -> Result<Self, SignatureError> {
         let mut literals: Vec<String> = KINDS.iter().map(|(text, _)| (*text).to_owned()).collect();
         let (mut list, mut examples) = (Vec::new(), Vec::new());
         for (name, text) in files {
@@ -137,6 +156,19 @@ impl Signatures {
                 });
             }
         }
+        let own: Vec<_> = rules
+            .iter()
+            .map(|(name, text)| (name.to_string(), text.as_bytes().to_vec()))
+            .collect();
+        let (rules, refused) = Rules::compile(&own, &[]);
+        if let Some(refused) = refused.first() {
+            return Err(SignatureError {
+                file: refused.file.clone(),
+                why: refused.to_string(),
+            });
+        }
+        let needs_from = literals.len();
+        literals.extend(rules.needs());
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
@@ -147,7 +179,23 @@ impl Signatures {
                 file: String::new(),
                 why: error.to_string(),
             })?;
-        let signatures = Self { automaton, list };
+        let mut texts = Sha256::new();
+        for text in files
+            .iter()
+            .map(|(_, text)| text.as_bytes())
+            .chain(own.iter().map(|(_, text)| text.as_slice()))
+        {
+            texts.update(Sha256::digest(text));
+        }
+        let signatures = Self {
+            automaton,
+            list,
+            own,
+            rules,
+            refused,
+            needs_from,
+            code: texts.finalize().into(),
+        };
         for (file, id, matching, pass) in examples {
             for (texts, expected) in [(matching, true), (pass, false)] {
                 for text in texts {
@@ -169,11 +217,103 @@ impl Signatures {
 }
 
 impl Signatures {
+    /// These, and a merchant's own content rules: those of the files `*.yar` and `*.yara` in a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`] when one can't be read, there are more than 1 000 or more than 16 MiB of them, or rules aren't built in.
+    pub fn with(&self, folder: &Path) -> Result<Self, SourceError> {
+        let merchants = read_folder(folder)?;
+        let mut texts = Sha256::new_with_prefix(self.code);
+        for (name, text) in &merchants {
+            texts.update(Sha256::digest(name));
+            texts.update(Sha256::digest(text));
+        }
+        let (rules, refused) = Rules::compile(&self.own, &merchants);
+        Ok(Self {
+            automaton: self.automaton.clone(),
+            list: self.list.clone(),
+            own: self.own.clone(),
+            rules,
+            refused,
+            needs_from: self.needs_from,
+            code: texts.finalize().into(),
+        })
+    }
+
     /// The signatures that a script, or a page with scripts, has.
     pub(crate) fn of_script(&self, text: &str) -> Vec<String> {
         let mut look = Look::new(self);
         look.block(text.as_bytes());
-        look.end("page.js").signatures
+        let mut rules = Vec::new();
+        if look.asks_rules() {
+            let mut scanner = self.scanner();
+            scanner.begin("page.js", 0);
+            scanner.part(0, text.as_bytes(), true);
+            rules = scanner.end().names;
+        }
+        let mut found = look.end("page.js").signatures;
+        found.append(&mut rules);
+        found
+    }
+
+    /// Content rules that can't be used, in order of their files.
+    #[must_use]
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// Each content rule's name, as findings have it, and its `description`.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(String, String)> {
+        self.rules.names()
+    }
+
+    /// Tries the contents that content rules name in `match` and `pass` of their `meta`.
+    #[must_use]
+    pub fn test_rules(&self) -> Vec<ExampleOutcome> {
+        let (mut scanner, mut outcomes) = (self.scanner(), Vec::<ExampleOutcome>::new());
+        for example in self.rules.examples() {
+            let mut look = Look::new(self);
+            look.block(&example.content);
+            scanner.begin("", 0);
+            if look.asks_rules() {
+                scanner.part(0, &example.content, true);
+            }
+            let found = scanner.end();
+            let word = if example.matches { "match" } else { "pass" };
+            let alike =
+                |one: &&ExampleOutcome| one.rule == example.rule && one.example.starts_with(word);
+            let number = outcomes.iter().filter(alike).count() + 1;
+            let is_found = found.names.contains(&example.rule);
+            outcomes.push(ExampleOutcome {
+                passed: !found.is_unfinished && is_found == example.matches,
+                rule: example.rule,
+                example: format!("{word} {number}"),
+            });
+        }
+        outcomes
+    }
+
+    /// How many there are, in words.
+    pub(super) fn words(&self) -> String {
+        let names = self.rules();
+        let is_merchants = |name: &&(String, String)| name.0.starts_with("merchant:");
+        let merchants = names.iter().filter(is_merchants).count();
+        let refused = match self.refused() {
+            [] => String::new(),
+            [first, ..] => format!(" ({} can't be used: {first} …)", self.refused.len()),
+        };
+        format!(
+            "{} signatures, {} content rules, {merchants} of the merchant's{refused}",
+            self.list.len(),
+            names.len() - merchants
+        )
+    }
+
+    /// One that runs the content rules.
+    pub(super) fn scanner(&self) -> Scanner<'_> {
+        self.rules.scanner()
     }
 }
 
@@ -190,6 +330,8 @@ pub(super) struct Look<'a> {
     seen: BTreeSet<usize>,
     magic: Option<&'static str>,
     is_text: bool,
+    /// It begins as a picture and goes on as text.
+    is_odd: bool,
     begun: bool,
     tail: Vec<u8>,
 }
@@ -201,6 +343,7 @@ impl<'a> Look<'a> {
             seen: BTreeSet::new(),
             magic: None,
             is_text: true,
+            is_odd: false,
             begun: false,
             tail: Vec::new(),
         }
@@ -213,6 +356,11 @@ impl<'a> Look<'a> {
                 .iter()
                 .find(|(magic, _)| bytes.starts_with(magic))
                 .map(|(_, kind)| *kind);
+            self.is_odd = self.magic == Some("image")
+                && bytes.get(PICTURE_HEAD).is_some_and(|head| {
+                    head.iter()
+                        .all(|byte| matches!(byte, b'\r' | b'\n' | b' '..=b'~'))
+                });
         }
         self.is_text &= memchr::memchr(0, bytes).is_none();
         if !self.tail.is_empty() {
@@ -230,6 +378,18 @@ impl<'a> Look<'a> {
         for found in self.signatures.automaton.find_overlapping_iter(bytes) {
             self.seen.insert(found.pattern().as_usize());
         }
+    }
+
+    /// Whether content rules can match what was looked at: ours only where a literal is that one of them needs, a
+    /// merchant's anywhere.
+    pub(super) fn asks_rules(&self) -> bool {
+        self.is_odd
+            || self.signatures.rules.has_merchants()
+            || self
+                .seen
+                .range(self.signatures.needs_from..)
+                .next()
+                .is_some()
     }
 
     /// What the whole was; a script by its name's ending.
@@ -292,7 +452,7 @@ mod tests {
             "own.toml",
             "[[signature]]\nid = 'shell'\nwhat = 'x'\nonly = ['php']\nall = [['eval('], ['$_POST', 'php://input']]\n\
              match = ['<?php EVAL($_post[1]);']\npass = ['<?php eval(1);', '$_POST']\n",
-        )])
+        )], &[])
         .expect("reads")
     }
 
@@ -330,6 +490,6 @@ mod tests {
     #[test]
     fn an_example_that_does_not_hold_is_refused() {
         let text = "[[signature]]\nid='a'\nwhat='x'\nall=[['b']]\nmatch=['c']\npass=[]\n";
-        assert!(Signatures::parse(&[("a", text)]).is_err());
+        assert!(Signatures::parse(&[("a", text)], &[]).is_err());
     }
 }

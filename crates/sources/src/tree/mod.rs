@@ -11,11 +11,14 @@ mod layout;
 mod packages;
 mod process;
 mod record;
+mod rules;
 mod scan;
 mod settle;
 mod tend;
 mod watch;
 mod writer;
+#[cfg_attr(not(feature = "yara"), path = "yara_none.rs")]
+mod yara;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,10 +37,12 @@ use packages::{Known, Packages, Places};
 use record::{Crowd, stands_alone, unread_words};
 use scan::{LARGE_BYTES, ReadFile, Reading, State, Unread};
 use settle::Settling;
+use tend::Tending;
 use watch::{Watcher, Why};
 use writer::Writers;
 
 pub use content::{SignatureError, Signatures};
+pub use rules::{ExampleOutcome, Refused};
 pub use scan::CardCount;
 
 /// Records handed over together.
@@ -70,6 +75,8 @@ struct Settings {
     packages: Option<PathBuf>,
     /// Composer's cache: what `COMPOSER_CACHE_DIR` says, or `$COMPOSER_HOME/cache`.
     composer_cache: Option<PathBuf>,
+    /// Folder of the merchant's own content rules, `*.yar` and `*.yara`; read at the start.
+    yara: Option<PathBuf>,
 }
 
 const fn release_files() -> usize {
@@ -104,6 +111,10 @@ impl Kind for Files {
         for folder in settings.packages.iter().chain(&settings.composer_cache) {
             std::fs::read_dir(folder).map_err(SourceError::io(folder))?;
         }
+        let signatures = match &settings.yara {
+            Some(folder) => Arc::new(given.signatures.with(folder)?),
+            None => Arc::clone(&given.signatures),
+        };
         let places = Places {
             root: root.clone(),
             vouched: settings.packages,
@@ -112,9 +123,11 @@ impl Kind for Files {
         };
         Ok(Box::new(Tree {
             baseline: given.data.join(format!("files-{tag}.baseline")),
+            rules: given.data.join(format!("rules-{tag}.baseline")),
+            is_read_by_rules: false,
             reading: Arc::new(Reading {
                 root: root.clone(),
-                signatures: Arc::clone(&given.signatures),
+                signatures,
                 cards: Arc::clone(&given.cards),
             }),
             recorder: Recorder::observing(SourceId(format!("tree:{}", root.display())), given.now),
@@ -137,6 +150,10 @@ impl Kind for Files {
 struct Tree {
     root: PathBuf,
     baseline: PathBuf,
+    /// Where it stands by which signatures and content rules every file was read.
+    rules: PathBuf,
+    /// Every file was read by those of today.
+    is_read_by_rules: bool,
     key: [u8; 32],
     release_files: usize,
     compare_every: Duration,
@@ -159,18 +176,24 @@ impl Source for Tree {
         // Watched before it is looked at: what changes meanwhile is told by either.
         self.writers = Writers::new(&self.root);
         let watcher = Watcher::new(&self.root)?;
-        let is_saved = self.begin(hand, &watcher)?;
+        let reading = Arc::clone(&self.reading);
+        let mut with = Tending {
+            hand,
+            watcher: &watcher,
+            reader: reading.reader(),
+        };
+        let is_saved = self.begin(&mut with)?;
         let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         while !hand.stopped() {
             let wait = Duration::from_millis(if self.large.is_empty() { 100 } else { 0 });
-            dirty |= self.tend(hand, &watcher, wait)?;
+            dirty |= self.tend(&mut with, wait)?;
             if let Some(why) = self.missed.take() {
-                self.compare(hand, &watcher, why)?;
+                self.compare(&mut with, why)?;
                 dirty = true;
             }
             if let Some(path) = self.large.pop_first() {
-                self.look_at_large(&path, hand, &watcher)?;
+                self.look_at_large(&path, &mut with)?;
                 dirty = true;
             }
             if self.judge_when_quiet(hand)? {
@@ -185,7 +208,7 @@ impl Source for Tree {
             if compared.elapsed() >= wait {
                 let is_due = compared.elapsed() >= self.compare_every;
                 let why = if is_due { Why::Due } else { Why::Blind };
-                self.compare(hand, &watcher, why)?;
+                self.compare(&mut with, why)?;
                 (compared, dirty) = (Instant::now(), true);
             }
             if dirty && saved.elapsed() >= SAVE_EVERY && self.settling.is_empty() {
@@ -210,8 +233,9 @@ impl Tree {
     fn well(&self, hand: &Hand, watcher: &Watcher) -> (Instant, String) {
         let who = self.writers.words();
         let what = format!(
-            "{}; {}; {who}",
+            "{}; {}; {}; {who}",
             watcher.describe(&self.root, self.files.len()),
+            self.reading.signatures.words(),
             self.packages.words()
         );
         hand.tell(self.recorder.source().clone(), News::Well { what });
@@ -219,7 +243,8 @@ impl Tree {
     }
 
     /// Takes the baseline, or makes it; tells whether what is on disk is the one in memory.
-    fn begin(&mut self, hand: &Hand, watcher: &Watcher) -> Result<bool, SourceError> {
+    fn begin(&mut self, with: &mut Tending<'_>) -> Result<bool, SourceError> {
+        let hand = with.hand;
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         if self.packages.load()? {
             let kept = self.packages.kept().display().to_string();
@@ -230,11 +255,18 @@ impl Tree {
             // What somebody else wrote is written over once that is sealed, or after a while.
             let _sealed = hand.give_and_wait(Vec::new(), PATIENCE);
         }
+        if let Some(refused) = self.rules_refused() {
+            self.give(hand, vec![refused]);
+        }
         self.packages.refresh()?;
         let is_changed = match baseline::load(&self.baseline, &self.key)? {
             Kept::Whole(files) => {
                 self.files = files;
-                self.compare(hand, watcher, Why::Blind)?;
+                let read_by = baseline::load(&self.rules, &self.key)?;
+                self.is_read_by_rules = read_by == Kept::Whole(self.rules_of_today());
+                let is_same = self.is_read_by_rules;
+                let why = if is_same { Why::Blind } else { Why::Rules };
+                self.compare(with, why)?;
                 self.judge_all(hand);
                 return Ok(false);
             }
@@ -258,18 +290,24 @@ impl Tree {
             }
         }
         records.extend(self.rest(crowd));
+        self.is_read_by_rules = true;
         let written = baseline::write(&self.key, &self.files);
         records.push(
             self.plain("baseline", self.files.len())
                 .text(Field::FileHash, &written.code)
                 .text(
                     Field::Context,
-                    &format!("{}; {}", unread_words(&unread), self.packages.words()),
+                    &format!(
+                        "{}; {}; {}",
+                        unread_words(&unread),
+                        self.reading.signatures.words(),
+                        self.packages.words()
+                    ),
                 )
                 .record(),
         );
         if self.give(hand, records) && hand.give_and_wait(Vec::new(), PATIENCE).is_ok() {
-            baseline::save(&self.baseline, &written)?;
+            self.save_as(&written)?;
             return Ok(true);
         }
         Ok(false)
@@ -281,20 +319,34 @@ impl Tree {
         if hand.give_and_wait(Vec::new(), PATIENCE).is_err() {
             return Ok(false);
         }
-        baseline::save(&self.baseline, &baseline::write(&self.key, &self.files))?;
+        self.save_as(&baseline::write(&self.key, &self.files))?;
         Ok(true)
     }
 
+    fn save_as(&self, written: &baseline::Written) -> Result<(), SourceError> {
+        baseline::save(&self.baseline, written)?;
+        if self.is_read_by_rules {
+            let rules = baseline::write(&self.key, &self.rules_of_today());
+            baseline::save(&self.rules, &rules)?;
+        }
+        Ok(())
+    }
+
+    fn rules_of_today(&self) -> BTreeMap<String, [u8; 32]> {
+        BTreeMap::from([("rules".to_owned(), self.reading.signatures.code)])
+    }
+
     /// Compares with the baseline by what the disk tells; when it is due it reads every file.
-    fn compare(&mut self, hand: &Hand, watcher: &Watcher, why: Why) -> Result<(), SourceError> {
-        let whole = why == Why::Due;
+    fn compare(&mut self, with: &mut Tending<'_>, why: Why) -> Result<(), SourceError> {
+        let hand = with.hand;
+        let whole = matches!(why, Why::Due | Why::Rules);
         // A root that can't be read has lost no file.
         std::fs::read_dir(&self.root).map_err(SourceError::io(&self.root))?;
         let reading = Arc::clone(&self.reading);
         let unread = Unread::default();
         let now = reading.states(&unread);
         let (count, mut differences) = (now.len(), 0_usize);
-        let (mut buffer, mut records, mut tended) = (Vec::new(), Vec::new(), Instant::now());
+        let (mut reader, mut records, mut tended) = (reading.reader(), Vec::new(), Instant::now());
         let unknown = unread.unknown(&self.root);
         let is_gone = |path: &&String| {
             let unknown = unknown.as_ref();
@@ -312,9 +364,9 @@ impl Tree {
                 continue;
             }
             let read = if state.size > LARGE_BYTES {
-                self.read_large(&path, &mut buffer, hand, watcher)?
+                self.read_large(&path, &mut reader, with)?
             } else {
-                reading.read(&path, &mut buffer)
+                reader.read(&path)
             };
             if let Some(read) = read {
                 differences += usize::from(self.changed(&name, read, &mut records));
@@ -322,7 +374,7 @@ impl Tree {
             if tended.elapsed() >= TEND_EVERY || records.len() >= BATCH {
                 // What changes meanwhile doesn't wait for the end.
                 let is_given = self.give(hand, std::mem::take(&mut records));
-                self.tend(hand, watcher, Duration::ZERO)?;
+                self.tend(with, Duration::ZERO)?;
                 tended = Instant::now();
                 if !is_given || hand.stopped() {
                     return Ok(());
@@ -331,6 +383,7 @@ impl Tree {
         }
         let because = match why {
             Why::Due => Some(""),
+            Why::Rules => Some("; signatures or content rules are other, so every file was read"),
             // Nothing that is there now is missed; what came and went meanwhile is.
             Why::Overflow => Some(
                 "; the system's queue of changes ran over (fs.inotify.max_queued_events), so all were compared",
@@ -340,10 +393,12 @@ impl Tree {
         if let Some(because) = because {
             let packages = self.packages.words();
             let unread = unread_words(&unread);
-            let context = format!("{differences} differ; {unread}; {packages}{because}");
+            let rules = self.reading.signatures.words();
+            let context = format!("{differences} differ; {unread}; {rules}; {packages}{because}");
             let record = self.plain("compared", count).text(Field::Context, &context);
             records.push(record.record());
         }
+        self.is_read_by_rules |= whole;
         self.give(hand, records);
         self.settle(hand, false).map(drop)
     }
@@ -355,6 +410,17 @@ impl Tree {
             None => "created",
             Some(known) if known.hash != read.state.hash || known.size != read.state.size => {
                 "modified"
+            }
+            // The bytes are the same, and rules see in them what those of the last look didn't, or can't say.
+            Some(known)
+                if read.content.is_unfinished
+                    || !read
+                        .content
+                        .signatures
+                        .iter()
+                        .all(|one| known.signatures.contains(one)) =>
+            {
+                "seen"
             }
             Some(known) if known.mode != read.state.mode || known.owner != read.state.owner => {
                 "attributes"
@@ -418,6 +484,8 @@ impl Tree {
     }
 }
 
+#[cfg(all(test, feature = "yara"))]
+mod rules_tests;
 #[cfg(test)]
 mod tend_tests;
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::observation::Observation;
 /// Files of one package that aren't what was distributed and are told by name; the rest is a number.
 pub(super) const NAMED_OF_PACKAGE_MAX: usize = 20;
 
+/// Content rules that can't be used and are told by name; the rest is a number.
+const REFUSED_MAX: usize = 50;
+
 /// Files that aren't what was distributed, by their folder and what is said of them.
 #[derive(Default)]
 pub(super) struct Crowd(BTreeMap<(String, Judged), usize>);
@@ -85,17 +88,32 @@ impl Tree {
             if read.content.cards > 0 {
                 observation = observation.int(Field::FileCards, i64::from(read.content.cards));
             }
-            if read.content.is_unstable {
-                observation = observation.text(Field::Against, "it changed while it was read");
-            }
-            if read.content.is_unread {
-                observation = observation.text(Field::Against, "it can't be read");
+            let why = [
+                (read.content.is_unread, "it can't be read"),
+                (
+                    read.content.is_unfinished,
+                    "content rules took too long for it",
+                ),
+                (read.content.is_unstable, "it changed while it was read"),
+            ];
+            if let Some((_, why)) = why.iter().find(|(is, _)| *is) {
+                observation = observation.text(Field::Against, why);
             }
             if let Some(writer) = &read.writer {
                 observation = writer.put(observation, &self.accounts);
             }
         }
         observation.record()
+    }
+
+    /// The record of content rules that can't be used, if there are any; a number, and the first by name.
+    pub(super) fn rules_refused(&self) -> Option<Vec<u8>> {
+        let refused = self.reading.signatures.refused();
+        let record = self.plain("rules_refused", refused.len()).list(
+            Field::RowValues,
+            refused.iter().take(REFUSED_MAX).map(ToString::to_string),
+        );
+        (!refused.is_empty()).then(|| record.record())
     }
 
     /// Tells how many more there were of what was told by name.
@@ -130,6 +148,7 @@ pub(super) fn stands_alone(name: &str, content: &FoundContent) -> bool {
         || layout::is_server_settings(name)
         || content.kinds.contains(&"php");
     !content.signatures.is_empty()
+        || content.is_unfinished
         || content.is_polyglot
         || (content.cards > 0 && !layout::is_deployed(layout::place(name)))
         || (layout::may_not_run(layout::place(name)) && runs)

@@ -16,9 +16,12 @@ use super::content::{Content, Look, Signatures};
 use super::layout;
 use super::packages::{Hash, Known};
 use super::process::Process;
+use super::yara::Scanner;
 
-/// Bytes read at once.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes read at once; what is larger is looked at in blocks.
+pub(super) const BLOCK_BYTES: usize = 4 << 20;
+/// Bytes of a block that content rules see with the next one again.
+const OVERLAP_BYTES: usize = 8 << 10;
 /// A file larger than this waits until the others that changed were looked at, and they come first while it is read.
 pub(super) const LARGE_BYTES: u64 = 16 << 20;
 /// Bytes read of a file that comes and goes.
@@ -52,6 +55,9 @@ pub(super) struct State {
     /// What it was to its package when it was judged last.
     #[serde(default, skip_serializing_if = "Known::is_no")]
     pub(super) known: Known,
+    /// Signatures it had when it was read last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) signatures: Vec<String>,
 }
 
 impl State {
@@ -68,6 +74,7 @@ impl State {
             owner: metadata.uid(),
             hash: String::new(),
             known: Known::No,
+            signatures: Vec::new(),
         }
     }
 
@@ -108,6 +115,8 @@ pub(super) struct FoundContent {
     pub(super) signatures: Vec<String>,
     pub(super) is_polyglot: bool,
     pub(super) cards: u32,
+    /// Content rules took too long: what they would have said isn't known.
+    pub(super) is_unfinished: bool,
     /// It changed each time it was read: hash and content may be of several states.
     pub(super) is_unstable: bool,
     /// It can't be read: only what the disk tells is known.
@@ -171,19 +180,27 @@ pub(super) fn shown(root: &Path, path: &Path) -> String {
     text
 }
 
-/// Gives `each` every file below `from`, on two threads; links are never followed, so a loop of them ends.
-pub(super) fn walk(from: &Path, unread: &Unread, each: &(dyn Fn(PathBuf, &Metadata) + Sync)) {
+/// Gives `each` every file below `from`, on two threads, each with a state of its own from `begin`; links are never followed, so
+/// a loop of them ends.
+pub(super) fn walk<S>(
+    from: &Path,
+    unread: &Unread,
+    begin: impl Fn() -> S + Sync,
+    each: impl Fn(&mut S, PathBuf, &Metadata) + Sync,
+) {
     let folders = Mutex::new(vec![from.to_owned()]);
     let open = AtomicUsize::new(1);
     std::thread::scope(|scope| {
         for _ in 0..WALKERS {
             scope.spawn(|| {
+                let mut state = begin();
                 while open.load(Ordering::Acquire) > 0 {
                     let next = folders.lock().unwrap_or_else(PoisonError::into_inner).pop();
                     let Some(folder) = next else {
                         std::thread::sleep(std::time::Duration::from_micros(200));
                         continue;
                     };
+                    let each = &mut |path, metadata: &_| each(&mut state, path, metadata);
                     folder_of(&folder, unread, each, &mut |inner| {
                         open.fetch_add(1, Ordering::AcqRel);
                         folders
@@ -201,7 +218,7 @@ pub(super) fn walk(from: &Path, unread: &Unread, each: &(dyn Fn(PathBuf, &Metada
 fn folder_of(
     folder: &Path,
     unread: &Unread,
-    each: &(dyn Fn(PathBuf, &Metadata) + Sync),
+    each: &mut dyn FnMut(PathBuf, &Metadata),
     inner: &mut dyn FnMut(PathBuf),
 ) {
     let Ok(entries) = std::fs::read_dir(folder) else {
@@ -229,12 +246,19 @@ fn folder_of(
     }
 }
 
-impl Reading {
+/// Reads files one after the other, with what is made once for all of them.
+pub(super) struct Reader<'a> {
+    reading: &'a Reading,
+    buffer: Vec<u8>,
+    scanner: Scanner<'a>,
+}
+
+impl Reader<'_> {
     /// Reads one file; `None` when it went, or is none.
-    pub(super) fn read(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
+    pub(super) fn read(&mut self, path: &Path) -> Option<ReadFile> {
         let mut last = None;
         for _ in 0..TRIES {
-            let read = self.once(path, buffer, u64::MAX, &mut || true)?;
+            let read = self.once(path, u64::MAX, &mut || true)?;
             if !read.content.is_unstable {
                 return Some(read);
             }
@@ -244,25 +268,23 @@ impl Reading {
     }
 
     /// Reads the first bytes of a file that comes and goes; its hash isn't known.
-    pub(super) fn head(&self, path: &Path, buffer: &mut Vec<u8>) -> Option<ReadFile> {
-        self.once(path, buffer, HEAD_BYTES, &mut || true)
+    pub(super) fn head(&mut self, path: &Path) -> Option<ReadFile> {
+        self.once(path, HEAD_BYTES, &mut || true)
     }
 
     /// Reads a file that takes long, once: each [`LARGE_BYTES`] `tend` is called, and when that says false the rest is left and
     /// nothing told. One that changed meanwhile is closed again later.
     pub(super) fn large(
-        &self,
+        &mut self,
         path: &Path,
-        buffer: &mut Vec<u8>,
         tend: &mut dyn FnMut() -> bool,
     ) -> Option<ReadFile> {
-        self.once(path, buffer, u64::MAX, tend)
+        self.once(path, u64::MAX, tend)
     }
 
     fn once(
-        &self,
+        &mut self,
         path: &Path,
-        buffer: &mut Vec<u8>,
         limit: u64,
         tend: &mut dyn FnMut() -> bool,
     ) -> Option<ReadFile> {
@@ -294,12 +316,15 @@ impl Reading {
         if before.inode != seen.ino() {
             return None;
         }
-        buffer.resize(BLOCK_BYTES, 0);
         // Of one that grows without end no more is read than there was; it counts as changed while it was read.
         let whole = before.size <= limit;
         let mut bytes = file.take(before.size.min(limit));
-        let (mut look, mut hash, mut cards) = (Look::new(&self.signatures), Sha256::new(), 0_u32);
-        let mut left = LARGE_BYTES;
+        let name = shown(&self.reading.root, path);
+        let (mut look, mut hash, mut cards) =
+            (Look::new(&self.reading.signatures), Sha256::new(), 0_u32);
+        self.scanner.begin(&name, before.size);
+        self.buffer.resize(OVERLAP_BYTES + BLOCK_BYTES, 0);
+        let (mut offset, mut kept, mut left) = (0, 0, LARGE_BYTES);
         loop {
             if left == 0 {
                 if !tend() {
@@ -307,22 +332,37 @@ impl Reading {
                 }
                 left = LARGE_BYTES;
             }
-            let length = fill(&mut bytes, buffer).ok()?;
-            let block = buffer.get(..length).unwrap_or_default();
+            let length = fill(&mut bytes, self.buffer.get_mut(kept..kept + BLOCK_BYTES)?).ok()?;
+            let block = self.buffer.get(kept..kept + length).unwrap_or_default();
             if block.is_empty() {
                 break;
             }
             left = left.saturating_sub(BLOCK_BYTES as u64);
             hash.update(block);
             look.block(block);
-            cards = cards.saturating_add((self.cards)(block));
-            if length < BLOCK_BYTES {
+            cards = cards.saturating_add((self.reading.cards)(block));
+            let is_last = length < BLOCK_BYTES;
+            let part = self.buffer.get(..kept + length).unwrap_or_default();
+            let is_whole = offset == 0 && is_last;
+            // Most files are small and hold nothing that a rule is about.
+            if !is_whole || look.asks_rules() {
+                self.scanner.part(offset, part, is_whole);
+            }
+            if is_last {
                 break;
             }
+            offset += part.len() - OVERLAP_BYTES;
+            self.buffer
+                .copy_within(kept + length - OVERLAP_BYTES..kept + length, 0);
+            kept = OVERLAP_BYTES;
         }
+        let rules = self.scanner.end();
         let after = State::of(&bytes.into_inner().metadata().ok()?);
-        let content: Content = look.end(&shown(&self.root, path));
+        let content: Content = look.end(&name);
+        let mut signatures = content.signatures.clone();
+        signatures.extend(rules.names);
         let mut state = after.clone();
+        state.signatures.clone_from(&signatures);
         let hash = whole.then(|| Hash::of(hash));
         // Beside a number that is masked, a plain hash of its text would give it back.
         if let (0, Some(hash)) = (cards, hash) {
@@ -333,8 +373,9 @@ impl Reading {
             content: FoundContent {
                 is_polyglot: content.is_polyglot(),
                 kinds: content.kinds,
-                signatures: content.signatures,
+                signatures,
                 cards,
+                is_unfinished: rules.is_unfinished,
                 is_unstable: !before.is_as(&after),
                 is_unread: false,
             },
@@ -342,48 +383,66 @@ impl Reading {
             writer: None,
         })
     }
+}
+
+impl Reading {
+    /// One that reads.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader {
+            reading: self,
+            buffer: Vec::new(),
+            scanner: self.signatures.scanner(),
+        }
+    }
 
     /// Reads every file that isn't transient.
     pub(super) fn all(&self, unread: &Unread) -> BTreeMap<String, ReadFile> {
         let found = Mutex::new(BTreeMap::new());
-        walk(&self.root, unread, &|path, _| {
-            let name = shown(&self.root, &path);
-            if layout::is_transient(&name) {
-                return;
-            }
-            thread_local! {
-                static BUFFER: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
-            }
-            match BUFFER.with_borrow_mut(|buffer| self.read(&path, buffer)) {
-                Some(read) => {
-                    let refused = u64::from(read.content.is_unread);
-                    unread.refused.fetch_add(refused, Ordering::Relaxed);
-                    found
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(name, read);
+        walk(
+            &self.root,
+            unread,
+            || self.reader(),
+            |reader, path, _| {
+                let name = shown(&self.root, &path);
+                if layout::is_transient(&name) {
+                    return;
                 }
-                None => {
-                    unread.refused.fetch_add(1, Ordering::Relaxed);
+                match reader.read(&path) {
+                    Some(read) => {
+                        let refused = u64::from(read.content.is_unread);
+                        unread.refused.fetch_add(refused, Ordering::Relaxed);
+                        found
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(name, read);
+                    }
+                    None => {
+                        unread.refused.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
-            }
-        });
+            },
+        );
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What every file that isn't transient is on disk; nothing is read.
     pub(super) fn states(&self, unread: &Unread) -> BTreeMap<String, (PathBuf, State)> {
         let found = Mutex::new(BTreeMap::new());
-        walk(&self.root, unread, &|path, metadata| {
-            let name = shown(&self.root, &path);
-            if !layout::is_transient(&name) {
-                let state = State::of(metadata);
-                found
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(name, (path, state));
-            }
-        });
+        walk(
+            &self.root,
+            unread,
+            || (),
+            |(), path, metadata| {
+                let name = shown(&self.root, &path);
+                if !layout::is_transient(&name) {
+                    let state = State::of(metadata);
+                    found
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(name, (path, state));
+                }
+            },
+        );
         found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
 //! When changes are told: at once, one by one when it is quiet, or as a release; and judging anew what didn't change itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::Field;
@@ -183,14 +184,15 @@ impl Tree {
             })
             .map(|(name, state)| (name.clone(), Hash::parse(&state.hash), state.known))
             .collect();
-        let (mut buffer, mut crowd) = (Vec::new(), Crowd::default());
+        let reading = Arc::clone(&self.reading);
+        let (mut reader, mut crowd) = (reading.reader(), Crowd::default());
         let (mut records, mut verdicts) = (Vec::new(), Vec::new());
         for (name, hash, before) in stayed {
             let path = self.root.join(&name);
             // Of a file with numbers like a card's no hash is kept.
             let read = match hash {
                 Some(_) => None,
-                None => self.reading.read(&path, &mut buffer),
+                None => reader.read(&path),
             };
             let hash = hash.or_else(|| read.as_ref()?.hash);
             let judged = self
@@ -201,7 +203,7 @@ impl Tree {
             }
             verdicts.push((name.clone(), judged.known));
             if judged.known.is_foreign() {
-                let read = read.or_else(|| self.reading.read(&path, &mut buffer));
+                let read = read.or_else(|| reader.read(&path));
                 records.extend(self.seen(&name, read.as_ref(), &judged, &mut crowd));
             }
             if records.len() >= BATCH

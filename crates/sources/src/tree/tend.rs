@@ -6,47 +6,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::stands_alone;
-use super::scan::{LARGE_BYTES, ReadFile, shown};
+use super::scan::{LARGE_BYTES, ReadFile, Reader, shown};
 use super::watch::{Watcher, Why};
 use super::{Tree, layout};
 use crate::SourceError;
 use crate::source::Hand;
 
+/// Who is told, who names what changes, and what reads it.
+pub(super) struct Tending<'a> {
+    pub(super) hand: &'a Hand,
+    pub(super) watcher: &'a Watcher,
+    pub(super) reader: Reader<'a>,
+}
+
 impl Tree {
     /// Looks at what changed, waiting up to `wait` for it; what takes long is put aside. Tells whether anything did.
     pub(super) fn tend(
         &mut self,
-        hand: &Hand,
-        watcher: &Watcher,
+        with: &mut Tending<'_>,
         wait: Duration,
     ) -> Result<bool, SourceError> {
-        let changed = watcher.wait(wait);
+        let changed = with.watcher.wait(wait);
         if changed.overflow || changed.moved {
             self.missed = Some(Why::of(&changed));
         }
         let any = !changed.paths.is_empty();
-        let (mut buffer, mut records) = (Vec::new(), Vec::new());
+        let mut records = Vec::new();
         for path in changed.paths {
-            self.look(path, &mut buffer, &mut records);
+            self.look(path, &mut with.reader, &mut records);
         }
-        self.give(hand, records);
-        self.settle(hand, false)?;
+        self.give(with.hand, records);
+        self.settle(with.hand, false)?;
         Ok(any)
     }
 
-    /// Reads a file that takes long, and looks meanwhile at what else changes. `None` as [`Reading::read`], or when told to stop.
+    /// Reads a file that takes long, and looks meanwhile at what else changes. `None` as [`Reader::read`], or when told to stop.
     pub(super) fn read_large(
         &mut self,
         path: &Path,
-        buffer: &mut Vec<u8>,
-        hand: &Hand,
-        watcher: &Watcher,
+        reader: &mut Reader<'_>,
+        with: &mut Tending<'_>,
     ) -> Result<Option<ReadFile>, SourceError> {
-        let reading = Arc::clone(&self.reading);
         let mut failed = None;
-        let read = reading.large(path, buffer, &mut || {
-            failed = self.tend(hand, watcher, Duration::ZERO).err();
-            failed.is_none() && !hand.stopped()
+        let read = reader.large(path, &mut || {
+            failed = self.tend(with, Duration::ZERO).err();
+            failed.is_none() && !with.hand.stopped()
         });
         failed.map_or(Ok(read), Err)
     }
@@ -55,21 +59,20 @@ impl Tree {
     pub(super) fn look_at_large(
         &mut self,
         path: &Path,
-        hand: &Hand,
-        watcher: &Watcher,
+        with: &mut Tending<'_>,
     ) -> Result<(), SourceError> {
+        let reading = Arc::clone(&self.reading);
         let mut records = Vec::new();
-        if let Some(read) = self.read_large(path, &mut Vec::new(), hand, watcher)? {
+        if let Some(read) = self.read_large(path, &mut reading.reader(), with)? {
             self.changed(&shown(&self.root, path), read, &mut records);
         }
-        self.give(hand, records);
+        self.give(with.hand, records);
         Ok(())
     }
 
     /// Looks at one path that inotify named.
-    fn look(&mut self, path: PathBuf, buffer: &mut Vec<u8>, records: &mut Vec<Vec<u8>>) {
+    fn look(&mut self, path: PathBuf, reader: &mut Reader<'_>, records: &mut Vec<Vec<u8>>) {
         let name = shown(&self.root, &path);
-        let reading = Arc::clone(&self.reading);
         let is_transient = layout::is_transient(&name);
         let is_large = |path: &Path| {
             std::fs::symlink_metadata(path)
@@ -81,9 +84,9 @@ impl Tree {
         }
         // These come and go, and grow line by line: they are looked at, not read.
         let read = if is_transient {
-            reading.head(&path, buffer)
+            reader.head(&path)
         } else {
-            reading.read(&path, buffer)
+            reader.read(&path)
         };
         match read {
             None if std::fs::symlink_metadata(&path).is_err() => self.gone(&name, records),

@@ -15,7 +15,11 @@ use crate::source::{Given, Kind as _, Positions, Receipt, Running};
 
 const SIGNATURES: &str = "[[signature]]\nid = 'shell'\nwhat = 'x'\nonly = ['php']\nall = [['eval('], ['$_post']]\nmatch = ['<?php eval($_POST);']\npass = ['x']\n";
 
-fn given(data: &Path) -> Given {
+/// A content rule of ours.
+const RULES: &str =
+    "rule spelled { meta: needs = \"chr(\" strings: $a = /(chr\\(\\d+\\)\\.){4}/ condition: $a }";
+
+pub(super) fn given(data: &Path) -> Given {
     Given {
         now: Timestamp(1),
         resume: Positions::new(),
@@ -25,7 +29,9 @@ fn given(data: &Path) -> Given {
         clock: || Timestamp(1_754_388_930_000_000),
         key: [9; 32],
         magento: None,
-        signatures: Arc::new(Signatures::parse(&[("a", SIGNATURES)]).expect("reads")),
+        signatures: Arc::new(
+            Signatures::parse(&[("a", SIGNATURES)], &[("a.yar", RULES)]).expect("reads"),
+        ),
         // The published test number stands for a number here.
         cards: Arc::new(|bytes| {
             u32::from(bytes.windows(16).any(|part| part == b"4111111111111111"))
@@ -401,11 +407,11 @@ fn a_pipe_is_not_waited_for_and_a_log_is_only_looked_at() {
         signatures: reading.signatures,
         cards: reading.cards,
     };
-    let mut buffer = Vec::new();
+    let mut reader = reading.reader();
     let pipe = root.path().join("pub/media/pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo runs").success());
-    assert!(reading.read(&pipe, &mut buffer).is_none());
+    assert!(reader.read(&pipe).is_none());
     let log = root.path().join("var/log/system.log");
     write(
         root.path(),
@@ -413,30 +419,9 @@ fn a_pipe_is_not_waited_for_and_a_log_is_only_looked_at() {
         &[&[b'a'; 70_000][..], b"4111111111111111"].concat(),
     );
     let tail = root.path().join("var/log/tail.log");
-    assert!(
-        reading
-            .head(&log, &mut buffer)
-            .expect("read")
-            .state
-            .hash
-            .is_empty()
-    );
-    assert_eq!(
-        reading
-            .head(&tail, &mut buffer)
-            .expect("read")
-            .content
-            .cards,
-        0
-    );
-    assert_eq!(
-        reading
-            .read(&tail, &mut buffer)
-            .expect("read")
-            .content
-            .cards,
-        1
-    );
+    assert!(reader.head(&log).expect("read").state.hash.is_empty());
+    assert_eq!(reader.head(&tail).expect("read").content.cards, 0);
+    assert_eq!(reader.read(&tail).expect("read").content.cards, 1);
 }
 
 proptest! {

@@ -42,6 +42,8 @@ pub(super) struct Changed {
 pub(super) enum Why {
     /// It is time to: every file is read.
     Due,
+    /// Signatures or content rules are other than at the last look: every file is read.
+    Rules,
     /// Magewarden starts, or folders can't be watched.
     Blind,
     /// A folder went elsewhere.
