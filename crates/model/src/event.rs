@@ -369,6 +369,20 @@ fields! {
     Gtid = "db.gtid",
     /// File of the binary log and the place in it, e.g. `mysql-bin.000007:1234`.
     LogPosition = "db.log_position",
+    /// User name of the administrator who acted at the back end, as an audit table has it.
+    AdminName = "admin.name",
+    /// Number of that administrator (`user_id`).
+    AdminId = "admin.id",
+    /// What was done, as the audit table says it, e.g. `login`, `save`.
+    AdminAction = "admin.action",
+    /// Magento's full action name of it, e.g. `adminhtml_system_config_save`.
+    AdminFullAction = "admin.full_action",
+    /// The group of actions it belongs to, as the audit table says it, e.g. `cms_pages`.
+    AdminActionGroup = "admin.action_group",
+    /// Whether it succeeded: `success`, `failure`; missing where the audit table doesn't say.
+    AdminOutcome = "admin.outcome",
+    /// What it was done to, as rows are named: `cms_page:7`, `core_config_data:design/head/includes`; else class and number.
+    AdminTarget = "admin.target",
 }
 
 /// A record read and normalised. Borrows from the masked record where it can.
