@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use super::Access;
 use super::account::quoted_text;
 use super::ask::{AskError, Asking, log_in};
+use super::rows::ROWS_MAX;
 use crate::SourceError;
 use crate::source::Hand;
 
@@ -89,11 +90,13 @@ impl<'a> Ask<'a> {
             last: Instant::now(),
             page: PAGE.0,
         };
-        ask.rows(
-            "SET SESSION TRANSACTION READ ONLY".to_owned(),
-            "to read only",
-            1,
-        )?;
+        for (setting, what) in [
+            ("SET SESSION TRANSACTION READ ONLY", "to read only"),
+            // Times are compared as texts: they must not jump with a zone's clock.
+            ("SET SESSION time_zone = '+00:00'", "to tell times in UTC"),
+        ] {
+            ask.rows(setting.to_owned(), what, 1)?;
+        }
         // MariaDB counts seconds, MySQL milliseconds; a server without either is held to the time by us alone.
         for limit in [
             "SET SESSION max_statement_time = 2",
@@ -126,7 +129,8 @@ impl<'a> Ask<'a> {
         answer.map_err(|source| failed(self.access, source).into())
     }
 
-    /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly.
+    /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly; more,
+    /// up to [`super::rows::ROWS_MAX`], until a key is `down_to` or less, so that none is missed however many came.
     /// `select` is a statement up to its table.
     pub(super) fn pages(
         &mut self,
@@ -134,6 +138,7 @@ impl<'a> Ask<'a> {
         key: &str,
         order: Order,
         most: usize,
+        down_to: Option<u64>,
     ) -> Result<BTreeMap<String, String>, End> {
         let mut all = BTreeMap::new();
         let mut after = String::new();
@@ -141,8 +146,13 @@ impl<'a> Ask<'a> {
             Order::Rising => (">", ""),
             Order::Falling => ("<", " DESC"),
         };
-        while all.len() < most {
-            let page = self.page.min(most - all.len());
+        let mut is_there = down_to.is_none();
+        loop {
+            let room = if is_there { most } else { ROWS_MAX }.saturating_sub(all.len());
+            if room == 0 {
+                break;
+            }
+            let page = self.page.min(room);
             let statement = format!("{select} {after} ORDER BY {key}{direction} LIMIT {page}");
             // The pause is not of the statement.
             self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
@@ -163,6 +173,8 @@ impl<'a> Ask<'a> {
                     all.insert(key, hash);
                 }
             }
+            let number = last.as_ref().and_then(|key| key.parse().ok());
+            is_there |= number <= down_to;
             match last {
                 Some(last) if !is_last => {
                     after = format!("WHERE {key} {beyond} {}", quoted_text(&last));
