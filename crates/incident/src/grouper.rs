@@ -371,7 +371,7 @@ impl Grouper {
         let Some(held) = self.held.get(low).filter(|held| !opens(&held.finding)) else {
             return;
         };
-        let mut best: Option<((bool, i64, Timestamp, &str), &Link)> = None;
+        let mut best = None;
         for link in &held.links {
             // Rows are looked at each minute, so that who changed one is told of earlier than the change.
             let limit = if link.says_who {
@@ -392,7 +392,7 @@ impl Grouper {
                     continue;
                 }
                 let rank = (!link.says_who, gap, other.first, other.id.as_str());
-                if best.is_none_or(|(best, _)| rank < best) {
+                if best.is_none_or(|(known, _)| rank < known) {
                     best = Some((rank, link));
                 }
             }
