@@ -14,6 +14,9 @@ use crate::source::Hand;
 
 /// Shortest time between two statements.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
+/// What is waited after a statement is so many times as long as it took, so that a server gives a hundredth of one core;
+/// a second at most, since one that is slow isn't slow because of us.
+const REST: (u32, Duration) = (100, Duration::from_secs(1));
 /// Rows asked for at once: at a first statement, at least and at most.
 const PAGE: (usize, usize, usize) = (1000, 100, 10_000);
 /// How long a page may take until the next one is smaller, and below which it grows. Whoever waits for the same rows, or
@@ -60,6 +63,8 @@ pub(super) struct Ask<'a> {
     asking: Asking<'a>,
     hand: &'a Hand,
     last: Instant,
+    /// How long is waited after that.
+    pause: Duration,
     /// Rows asked for at once.
     page: usize,
 }
@@ -88,6 +93,7 @@ impl<'a> Ask<'a> {
             asking,
             hand,
             last: Instant::now(),
+            pause: PAUSE,
             page: PAGE.0,
         };
         for (setting, what) in [
@@ -118,15 +124,23 @@ impl<'a> Ask<'a> {
         what: &'static str,
         rows_max: usize,
     ) -> Result<Vec<Vec<String>>, End> {
-        self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+        self.wait();
         if self.hand.stopped() {
             return Err(End::Stopped);
         }
         let statement = sqlx::AssertSqlSafe(statement);
         let asked = self.asking.rows_up_to(statement, what, rows_max);
+        let began = Instant::now();
         let answer = self.runtime.block_on(asked);
         self.last = Instant::now();
+        let (times, most) = REST;
+        self.pause = began.elapsed().saturating_mul(times).clamp(PAUSE, most);
         answer.map_err(|source| failed(self.access, source).into())
+    }
+
+    fn wait(&self) {
+        self.hand
+            .pause(self.pause.saturating_sub(self.last.elapsed()));
     }
 
     /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly; more,
@@ -155,7 +169,7 @@ impl<'a> Ask<'a> {
             let page = self.page.min(room);
             let statement = format!("{select} {after} ORDER BY {key}{direction} LIMIT {page}");
             // The pause is not of the statement.
-            self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+            self.wait();
             let began = Instant::now();
             let rows = self.rows(statement, "for rows", page)?;
             let took = began.elapsed();

@@ -163,7 +163,7 @@ impl Look<'_> {
         let (order, most, down_to) = match self.watched.way {
             Way::Whole => (Order::Rising, ROWS_MAX, None),
             // At a first look what is there already is taken, too, as far as it goes.
-            Way::Latest(_) if before.is_none() => (Order::Falling, ROWS_MAX / 10, None),
+            Way::Latest(again) if before.is_none() => (Order::Falling, again * 4, None),
             Way::Latest(again) => (Order::Falling, again, known_numbers().max().or(Some(0))),
         };
         let select = format!("SELECT {key}, {} FROM {table}", self.hash());

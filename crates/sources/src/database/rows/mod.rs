@@ -174,6 +174,10 @@ impl Watch {
                     self.memory.rows.insert(there.hashed.clone(), found.hashes);
                     self.memory.save()?;
                 }
+                if watched.is_slow() {
+                    // It may have taken long, at a first look above all: those that are looked at each minute come first.
+                    break;
+                }
             }
             hand.pause(PAUSE);
             if hand.stopped() {

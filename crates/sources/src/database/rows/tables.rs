@@ -167,61 +167,6 @@ pub(crate) static WATCHED: [Watched; 45] = [
         &["code", "is_default"],
         Place::None,
     ),
-    latest(
-        "admin_passwords",
-        "password_id",
-        &["user_id", "last_updated"],
-    ),
-    latest(
-        "admin_user_session",
-        "id",
-        &["user_id", "status", "created_at", "updated_at", "ip"],
-    )
-    .of(administrator("user_id"))
-    .tells(
-        "",
-        &[
-            Act::Name("username"),
-            Act::Id("user_id"),
-            Act::Address("ip"),
-        ],
-    ),
-    latest(
-        "password_reset_request_event",
-        "id",
-        &["request_type", "account_reference", "created_at", "ip"],
-    )
-    .tells("", &[Act::Address("ip")]),
-    latest(
-        "oauth_token",
-        "entity_id",
-        &[
-            "type",
-            "admin_id",
-            "customer_id",
-            "consumer_id",
-            "user_type",
-            "revoked",
-            "created_at",
-        ],
-    ),
-    latest(
-        "cron_schedule",
-        "schedule_id",
-        &[
-            "job_code",
-            "status",
-            "created_at",
-            "scheduled_at",
-            "executed_at",
-            "finished_at",
-        ],
-    ),
-    latest(
-        "quote_payment",
-        "payment_id",
-        &["quote_id", "created_at", "updated_at", "method"],
-    ),
     whole(
         "admin_user_expiration",
         "user_id",
@@ -362,6 +307,61 @@ pub(crate) static WATCHED: [Watched; 45] = [
     )
     .of(ACTIVITY)
     .tells("created_at", MAGE_OS),
+    latest(
+        "admin_passwords",
+        "password_id",
+        &["user_id", "last_updated"],
+    ),
+    latest(
+        "admin_user_session",
+        "id",
+        &["user_id", "status", "created_at", "updated_at", "ip"],
+    )
+    .of(administrator("user_id"))
+    .tells(
+        "",
+        &[
+            Act::Name("username"),
+            Act::Id("user_id"),
+            Act::Address("ip"),
+        ],
+    ),
+    latest(
+        "password_reset_request_event",
+        "id",
+        &["request_type", "account_reference", "created_at", "ip"],
+    )
+    .tells("", &[Act::Address("ip")]),
+    latest(
+        "oauth_token",
+        "entity_id",
+        &[
+            "type",
+            "admin_id",
+            "customer_id",
+            "consumer_id",
+            "user_type",
+            "revoked",
+            "created_at",
+        ],
+    ),
+    latest(
+        "cron_schedule",
+        "schedule_id",
+        &[
+            "job_code",
+            "status",
+            "created_at",
+            "scheduled_at",
+            "executed_at",
+            "finished_at",
+        ],
+    ),
+    latest(
+        "quote_payment",
+        "payment_id",
+        &["quote_id", "created_at", "updated_at", "method"],
+    ),
     // Of orders and carts what tells when, where and how one was paid, not by whom.
     busy(
         "sales_order",

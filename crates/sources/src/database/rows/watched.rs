@@ -61,9 +61,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Rows looked at again of a table whose rows change, and of a log, whose rows may only become visible out of order.
-const AGAIN: (usize, usize) = (5000, 200);
+const AGAIN: (usize, usize) = (5000, 1000);
 
 impl Watched {
+    /// Whether it can wait while others are due.
+    pub(super) fn is_slow(&self) -> bool {
+        self.every > MINUTE
+    }
+
     /// Whether it changes with each click of a consumer: looked at hourly, and no source tells each change of it.
     pub(crate) fn is_busy(&self) -> bool {
         self.every == HOUR
