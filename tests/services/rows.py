@@ -130,9 +130,9 @@ def main():
         wait_for("the console", 30, lambda: "<main" in show())
         wait_for("every table seen", 90, lambda: len(rows("quote_payment")) == 1 and len(rows("cron_schedule")) == 300 and all(rows(table) for table in COPIED))
         need([row["shop.store"] for row in rows("sales_order") + rows("quote")] == ["us", "us"], "the store of order and cart", rows("sales_order"))
-        need(rows("magento_logging_event")[0]["c-ip"] == "192.0.2.1" and "info=card 4111 1111 1111 1111" not in rows("magento_logging_event")[0]["row.values"], "a packed address, a masked number", rows("magento_logging_event"))
+        need(rows("magento_logging_event")[0]["peer-ip"] == "192.0.2.1" and "info=card 4111 1111 1111 1111" not in rows("magento_logging_event")[0]["row.values"], "a packed address, a masked number", rows("magento_logging_event"))
         change = rows("magento_logging_event_changes")[0]
-        need((change["admin.name"], change["admin.target"], change["c-ip"]) == ("owner", "admin_user:1", "192.0.2.1"), "a change has its event's administrator", change)
+        need((change["admin.name"], change["admin.target"], change["peer-ip"]) == ("owner", "admin_user:1", "192.0.2.1"), "a change has its event's administrator", change)
         need(rows("import_history")[0]["admin.name"] == rows("admin_user_session")[0]["admin.name"] == "owner", "a number has its name", rows("import_history"))
         age = time.time() - time.mktime(time.strptime(change["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone
         need(abs(age - 90 * 86400) < 7200, "an act has its own time", change)

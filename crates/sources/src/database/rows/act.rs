@@ -16,8 +16,10 @@ pub(crate) enum Act {
     Name(&'static str),
     /// Their number.
     Id(&'static str),
-    /// The address they came from.
+    /// The address the connection came from, which may be a proxy's.
     Address(&'static str),
+    /// The address or addresses that were sent along.
+    Forwarded(&'static str),
     /// What was done.
     Action(&'static str),
     /// Magento's full action name.
@@ -86,7 +88,12 @@ fn text<'a>(act: Act, find: &impl Fn(&str) -> Option<&'a str>) -> Option<(Field,
         Act::Action(column) => plain(Field::AdminAction, column),
         Act::FullAction(column) => plain(Field::AdminFullAction, column),
         Act::Group(column) => plain(Field::AdminActionGroup, column),
-        Act::Address(column) => Some((Field::ClientIp, address(find(column)?)?.to_string())),
+        Act::Address(column) => Some((Field::PeerIp, address(find(column)?)?.to_string())),
+        Act::Forwarded(column) => {
+            let sent = find(column)?;
+            let sent = address(sent).map_or_else(|| sent.to_owned(), |one| one.to_string());
+            Some((Field::ForwardedFor, sent)).filter(|(_, sent)| sent != "0")
+        }
         Act::Outcome(column) => {
             let outcome = match find(column)?.to_ascii_lowercase().as_str() {
                 "1" | "success" => "success",
@@ -146,12 +153,25 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_each_table_keeps_it() {
+        let sent = [Act::Forwarded("ip")];
+        check(
+            &sent,
+            &[("ip", "3221225985")],
+            r#""x-forwarded-for":"192.0.2.1""#,
+        );
+        let list = "192.0.2.1, 10.0.0.1";
+        check(
+            &sent,
+            &[("ip", list)],
+            &format!(r#""x-forwarded-for":"{list}""#),
+        );
+        check(&sent, &[("ip", "0")], "");
         let acts = [Act::Address("ip")];
         for (ip, expected) in [
-            ("3221225985", r#""c-ip":"192.0.2.1""#),
-            ("192.0.2.77", r#""c-ip":"192.0.2.77""#),
-            ("192.168.100.200", r#""c-ip":"192.168.100.200""#),
-            ("2001:db8::7", r#""c-ip":"2001:db8::7""#),
+            ("3221225985", r#""peer-ip":"192.0.2.1""#),
+            ("192.0.2.77", r#""peer-ip":"192.0.2.77""#),
+            ("192.168.100.200", r#""peer-ip":"192.168.100.200""#),
+            ("2001:db8::7", r#""peer-ip":"2001:db8::7""#),
             // Cut at fifteen characters it looks like another address.
             ("2001:db8:0:1::7", ""),
             ("0", ""),
