@@ -51,3 +51,30 @@ create table mg_oauth_token (entity_id int primary key auto_increment, consumer_
   user_type int, revoked smallint, created_at timestamp default current_timestamp);
 create table mg_cron_schedule (schedule_id int primary key auto_increment, job_code varchar(255), status varchar(7), created_at timestamp, scheduled_at timestamp null,
   executed_at timestamp null, finished_at timestamp null);
+
+-- Orders' trails and what administrators did (`magento.md` §4.6); the last six tables only Commerce or Mage-OS's add-on has.
+create table mg_sales_order_status_history (entity_id int primary key auto_increment, parent_id int, is_customer_notified int, comment text, status varchar(32),
+  created_at timestamp default current_timestamp, entity_name varchar(32));
+create table mg_sales_order_status_change_history (entity_id int primary key auto_increment, order_id int, status varchar(32), created_at timestamp default current_timestamp);
+create table mg_admin_user_expiration (user_id int primary key, expires_at timestamp);
+create table mg_oauth_token_request_log (log_id int primary key auto_increment, user_name varchar(255), user_type smallint, failures_count smallint, lock_expires_at timestamp);
+create table mg_magento_login_as_customer_log (log_id int primary key auto_increment, time timestamp null, user_id int, user_name varchar(40), customer_id int, customer_email varchar(40));
+create table mg_import_history (history_id int primary key auto_increment, started_at timestamp default current_timestamp, user_id int, imported_file varchar(255),
+  execution_time varchar(255), summary varchar(255), error_file varchar(255));
+create table mg_magento_bulk (id int primary key auto_increment, uuid varbinary(39), user_id int, user_type int, description varchar(255), operation_count int,
+  start_time timestamp default current_timestamp);
+create table mg_magento_operation (id int primary key auto_increment, bulk_uuid varbinary(39), topic_name varchar(255), serialized_data blob, result_serialized_data blob,
+  status smallint, error_code smallint, result_message varchar(255));
+create table mg_adminnotification_inbox (notification_id int primary key auto_increment, severity smallint, date_added timestamp default current_timestamp, title varchar(255),
+  description text, url varchar(255), is_read smallint, is_remove smallint);
+create table mg_patch_list (patch_id int primary key auto_increment, patch_name varchar(1024));
+create table mg_magento_logging_event (log_id int primary key auto_increment, ip bigint, x_forwarded_ip bigint, event_code varchar(100), time timestamp null, action varchar(20),
+  info varchar(255), status varchar(15), user varchar(40), user_id int, fullaction varchar(200), error_message text);
+create table mg_magento_logging_event_changes (id int primary key auto_increment, source_name varchar(150), event_id int, source_id int, original_data text, result_data text);
+create table mg_admin_activity (entity_id int primary key auto_increment, username varchar(40), name varchar(64), admin_id int, store_id smallint, scope varchar(15), action_type varchar(32),
+  remote_ip varchar(40), forwarded_ip varchar(40), user_agent text, module varchar(50), fullaction varchar(200), item_name varchar(255), item_url varchar(255), item_path varchar(255),
+  created_at timestamp default current_timestamp, updated_at timestamp default current_timestamp);
+create table mg_admin_activity_log (entity_id int primary key auto_increment, activity_id int, field_name varchar(255), old_value text, new_value text);
+create table mg_admin_activity_detail (entity_id int primary key auto_increment, activity_id int, model_class varchar(255), item_id int);
+create table mg_admin_login_log (entity_id int primary key auto_increment, admin_id int, username varchar(40), name varchar(64), remote_ip varchar(40), forwarded_ip varchar(40),
+  user_agent text, type varchar(8), status smallint, remarks text, created_at timestamp default current_timestamp);

@@ -29,6 +29,14 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
     } else if let Some(address) = event.text(Field::ClientIp) {
         add(ActorKind::Address, address.to_owned());
     }
+    let number = || event.int(Field::AdminId).map(|id| format!("user_id {id}"));
+    if let Some(name) = event
+        .text(Field::AdminName)
+        .map(str::to_owned)
+        .or_else(number)
+    {
+        add(ActorKind::Administrator, name);
+    }
     if let Some(process) = event.text(Field::ProcessName) {
         add(ActorKind::HostProcess, process.to_owned());
     }
@@ -103,7 +111,14 @@ pub(crate) fn assets(event: &Event<'_>, spec: &WindowSpec, into: &mut BTreeSet<A
             class: model::DataClass::Public,
         });
     }
-    if let Some(table) = event.text(Field::Table) {
+    if let Some(target) = event.text(Field::AdminTarget) {
+        let table = target.split(':').next().unwrap_or(target);
+        add(Asset {
+            kind: AssetKind::Row,
+            name: target.to_owned(),
+            class: data_class(table).unwrap_or(model::DataClass::Public),
+        });
+    } else if let Some(table) = event.text(Field::Table) {
         // What is set is told apart by its path: `core_config_data:design/head/includes`.
         let row = event.text(Field::ConfigPath).or(event.text(Field::RowKey));
         add(Asset {

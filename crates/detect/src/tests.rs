@@ -346,3 +346,56 @@ proptest! {
         let _findings = told(WALK, &[event]);
     }
 }
+
+#[test]
+fn an_act_of_an_administrator_names_who_did_it_and_the_row_it_was_done_to() {
+    let rules = rule("  a: { admin.target: '*' }\n  condition: a")
+        .replace("category: webserver", "category: shop_row");
+    let act = |who: &dyn Fn(&mut Event<'static>)| {
+        let mut event = Event::new(Category::ShopRow);
+        event.put_text(Field::ClientIp, "192.0.2.7");
+        event.put_text(Field::Table, "admin_activity_detail");
+        event.put_text(Field::RowKey, "17");
+        event.put_text(Field::AdminTarget, "cms_page:7");
+        who(&mut event);
+        let finding = told(&rules, &[event]).pop().expect("told");
+        let actors = finding.actors.iter();
+        let actors: Vec<_> = actors
+            .map(|one| format!("{} {}", one.kind.name(), one.value))
+            .collect();
+        let assets: Vec<_> = finding.assets.iter().map(|one| one.name.clone()).collect();
+        (actors.join(", "), assets.join(", "))
+    };
+    for (who, expected) in [
+        (Some("alice"), "address 192.0.2.7, administrator alice"),
+        (None, "address 192.0.2.7, administrator user_id 4"),
+    ] {
+        let told = act(&|event| {
+            event.put_int(Field::AdminId, 4);
+            if let Some(who) = who {
+                event.put_text(Field::AdminName, who);
+            }
+        });
+        assert_eq!(told, (expected.to_owned(), "cms_page:7".to_owned()));
+    }
+}
+
+#[test]
+fn a_rule_that_an_order_names_twice_must_match_twice() {
+    let rules = "title: t\nid: a\nlogsource: { category: webserver }\nlevel: low\ndetection:\n  a: { cs-uri-stem: /a }\n  condition: a\n---\n\
+        title: t\nid: b\nlogsource: { category: webserver }\nlevel: low\ndetection:\n  b: { cs-uri-stem: /b }\n  condition: b\n---\n\
+        title: t\nid: c\ncorrelation: { type: temporal_ordered, rules: [a, a, b], group-by: [c-ip], timespan: 1m }\nlevel: high\n";
+    for (paths, expected) in [
+        (["/a", "/a", "/b"], 1),
+        (["/a", "/b", "/b"], 0),
+        (["/b", "/a", "/a"], 0),
+        (["/a", "/b", "/a"], 0),
+    ] {
+        let events: Vec<_> = (0..)
+            .zip(paths)
+            .map(|(second, path)| web(second, path, "192.0.2.7"))
+            .collect();
+        let findings = told(rules, &events);
+        assert_eq!(findings.len(), expected, "{paths:?}");
+    }
+}

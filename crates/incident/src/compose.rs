@@ -28,6 +28,8 @@ pub(crate) struct Member<'a> {
     pub(crate) detected: Timestamp,
     /// Why it joined.
     pub(crate) because: &'a str,
+    /// Whether whom it names is whom the incident is about.
+    pub(crate) names: bool,
     /// Whether it can open an incident.
     pub(crate) opens: bool,
 }
@@ -131,13 +133,13 @@ fn rank(kind: ActorKind) -> u8 {
 fn actors(members: &[Member<'_>], lead: &Finding, shared: &dyn Fn(&Actor) -> bool) -> Vec<Actor> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
-    // Low findings hang on by one identifier; who else they name isn't whom this is about.
-    let openers = members
+    // Low findings hang on by one identifier; who else they name isn't whom this is about, unless they say who did it.
+    let naming = members
         .iter()
-        .filter(|member| member.opens)
+        .filter(|member| member.names)
         .map(|member| member.finding);
     for actor in std::iter::once(lead)
-        .chain(openers)
+        .chain(naming)
         .flat_map(|finding| &finding.actors)
     {
         let nobody = actor.kind != ActorKind::DatabaseAccount

@@ -61,7 +61,7 @@ pub struct Grouper {
     /// Finding of a log that names no client → the finding it tells of once more.
     twins: BTreeMap<String, (String, String)>,
     /// Low finding → the finding it hangs on, and back.
-    hangs_on: BTreeMap<String, (String, String)>,
+    hangs_on: BTreeMap<String, (String, Link)>,
     hanging: BTreeMap<String, BTreeSet<String>>,
     /// Finding that opens → its incident, and back.
     member_of: BTreeMap<String, String>,
@@ -371,11 +371,15 @@ impl Grouper {
         let Some(held) = self.held.get(low).filter(|held| !opens(&held.finding)) else {
             return;
         };
-        let mut best: Option<(i64, Timestamp, &str, &Link)> = None;
+        let mut best = None;
         for link in &held.links {
-            let limit = link
-                .gap
-                .min(self.settings.low_seconds.saturating_mul(1_000_000));
+            // Rows are looked at each minute, so that who changed one is told of earlier than the change.
+            let limit = if link.says_who {
+                link.gap
+            } else {
+                link.gap
+                    .min(self.settings.low_seconds.saturating_mul(1_000_000))
+            };
             let Some(index) = self.index.get(&link.key) else {
                 continue;
             };
@@ -387,16 +391,16 @@ impl Grouper {
                 if !opens(other) || gap > limit {
                     continue;
                 }
-                let rank = (gap, other.first, other.id.as_str());
-                if best.is_none_or(|(gap, first, id, _)| rank < (gap, first, id)) {
-                    best = Some((rank.0, rank.1, rank.2, link));
+                let rank = (!link.says_who, gap, other.first, other.id.as_str());
+                if best.is_none_or(|(known, _)| rank < known) {
+                    best = Some((rank, link));
                 }
             }
         }
-        let Some((_, _, opener, link)) = best else {
+        let Some(((.., opener), link)) = best else {
             return;
         };
-        let (opener, because) = (opener.to_owned(), link.because.clone());
+        let (opener, link) = (opener.to_owned(), link.clone());
         touched
             .incidents
             .extend(self.member_of.get(&opener).cloned());
@@ -404,7 +408,7 @@ impl Grouper {
             .entry(opener.clone())
             .or_default()
             .insert(low.to_owned());
-        self.hangs_on.insert(low.to_owned(), (opener, because));
+        self.hangs_on.insert(low.to_owned(), (opener, link));
     }
 
     /// Composes the incidents anew and says what changed.
@@ -456,17 +460,19 @@ impl Grouper {
                 finding: &held.finding,
                 detected: held.detected,
                 because,
+                names: true,
                 opens: true,
             });
             for low in self.hanging.get(finding).into_iter().flatten() {
-                let (Some(held), Some((_, because))) = (self.held.get(low), self.hangs_on.get(low))
+                let (Some(held), Some((_, link))) = (self.held.get(low), self.hangs_on.get(low))
                 else {
                     continue;
                 };
                 members.push(Member {
                     finding: &held.finding,
                     detected: held.detected,
-                    because,
+                    because: &link.because,
+                    names: link.says_who,
                     opens: false,
                 });
             }

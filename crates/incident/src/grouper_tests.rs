@@ -33,6 +33,7 @@ fn actors(text: &str) -> Vec<Actor> {
                 "db" => ActorKind::DatabaseAccount,
                 "conn" => ActorKind::DatabaseConnection,
                 "token" => ActorKind::Token,
+                "admin" => ActorKind::Administrator,
                 "program" => ActorKind::HostProcess,
                 "account" => ActorKind::HostAccount,
                 _ => ActorKind::Session,
@@ -61,7 +62,9 @@ fn finding(short: &Short, level: Level) -> Finding {
             .tables
             .split_whitespace()
             .map(|name| Asset {
-                kind: if name.contains('/') {
+                kind: if name.contains(':') {
+                    AssetKind::Row
+                } else if name.contains('/') {
                     AssetKind::Path
                 } else {
                     AssetKind::Table
@@ -421,6 +424,42 @@ fn low_findings_join_and_open_nothing() {
     assert_eq!(ids(one), ["a".to_owned(), "b".to_owned()].into());
     assert_eq!(one.first, Timestamp::from_seconds(START));
     assert_eq!(grouper.findings_of("b").count(), 2);
+}
+
+#[test]
+fn the_action_log_says_who_changed_a_row() {
+    let who = "ip=192.0.2.7 admin=alice";
+    let skimmer = short("s", "skimmer", (100, 0), "", "cms_page:1", "");
+    // Of two incidents it could hang on, that of the row it tells of.
+    let other = short("o", "two addresses", (1, 0), who, "", "");
+    for (actors, at, row, expected) in [
+        (who, 0, "cms_page:1", true),
+        (who, 400, "cms_page:1", true),
+        (who, 401, "cms_page:1", false),
+        (who, 0, "cms_page:2", false),
+        ("ip=192.0.2.7", 0, "cms_page:1", false),
+    ] {
+        let act = short("a", "act", (at, 0), actors, row, "");
+        for reverse in [false, true] {
+            let mut all = [
+                finding(&skimmer, Level::Critical),
+                finding(&other, Level::High),
+                finding(&act, Level::Low),
+            ];
+            if reverse {
+                all.reverse();
+            }
+            let mut grouper = grouper();
+            for one in &all {
+                grouper.push(one, Timestamp::default());
+            }
+            let one = grouper.incident("s").expect("opened");
+            assert_eq!(ids(one).contains("a"), expected, "{actors} {at} {row}");
+            let named = one.actors.iter().any(|actor| actor.value == "alice");
+            assert_eq!(named, expected, "{:?}", one.actors);
+            assert_eq!(one.title.contains("192.0.2.7"), expected, "{}", one.title);
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Link {
     pub(crate) gap: i64,
     /// In plain words.
     pub(crate) because: String,
+    /// Whether the finding says who did what the other tells of.
+    pub(crate) says_who: bool,
 }
 
 /// Separates the parts of a key; occurs in no identifier that matters.
@@ -65,7 +67,7 @@ pub(crate) fn links(
         }
     }
     out.distributed(sharing);
-    if is_hosts_own(finding) {
+    if is_hosts_own(finding) || is_administrators(finding) {
         out.on_one_thing(settings.nameless_seconds);
     }
     if finding.actors.is_empty() {
@@ -93,7 +95,12 @@ impl Collector<'_> {
         let gap = seconds
             .min(self.settings.idle_seconds)
             .saturating_mul(1_000_000);
-        self.links.push(Link { key, gap, because });
+        self.links.push(Link {
+            key,
+            gap,
+            because,
+            says_who: false,
+        });
     }
 
     fn alone(&mut self, actor: &Actor, seconds: i64) {
@@ -194,12 +201,26 @@ impl Collector<'_> {
     }
 
     /// Everybody uses a table; what two rules tell of one file, row or page is one act, whether or not a program was seen at it.
+    /// A row knows nobody; what an administrator did to it, as the action log has it, says who changed it.
     fn on_one_thing(&mut self, seconds: i64) {
+        let says_who = is_administrators(self.finding);
         let assets = self.finding.assets.iter().take(TIES_MAX);
-        for asset in assets.filter(|asset| asset.kind != AssetKind::Table) {
-            let because = format!("on the same {}, no client named", asset.name);
+        for asset in assets.filter(|asset| {
+            asset.kind == AssetKind::Row || (!says_who && asset.kind != AssetKind::Table)
+        }) {
+            let because = if says_who {
+                format!(
+                    "by the action log an administrator changed the same {}, at most {seconds} s apart",
+                    asset.name
+                )
+            } else {
+                format!("on the same {}, no client named", asset.name)
+            };
             let name = asset_key(asset);
             self.put(&["one thing", &name], seconds, because);
+            if let Some(link) = self.links.last_mut() {
+                link.says_who = says_who;
+            }
         }
     }
 }
@@ -233,6 +254,12 @@ pub(crate) fn named(actor: &Actor) -> String {
 pub(crate) fn is_hosts_own(finding: &Finding) -> bool {
     let mut actors = finding.actors.iter();
     actors.all(|a| matches!(a.kind, ActorKind::HostProcess | ActorKind::HostAccount))
+}
+
+/// Whether it names an administrator of the shop.
+fn is_administrators(finding: &Finding) -> bool {
+    let mut actors = finding.actors.iter();
+    actors.any(|actor| actor.kind == ActorKind::Administrator)
 }
 
 /// Whether it tells of a file or another path, and names no client.

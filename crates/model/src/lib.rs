@@ -6,6 +6,7 @@
 //!
 //! Invariant: no value here holds a readable card number.
 
+mod category;
 mod conceal;
 mod event;
 mod field_set;
@@ -17,8 +18,9 @@ mod percent;
 mod stores;
 mod time;
 
+pub use category::Category;
 pub use conceal::conceal;
-pub use event::{Category, Event, Field, Value};
+pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;
 pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,

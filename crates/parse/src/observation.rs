@@ -7,6 +7,7 @@
 use model::{Category, Event, Field, TimeQuality, Value};
 use serde_json::{Map, Value as Json};
 
+use crate::network::client;
 use crate::{Context, Format, ParseError, SourceState, clock};
 
 pub(crate) struct Observation;
@@ -53,6 +54,12 @@ impl Format for Observation {
             if let Some(value) = pairs.get(field.name()).and_then(value) {
                 event.put(*field, value);
             }
+        }
+        if let Some(peer) = event.text(Field::PeerIp).map(str::to_owned) {
+            let forwarded = event.text(Field::ForwardedFor).unwrap_or_default();
+            let client = client(&peer.into(), forwarded, &context.trusted_proxies);
+            let client = client.into_owned();
+            event.put_text(Field::ClientIp, client);
         }
         Ok(event)
     }
@@ -106,6 +113,23 @@ mod tests {
                 ],
             )),
         );
+    }
+
+    #[test]
+    fn the_client_is_found_behind_a_proxy() {
+        let context = Context {
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
+            ..Context::default()
+        };
+        for (peer, expected) in [("10.0.0.1", "192.0.2.7"), ("192.0.2.8", "192.0.2.8")] {
+            let record = format!(
+                r#"{{"category":"shop_row","peer-ip":"{peer}","x-forwarded-for":"198.51.100.1, 192.0.2.7"}}"#
+            );
+            let mut state = SourceState::default();
+            let event = Observation.parse(record.as_bytes(), &context, &mut state);
+            let event = event.expect("reads");
+            assert_eq!(event.text(Field::ClientIp), Some(expected));
+        }
     }
 
     #[test]

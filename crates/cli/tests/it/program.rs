@@ -196,7 +196,7 @@ fn each_content_rule_has_contents_that_it_must_and_must_not_match() {
 #[test]
 fn a_folder_of_content_rules_is_checked_by_file_and_line() {
     let folder = tempfile::tempdir().expect("a folder");
-    let write = |text: &str| std::fs::write(folder.path().join("a.yar"), text).expect("written");
+    let write = |text: &str| fs::write(folder.path().join("a.yar"), text).expect("written");
     let run = |what| magewarden(&["rules", what, "--yara", "."], folder.path());
     write(
         "rule good { meta: match = \"abcd\" pass = \"abcd\" strings: $a = \"abcd\" condition: $a }\n",

@@ -115,7 +115,8 @@ pub(crate) fn compile(sources: &[RuleSource<'_>]) -> Result<Vec<Rule>, RuleError
             .map(|rule: &Rule| fnv64(&[rule.facts.id.as_bytes()]))
             .collect();
         let own = own(&document.custom_attributes);
-        for index in named {
+        // One that is named again, to be there so often in its order, is still one rule.
+        for index in named.into_iter().collect::<std::collections::BTreeSet<_>>() {
             let window = window(&document, &own, &id, file, &ids).map_err(fail)?;
             let Some(rule) = rules.get_mut(index) else {
                 continue;

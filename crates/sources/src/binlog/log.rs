@@ -1,7 +1,7 @@
 //! Events in their order → records: which rows of watched tables changed, by which statement, and which definitions.
 //!
 //! Pure: the same events give the same bytes, so a record read again is the same record. Of a watched table the names of
-//! changed columns are told, and values only of columns that `shop_rows` may read; of other tables' rows nothing is.
+//! changed columns are told, and values only of columns that `shop_rows` may read; of other tables' rows, and of orders and carts, nothing is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,11 @@ const STATEMENT_BYTES: (usize, usize) = (16 * 1024, 2 * 1024);
 const VALUE_BYTES: usize = 2 * 1024;
 /// Tables named by one statement.
 const TABLES_MAX: usize = 10_000;
+
+/// The tables whose rows are told one by one.
+fn followed() -> impl Iterator<Item = &'static Watched> {
+    WATCHED.iter().filter(|watched| !watched.is_busy())
+}
 
 /// What one event gave.
 #[derive(Debug, Default)]
@@ -149,15 +154,11 @@ impl Log {
 
     fn watched(&self, schema: &str, table: &str) -> Option<&'static Watched> {
         let name = table.strip_prefix(&self.prefix)?;
-        WATCHED
-            .iter()
-            .find(|watched| schema == self.schema && watched.table == name)
+        followed().find(|watched| schema == self.schema && watched.table == name)
     }
 
     fn names_watched(&self, statement: &str) -> bool {
-        WATCHED
-            .iter()
-            .any(|watched| statement.contains(&format!("{}{}", self.prefix, watched.table)))
+        followed().any(|watched| statement.contains(&format!("{}{}", self.prefix, watched.table)))
     }
 
     fn observe(&self, category: Category, header: &Header, at: &At<'_>) -> Observation {

@@ -215,12 +215,6 @@ impl Watch {
             }
             .into());
         }
-        // Times are compared as texts: they must not jump with a zone's clock.
-        ask.rows(
-            "SET SESSION time_zone = '+00:00'".to_owned(),
-            "to tell times in UTC",
-            1,
-        )?;
         let what = format!(
             "asks {} every {} s what each shape of statement sent",
             access.server,

@@ -8,11 +8,15 @@ use tokio::runtime::Runtime;
 use super::Access;
 use super::account::quoted_text;
 use super::ask::{AskError, Asking, log_in};
+use super::rows::ROWS_MAX;
 use crate::SourceError;
 use crate::source::Hand;
 
 /// Shortest time between two statements.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
+/// What is waited after a statement is so many times as long as it took, so that a server gives a hundredth of one core;
+/// a second at most, since one that is slow isn't slow because of us.
+const REST: (u32, Duration) = (100, Duration::from_secs(1));
 /// Rows asked for at once: at a first statement, at least and at most.
 const PAGE: (usize, usize, usize) = (1000, 100, 10_000);
 /// How long a page may take until the next one is smaller, and below which it grows. Whoever waits for the same rows, or
@@ -59,6 +63,8 @@ pub(super) struct Ask<'a> {
     asking: Asking<'a>,
     hand: &'a Hand,
     last: Instant,
+    /// How long is waited after that.
+    pause: Duration,
     /// Rows asked for at once.
     page: usize,
 }
@@ -87,13 +93,16 @@ impl<'a> Ask<'a> {
             asking,
             hand,
             last: Instant::now(),
+            pause: PAUSE,
             page: PAGE.0,
         };
-        ask.rows(
-            "SET SESSION TRANSACTION READ ONLY".to_owned(),
-            "to read only",
-            1,
-        )?;
+        for (setting, what) in [
+            ("SET SESSION TRANSACTION READ ONLY", "to read only"),
+            // Times are compared as texts: they must not jump with a zone's clock.
+            ("SET SESSION time_zone = '+00:00'", "to tell times in UTC"),
+        ] {
+            ask.rows(setting.to_owned(), what, 1)?;
+        }
         // MariaDB counts seconds, MySQL milliseconds; a server without either is held to the time by us alone.
         for limit in [
             "SET SESSION max_statement_time = 2",
@@ -115,18 +124,27 @@ impl<'a> Ask<'a> {
         what: &'static str,
         rows_max: usize,
     ) -> Result<Vec<Vec<String>>, End> {
-        self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+        self.wait();
         if self.hand.stopped() {
             return Err(End::Stopped);
         }
         let statement = sqlx::AssertSqlSafe(statement);
         let asked = self.asking.rows_up_to(statement, what, rows_max);
+        let began = Instant::now();
         let answer = self.runtime.block_on(asked);
         self.last = Instant::now();
+        let (times, most) = REST;
+        self.pause = began.elapsed().saturating_mul(times).clamp(PAUSE, most);
         answer.map_err(|source| failed(self.access, source).into())
     }
 
-    /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly.
+    fn wait(&self) {
+        self.hand
+            .pause(self.pause.saturating_sub(self.last.elapsed()));
+    }
+
+    /// Keys and hashes of `most` rows, `order` by order of their keys, in pages as large as the server gives quickly; more,
+    /// up to [`super::rows::ROWS_MAX`], until a key is `down_to` or less, so that none is missed however many came.
     /// `select` is a statement up to its table.
     pub(super) fn pages(
         &mut self,
@@ -134,6 +152,7 @@ impl<'a> Ask<'a> {
         key: &str,
         order: Order,
         most: usize,
+        down_to: Option<u64>,
     ) -> Result<BTreeMap<String, String>, End> {
         let mut all = BTreeMap::new();
         let mut after = String::new();
@@ -141,11 +160,16 @@ impl<'a> Ask<'a> {
             Order::Rising => (">", ""),
             Order::Falling => ("<", " DESC"),
         };
-        while all.len() < most {
-            let page = self.page.min(most - all.len());
+        let mut is_there = down_to.is_none();
+        loop {
+            let room = if is_there { most } else { ROWS_MAX }.saturating_sub(all.len());
+            if room == 0 {
+                break;
+            }
+            let page = self.page.min(room);
             let statement = format!("{select} {after} ORDER BY {key}{direction} LIMIT {page}");
             // The pause is not of the statement.
-            self.hand.pause(PAUSE.saturating_sub(self.last.elapsed()));
+            self.wait();
             let began = Instant::now();
             let rows = self.rows(statement, "for rows", page)?;
             let took = began.elapsed();
@@ -163,6 +187,8 @@ impl<'a> Ask<'a> {
                     all.insert(key, hash);
                 }
             }
+            let number = last.as_ref().and_then(|key| key.parse().ok());
+            is_there |= number <= down_to;
             match last {
                 Some(last) if !is_last => {
                     after = format!("WHERE {key} {beyond} {}", quoted_text(&last));

@@ -24,7 +24,9 @@ pub use ask::{AskError, ask};
 pub(crate) use digests::StatementDigests;
 pub use gap::{Circumstances, Gap, Run, gaps};
 pub(crate) use rows::ShopRows;
-pub(crate) use rows::tables::{Place, WATCHED, Watched, is_readable_config};
+pub(crate) use rows::config::is_readable_config;
+pub(crate) use rows::tables::WATCHED;
+pub(crate) use rows::watched::{Place, Watched};
 
 /// Where the database listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

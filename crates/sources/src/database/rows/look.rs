@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{Category, Field, Timestamp};
 
+use super::config::READABLE_CONFIG;
 use super::stores::Stores;
-use super::tables::{Place, READABLE_CONFIG, Watched, Way};
-use super::{AGAIN, Access, FETCH, ROWS_MAX, VALUE_BYTES};
+use super::watched::{Place, Watched, Way};
+use super::{Access, FETCH, ROWS_MAX, There, VALUE_BYTES, act};
 use crate::database::account::{quoted_name, quoted_text};
 use crate::database::gentle::{Ask, End, Order};
 use crate::observation::Observation;
@@ -22,7 +23,7 @@ pub(super) fn name(access: &Access, table: &str) -> String {
 /// One look at one table.
 pub(super) struct Look<'a> {
     pub(super) watched: &'a Watched,
-    pub(super) columns: &'a [&'static str],
+    pub(super) there: &'a There,
     pub(super) access: &'a Access,
     pub(super) salt: &'a str,
 }
@@ -43,6 +44,10 @@ pub(super) struct Found {
 pub(super) struct FoundRow {
     pub(super) key: String,
     columns: Vec<(&'static str, String)>,
+    /// Of the row it belongs to.
+    of: Vec<(&'static str, String)>,
+    /// When the act was that it tells of.
+    time: Option<Timestamp>,
 }
 
 impl Look<'_> {
@@ -63,6 +68,7 @@ impl Look<'_> {
     /// The short salted hash of a row, made by the server: of what isn't read, too.
     fn hash(&self) -> String {
         let columns: Vec<_> = self
+            .there
             .columns
             .iter()
             .map(|column| format!("IFNULL({}, '\\0')", quoted_name(column)))
@@ -72,6 +78,73 @@ impl Look<'_> {
             quoted_text(self.salt),
             columns.join(", ")
         )
+    }
+
+    /// An expression of the row it belongs to.
+    fn of(&self, what: &str) -> Option<String> {
+        let of = self.watched.of.as_ref()?;
+        Some(format!(
+            "(SELECT {what} FROM {} AS o WHERE o.{} = r.{})",
+            name(self.access, of.table),
+            quoted_name(of.key),
+            quoted_name(of.by)
+        ))
+    }
+
+    /// The statement that fetches rows by their keys: key, columns, those of the row it belongs to, and seconds of its time.
+    fn fetch(&self, keys: &[&String]) -> String {
+        let key = quoted_name(self.watched.key);
+        let time = quoted_name(self.watched.time);
+        let seconds = format!("UNIX_TIMESTAMP({time})");
+        let time = if self.there.columns.contains(&self.watched.time) {
+            Some(seconds)
+        } else if self.there.of.contains(&self.watched.time) {
+            self.of(&seconds)
+        } else {
+            None
+        };
+        let own = self.there.columns.iter().map(|one| self.expression(one));
+        let of = self.there.of.iter();
+        let of =
+            of.filter_map(|one| self.of(&format!("LEFT({}, {VALUE_BYTES})", quoted_name(one))));
+        let read: Vec<_> = std::iter::once(key.clone())
+            .chain(own)
+            .chain(of)
+            .chain(time)
+            .collect();
+        let wanted: Vec<_> = keys.iter().map(|key| quoted_text(key)).collect();
+        format!(
+            "SELECT {} FROM {} AS r WHERE {key} IN ({})",
+            read.join(", "),
+            name(self.access, self.watched.table),
+            wanted.join(", ")
+        )
+    }
+
+    fn row(&self, row: Vec<String>) -> Option<FoundRow> {
+        let mut row = row.into_iter();
+        Some(FoundRow {
+            key: row.next()?,
+            columns: self
+                .there
+                .columns
+                .iter()
+                .copied()
+                .zip(row.by_ref().take(self.there.columns.len()))
+                .collect(),
+            of: self
+                .there
+                .of
+                .iter()
+                .copied()
+                .zip(row.by_ref().take(self.there.of.len()))
+                .collect(),
+            // A time in DATETIME(6) has a fraction.
+            time: row
+                .next()
+                .and_then(|seconds| seconds.split('.').next()?.parse().ok())
+                .map(Timestamp::from_seconds),
+        })
     }
 
     /// Compares the rows with those of the look before, if there was one.
@@ -84,20 +157,21 @@ impl Look<'_> {
             name(self.access, self.watched.table),
             quoted_name(self.watched.key),
         );
-        let (order, most) = match self.watched.way {
-            Way::Whole => (Order::Rising, ROWS_MAX),
-            // At a first look what is there already is taken, too, as far as it goes.
-            Way::Latest if before.is_none_or(BTreeMap::is_empty) => (Order::Falling, ROWS_MAX / 10),
-            Way::Latest => (Order::Falling, AGAIN * 5),
-        };
-        let select = format!("SELECT {key}, {} FROM {table}", self.hash());
-        let hashes = ask.pages(&select, &key, order, most)?;
-        // What comes into sight again because later rows went was told long ago.
         let number = |key: &String| key.parse::<u64>().unwrap_or(u64::MAX);
         let known = |key: &String| before.and_then(|before| before.get(key));
+        let known_numbers = || before.into_iter().flat_map(BTreeMap::keys).map(number);
+        let (order, most, down_to) = match self.watched.way {
+            Way::Whole => (Order::Rising, ROWS_MAX, None),
+            // At a first look what is there already is taken, too, as far as it goes.
+            Way::Latest(again) if before.is_none() => (Order::Falling, again * 4, None),
+            Way::Latest(again) => (Order::Falling, again, known_numbers().max().or(Some(0))),
+        };
+        let select = format!("SELECT {key}, {} FROM {table}", self.hash());
+        let hashes = ask.pages(&select, &key, order, most, down_to)?;
+        // What comes into sight again because later rows went was told long ago.
         let told_up_to = match self.watched.way {
             Way::Whole => None,
-            Way::Latest => before.and_then(|before| before.keys().map(number).min()),
+            Way::Latest(_) => known_numbers().min(),
         };
         let changed: Vec<&String> = hashes
             .iter()
@@ -108,30 +182,15 @@ impl Look<'_> {
             .collect();
         let mut found = Found::default();
         for keys in changed.chunks(FETCH) {
-            let wanted: Vec<_> = keys.iter().map(|key| quoted_text(key)).collect();
-            let columns: Vec<_> = self
-                .columns
-                .iter()
-                .map(|one| self.expression(one))
-                .collect();
-            let statement = format!(
-                "SELECT {key}, {} FROM {table} WHERE {key} IN ({})",
-                columns.join(", "),
-                wanted.join(", ")
-            );
-            for row in ask.rows(statement, "for changed rows", FETCH)? {
-                let mut row = row.into_iter();
-                let Some(key) = row.next() else { continue };
-                found.rows.push(FoundRow {
-                    key,
-                    columns: self.columns.iter().copied().zip(row).collect(),
-                });
-            }
+            let rows = ask.rows(self.fetch(keys), "for changed rows", FETCH)?;
+            found
+                .rows
+                .extend(rows.into_iter().filter_map(|row| self.row(row)));
         }
+        found.is_cut = hashes.len() >= ROWS_MAX;
         // Of a table that grows, what is out of sight isn't gone: it was told when it came. Of one that isn't seen whole
         // a row may only have moved out of sight.
         if self.watched.way == Way::Whole {
-            found.is_cut = hashes.len() >= ROWS_MAX;
             let before = before.filter(|_| !found.is_cut);
             found.gone = before
                 .into_iter()
@@ -159,7 +218,9 @@ impl FoundRow {
                 .find(|(column, _)| *column == name)
                 .map(|(_, value)| value.as_str())
         };
-        let mut observation = Observation::new(Category::ShopRow, now)
+        // What is said to be of later than now was written by a clock or a hand that is wrong.
+        let time = self.time.filter(|time| *time <= now).unwrap_or(now);
+        let observation = Observation::new(Category::ShopRow, time)
             .text(Field::Table, watched.table)
             .text(Field::RowKey, &self.key)
             .text(Field::Change, change)
@@ -174,6 +235,10 @@ impl FoundRow {
                     .filter(|(_, value)| !value.is_empty())
                     .map(|(column, value)| format!("{column}={value}")),
             );
+        let mut observation = act::tell(observation, watched.acts, |name| {
+            let of = || self.of.iter().find(|(column, _)| *column == name);
+            find(name).or_else(|| Some(of()?.1.as_str()))
+        });
         match watched.place {
             Place::None => {}
             Place::StoreId(column) => {
@@ -204,5 +269,75 @@ impl FoundRow {
             }
         }
         observation.record()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Look, There};
+    use crate::database::rows::tables::WATCHED;
+    use crate::database::{Access, Account, Server};
+
+    fn access() -> Access {
+        Access {
+            account: Account {
+                user: "magewarden".to_owned(),
+                password_file: None,
+                ca_file: None,
+            },
+            server: Server::Socket(PathBuf::from("/s")),
+            schema: "shop".to_owned(),
+            prefix: "mg_".to_owned(),
+        }
+    }
+
+    /// What is fetched of a table that has these columns, and what of the row it belongs to.
+    #[track_caller]
+    fn check(table: &str, columns: &[&'static str], of: &[&'static str], expected: &str) {
+        let watched = WATCHED.iter().find(|one| one.table == table);
+        let look = Look {
+            watched: watched.expect("watched"),
+            there: &There {
+                columns: columns.to_vec(),
+                of: of.to_vec(),
+                hashed: String::new(),
+            },
+            access: &access(),
+            salt: "",
+        };
+        assert_eq!(look.fetch(&[&"7".to_owned()]), expected);
+    }
+
+    #[test]
+    fn a_row_is_fetched_with_its_time_and_what_it_belongs_to() {
+        check(
+            "admin_login_log",
+            &["username", "created_at"],
+            &[],
+            "SELECT `entity_id`, LEFT(`username`, 16384), LEFT(`created_at`, 16384), UNIX_TIMESTAMP(`created_at`) \
+             FROM `shop`.`mg_admin_login_log` AS r WHERE `entity_id` IN ('7')",
+        );
+        let of = "FROM `shop`.`mg_admin_activity` AS o WHERE o.`entity_id` = r.`activity_id`)";
+        check(
+            "admin_activity_log",
+            &["activity_id", "field_name"],
+            &["username", "created_at"],
+            &format!(
+                "SELECT `entity_id`, LEFT(`activity_id`, 16384), LEFT(`field_name`, 16384), \
+                 (SELECT LEFT(`username`, 16384) {of}, (SELECT LEFT(`created_at`, 16384) {of}, \
+                 (SELECT UNIX_TIMESTAMP(`created_at`) {of} \
+                 FROM `shop`.`mg_admin_activity_log` AS r WHERE `entity_id` IN ('7')"
+            ),
+        );
+        // A shop that doesn't have the other table, or its columns.
+        check(
+            "admin_activity_log",
+            &["field_name"],
+            &[],
+            "SELECT `entity_id`, LEFT(`field_name`, 16384) FROM `shop`.`mg_admin_activity_log` AS r \
+             WHERE `entity_id` IN ('7')",
+        );
     }
 }

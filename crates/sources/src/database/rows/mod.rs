@@ -5,9 +5,12 @@
 //! salted and kept beside the ledger, so that a start tells only what is new; where that file is lost, every row is told
 //! as `seen` once more.
 
+mod act;
+pub(super) mod config;
 mod look;
 mod stores;
 pub(super) mod tables;
+pub(super) mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,14 +26,13 @@ use crate::source::{Alarm, Given, Hand, Kind, News, NotSealed, Recorder, Source}
 use crate::{SourceError, private, settings};
 use look::{Found, Look};
 use stores::Stores;
-use tables::{Place, WATCHED, Watched};
+use tables::WATCHED;
+use watched::{Place, Watched};
 
 /// Rows compared of one table, in order of their keys; those beyond aren't seen, and that is said.
-const ROWS_MAX: usize = 200_000;
+pub(super) const ROWS_MAX: usize = 200_000;
 /// Rows fetched by one statement.
 const FETCH: usize = 200;
-/// Rows of a table that grows that are looked at again each time.
-const AGAIN: usize = 1000;
 /// Bytes of one column that are fetched.
 const VALUE_BYTES: usize = 16_384;
 /// How long sealing is waited for before rows are looked at again.
@@ -80,7 +82,7 @@ struct Watch {
 struct Memory {
     #[serde(skip)]
     path: PathBuf,
-    /// Of each table the short hash of each row, by key.
+    /// Of each table, with the columns hashed, the short hash of each row, by key. Hashes of other columns tell nothing.
     rows: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -117,10 +119,13 @@ impl Watch {
     fn watch(&mut self, hand: &Hand) -> Result<(), End> {
         let access = self.access.clone();
         let mut ask = Ask::open(&access, hand)?;
-        let columns = there(&mut ask)?;
+        let found = there(&mut ask)?;
+        self.memory
+            .rows
+            .retain(|known, _| found.values().any(|there| there.hashed == *known));
         let what = format!(
             "watches {} of {} tables of {}",
-            columns.len(),
+            found.len(),
             WATCHED.len(),
             access.server
         );
@@ -134,7 +139,7 @@ impl Watch {
             }
             for watched in &WATCHED {
                 let now = Instant::now();
-                let Some(columns) = columns.get(watched.table) else {
+                let Some(there) = found.get(watched.table) else {
                     continue;
                 };
                 if due.get(watched.table).is_some_and(|due| now < *due) {
@@ -145,31 +150,33 @@ impl Watch {
                 }
                 let look = Look {
                     watched,
-                    columns,
+                    there,
                     access: &access,
                     salt: &self.salt,
                 };
-                let before = self.memory.rows.get(watched.table);
+                let before = self.memory.rows.get(&there.hashed);
                 let found = look.at(&mut ask, before)?;
                 if found.is_cut && cut.insert(watched.table) {
                     let why = format!(
-                        "{} has over {ROWS_MAX} rows: those beyond aren't watched, and none is told as removed",
+                        "{} has over {ROWS_MAX} rows, or so many came between two looks: those beyond aren't told, and none is told as removed",
                         watched.table
                     );
                     hand.tell(self.id(), News::Refused { why });
                 }
-                match self.tell(watched, &found, &stores, hand) {
+                match self.tell(watched, there, &found, &stores, hand) {
                     Ok(()) => {}
                     // They are looked at again at once: nothing is remembered that isn't sealed.
                     Err(NotSealed::Late) => continue,
                     Err(NotSealed::Stopped) => return Ok(()),
                 }
                 due.insert(watched.table, now + watched.every);
-                if Some(&found.hashes) != self.memory.rows.get(watched.table) {
-                    self.memory
-                        .rows
-                        .insert(watched.table.to_owned(), found.hashes);
+                if Some(&found.hashes) != self.memory.rows.get(&there.hashed) {
+                    self.memory.rows.insert(there.hashed.clone(), found.hashes);
                     self.memory.save()?;
+                }
+                if watched.is_slow() {
+                    // It may have taken long, at a first look above all: those that are looked at each minute come first.
+                    break;
                 }
             }
             hand.pause(PAUSE);
@@ -183,12 +190,13 @@ impl Watch {
     fn tell(
         &mut self,
         watched: &Watched,
+        there: &There,
         found: &Found,
         stores: &Stores,
         hand: &Hand,
     ) -> Result<(), NotSealed> {
         let now = (self.clock)();
-        let before = self.memory.rows.get(watched.table);
+        let before = self.memory.rows.get(&there.hashed);
         let mut records = Vec::new();
         for row in &found.rows {
             let change = match before {
@@ -211,25 +219,50 @@ impl Watch {
     }
 }
 
+/// What a shop has of a watched table.
+struct There {
+    columns: Vec<&'static str>,
+    /// Columns of the row a row belongs to.
+    of: Vec<&'static str>,
+    /// The table and its columns, as hashes are remembered by: where a shop, or a grant, changes which there are, rows are
+    /// told as seen and not as changed.
+    hashed: String,
+}
+
 /// Which of the watched tables and columns there are and may be read.
-fn there(ask: &mut Ask<'_>) -> Result<BTreeMap<&'static str, Vec<&'static str>>, End> {
-    let there = ask.columns()?;
+fn there(ask: &mut Ask<'_>) -> Result<BTreeMap<&'static str, There>, End> {
+    let all = ask.columns()?;
     let prefix = ask.access.prefix.as_str();
+    let has =
+        |table: &str, column: &str| all.contains(&(format!("{prefix}{table}"), column.to_owned()));
+    let those = |table: &str, columns: &[&'static str]| -> Vec<_> {
+        columns
+            .iter()
+            .copied()
+            .filter(|one| has(table, one))
+            .collect()
+    };
     let mut found = BTreeMap::new();
-    for watched in &WATCHED {
-        let table = format!("{prefix}{}", watched.table);
-        let has = |column: &&str| there.contains(&(table.clone(), (*column).to_owned()));
-        if has(&watched.key) {
-            let columns: Vec<_> = watched
-                .columns
-                .iter()
-                .copied()
-                .filter(|one| has(one))
-                .collect();
-            if !columns.is_empty() {
-                found.insert(watched.table, columns);
-            }
+    for watched in WATCHED.iter().filter(|one| has(one.table, one.key)) {
+        let columns = those(watched.table, watched.columns);
+        if columns.is_empty() {
+            continue;
         }
+        let of = match &watched.of {
+            Some(of) if has(of.table, of.key) && columns.contains(&of.by) => {
+                those(of.table, of.columns)
+            }
+            _ => Vec::new(),
+        };
+        let hashed = format!("{} {}", watched.table, columns.join(" "));
+        found.insert(
+            watched.table,
+            There {
+                columns,
+                of,
+                hashed,
+            },
+        );
     }
     Ok(found)
 }

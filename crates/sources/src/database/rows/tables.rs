@@ -1,83 +1,15 @@
-//! The rows of the shop's database that are watched: where a skimmer, a planted account or a weakened setting shows, and
-//! what dies by itself (`magento.md` §3.7, §3.8, §8.4).
+//! The rows of the shop's database that are watched: where a skimmer, a planted account or a weakened setting shows, what
+//! administrators did, orders and carts, and what dies by itself (`magento.md` §3.5, §3.7, §3.8, §4.6, §8.4).
 //!
-//! No column here holds a card number, authentication data, a password, a token or its hash (a test refuses it).
+//! No column here holds a card number, authentication data, a password, a token or its hash, a consumer's personal data, or
+//! text that may hold any of them – comments, payloads, values before and after a change (a test refuses it).
 //! Tables and columns a shop doesn't have are left out.
 
-use std::time::Duration;
-
-/// How a row tells its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// It doesn't, or belongs to all.
-    None,
-    /// By this column's store id.
-    StoreId(&'static str),
-    /// `scope` and `scope_id` of `core_config_data`.
-    ConfigScope,
-}
-
-/// How rows are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// All of them, each compared with the last look: few rows, and any of them may change.
-    Whole,
-    /// Those whose key is greater than the last, and the latest ones again: many rows, or such that go soon.
-    Latest,
-}
-
-/// A watched table.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    /// Its name without prefix.
-    pub(crate) table: &'static str,
-    /// Its key column.
-    pub(crate) key: &'static str,
-    /// The other columns that are read.
-    pub(crate) columns: &'static [&'static str],
-    pub(crate) place: Place,
-    pub(crate) way: Way,
-    pub(crate) every: Duration,
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
-/// Often enough for what lives shortest: a finished cron row lives an hour, a customer's token too.
-const TEN_MINUTES: Duration = Duration::from_secs(600);
-
-const fn whole(
-    table: &'static str,
-    key: &'static str,
-    columns: &'static [&'static str],
-    place: Place,
-) -> Watched {
-    Watched {
-        table,
-        key,
-        columns,
-        place,
-        way: Way::Whole,
-        every: MINUTE,
-    }
-}
-
-const fn latest(
-    table: &'static str,
-    key: &'static str,
-    columns: &'static [&'static str],
-    place: Place,
-) -> Watched {
-    Watched {
-        table,
-        key,
-        columns,
-        place,
-        way: Way::Latest,
-        every: TEN_MINUTES,
-    }
-}
+use super::act::Act;
+use super::watched::{Of, Place, Watched, administrator, busy, latest, log, whole};
 
 /// Every watched table.
-pub(crate) static WATCHED: [Watched; 26] = [
+pub(crate) static WATCHED: [Watched; 45] = [
     whole(
         "core_config_data",
         "config_id",
@@ -235,24 +167,172 @@ pub(crate) static WATCHED: [Watched; 26] = [
         &["code", "is_default"],
         Place::None,
     ),
+    whole(
+        "admin_user_expiration",
+        "user_id",
+        &["expires_at"],
+        Place::None,
+    ),
+    log(
+        "oauth_token_request_log",
+        "log_id",
+        &["user_type", "failures_count", "lock_expires_at"],
+    ),
+    log("patch_list", "patch_id", &["patch_name"]),
+    log(
+        "adminnotification_inbox",
+        "notification_id",
+        &["severity", "date_added", "title"],
+    ),
+    log(
+        "import_history",
+        "history_id",
+        &[
+            "started_at",
+            "user_id",
+            "imported_file",
+            "execution_time",
+            "summary",
+        ],
+    )
+    .of(administrator("user_id"))
+    .tells("started_at", &[Act::Name("username"), Act::Id("user_id")]),
+    log(
+        "magento_login_as_customer_log",
+        "log_id",
+        &["time", "user_id", "user_name", "customer_id"],
+    )
+    .tells(
+        "time",
+        &[
+            Act::Name("user_name"),
+            Act::Id("user_id"),
+            Act::Customer("customer_id"),
+        ],
+    ),
+    log(
+        "magento_bulk",
+        "id",
+        &[
+            "uuid",
+            "user_id",
+            "user_type",
+            "description",
+            "operation_count",
+            "start_time",
+        ],
+    ),
+    // Commerce's admin action log.
+    log(
+        "magento_logging_event",
+        "log_id",
+        &[
+            "ip",
+            "x_forwarded_ip",
+            "event_code",
+            "time",
+            "action",
+            "info",
+            "status",
+            "user",
+            "user_id",
+            "fullaction",
+        ],
+    )
+    .tells("time", COMMERCE),
+    log(
+        "magento_logging_event_changes",
+        "id",
+        &["source_name", "event_id", "source_id"],
+    )
+    .of(Of {
+        by: "event_id",
+        table: "magento_logging_event",
+        key: "log_id",
+        columns: &[
+            "user",
+            "user_id",
+            "ip",
+            "x_forwarded_ip",
+            "action",
+            "fullaction",
+            "status",
+            "time",
+        ],
+    })
+    .tells("time", COMMERCE),
+    // The add-on of Mage-OS.
+    log(
+        "admin_login_log",
+        "entity_id",
+        &[
+            "admin_id",
+            "username",
+            "remote_ip",
+            "forwarded_ip",
+            "user_agent",
+            "type",
+            "status",
+            "created_at",
+        ],
+    )
+    .tells("created_at", MAGE_OS),
+    log(
+        "admin_activity",
+        "entity_id",
+        &[
+            "username",
+            "admin_id",
+            "scope",
+            "action_type",
+            "remote_ip",
+            "forwarded_ip",
+            "user_agent",
+            "module",
+            "fullaction",
+            "created_at",
+        ],
+    )
+    .tells("created_at", MAGE_OS),
+    log(
+        "admin_activity_log",
+        "entity_id",
+        &["activity_id", "field_name"],
+    )
+    .of(ACTIVITY)
+    .tells("created_at", MAGE_OS),
+    log(
+        "admin_activity_detail",
+        "entity_id",
+        &["activity_id", "model_class", "item_id"],
+    )
+    .of(ACTIVITY)
+    .tells("created_at", MAGE_OS),
     latest(
         "admin_passwords",
         "password_id",
         &["user_id", "last_updated"],
-        Place::None,
     ),
     latest(
         "admin_user_session",
         "id",
         &["user_id", "status", "created_at", "updated_at", "ip"],
-        Place::None,
+    )
+    .of(administrator("user_id"))
+    .tells(
+        "",
+        &[
+            Act::Name("username"),
+            Act::Id("user_id"),
+            Act::Address("ip"),
+        ],
     ),
     latest(
         "password_reset_request_event",
         "id",
         &["request_type", "account_reference", "created_at", "ip"],
-        Place::None,
-    ),
+    )
+    .tells("", &[Act::Address("ip")]),
     latest(
         "oauth_token",
         "entity_id",
@@ -265,7 +345,6 @@ pub(crate) static WATCHED: [Watched; 26] = [
             "revoked",
             "created_at",
         ],
-        Place::None,
     ),
     latest(
         "cron_schedule",
@@ -278,15 +357,118 @@ pub(crate) static WATCHED: [Watched; 26] = [
             "executed_at",
             "finished_at",
         ],
-        Place::None,
     ),
     latest(
         "quote_payment",
         "payment_id",
         &["quote_id", "created_at", "updated_at", "method"],
+    ),
+    // Of orders and carts what tells when, where and how one was paid, not by whom.
+    busy(
+        "sales_order",
+        "entity_id",
+        &[
+            "increment_id",
+            "store_id",
+            "state",
+            "status",
+            "quote_id",
+            "base_grand_total",
+            "base_currency_code",
+            "created_at",
+            "updated_at",
+        ],
+        Place::StoreId("store_id"),
+    ),
+    busy(
+        "sales_order_payment",
+        "entity_id",
+        &["parent_id", "method"],
         Place::None,
     ),
+    busy(
+        "sales_order_status_history",
+        "entity_id",
+        &[
+            "parent_id",
+            "entity_name",
+            "status",
+            "is_customer_notified",
+            "created_at",
+        ],
+        Place::None,
+    ),
+    busy(
+        "sales_order_status_change_history",
+        "entity_id",
+        &["order_id", "status", "created_at"],
+        Place::None,
+    ),
+    busy(
+        "magento_operation",
+        "id",
+        &["bulk_uuid", "topic_name", "status", "error_code"],
+        Place::None,
+    ),
+    busy(
+        "quote",
+        "entity_id",
+        &[
+            "store_id",
+            "is_active",
+            "items_count",
+            "created_at",
+            "updated_at",
+            "converted_at",
+            "orig_order_id",
+            "reserved_order_id",
+        ],
+        Place::StoreId("store_id"),
+    ),
 ];
+
+const COMMERCE: &[Act] = &[
+    Act::Name("user"),
+    Act::Id("user_id"),
+    Act::Address("ip"),
+    Act::Forwarded("x_forwarded_ip"),
+    Act::Action("action"),
+    Act::FullAction("fullaction"),
+    Act::Group("event_code"),
+    Act::Outcome("status"),
+    Act::Entity("source_name", "source_id"),
+];
+
+const MAGE_OS: &[Act] = &[
+    Act::Name("username"),
+    Act::Id("admin_id"),
+    Act::Address("remote_ip"),
+    Act::Forwarded("forwarded_ip"),
+    Act::Action("action_type"),
+    Act::Action("type"),
+    Act::FullAction("fullaction"),
+    Act::Group("module"),
+    Act::Outcome("status"),
+    Act::Entity("model_class", "item_id"),
+    Act::Setting("field_name"),
+];
+
+/// The act that a row of its details belongs to.
+const ACTIVITY: Of = Of {
+    by: "activity_id",
+    table: "admin_activity",
+    key: "entity_id",
+    columns: &[
+        "username",
+        "admin_id",
+        "remote_ip",
+        "forwarded_ip",
+        "action_type",
+        "module",
+        "fullaction",
+        "created_at",
+    ],
+};
 
 /// Tables and columns that are read, for the grants an account needs.
 pub(in crate::database) fn granted() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
@@ -297,78 +479,27 @@ pub(in crate::database) fn granted() -> impl Iterator<Item = (&'static str, Vec<
     })
 }
 
-/// Configuration whose value is read, as patterns of SQL's `LIKE`: what is rendered, where hosts are set, and what
-/// protects. The value of any other path, which may be a secret, is never read.
-pub(super) const READABLE_CONFIG: [&str; 24] = [
-    "design/%",
-    "web/%",
-    "payment/%/title",
-    "payment/%/instructions",
-    "payment/%/active",
-    "checkout/%",
-    "google/%",
-    "csp/%",
-    "dev/template/%",
-    "dev/restrict/%",
-    "dev/debug/%",
-    "admin/security/%",
-    "admin/url/%",
-    "twofactorauth/general/%",
-    "webapi/%",
-    "oauth/consumer/%",
-    "general/%",
-    "crontab/%",
-    "system/smtp/host",
-    "system/smtp/port",
-    "trans\\_email/%",
-    "catalog/seo/%",
-    "cms/%",
-    "sales\\_email/%",
-];
-
-/// Whether the value of a path of configuration may be read, where no server does the comparing.
-pub(crate) fn is_readable_config(path: &str) -> bool {
-    READABLE_CONFIG
-        .iter()
-        .any(|pattern| is_like(path.as_bytes(), pattern.as_bytes()))
-}
-
-/// SQL's `LIKE` with `%` and escaped characters.
-fn is_like(text: &[u8], pattern: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'%', rest @ ..] => (0..=text.len())
-            .any(|skipped| text.get(skipped..).is_some_and(|text| is_like(text, rest))),
-        [b'\\', one, rest @ ..] | [one, rest @ ..] => text
-            .split_first()
-            .is_some_and(|(first, text)| first == one && is_like(text, rest)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{READABLE_CONFIG, WATCHED, is_readable_config};
+    use super::WATCHED;
 
     #[test]
-    fn a_path_is_readable_as_the_server_compares_it() {
-        for (path, expected) in [
-            ("design/head/includes", true),
-            ("payment/checkmo/title", true),
-            ("payment/gateway/private_key", false),
-            ("payment/title", false),
-            ("trans_email/ident_general/name", true),
-            ("transXemail/ident_general/name", false),
-            ("system/smtp/host", true),
-            ("system/smtp/password", false),
-            ("", false),
-        ] {
-            assert_eq!(is_readable_config(path), expected, "{path}");
+    fn what_is_read_of_the_row_a_row_belongs_to_is_watched_there() {
+        for watched in &WATCHED {
+            let Some(of) = &watched.of else { continue };
+            assert!(watched.columns.contains(&of.by), "{}", watched.table);
+            let other = WATCHED.iter().find(|other| other.table == of.table);
+            let other = other.expect("the other table is watched");
+            assert_eq!(other.key, of.key);
+            for column in of.columns {
+                assert!(other.columns.contains(column), "{}.{column}", of.table);
+            }
         }
     }
 
     #[test]
     fn no_statement_reads_a_card_column_or_a_secret() {
-        const NEVER: [&str; 34] = [
+        const NEVER: [&str; 45] = [
             "cc_",
             "cid",
             "card",
@@ -403,6 +534,17 @@ mod tests {
             "content_hash",
             "session_data",
             "serialized",
+            "original_data",
+            "result_",
+            "old_value",
+            "new_value",
+            "comment",
+            "remarks",
+            "error_message",
+            "item_name",
+            "item_url",
+            "remote_addr",
+            "x_forwarded_for",
         ];
         for watched in &WATCHED {
             for column in watched.columns.iter().chain([&watched.key]) {
@@ -416,17 +558,6 @@ mod tests {
                     watched.table
                 );
             }
-        }
-    }
-
-    #[test]
-    fn no_readable_setting_is_a_secret() {
-        for pattern in READABLE_CONFIG {
-            for part in ["key", "secret", "token", "password", "username", "merchant"] {
-                assert!(!pattern.contains(part), "{pattern}");
-            }
-            // Whole sections of payment methods hold their keys.
-            assert!(!pattern.starts_with("payment/%/%"), "{pattern}");
         }
     }
 }
