@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from shared import client, database, free_port, grant, magento, need, observations, page, password_file, stage, verified, wait_for
+from shared import client, database, free_port, grant, magento, metric, need, observations, page, password_file, stage, verified, wait_for
 
 SECRET = "not-a-real-secret-5d1f"
 # A published test number.
@@ -203,7 +203,16 @@ def main():
         time.sleep(15)
         own = [line for line in log.read_text(errors="replace")[asked_before:].splitlines() if ",magewarden," in line and ",QUERY," in line]
         need(any("mg_core_config_data" in line for line in own) and not any(table in line for line in own for table in COMMERCE + MAGE_OS), "tables that aren't there cost nothing", own[-5:])
-        # A database that goes is said, and comes back by itself.
+        # A database that hangs holds up nothing: it is said, and what changed meanwhile is told once it goes on.
+        works = lambda: metric(console, "works", "shop_rows:shop")
+        server.send_signal(signal.SIGSTOP)
+        try:
+            wait_for("the trouble with a server that hangs", 60, lambda: works() == 0)
+            need("<main" in show(), "the console answers while the database hangs")
+        finally:
+            server.send_signal(signal.SIGCONT)
+        wait_for("the end of the trouble", 120, lambda: works() == 1)
+        # One that goes is said, too.
         server.terminate()
         server.wait(30)
         wait_for("the trouble on the page", 90, lambda: "failing" in show("/sources"))
