@@ -1,8 +1,7 @@
 //! Live sources → the pipeline, until told to stop.
 //!
 //! The same intake, seal and judge as everywhere. A source resumes from the ledger's last entry of
-//! it; a checkpoint is made at least every second while entries arrive, a tick every ten while none do. What findings
-//! grew by is told every ten seconds, too.
+//! it; a checkpoint is made at least every second while entries arrive; every ten what grew is told, or a tick sealed while none do.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -325,7 +325,7 @@ fn a_start_tells_what_changed_meanwhile_and_a_poisoned_baseline_is_seen() {
     let kept = std::fs::read_dir(data.path())
         .expect("listed")
         .flatten()
-        .find(|entry| entry.file_name().to_string_lossy().ends_with(".baseline"))
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("files-"))
         .expect("kept")
         .path();
     let bent = std::fs::read_to_string(&kept)

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use yara_x::{Compiler, MetaValue, Rule, ScanError, ScanResults, SourceCode, blocks};
+use yara_x::{Compiler, MetaValue, Rule, ScanResults, SourceCode, blocks};
 
 use super::rules::{Example, Found, Refused};
 
@@ -284,20 +284,16 @@ impl Scanner<'_> {
             });
             blocks.scan(offset, bytes).map(drop)
         };
-        self.check(&result);
+        self.found.is_unfinished = result.is_err();
     }
 
     /// What rules say of the whole.
     pub(super) fn end(&mut self) -> Found {
         if let Some(mut blocks) = self.blocks.take().filter(|_| !self.found.is_unfinished) {
             let result = blocks.finish().map(|results| self.found.take(&results));
-            self.check(&result);
+            self.found.is_unfinished = result.is_err();
         }
         std::mem::take(&mut self.found)
-    }
-
-    fn check<T>(&mut self, result: &Result<T, ScanError>) {
-        self.found.is_unfinished |= result.is_err();
     }
 }
 
