@@ -26,6 +26,22 @@ rule php_request_run_as_code {
     is_php and any of them
 }
 
+rule php_little_but_a_door {
+  meta:
+    description = "little more than running a variable in a file that takes one from a request"
+    needs = "$_get|$_post|$_request|$_cookie|php://input|$_server['http_"
+    match = "<?php $x = $_POST['a']; @eval($x);"
+    match = "<?php $k = $_SERVER['HTTP_X_KEY']; if ($k) { system ( $k . ' 2>&1' ); }"
+    match = "<?php $d = file_get_contents('php://input'); passthru($d);"
+    pass = "<?php $x = $_POST['a']; return $this->retrieval($x); // eval() isn't used"
+    pass = "<?php $x = $_GET['id']; $this->filesystem($x); $pdo->exec($sql); exec('convert ' . escapeshellarg($x));"
+  strings:
+    $request = /\$_(GET|POST|REQUEST|COOKIE)\s*[\[{]|php:\/\/input|\$_SERVER\s*\[\s*['"]HTTP_/ nocase
+    $run = /[^>:\w$](eval|create_function|system|passthru|shell_exec|popen|proc_open)\s*\(\s*['"]?\s*@?\$\w/ nocase
+  condition:
+    is_php and filesize < 1500 and all of them
+}
+
 rule php_request_names_function {
   meta:
     description = "calls the function that a request names"
