@@ -150,17 +150,20 @@ fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    let mut words = words.iter().copied().chain([last]).zip((0..).step_by(8));
-    let (mut found, mut from) = (0_u64, 0);
+    let (mut found, mut next) = (0_u64, 0);
     std::iter::from_fn(move || {
         while found == 0 {
-            let (word, start) = words.next()?;
-            let other = u64::from_le_bytes(word) ^ (0x0101_0101_0101_0101 * u64::from(b','));
+            let word = match words.get(next) {
+                Some(word) => word,
+                None if next == words.len() => &last,
+                None => return None,
+            };
+            let other = u64::from_le_bytes(*word) ^ (0x0101_0101_0101_0101 * u64::from(b','));
             // The high bit of each byte that is none other.
             found = !(((other & LOW) + LOW) | other | LOW);
-            from = start;
+            next += 1;
         }
-        let at = from + found.trailing_zeros() as usize / 8;
+        let at = (next - 1) * 8 + found.trailing_zeros() as usize / 8;
         found &= found - 1;
         Some(at)
     })
