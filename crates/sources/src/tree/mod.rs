@@ -138,6 +138,7 @@ impl Kind for Files {
             clock: given.clock,
             files: BTreeMap::new(),
             large: BTreeSet::new(),
+            rests: None,
             missed: None,
             packages: Packages::new(places, given.key),
             settling: Settling::default(),
@@ -163,6 +164,8 @@ struct Tree {
     files: BTreeMap<String, State>,
     /// Paths of large files that changed and weren't read yet.
     large: BTreeSet<PathBuf>,
+    /// Until when none of them is read.
+    rests: Option<Instant>,
     /// Changes that only comparing finds.
     missed: Option<Why>,
     packages: Packages,
@@ -186,13 +189,17 @@ impl Source for Tree {
         let mut said = self.well(hand, &watcher);
         let (mut saved, mut dirty, mut compared) = (Instant::now(), !is_saved, Instant::now());
         while !hand.stopped() {
-            let wait = Duration::from_millis(if self.large.is_empty() { 100 } else { 0 });
-            dirty |= self.tend(&mut with, wait)?;
+            let is_due =
+                !self.large.is_empty() && self.rests.is_none_or(|end| end <= Instant::now());
+            dirty |= self.tend(
+                &mut with,
+                Duration::from_millis(if is_due { 0 } else { 100 }),
+            )?;
             if let Some(why) = self.missed.take() {
                 self.compare(&mut with, why)?;
                 dirty = true;
             }
-            if let Some(path) = self.large.pop_first() {
+            if is_due && let Some(path) = self.large.pop_first() {
                 self.look_at_large(&path, &mut with)?;
                 dirty = true;
             }

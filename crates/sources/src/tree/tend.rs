@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::record::stands_alone;
 use super::scan::{LARGE_BYTES, ReadFile, Reader, shown};
@@ -55,18 +55,20 @@ impl Tree {
         failed.map_or(Ok(read), Err)
     }
 
-    /// Looks at one path that was put aside.
+    /// Looks at one path that was put aside, and lets as much time pass as that took: one that is written without end doesn't
+    /// take a core for itself.
     pub(super) fn look_at_large(
         &mut self,
         path: &Path,
         with: &mut Tending<'_>,
     ) -> Result<(), SourceError> {
-        let reading = Arc::clone(&self.reading);
+        let (reading, begin) = (Arc::clone(&self.reading), Instant::now());
         let mut records = Vec::new();
         if let Some(read) = self.read_large(path, &mut reading.reader(), with)? {
             self.changed(&shown(&self.root, path), read, &mut records);
         }
         self.give(with.hand, records);
+        self.rests = Some(Instant::now() + begin.elapsed());
         Ok(())
     }
 
