@@ -11,6 +11,8 @@ use crate::source::{Chunk, News, Recorder};
 
 /// Senders told apart; those beyond share one name.
 const SENDERS_MAX: usize = 1024;
+/// Originators whose numbers are followed, of all senders: anybody can forge more. Each may have missed two thousand numbers.
+const ORIGINATORS_MAX: usize = 4096;
 
 /// What gives each sender's records their places, shared with the threads of connections.
 pub(super) struct Senders {
@@ -20,6 +22,7 @@ pub(super) struct Senders {
 
 struct Known {
     senders: BTreeMap<String, Sender>,
+    originators: usize,
     /// The last two looks at what is lost.
     looks: [Timestamp; 2],
 }
@@ -35,6 +38,7 @@ impl Senders {
             run,
             known: Mutex::new(Known {
                 senders: BTreeMap::new(),
+                originators: 0,
                 looks: [run; 2],
             }),
         }
@@ -43,7 +47,11 @@ impl Senders {
     /// The chunk of one message.
     pub(super) fn chunk(&self, transport: &str, from: IpAddr, message: Vec<u8>) -> Chunk {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let senders = &mut known.senders;
+        let Known {
+            senders,
+            originators,
+            ..
+        } = &mut *known;
         let mut name = format!("syslog:{transport}:{}", from.to_canonical());
         if senders.len() >= SENDERS_MAX && !senders.contains_key(&name) {
             name = format!("syslog:{transport}:others");
@@ -52,7 +60,8 @@ impl Senders {
             recorder: Recorder::new(SourceId(name), self.run),
             sequences: Sequences::default(),
         });
-        sender.sequences.see(&message);
+        let has_room = *originators < ORIGINATORS_MAX;
+        *originators += usize::from(sender.sequences.see(&message, has_room));
         sender.recorder.chunk(message)
     }
 

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Originators whose numbers are followed; those beyond aren't.
-const ORIGINATORS_MAX: usize = 1024;
+/// Longest host name (RFC 5424 §6).
+const HOST_BYTES_MAX: usize = 255;
 /// Most numbers that are missed at once. A longer leap tells of another counting, or of a liar, and of no loss.
-const LEAP_MAX: u32 = 10_000;
+const LEAP_MAX: u32 = 1000;
 /// The greatest number; 1 comes next.
 const NUMBER_MAX: u32 = 0x7fff_ffff;
 
@@ -15,16 +15,20 @@ const NUMBER_MAX: u32 = 0x7fff_ffff;
 pub(super) struct Sequences(BTreeMap<Vec<u8>, Sequence>);
 
 impl Sequences {
-    /// Takes a message as it came.
-    pub(super) fn see(&mut self, message: &[u8]) {
+    /// Takes a message as it came; an originator that isn't known yet is followed while there is `room`. Tells whether one was added.
+    pub(super) fn see(&mut self, message: &[u8], room: bool) -> bool {
         let Some((host, number)) = numbered(message) else {
-            return;
+            return false;
         };
         if let Some(sequence) = self.0.get_mut(host) {
             sequence.see(number);
-        } else if self.0.len() < ORIGINATORS_MAX {
+            return false;
+        }
+        let is_added = room && host.len() <= HOST_BYTES_MAX;
+        if is_added {
             self.0.insert(host.to_owned(), Sequence::after(number));
         }
+        is_added
     }
 
     /// Messages that are lost: those missed since the look before the last, since a datagram may overtake another.
@@ -148,7 +152,7 @@ mod tests {
     fn check(numbers: &[u32], expected: u64) {
         let mut sequences = Sequences::default();
         for number in numbers {
-            sequences.see(&message("web1", *number));
+            sequences.see(&message("web1", *number), true);
         }
         let lost: u64 = (0..3).map(|_| sequences.lost()).sum();
         assert_eq!(lost, expected, "{numbers:?}");
@@ -174,17 +178,27 @@ mod tests {
     fn what_is_missed_has_a_look_to_come() {
         let mut sequences = Sequences::default();
         for number in [1, 3] {
-            sequences.see(&message("web1", number));
+            sequences.see(&message("web1", number), true);
         }
         assert_eq!(sequences.lost(), 0);
-        sequences.see(&message("web1", 2));
+        sequences.see(&message("web1", 2), true);
         assert_eq!((sequences.lost(), sequences.lost()), (0, 0));
-        sequences.see(&message("web2", 9));
-        sequences.see(&message("web1", 5));
+        sequences.see(&message("web2", 9), true);
+        sequences.see(&message("web1", 5), true);
         assert_eq!(
             (sequences.lost(), sequences.lost(), sequences.lost()),
             (0, 1, 0)
         );
+    }
+
+    #[test]
+    fn originators_are_followed_while_there_is_room() {
+        let mut sequences = Sequences::default();
+        assert!(sequences.see(&message("web1", 1), true));
+        assert!(!sequences.see(&message("web1", 2), true));
+        assert!(!sequences.see(&message("web2", 1), false));
+        assert!(!sequences.see(&message(&"w".repeat(256), 1), true));
+        assert_eq!(sequences.0.len(), 1);
     }
 
     #[test]
@@ -207,15 +221,15 @@ mod tests {
         #[test]
         fn any_message_is_taken(head in "<[0-9]{0,3}>1 . . . . . ", tail in prop::collection::vec(any::<u8>(), 0..60)) {
             let mut sequences = Sequences::default();
-            sequences.see(&[head.as_bytes(), br#"[meta sequenceId="7"#, &tail].concat());
-            sequences.see(&tail);
+            sequences.see(&[head.as_bytes(), br#"[meta sequenceId="7"#, &tail].concat(), true);
+            sequences.see(&tail, true);
         }
 
         #[test]
         fn no_more_is_lost_than_was_missed(numbers in prop::collection::vec(1..40_u32, 1..60)) {
             let mut sequences = Sequences::default();
             for number in &numbers {
-                sequences.see(&message("web1", *number));
+                sequences.see(&message("web1", *number), true);
             }
             let lost: u64 = (0..3).map(|_| sequences.lost()).sum();
             prop_assert!(lost <= 40 * numbers.len() as u64);

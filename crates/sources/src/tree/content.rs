@@ -5,7 +5,6 @@
 //! YARA's language (`yara.rs`).
 
 use std::collections::BTreeSet;
-
 use std::path::Path;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
