@@ -11,99 +11,14 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::BLOCK_ENTRIES;
 use crate::frames::{
     Failed, LEAF_MAX, PAYLOAD_MAX, framed, length, open_end, open_plain, path, read_framed,
     read_prefix, sync_folder, walk, write,
 };
+use crate::{BLOCK_ENTRIES, StoreError};
 
 /// Bytes after which a new segment begins.
 const SEGMENT_BYTES: u64 = 64 << 20;
-
-/// Why the files can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The operating system refused.
-    #[error("can't use {}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What it said.
-        source: std::io::Error,
-    },
-    /// Another process writes here.
-    #[error("another magewarden writes to {}", path.display())]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// The bytes aren't what was written.
-    #[error("{} holds {what}", path.display())]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Fewer entries are whole than were signed for.
-    #[error("{} holds {whole} whole entries of {promised} signed for", folder.display())]
-    Short {
-        /// The folder.
-        folder: PathBuf,
-        /// Entries that are whole.
-        whole: u64,
-        /// Entries that were signed for.
-        promised: u64,
-    },
-    /// A leaf or a payload longer than any reader takes.
-    #[error("an entry's leaf is over {leaf} bytes or its payload over {payload}")]
-    TooLong {
-        /// Most bytes of a leaf.
-        leaf: u32,
-        /// Most bytes of a payload.
-        payload: u32,
-    },
-    /// The state database can't be used.
-    #[error("can't use {}", path.display())]
-    State {
-        /// Its file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Box<sqlx::Error>,
-    },
-    /// A sync failed before: the writer stopped.
-    #[error("writing stopped after an earlier failure; start again")]
-    Stopped,
-}
-
-/// Whether the system says that there is no room, on the disk or by a limit of it.
-#[must_use]
-pub fn is_full_disk(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-impl StoreError {
-    /// Whether the disk is full: what failed may succeed later.
-    #[must_use]
-    pub fn is_full_disk(&self) -> bool {
-        match self {
-            Self::Io { source, .. } => is_full_disk(source),
-            // SQLite's own word for it (SQLITE_FULL); whatever else it says of its file, more room won't mend.
-            Self::State { source, .. } => source
-                .as_database_error()
-                .and_then(sqlx::error::DatabaseError::code)
-                .is_some_and(|code| code == "13"),
-            _ => false,
-        }
-    }
-
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
-    }
-}
 
 /// One entry's stored bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

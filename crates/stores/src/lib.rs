@@ -2,13 +2,15 @@
 //!
 //! Touches the disk and decides nothing: what the bytes mean is `custody`'s, joined in `engine`.
 
+mod error;
 mod files;
 mod frames;
 mod index;
 mod secrets;
 mod state;
 
-pub use files::{Cut, Place, Row, SegmentFiles, StoreError, is_full_disk};
+pub use error::{StoreError, is_full_disk};
+pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate};
