@@ -12,9 +12,17 @@ use clap::Parser;
 
 use crate::commands::Command;
 
+/// The version, and what it was built without.
+const VERSION: &str = match (cfg!(feature = "postgres"), cfg!(feature = "yara")) {
+    (true, true) => env!("CARGO_PKG_VERSION"),
+    (true, false) => concat!(env!("CARGO_PKG_VERSION"), " (without yara)"),
+    (false, true) => concat!(env!("CARGO_PKG_VERSION"), " (without postgres)"),
+    (false, false) => concat!(env!("CARGO_PKG_VERSION"), " (without postgres, yara)"),
+};
+
 /// Finds leaks of cardholder data at Magento shops, and keeps the evidence.
 #[derive(Parser)]
-#[command(name = "magewarden", version, about, long_about = None, arg_required_else_help = true)]
+#[command(name = "magewarden", version = VERSION, about, long_about = None, arg_required_else_help = true)]
 #[command(after_help = "Examples:\n  \
     magewarden demo                          an incident to look at, nothing of yours is touched\n  \
     magewarden analyze /var/log/nginx /var/log/mysql\n                                           \

@@ -19,3 +19,4 @@ pub mod projection;
 pub mod report;
 pub mod restart;
 pub mod sealed;
+pub mod state;

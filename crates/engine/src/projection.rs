@@ -4,12 +4,13 @@
 //! together, about once a second; what they don't reflect yet is folded at the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use custody::{EntryKind, Header};
 use model::{Finding, Generation, Incident, Position, Sequence, SourceId, Timestamp};
-use stores::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate, StoreError};
+use stores::{
+    Database, FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate, StoreError,
+};
 
 use crate::inventory::{Inventory, List, is_listed};
 
@@ -36,6 +37,23 @@ impl ProjectionError {
     #[must_use]
     pub fn is_full_disk(&self) -> bool {
         matches!(self, Self::Store { source } if source.is_full_disk())
+    }
+
+    /// Whether it is for somebody at the state's server to mend, while the ledger goes on.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Store { source } if source.is_elsewhere())
+    }
+
+    /// How many entries the written rows reflect, where that is fewer than they did.
+    #[must_use]
+    pub fn went_back(&self) -> Option<u64> {
+        match self {
+            Self::Store {
+                source: StoreError::WentBack { entries, .. },
+            } => Some(*entries),
+            _ => None,
+        }
     }
 }
 
@@ -75,18 +93,14 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// Opens the state database of a ledger of `entries`. One that reflects more is of another
-    /// ledger: it is put aside, and this one begun anew.
+    /// Takes the state of a ledger of `entries`. One that reflects more is of another ledger: it is emptied.
     ///
     /// # Errors
     ///
     /// [`ProjectionError`] when it can't be used.
-    pub fn open(path: &Path, entries: u64) -> Result<Self, ProjectionError> {
-        let mut state = State::open(path)?;
+    pub fn open(mut state: State, entries: u64) -> Result<Self, ProjectionError> {
         if state.reflects()? > entries {
-            drop(state);
-            put_aside(path)?;
-            state = State::open(path)?;
+            state.clear()?;
         }
         let positions = positions(&mut state)?;
         let mut inventory = Inventory::default();
@@ -104,22 +118,25 @@ impl Projection {
         })
     }
 
-    /// Puts a state database aside whose ledger was, and gives where its sources stood.
+    /// Takes a state whose ledger was set aside: it is emptied. Gives where its sources stood.
     ///
     /// # Errors
     ///
-    /// [`ProjectionError`] when it is there and can't be moved.
-    pub fn leave(path: &Path) -> Result<Positions, ProjectionError> {
-        if !path.exists() {
-            return Ok(Positions::new());
-        }
-        // One that can't be read tells nothing: its sources are read from their starts again.
-        let known = State::open(path)
-            .map_err(ProjectionError::from)
-            .and_then(|mut state| positions(&mut state))
-            .unwrap_or_default();
-        put_aside(path)?;
-        Ok(known)
+    /// [`ProjectionError`] when it can't be used.
+    pub fn afresh(mut state: State) -> Result<(Self, Positions), ProjectionError> {
+        // Rows that can't be read tell nothing: their sources are read from their starts again.
+        let stood = match positions(&mut state) {
+            Err(ProjectionError::Store { source }) => return Err(source.into()),
+            read => read.unwrap_or_default(),
+        };
+        state.clear()?;
+        Ok((Self::open(state, 0)?, stood))
+    }
+
+    /// The database that the rows are in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        self.state.database()
     }
 
     /// Entries the written rows reflect.
@@ -249,6 +266,14 @@ impl Projection {
         Ok(())
     }
 
+    /// Takes that the written rows reflect `entries` only, after [`ProjectionError::went_back`]: what was decided since is to be taken
+    /// again.
+    pub fn went_back_to(&mut self, entries: u64) {
+        self.reflects = entries;
+        self.inventory.unsave();
+        self.moved.extend(self.positions.keys().cloned());
+    }
+
     /// Writes what was taken; the rows then reflect `entries`.
     ///
     /// # Errors
@@ -259,6 +284,7 @@ impl Projection {
             return Ok(());
         }
         let mut update = StateUpdate {
+            after: self.reflects,
             reflects: entries,
             findings: self.findings.values().cloned().collect(),
             incidents: self.incidents.values().cloned().collect(),
@@ -299,27 +325,4 @@ fn positions(state: &mut State) -> Result<Positions, ProjectionError> {
         positions.insert(SourceId(row.id), (generation, position));
     }
     Ok(positions)
-}
-
-/// Renames a database and what SQLite keeps beside it.
-fn put_aside(path: &Path) -> Result<(), ProjectionError> {
-    let aside = (1..)
-        .map(|number| path.with_extension(format!("aside-{number}.sqlite")))
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| path.with_extension("aside.sqlite"));
-    for beside in ["", "-wal", "-shm"] {
-        let with = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(beside);
-            std::path::PathBuf::from(name)
-        };
-        let from = with(path);
-        if from.exists() {
-            std::fs::rename(&from, with(&aside)).map_err(|source| StoreError::Io {
-                path: from.clone(),
-                source,
-            })?;
-        }
-    }
-    Ok(())
 }

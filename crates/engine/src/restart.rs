@@ -175,6 +175,38 @@ fn decided(
     Ok(())
 }
 
+/// Takes once more what was decided since `from`: rows that were written are gone, though the ledger went on. Where sources stand
+/// and what they list is known.
+///
+/// # Errors
+///
+/// [`RestartError`] when the ledger can't be read.
+pub fn decided_since(
+    ledger: &Ledger,
+    projection: &mut Projection,
+    from: u64,
+) -> Result<(), RestartError> {
+    projection.went_back_to(from);
+    for number in from..ledger.len() {
+        let header = ledger.header(Sequence(number))?;
+        if header.kind != EntryKind::Decided {
+            continue;
+        }
+        let payload = ledger.read(header.sequence)?.payload.unwrap_or_default();
+        match serde_json::from_slice::<Decided>(&payload) {
+            Ok(Decided::Finding { finding, .. }) => {
+                projection.finding(&finding, header.sequence, header.received)?;
+            }
+            Ok(Decided::Incident { incident, .. }) => {
+                projection.incident(&incident, header.sequence)?;
+            }
+            // The others make no row; a decision of a later version tells this one nothing.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The finding that a ledger was set aside; it rests on the entry that tells so.
 #[must_use]
 pub fn broken_ledger(

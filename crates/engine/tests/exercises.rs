@@ -51,6 +51,7 @@ fn what_an_exercise_expects_comes_of_it_and_is_marked_as_one() {
         let settings = Settings {
             installation: InstallationId("exercise".to_owned()),
             ledger: folder.path().join("ledger"),
+            state: None,
             keys: folder.path().join("keys"),
             second_place: None,
             context: Context::default(),

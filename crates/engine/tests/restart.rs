@@ -1,6 +1,7 @@
 //! A start after a stop, a crash between sealing and judging, a lost state, a changed ledger.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use engine::desk::Desk;
@@ -17,6 +18,7 @@ fn open(folder: &Path) -> Pipeline {
     let settings = Settings {
         installation: InstallationId("shop".to_owned()),
         ledger: folder.join("ledger"),
+        state: None,
         keys: folder.join("keys"),
         second_place: Some(folder.join("copy")),
         context: Context::default(),
@@ -24,6 +26,21 @@ fn open(folder: &Path) -> Pipeline {
         own_rules: Vec::new(),
     };
     Pipeline::open(settings, NOW).expect("the pipeline opens")
+}
+
+/// The state alone, with the ledger that guards it.
+fn state(folder: &Path) -> (Ledger, stores::State) {
+    let (path, installation) = (folder.join("ledger"), InstallationId("shop".to_owned()));
+    let (ledger, _) = Ledger::create_or_open(
+        &path,
+        &folder.join("keys"),
+        &installation,
+        Some(&folder.join("copy")),
+        &Context::default(),
+    )
+    .expect("the ledger opens");
+    let state = engine::state::open(&ledger, &path, None, &installation).expect("taken");
+    (ledger, state)
 }
 
 /// A thief's dump of the payment table, as the audit plugin logs it.
@@ -130,7 +147,11 @@ fn a_changed_ledger_opens_a_critical_incident_and_collection_goes_on_behind_it()
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&path, &bytes).expect("written");
+    let state = folder.path().join("state.sqlite");
+    let number = fs::metadata(&state).expect("there").ino();
     let pipeline = open(folder.path());
+    // The same file: what people made in it stays.
+    assert_eq!(fs::metadata(&state).expect("there").ino(), number);
     let Opening::Broken { aside, .. } = pipeline.opening() else {
         panic!("{:?}", pipeline.opening());
     };
@@ -195,16 +216,18 @@ fn shown(pipeline: &mut Pipeline) -> Vec<(String, String, u64, u64)> {
     parts
 }
 
+/// What was told of a part of a page.
+fn part(change: &str, name: &str) -> String {
+    format!(
+        r#"{{"category":"payment_page","time":"2026-08-05T10:15:30Z","change":"{change}","page.part":"header","page.name":"{name}"}}"#
+    )
+}
+
 #[test]
 fn what_is_on_a_page_is_there_again_after_a_start_also_without_its_row_or_the_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut pipeline = open(folder.path());
     let look = r#"{"category":"payment_page","time":"2026-08-05T10:15:30Z","change":"baseline","page.way":"browser"}"#;
-    let part = |change: &str, name: &str| {
-        format!(
-            r#"{{"category":"payment_page","time":"2026-08-05T10:15:30Z","change":"{change}","page.part":"header","page.name":"{name}"}}"#
-        )
-    };
     looked(
         &mut pipeline,
         &[look, &part("seen", "a"), &part("seen", "b")],
@@ -224,8 +247,7 @@ fn what_is_on_a_page_is_there_again_after_a_start_also_without_its_row_or_the_st
     drop(pipeline);
     assert_eq!(shown(&mut open(folder.path())), wanted, "after a stop");
     // A row of another version is no row.
-    let path = folder.path().join("state.sqlite");
-    let mut state = stores::State::open(&path).expect("opened");
+    let (ledger, mut state) = state(folder.path());
     let update = stores::StateUpdate {
         reflects: entries,
         lists: vec![stores::ListRow {
@@ -235,10 +257,54 @@ fn what_is_on_a_page_is_there_again_after_a_start_also_without_its_row_or_the_st
         ..stores::StateUpdate::default()
     };
     state.apply(&update).expect("written");
-    drop(state);
+    drop((ledger, state));
     assert_eq!(shown(&mut open(folder.path())), wanted, "after an update");
     for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
         drop(fs::remove_file(folder.path().join(name)));
     }
     assert_eq!(shown(&mut open(folder.path())), wanted, "without the state");
+}
+
+#[test]
+fn rows_that_went_back_under_a_run_are_written_again_from_the_ledger() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut pipeline = open(folder.path());
+    let mut look = |when| {
+        looked(&mut pipeline, &[&part("seen", when)]);
+        let entries = entries(&pipeline);
+        pipeline.append(&entries).expect("sealed");
+        pipeline.flush(NOW).expect("flushed");
+    };
+    look("a");
+    let (path, installation) = (
+        folder.path().join("ledger"),
+        InstallationId("shop".to_owned()),
+    );
+    let reader = Ledger::open_read(&path, &folder.path().join("keys")).expect("opened");
+    // As when a copy of the database takes over that hadn't heard of the last rows.
+    let mut beside = engine::state::open(&reader, &path, None, &installation).expect("taken");
+    let rows = |state: &mut stores::State| {
+        (
+            state.findings().expect("read"),
+            state.incidents().expect("read"),
+            state.sources().expect("read"),
+            state.lists().expect("read"),
+        )
+    };
+    let before = rows(&mut beside);
+    assert!(!before.0.is_empty() && !before.1.is_empty());
+    assert!(!before.2.is_empty() && !before.3.is_empty());
+    beside.clear().expect("emptied");
+    look("b");
+    let after = rows(&mut beside);
+    for row in &before.0 {
+        let again = after.0.iter().find(|again| again.id == row.id);
+        assert_eq!(again.map(|again| again.detected), Some(row.detected));
+    }
+    for row in &before.1 {
+        assert!(after.1.iter().any(|again| again.id == row.id), "{row:?}");
+    }
+    assert_eq!(after.2.len(), before.2.len());
+    let parts = |list: &stores::ListRow| list.body.matches("\"since\"").count();
+    assert_eq!((parts(&before.3[0]), parts(&after.3[0])), (1, 2));
 }

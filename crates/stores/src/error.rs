@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Why the files can't be used.
+/// Why the files or the state database can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -46,13 +46,67 @@ pub enum StoreError {
         /// Most bytes of a payload.
         payload: u32,
     },
-    /// The state database can't be used.
+    /// The state's file can't be used.
     #[error("can't use {}", path.display())]
     State {
         /// Its file.
         path: PathBuf,
         /// What SQLite said.
         source: Box<sqlx::Error>,
+    },
+    /// The state's server can't be used.
+    #[error("can't use {server}")]
+    Server {
+        /// Its address, without a password.
+        server: String,
+        /// What the server or the way to it said.
+        source: Box<sqlx::Error>,
+    },
+    /// The connection to the state's server was lost; it is sought in the background.
+    #[error("{server} isn't reached: {why}")]
+    Lost {
+        /// Its address.
+        server: String,
+        /// What was said last.
+        why: String,
+    },
+    /// Another process writes this state.
+    #[error("another magewarden writes the state in {server}")]
+    InUse {
+        /// Its address.
+        server: String,
+    },
+    /// The database is somebody else's.
+    #[error("{place} holds the state of another installation: \"{installation}\"")]
+    Owned {
+        /// The database.
+        place: String,
+        /// The name that the other one had when it wrote last.
+        installation: String,
+    },
+    /// Rows that were written are gone: a copy took over, or a backup was played back.
+    #[error("{place} reflects {entries} entries only, fewer than were written")]
+    WentBack {
+        /// The database.
+        place: String,
+        /// Entries it reflects.
+        entries: u64,
+    },
+    /// The settings of the state's place can't be used.
+    #[error("the state can't be kept at {place}: {why}")]
+    Place {
+        /// What was named, without a password.
+        place: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Others may read or change a file that holds a password.
+    #[error("{} may be read or changed by others (mode {mode:03o})", path.display())]
+    NotPrivate {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// A sync failed before: the writer stopped.
     #[error("writing stopped after an earlier failure; start again")]
@@ -79,6 +133,16 @@ impl StoreError {
                 .is_some_and(|code| code == "13"),
             _ => false,
         }
+    }
+
+    /// Whether it is for somebody at the state's server to mend, while the ledger goes on: what failed is kept, and tried
+    /// again by whoever holds it.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(
+            self,
+            Self::Server { .. } | Self::Lost { .. } | Self::InUse { .. } | Self::Owned { .. }
+        )
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -1,16 +1,22 @@
-//! The ledger's files: segments of opaque leaves and payloads, full subtrees, an index, key files.
+//! The ledger's files – segments of opaque leaves and payloads, full subtrees, an index, key files – and the state's database.
 //!
 //! Touches the disk and decides nothing: what the bytes mean is `custody`'s, joined in `engine`.
 
+mod database;
 mod error;
 mod files;
 mod frames;
 mod index;
+mod place;
+mod rows;
 mod secrets;
 mod state;
 
+pub use database::Database;
 pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use place::{Server, StatePlace};
+pub use rows::{FindingRow, IncidentRow, ListRow, SourceRow, StateUpdate};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
-pub use state::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate};
+pub use state::{Owner, State};

@@ -1,145 +1,95 @@
-//! State: projections of the ledger in SQLite, disposable and made again from its entries.
+//! State: projections of the ledger, disposable and made again from its entries.
 //!
-//! One writer, one connection. Writing is not synced: after a power cut the state may be older than
-//! the ledger, says which entries it reflects, and is brought up by folding the rest.
+//! One writer, one connection. In a file, writing is not synced: after a power cut the state may be older than the ledger, says
+//! which entries it reflects, and is brought up by folding the rest. At a server the writer holds a lock as long as its session;
+//! a session that is lost is sought again beside, so that nobody waits for a server that is away.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::database::{connect, timed_out};
+use crate::rows::{self, FromRow, Reflects};
+use crate::{
+    Database, FindingRow, IncidentRow, ListRow, SourceRow, StatePlace, StateUpdate, StoreError,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _};
-use tokio::runtime::Runtime;
 
-use crate::StoreError;
+/// Longest wait until the server has seen that the writer before is gone: one that was killed is, within moments.
+const LOCK_MAX: Duration = Duration::from_secs(10);
+/// Between two tries of that.
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks whether a session was found.
+const BACK_PAUSE: Duration = Duration::from_millis(10);
+/// Longest wait for a session that is sought anew, by whoever writes: a server that was only started anew is back at once.
+const BACK_MAX: Duration = Duration::from_millis(500);
+/// Longest time of a small update at a server, and of all that is read at a start.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+const READ_MAX: Duration = Duration::from_secs(60);
+/// Rows that are allowed another second.
+const ROWS_A_SECOND: usize = 1000;
+/// Longest wait to say goodbye.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// The migrations in order: version, name, text.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
-    (
-        1,
-        "projections",
-        include_str!("../migrations/0001_projections.sql"),
-    ),
-    (2, "lists", include_str!("../migrations/0002_lists.sql")),
+/// The tables of the projections.
+const CLEAR: [&str; 5] = [
+    "DELETE FROM finding",
+    "DELETE FROM incident",
+    "DELETE FROM source",
+    "DELETE FROM list",
+    "DELETE FROM reflects",
 ];
 
-/// Where a source goes on.
+/// Whose state it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceRow {
-    /// Its id.
+pub struct Owner {
+    /// What no other installation has: made with its key.
     pub id: String,
-    /// Its generation, as JSON.
-    pub generation: String,
-    /// First byte not sealed.
-    pub offset_bytes: u64,
+    /// Its name, for people.
+    pub installation: String,
 }
 
-/// A finding's latest state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FindingRow {
-    /// Its id.
-    pub id: String,
-    /// The entry this state is of.
-    pub sequence: u64,
-    /// When it was first sealed, in microseconds; the earliest that was ever told stays.
-    pub detected: i64,
-    /// First event's time, in microseconds.
-    pub first: i64,
-    /// Last event's time, in microseconds.
-    pub last: i64,
-    /// The finding, as JSON.
-    pub body: String,
-}
-
-/// An incident's latest state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncidentRow {
-    /// Its id.
-    pub id: String,
-    /// The entry this state is of.
-    pub sequence: u64,
-    /// First event's time, in microseconds.
-    pub first: i64,
-    /// Last event's time, in microseconds.
-    pub last: i64,
-    /// The incident, as JSON.
-    pub body: String,
-}
-
-/// What a source's records list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListRow {
-    /// The source.
-    pub source: String,
-    /// The list, as JSON with its version.
-    pub body: String,
-}
-
-/// Rows to be written together.
-#[derive(Clone, Debug, Default)]
-pub struct StateUpdate {
-    /// Entries reflected once these rows are there.
-    pub reflects: u64,
-    /// Sources that went on.
-    pub sources: Vec<SourceRow>,
-    /// Findings that are new or changed.
-    pub findings: Vec<FindingRow>,
-    /// Incidents that are new or changed.
-    pub incidents: Vec<IncidentRow>,
-    /// Lists that are new or changed.
-    pub lists: Vec<ListRow>,
-}
-
-/// The state database of one installation.
+/// The state of one installation, and the right to write it.
 pub struct State {
-    path: PathBuf,
-    runtime: Runtime,
-    connection: SqliteConnection,
+    database: Database,
+    owner: Owner,
+    session: Session,
+}
+
+enum Session {
+    Open(AnyConnection),
+    /// Lost, and sought anew.
+    Sought {
+        task: JoinHandle<Result<AnyConnection, StoreError>>,
+        /// Why the one before was lost, or not found.
+        why: String,
+    },
+    /// Ended with the state.
+    Closed,
 }
 
 impl State {
-    /// Opens the database, making it (0600) when absent, and brings its tables up to date.
+    /// Takes a database for `owner`; one that nobody has is its from now on.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it can't be used, or was written by a newer version.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StoreError::io(path))?;
-        // SQLite takes the mode of a file that is there; it would make one others can read.
-        crate::secrets::touch(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(5))
-            .disable_statement_logging();
-        let migrations = MIGRATIONS.map(|(version, name, text)| {
-            Migration::new(
-                version,
-                name.into(),
-                MigrationType::Simple,
-                text.into_sql_str(),
-                false,
-            )
-        });
-        let migrator = Migrator::with_migrations(migrations.to_vec());
-        let connection = runtime
-            .block_on(async {
-                let mut connection = options.connect().await?;
-                migrator.run(&mut connection).await?;
-                Ok::<_, sqlx::Error>(connection)
-            })
-            .map_err(at(path))?;
+    /// [`StoreError::Owned`] when it is another installation's, [`StoreError::InUse`] when another process writes it, otherwise when
+    /// it can't be used.
+    pub fn open(database: &Database, owner: &Owner) -> Result<Self, StoreError> {
+        let opened = open_session(database.place().clone(), owner.clone());
+        let connection = database.runtime().block_on(opened)?;
         Ok(Self {
-            path: path.to_owned(),
-            runtime,
-            connection,
+            database: database.clone(),
+            owner: owner.clone(),
+            session: Session::Open(connection),
         })
+    }
+
+    /// The database it is in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// How many of the ledger's entries the rows reflect.
@@ -148,12 +98,8 @@ impl State {
     ///
     /// [`StoreError`] when it can't be read.
     pub fn reflects(&mut self) -> Result<u64, StoreError> {
-        let rows = self.rows("SELECT entries FROM reflects")?;
-        let entries = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose();
-        Ok(entries
-            .map_err(at(&self.path))?
-            .unwrap_or(0)
-            .cast_unsigned())
+        let rows: Vec<Reflects> = self.read()?;
+        Ok(rows.first().map_or(0, |row| row.0))
     }
 
     /// Where each source goes on, by id.
@@ -162,15 +108,10 @@ impl State {
     ///
     /// [`StoreError`] when it can't be read.
     pub fn sources(&mut self) -> Result<Vec<SourceRow>, StoreError> {
-        let rows = self.rows("SELECT id, generation, offset_bytes FROM source ORDER BY id")?;
-        let read = |row: &SqliteRow| {
-            Ok(SourceRow {
-                id: row.try_get(0)?,
-                generation: row.try_get(1)?,
-                offset_bytes: row.try_get::<i64, _>(2)?.cast_unsigned(),
-            })
-        };
-        self.read_all(&rows, read)
+        let mut rows: Vec<SourceRow> = self.read()?;
+        // Here, since databases differ in the order of text.
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(rows)
     }
 
     /// Every finding, in order of detection.
@@ -179,20 +120,9 @@ impl State {
     ///
     /// [`StoreError`] when it can't be read.
     pub fn findings(&mut self) -> Result<Vec<FindingRow>, StoreError> {
-        let rows = self.rows(
-            "SELECT id, sequence, detected, first, last, body FROM finding ORDER BY detected, sequence",
-        )?;
-        let read = |row: &SqliteRow| {
-            Ok(FindingRow {
-                id: row.try_get(0)?,
-                sequence: row.try_get::<i64, _>(1)?.cast_unsigned(),
-                detected: row.try_get(2)?,
-                first: row.try_get(3)?,
-                last: row.try_get(4)?,
-                body: row.try_get(5)?,
-            })
-        };
-        self.read_all(&rows, read)
+        let mut rows: Vec<FindingRow> = self.read()?;
+        rows.sort_by_key(|row| (row.detected, row.sequence));
+        Ok(rows)
     }
 
     /// Every incident, those that went into others too, by id.
@@ -201,17 +131,9 @@ impl State {
     ///
     /// [`StoreError`] when it can't be read.
     pub fn incidents(&mut self) -> Result<Vec<IncidentRow>, StoreError> {
-        let rows = self.rows("SELECT id, sequence, first, last, body FROM incident ORDER BY id")?;
-        let read = |row: &SqliteRow| {
-            Ok(IncidentRow {
-                id: row.try_get(0)?,
-                sequence: row.try_get::<i64, _>(1)?.cast_unsigned(),
-                first: row.try_get(2)?,
-                last: row.try_get(3)?,
-                body: row.try_get(4)?,
-            })
-        };
-        self.read_all(&rows, read)
+        let mut rows: Vec<IncidentRow> = self.read()?;
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(rows)
     }
 
     /// Every list, by source.
@@ -220,190 +142,324 @@ impl State {
     ///
     /// [`StoreError`] when it can't be read.
     pub fn lists(&mut self) -> Result<Vec<ListRow>, StoreError> {
-        let rows = self.rows("SELECT source, body FROM list ORDER BY source")?;
-        let read = |row: &SqliteRow| {
-            Ok(ListRow {
-                source: row.try_get(0)?,
-                body: row.try_get(1)?,
-            })
-        };
-        self.read_all(&rows, read)
+        let mut rows: Vec<ListRow> = self.read()?;
+        rows.sort_by(|a, b| a.source.cmp(&b.source));
+        Ok(rows)
     }
 
-    /// Writes rows: all of them or none.
+    /// Writes rows: all of them or none, each time the same, however often it is called.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when they can't be written; what was there stays.
+    /// [`StoreError`] when they can't be written; what was there stays. [`StoreError::is_elsewhere`] tells when to try it again,
+    /// and [`StoreError::WentBack`] that more has to be written than this.
     pub fn apply(&mut self, update: &StateUpdate) -> Result<(), StoreError> {
-        let connection = &mut self.connection;
-        self.runtime
-            .block_on(async {
-                let mut all = connection.begin().await?;
-                for row in &update.sources {
-                    sqlx::query(
-                        "INSERT INTO source (id, generation, offset_bytes) VALUES ($1, $2, $3) \
-                         ON CONFLICT (id) DO UPDATE SET generation = excluded.generation, \
-                         offset_bytes = excluded.offset_bytes",
-                    )
-                    .bind(&row.id)
-                    .bind(&row.generation)
-                    .bind(row.offset_bytes.cast_signed())
-                    .execute(&mut *all)
-                    .await?;
-                }
-                for row in &update.findings {
-                    sqlx::query(
-                        "INSERT INTO finding (id, sequence, detected, first, last, body) \
-                         VALUES ($1, $2, $3, $4, $5, $6) \
-                         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, \
-                         detected = CASE WHEN excluded.detected < finding.detected \
-                         THEN excluded.detected ELSE finding.detected END, \
-                         first = excluded.first, last = excluded.last, body = excluded.body",
-                    )
-                    .bind(&row.id)
-                    .bind(row.sequence.cast_signed())
-                    .bind(row.detected)
-                    .bind(row.first)
-                    .bind(row.last)
-                    .bind(&row.body)
-                    .execute(&mut *all)
-                    .await?;
-                }
-                for row in &update.incidents {
-                    sqlx::query(
-                        "INSERT INTO incident (id, sequence, first, last, body) \
-                         VALUES ($1, $2, $3, $4, $5) \
-                         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, \
-                         first = excluded.first, last = excluded.last, body = excluded.body",
-                    )
-                    .bind(&row.id)
-                    .bind(row.sequence.cast_signed())
-                    .bind(row.first)
-                    .bind(row.last)
-                    .bind(&row.body)
-                    .execute(&mut *all)
-                    .await?;
-                }
-                for row in &update.lists {
-                    sqlx::query(
-                        "INSERT INTO list (source, body) VALUES ($1, $2) \
-                         ON CONFLICT (source) DO UPDATE SET body = excluded.body",
-                    )
-                    .bind(&row.source)
-                    .bind(&row.body)
-                    .execute(&mut *all)
-                    .await?;
-                }
-                sqlx::query(
-                    "INSERT INTO reflects (one, entries) VALUES (1, $1) \
-                     ON CONFLICT (one) DO UPDATE SET entries = excluded.entries",
-                )
-                .bind(update.reflects.cast_signed())
-                .execute(&mut *all)
-                .await?;
-                all.commit().await
-            })
-            .map_err(at(&self.path))
+        let rows = update.findings.len() + update.incidents.len() + update.sources.len();
+        let limit = WRITE_MAX + Duration::from_secs((rows / ROWS_A_SECOND) as u64);
+        let entries = self.twice(limit, async |connection| apply(connection, update).await)?;
+        if entries < update.after {
+            return Err(StoreError::WentBack {
+                place: self.database.place().to_string(),
+                entries,
+            });
+        }
+        Ok(())
     }
 
-    fn rows(&mut self, text: &'static str) -> Result<Vec<SqliteRow>, StoreError> {
-        self.runtime
-            .block_on(sqlx::query(text).fetch_all(&mut self.connection))
-            .map_err(at(&self.path))
+    /// Empties the projections, all of them or none; what people made stays.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be written; what was there stays.
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.twice(WRITE_MAX, async |connection| {
+            let mut all = connection.begin().await?;
+            for text in CLEAR {
+                all.execute(text).await?;
+            }
+            all.commit().await
+        })
     }
 
-    fn read_all<T>(
-        &self,
-        rows: &[SqliteRow],
-        read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
-    ) -> Result<Vec<T>, StoreError> {
-        let all: Result<Vec<T>, sqlx::Error> = rows.iter().map(read).collect();
-        all.map_err(at(&self.path))
+    /// Empties the projections so that the database's files don't hold them any more either, as far as it decides that: a server's
+    /// log of what was written and its backups are others' to forget.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be done.
+    pub fn forget(&mut self) -> Result<(), StoreError> {
+        self.clear()?;
+        let is_server = self.database.place().is_server();
+        self.twice(READ_MAX, async |connection| {
+            connection.execute("VACUUM").await?;
+            if !is_server {
+                connection
+                    .execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn read<T: FromRow>(&mut self) -> Result<Vec<T>, StoreError> {
+        self.once(READ_MAX, async |connection| {
+            let rows = sqlx::query(T::QUERY).fetch_all(connection).await?;
+            rows.iter().map(T::from_row).collect()
+        })
+    }
+
+    /// Does something that is the same when it is done again; after an error with a new session, where that is there at once.
+    fn twice<T>(
+        &mut self,
+        limit: Duration,
+        act: impl AsyncFn(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let was_open = matches!(self.session, Session::Open(_));
+        let done = self.once(limit, &act);
+        if let (Session::Sought { task, .. }, true) = (&mut self.session, was_open) {
+            let runtime = self.database.runtime();
+            // Only looked whether it has ended: what it gives is taken below.
+            let ended = async {
+                let until = Instant::now() + BACK_MAX;
+                while !task.is_finished() && Instant::now() < until {
+                    sleep(BACK_PAUSE).await;
+                }
+                task.is_finished()
+            };
+            if runtime.block_on(ended) {
+                return self.once(limit, act);
+            }
+        }
+        done
+    }
+
+    fn once<T>(
+        &mut self,
+        limit: Duration,
+        act: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let database = self.database.clone();
+        let (place, runtime) = (database.place(), database.runtime());
+        let connection = self.connection()?;
+        let done = if place.is_server() {
+            let done = runtime.block_on(async { timeout(limit, act(connection)).await });
+            done.unwrap_or_else(|_| Err(timed_out()))
+        } else {
+            runtime.block_on(act(connection))
+        };
+        done.map_err(|error| {
+            if place.is_server() {
+                // In what state the session is, nobody knows: the next one begins afresh.
+                self.seek(error.to_string());
+            }
+            place.failed(error)
+        })
+    }
+
+    /// The open connection, or the one that was sought and is there.
+    fn connection(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        if let Session::Sought { task, why } = &mut self.session {
+            if !task.is_finished() {
+                return Err(StoreError::Lost {
+                    server: self.database.place().to_string(),
+                    why: why.clone(),
+                });
+            }
+            let found = self.database.runtime().block_on(task);
+            match found.unwrap_or_else(|ended| Err(self.lost(ended.to_string()))) {
+                Ok(connection) => self.session = Session::Open(connection),
+                Err(error) => {
+                    let told = std::error::Error::source(&error).map(ToString::to_string);
+                    self.seek(told.unwrap_or_else(|| error.to_string()));
+                    return Err(error);
+                }
+            }
+        }
+        match &mut self.session {
+            Session::Open(connection) => Ok(connection),
+            Session::Sought { .. } | Session::Closed => Err(StoreError::Stopped),
+        }
+    }
+
+    fn lost(&self, why: String) -> StoreError {
+        let server = self.database.place().to_string();
+        StoreError::Lost { server, why }
+    }
+
+    /// Begins to seek a new session, beside.
+    fn seek(&mut self, why: String) {
+        let sought = open_session(self.database.place().clone(), self.owner.clone());
+        let task = self.database.runtime().spawn(sought);
+        self.session = Session::Sought { task, why };
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(sqlx::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::State {
-        path,
-        source: Box::new(source),
+impl Drop for State {
+    /// Says goodbye, so that the next one needn't wait.
+    fn drop(&mut self) {
+        if let Session::Open(connection) = std::mem::replace(&mut self.session, Session::Closed) {
+            let closing = async { timeout(CLOSE_MAX, connection.close()).await };
+            drop(self.database.runtime().block_on(closing));
+        }
     }
+}
+
+/// Connects, becomes the one who writes, and looks whose the rows are.
+async fn open_session(place: StatePlace, owner: Owner) -> Result<AnyConnection, StoreError> {
+    let mut connection = connect(&place).await?;
+    let failed = |source| place.failed(source);
+    if place.is_server() {
+        if !lock(&mut connection).await.map_err(failed)? {
+            let server = place.to_string();
+            return Err(StoreError::InUse { server });
+        }
+    } else {
+        // Who writes is decided by the lock of the ledger beside it. What is lost is folded again.
+        let pragma = connection.execute("PRAGMA synchronous = NORMAL").await;
+        pragma.map_err(failed)?;
+        // What is emptied is overwritten.
+        let pragma = connection.execute("PRAGMA secure_delete = ON").await;
+        pragma.map_err(failed)?;
+    }
+    match own(&mut connection, &owner).await.map_err(failed)? {
+        None => Ok(connection),
+        Some(installation) => Err(StoreError::Owned {
+            place: place.to_string(),
+            installation,
+        }),
+    }
+}
+
+/// Takes the lock of whoever writes in this schema; the server lets go of it when the session ends, however it does.
+async fn lock(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let until = Instant::now() + LOCK_MAX;
+    loop {
+        let row = connection
+            .fetch_one("SELECT pg_try_advisory_lock(hashtextextended('magewarden ' || current_schema(), 0))")
+            .await?;
+        if row.try_get(0)? {
+            return Ok(true);
+        }
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        sleep(LOCK_PAUSE).await;
+    }
+}
+
+/// Writes whose the rows are where nobody did; the name of the other one where somebody did.
+async fn own(connection: &mut AnyConnection, owner: &Owner) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO owner (one, id, installation) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING",
+    )
+    .bind(owner.id.as_str())
+    .bind(owner.installation.as_str())
+    .execute(&mut *connection)
+    .await?;
+    let row = connection
+        .fetch_one("SELECT id, installation FROM owner")
+        .await?;
+    let installation: String = row.try_get(1)?;
+    if row.try_get::<String, _>(0)? != owner.id {
+        return Ok(Some(installation));
+    }
+    if installation != owner.installation {
+        sqlx::query("UPDATE owner SET installation = $1")
+            .bind(owner.installation.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(None)
+}
+
+/// Writes rows; tells how many entries those there reflect. Where that is fewer than they must, nothing is written.
+async fn apply(connection: &mut AnyConnection, update: &StateUpdate) -> Result<u64, sqlx::Error> {
+    let mut all = connection.begin().await?;
+    // Written before anything is read: SQLite turns no reader into a writer once another has written.
+    all.execute("INSERT INTO reflects (one, entries) VALUES (1, 0) ON CONFLICT (one) DO NOTHING")
+        .await?;
+    let Reflects(entries) = Reflects::from_row(&all.fetch_one(Reflects::QUERY).await?)?;
+    if entries < update.after {
+        all.rollback().await?;
+        return Ok(entries);
+    }
+    rows::write(&mut all, update).await?;
+    sqlx::query("UPDATE reflects SET entries = $1")
+        .bind(update.reflects.cast_signed())
+        .execute(&mut *all)
+        .await?;
+    all.commit().await?;
+    Ok(update.after)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate};
+    use super::{Owner, State};
+    use crate::{Database, FindingRow, StatePlace, StateUpdate, StoreError};
+    use sqlx::{Executor as _, Row as _};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
-    fn finding(sequence: u64, detected: i64) -> FindingRow {
-        FindingRow {
-            id: "f1".to_owned(),
-            sequence,
-            detected,
-            first: 1,
-            last: 2,
-            body: format!("{{\"state\":{sequence}}}"),
+    fn open(path: &Path) -> Result<State, StoreError> {
+        let database = Database::open(&StatePlace::File(path.to_owned()))?;
+        let owner = Owner {
+            id: "a".to_owned(),
+            installation: "shop".to_owned(),
+        };
+        State::open(&database, &owner)
+    }
+
+    fn update(reflects: u64, body: &str) -> StateUpdate {
+        StateUpdate {
+            reflects,
+            findings: vec![FindingRow {
+                id: "f1".to_owned(),
+                sequence: reflects,
+                detected: 70,
+                first: 1,
+                last: 2,
+                body: body.to_owned(),
+            }],
+            ..StateUpdate::default()
         }
     }
 
-    fn update(reflects: u64, detected: i64) -> StateUpdate {
-        StateUpdate {
-            reflects,
-            sources: vec![SourceRow {
-                id: "file:a".to_owned(),
-                generation: "{}".to_owned(),
-                offset_bytes: reflects * 10,
-            }],
-            findings: vec![finding(reflects, detected)],
-            incidents: vec![IncidentRow {
-                id: "i1".to_owned(),
-                sequence: reflects,
-                first: 1,
-                last: 2,
-                body: "{}".to_owned(),
-            }],
-            lists: vec![ListRow {
-                source: "inventory:/shop".to_owned(),
-                body: format!("{{\"v\":{reflects}}}"),
-            }],
-        }
+    /// Runs a statement; gives its first row's first column.
+    fn pragma(state: &mut State, text: &'static str) -> i64 {
+        let done = state.once(super::READ_MAX, async |connection| {
+            let row = connection.fetch_optional(text).await?;
+            row.map_or(Ok(0), |row| row.try_get(0))
+        });
+        done.expect("done")
     }
 
     #[test]
-    fn the_latest_state_is_read_again_with_the_earliest_detection() {
+    fn the_file_is_its_owners_alone_and_a_commit_of_its_rows_waits_for_no_disk() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.sqlite");
-        let mut state = State::open(&path).expect("opened");
-        assert_eq!(state.reflects().expect("read"), 0);
-        state.apply(&update(5, 70)).expect("written");
-        state.apply(&update(9, 80)).expect("written");
-        drop(state);
+        let mut state = open(&path).expect("opened");
+        state.apply(&update(1, "{}")).expect("written");
         let mode = std::fs::metadata(&path)
             .expect("there")
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        let mut state = State::open(&path).expect("opened again");
-        assert_eq!(state.reflects().expect("read"), 9);
-        assert_eq!(state.sources().expect("read"), update(9, 80).sources);
-        assert_eq!(state.findings().expect("read"), [finding(9, 70)]);
-        assert_eq!(state.incidents().expect("read"), update(9, 80).incidents);
-        assert_eq!(state.lists().expect("read"), update(9, 80).lists);
+        assert_eq!(pragma(&mut state, "PRAGMA synchronous"), 1);
+        assert_eq!(pragma(&mut state, "PRAGMA foreign_keys"), 1);
+        assert_eq!(pragma(&mut state, "PRAGMA busy_timeout"), 5000);
     }
 
     #[test]
     fn no_room_is_told_from_other_errors_and_is_no_end() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut state = State::open(&folder.path().join("state.sqlite")).expect("opened");
-        state.apply(&update(1, 70)).expect("written");
+        let mut state = open(&folder.path().join("state.sqlite")).expect("opened");
+        state.apply(&update(1, "{}")).expect("written");
         // A limit of SQLite's own stands for the disk: it says the same of both.
-        state.rows("PRAGMA max_page_count = 1").expect("set");
-        let mut large = update(2, 70);
-        large.findings[0].body = "x".repeat(1 << 20);
+        pragma(&mut state, "PRAGMA max_page_count = 1");
+        let large = update(2, &"x".repeat(1 << 20));
         let error = state.apply(&large).expect_err("no room");
-        assert!(error.is_full_disk(), "{error:?}");
-        state.rows("PRAGMA max_page_count = 100000").expect("set");
+        assert!(error.is_full_disk() && !error.is_elsewhere(), "{error:?}");
+        pragma(&mut state, "PRAGMA max_page_count = 100000");
         assert_eq!(state.reflects().expect("read"), 1);
         state.apply(&large).expect("written");
         assert_eq!(state.reflects().expect("read"), 2);
@@ -415,7 +471,30 @@ mod tests {
         let path = folder.path().join("state.sqlite");
         std::fs::write(&path, "not a database, and longer than its header would be")
             .expect("written");
-        let error = State::open(&path).err().expect("refused");
+        let error = open(&path).err().expect("refused");
         assert!(error.to_string().contains("state.sqlite"), "{error}");
+    }
+
+    #[test]
+    fn what_was_forgotten_stands_in_no_file_any_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = open(&folder.path().join("state.sqlite")).expect("opened");
+        let found = |folder: &Path| {
+            std::fs::read_dir(folder)
+                .expect("listed")
+                .flatten()
+                .filter(|file| {
+                    let bytes = std::fs::read(file.path()).expect("read");
+                    bytes.windows(9).any(|part| part == b"forget-me")
+                })
+                .count()
+        };
+        state.apply(&update(1, "\"forget-me\"")).expect("written");
+        state.apply(&update(2, "\"short\"")).expect("written");
+        state.apply(&update(3, "\"forget-me\"")).expect("written");
+        assert!(found(folder.path()) > 0);
+        state.forget().expect("forgotten");
+        assert_eq!(found(folder.path()), 0);
+        assert_eq!(state.reflects().expect("read"), 0);
     }
 }

@@ -88,6 +88,7 @@ impl Analyze {
             Settings {
                 installation: InstallationId(self.installation.clone()),
                 ledger: folder.ledger(),
+                state: None,
                 keys: folder.keys(),
                 second_place: Some(folder.second_place()),
                 context: self.reading.context()?,

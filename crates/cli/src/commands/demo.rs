@@ -70,6 +70,7 @@ impl Demo {
             Settings {
                 installation: InstallationId("demo".to_owned()),
                 ledger: data.join("ledger"),
+                state: None,
                 keys: data.join("keys"),
                 second_place: Some(data.join("checkpoints.copy")),
                 context: Context {

@@ -14,6 +14,7 @@ mod rules;
 mod scan;
 mod settings;
 mod shape;
+mod state;
 mod up;
 mod verify;
 mod watched;

@@ -11,6 +11,7 @@ use parse::Context;
 use serde_json::json;
 
 use super::Output;
+use super::state::{StateFlags, store_hint};
 use crate::failure::{Failure, OrFail};
 
 /// Destroy the payload of entries: a number the mask missed, a person's data, a secret
@@ -48,6 +49,8 @@ pub(crate) struct Redact {
     /// Second place for checkpoints [default: checkpoints.copy beside the ledger]
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
+    #[command(flatten)]
+    state: StateFlags,
     /// Don't ask
     #[arg(long)]
     yes: bool,
@@ -72,6 +75,7 @@ impl Redact {
                 "name the folder that holds `segments/`",
             ));
         }
+        let place = self.state.place()?;
         if !self.confirmed()? {
             return Err(Failure::say("nothing was destroyed", ""));
         }
@@ -94,6 +98,14 @@ impl Redact {
                 format!("magewarden verify {}", aside.display()),
             ));
         }
+        // Before anything is destroyed: the state may quote it.
+        let mut state = engine::state::open(
+            &ledger,
+            &self.ledger,
+            place.as_ref(),
+            &InstallationId(self.installation.clone()),
+        )
+        .map_err(|error| Failure::new(&error, store_hint(&error)))?;
         let which: Vec<Sequence> = self.entries.iter().copied().map(Sequence).collect();
         let sealed = ledger
             .redact(&which, [&self.by, &self.and_by], &self.reason, super::now())
@@ -101,11 +113,11 @@ impl Redact {
         ledger
             .checkpoint()
             .or_fail("free some disk space; the entries are destroyed")?;
-        drop(ledger);
-        // The state may quote what was destroyed; it is made again from the ledger.
-        for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
-            engine::ledger::destroy_file(&beside(name)).or_fail("remove it yourself")?;
-        }
+        // It is made again from the ledger at the next start.
+        state
+            .forget()
+            .or_fail("the entries are destroyed, the state may quote them yet: empty it yourself (docs/state.md)")?;
+        drop((state, ledger));
         self.print(sealed)
     }
 

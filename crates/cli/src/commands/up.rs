@@ -22,6 +22,7 @@ use sources::{Follower, Running, Source};
 
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
+use super::state::{self, StateFlags};
 use super::{FOUND, Output, grants, now, platform, watched};
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -56,6 +57,9 @@ use crate::terminal::inert;
     magewarden up --magento /var/www/shop --database-user magewarden --source shop_rows\n\n\
     Who wrote a row, from the binary log, by an account of its own:\n  \
     magewarden up --magento /var/www/shop --source binlog,user=magewarden_log,password_file=/etc/magewarden/log.password,server_id=4242\n\n\
+    The state (docs/state.md) in PostgreSQL instead of a file:\n  \
+    magewarden up --magento /var/www/shop --state postgres://magewarden@db1:5432/magewarden \\\n    \
+    --state-password-file /etc/magewarden/state.password --state-ca-file /etc/magewarden/state-ca.pem\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
     [[source]]\n  \
@@ -90,6 +94,8 @@ pub(crate) struct Up {
     /// Folder of the ledger, the keys and the state
     #[arg(long, value_name = "DIR", default_value = "magewarden-data")]
     data: PathBuf,
+    #[command(flatten)]
+    state: StateFlags,
     /// A second place for checkpoints: a file on another volume
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
@@ -161,6 +167,9 @@ struct File {
     stores: Option<PathBuf>,
     rules: Option<PathBuf>,
     checkpoints: Option<PathBuf>,
+    state: Option<String>,
+    state_password_file: Option<PathBuf>,
+    state_ca_file: Option<PathBuf>,
     database: Database,
     source: Vec<SourceSettings>,
 }
@@ -230,17 +239,26 @@ impl Up {
                 "name the shop with --magento ROOT, logs with --log FILE, or another source with --source",
             ));
         }
+        let state = self.state.place()?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
-        let mut pipeline = Pipeline::open(Settings {
-            installation: InstallationId(self.installation.clone()),
-            ledger: self.data.join("ledger"),
-            keys: self.data.join("keys"),
-            second_place: Some(self.checkpoints.clone().unwrap_or_else(|| self.data.join("checkpoints.copy"))),
-            context: self.reading.context()?,
-            lane: Lane::Live,
-            own_rules: self.reading.own_rules()?,
-        }, now())
-        .or_fail("another magewarden may hold the ledger; otherwise check that --data is writable and has room")?;
+        let mut pipeline = Pipeline::open(
+            Settings {
+                installation: InstallationId(self.installation.clone()),
+                ledger: self.data.join("ledger"),
+                state,
+                keys: self.data.join("keys"),
+                second_place: Some(
+                    self.checkpoints
+                        .clone()
+                        .unwrap_or_else(|| self.data.join("checkpoints.copy")),
+                ),
+                context: self.reading.context()?,
+                lane: Lane::Live,
+                own_rules: self.reading.own_rules()?,
+            },
+            now(),
+        )
+        .map_err(|error| Failure::new(&error, state::hint(&error)))?;
         drop(writeln!(
             std::io::stderr(),
             "{}",
@@ -294,7 +312,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -303,6 +321,13 @@ impl Up {
         self.reading.stores = self.reading.stores.take().or(file.stores);
         self.reading.rules = self.reading.rules.take().or(file.rules);
         self.checkpoints = self.checkpoints.take().or(file.checkpoints);
+        self.state.state = self.state.state.take().or(file.state);
+        self.state.state_password_file = self
+            .state
+            .state_password_file
+            .take()
+            .or(file.state_password_file);
+        self.state.state_ca_file = self.state.state_ca_file.take().or(file.state_ca_file);
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

@@ -184,3 +184,48 @@ fn names_the_platform_a_shop_runs_on_and_what_it_never_shows() {
     let said = text(&run.stdout);
     assert!(!said.contains("platform  A"), "{said}");
 }
+
+#[test]
+#[cfg(feature = "postgres")]
+fn a_state_that_cannot_be_kept_is_refused_with_what_to_do_and_without_its_password() {
+    let folder = shop();
+    let log = "shop/var/log/system.log";
+    let check = |more: &[&str], expected: [&str; 2]| {
+        let arguments = [&["--log", log, "--port", "0"], more].concat();
+        let run = up(folder.path(), &arguments, &[]);
+        let said = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(1), "{said}");
+        for expected in expected {
+            assert!(said.contains(expected), "{said}");
+        }
+        assert!(!said.contains("SECRET"), "{said}");
+    };
+    let address = "postgres://m:SECRET@127.0.0.1:1/state";
+    check(&["--state", address], ["holds a password", "mode 0600"]);
+    let weak = "postgres://m@db1/state?sslmode=disable";
+    check(&["--state", weak], ["nothing may stand", "docs/state.md"]);
+    let file = ["--state-password-file", "password"];
+    check(&file, ["no server", "--state"]);
+    // Nobody listens at port 1.
+    let nobody = ["--state", "postgres://m@127.0.0.1:1/state"];
+    check(
+        &nobody,
+        ["Connection refused", "check that PostgreSQL runs"],
+    );
+    let password = folder.path().join("password");
+    fs::write(&password, "SECRET").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    fs::set_permissions(&password, mode).expect("set");
+    let open = [nobody[0], nobody[1], file[0], file[1]];
+    check(&open, ["may be read or changed by others", "chmod 600"]);
+    // The same by a settings file.
+    let settings = format!(
+        "state = \"{}\"\nstate_password_file = \"password\"",
+        nobody[1]
+    );
+    fs::write(folder.path().join("up.toml"), settings).expect("written");
+    check(
+        &["--config", "up.toml"],
+        ["may be read or changed", "chmod 600"],
+    );
+}

@@ -140,6 +140,11 @@ impl Inventory {
         self.unsaved.clear();
     }
 
+    /// Notes that what was stored is gone.
+    pub fn unsave(&mut self) {
+        self.unsaved.extend(self.lists.keys().cloned());
+    }
+
     /// Every list, or those that changed since they were asked for last.
     pub fn to_show(&mut self, all: bool) -> Vec<(SourceId, Arc<List>)> {
         let changed = std::mem::take(&mut self.unshown);

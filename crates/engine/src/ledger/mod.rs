@@ -19,7 +19,9 @@ use custody::{
     Checkpoint, CheckpointError, EncodeError, Hash, Header, MARKS_MAX, PayloadError, Signer, Tree,
     hash_leaf,
 };
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::{Lane, Mark, RecordIdentity, Sequence, SourceId, Timestamp};
+use sha2::Sha256;
 use stores::{BLOCK_ENTRIES, BlockIndex, Cut, Indexed, Row, SegmentFiles, StoreError};
 
 use crate::intake::TokenKey;
@@ -27,7 +29,6 @@ use crate::intake::TokenKey;
 pub use custody::EntryKind;
 pub use find::Query;
 use keys::{Keys, PayloadKeys};
-pub use stores::destroy as destroy_file;
 pub use verify::{Break, Report, verify};
 
 /// Levels of a full block's subtree: 2⁸ leaves.
@@ -224,6 +225,19 @@ impl Ledger {
     #[must_use]
     pub fn fingerprint_key(&self) -> [u8; 32] {
         self.keys.fingerprint
+    }
+
+    /// A key that only this installation has, for one purpose outside the ledger.
+    ///
+    /// # Panics
+    ///
+    /// Never: HMAC takes a key of any length.
+    #[must_use]
+    pub fn key_for(&self, purpose: &str) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.fingerprint_key())
+            .expect("HMAC takes a key of any length");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     /// The key under which actors and scopes are hashed for finding entries.

@@ -81,6 +81,9 @@ pub struct Live {
     receipts: Vec<Receipt>,
     /// Why nothing is acknowledged at the moment; empty when all is well.
     trouble: String,
+    /// Why rows aren't written at the moment, as it was told; empty when all is well. Sealing goes on.
+    state_trouble: String,
+    last_save: Timestamp,
     /// Says a change of that where whoever started it looks.
     tell: Box<dyn FnMut(&str)>,
 }
@@ -122,6 +125,8 @@ impl Live {
             waiting: Vec::new(),
             receipts: Vec::new(),
             trouble: String::new(),
+            state_trouble: String::new(),
+            last_save: now,
             tell,
         };
         // Sealed before anything else: a run that is killed at once leaves no hole untold.
@@ -302,6 +307,31 @@ impl Live {
             self.pipeline.checkpoint(now)?;
             self.last_checkpoint = now;
             self.unsigned = false;
+        }
+        self.watch_state(now)
+    }
+
+    /// Says when the state's server goes away or comes back, and tries it again while it is away.
+    fn watch_state(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        if !self.state_trouble.is_empty() && now.seconds_since(self.last_save) >= 1 {
+            self.last_save = now;
+            self.pipeline.save()?;
+        }
+        let trouble = self.pipeline.state_trouble().unwrap_or_default().to_owned();
+        // What exactly is wrong changes from try to try; that is for the pages.
+        if trouble.is_empty() != self.state_trouble.is_empty() {
+            let word = if trouble.is_empty() {
+                "the state's database is back: what waited is written".to_owned()
+            } else {
+                format!(
+                    "the state isn't written: {trouble}; sealing goes on, nothing is lost, it is tried again by itself"
+                )
+            };
+            (self.tell)(&word);
+        }
+        if trouble != self.state_trouble {
+            self.state_trouble = trouble;
+            self.show(now);
         }
         Ok(())
     }

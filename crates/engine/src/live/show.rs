@@ -60,8 +60,14 @@ impl Live {
                 reason: error.clone(),
                 ..SourceView::default()
             });
-        self.desk
-            .publish(Update::Sources(sources.chain(failing).collect()));
+        let state = self.pipeline.state_trouble().map(|why| SourceView {
+            id: "state".to_owned(),
+            state: "failing".to_owned(),
+            reason: format!("rows aren't written: {why}; sealing goes on, it is tried again"),
+            ..SourceView::default()
+        });
+        let all = sources.chain(failing).chain(state);
+        self.desk.publish(Update::Sources(all.collect()));
         let counters = self.pipeline.judge().counters();
         self.desk.publish(Update::Overview(Overview {
             installation: self.pipeline.installation().0.clone(),

@@ -1,9 +1,13 @@
 //! What is due when time has passed: findings that grew, checkpoints, ticks, and the end.
 
+use std::error::Error as _;
+
 use model::Timestamp;
 
 use super::{Pipeline, PipelineError, note};
 use crate::ledger::EntryKind;
+use crate::projection::ProjectionError;
+use crate::restart;
 
 impl Pipeline {
     /// Ends what is open and seals the state of every incident that changed.
@@ -44,12 +48,48 @@ impl Pipeline {
         self.ledger
             .checkpoint()
             .map_err(|source| self.ledger_error(source))?;
-        self.projection
-            .save(self.ledger.len())
-            .map_err(|source| PipelineError::Projection {
-                path: self.path.clone(),
-                source,
-            })
+        self.save()
+    }
+
+    /// Writes the state. While its server is away the rows are kept, and [`Self::state_trouble`] says so.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] when it can't be written and isn't at a server.
+    pub fn save(&mut self) -> Result<(), PipelineError> {
+        let mut saved = self.projection.save(self.ledger.len());
+        if let Some(entries) = saved.as_ref().err().and_then(ProjectionError::went_back) {
+            restart::decided_since(&self.ledger, &mut self.projection, entries).map_err(
+                |source| PipelineError::Restart {
+                    path: self.path.clone(),
+                    source,
+                },
+            )?;
+            saved = self.projection.save(self.ledger.len());
+        }
+        match saved {
+            Ok(()) => self.state_trouble = None,
+            Err(error) if error.is_elsewhere() => {
+                let mut why = error.to_string();
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    let told = error.to_string();
+                    // Of the database's errors some tell their cause themselves.
+                    if !why.ends_with(&told) {
+                        why.push_str(&format!(": {told}"));
+                    }
+                    cause = error.source();
+                }
+                self.state_trouble = Some(why);
+            }
+            Err(source) => {
+                return Err(PipelineError::Projection {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Seals a tick, the entry that tells time while nothing arrives.

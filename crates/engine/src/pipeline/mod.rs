@@ -12,11 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cardholder::{FingerprintKey, Masker};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
-use sha2::Sha256;
 use sinks::{Sink, SinkError};
+use stores::{Database, StatePlace};
 
 use crate::desk::{Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
@@ -25,6 +24,7 @@ use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
 use crate::restart;
 use crate::sealed::{BrokenLedger, Decided, VERSION};
+use crate::state;
 
 use judging::{Judging, judge_all};
 
@@ -34,8 +34,10 @@ pub use error::PipelineError;
 pub struct Settings {
     /// Its name.
     pub installation: InstallationId,
-    /// Folder of the ledger. Its state lies beside it, in `state.sqlite`.
+    /// Folder of the ledger.
     pub ledger: PathBuf,
+    /// Where its state lies; in a file beside it, `state.sqlite`, when no place is named.
+    pub state: Option<StatePlace>,
     /// Folder of the keys; not on the ledger's volume where it can be helped.
     pub keys: PathBuf,
     /// A second place for checkpoints.
@@ -66,6 +68,8 @@ pub struct Pipeline {
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
     stopped: Option<Timestamp>,
+    /// Why rows aren't written to the state's server at the moment.
+    state_trouble: Option<String>,
 }
 
 impl Pipeline {
@@ -80,7 +84,7 @@ impl Pipeline {
             path: path.clone(),
             source,
         };
-        let state_failed = |source| PipelineError::Projection {
+        let state_failed = |source: ProjectionError| PipelineError::Projection {
             path: path.clone(),
             source,
         };
@@ -100,12 +104,20 @@ impl Pipeline {
         )
         .map_err(|source| PipelineError::Judge { source })?;
         let masker = Masker::new(FingerprintKey::new(ledger.fingerprint_key()));
-        let state = settings.ledger.with_file_name("state.sqlite");
-        let stood = match &opening {
-            Opening::Broken { .. } => Projection::leave(&state).map_err(state_failed)?,
-            _ => Positions::new(),
+        let state = state::open(
+            &ledger,
+            &settings.ledger,
+            settings.state.as_ref(),
+            &settings.installation,
+        )
+        .map_err(|source| state_failed(source.into()))?;
+        let (mut projection, stood) = match &opening {
+            Opening::Broken { .. } => Projection::afresh(state).map_err(state_failed)?,
+            _ => {
+                let projection = Projection::open(state, ledger.len());
+                (projection.map_err(state_failed)?, Positions::new())
+            }
         };
-        let mut projection = Projection::open(&state, ledger.len()).map_err(state_failed)?;
         let resumed =
             restart::resume(&mut ledger, &mut judge, &mut projection).map_err(|source| {
                 PipelineError::Restart {
@@ -129,6 +141,7 @@ impl Pipeline {
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
             stopped,
+            state_trouble: None,
         };
         if let Opening::Broken {
             aside,
@@ -220,16 +233,21 @@ impl Pipeline {
     }
 
     /// A key that only this installation has, for one purpose: what a source keeps outside the ledger.
-    ///
-    /// # Panics
-    ///
-    /// Never: HMAC takes a key of any length.
     #[must_use]
     pub fn key_for(&self, purpose: &str) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.ledger.fingerprint_key())
-            .expect("HMAC takes a key of any length");
-        mac.update(purpose.as_bytes());
-        mac.finalize().into_bytes().into()
+        self.ledger.key_for(purpose)
+    }
+
+    /// The database of the state, for what people make.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        self.projection.database()
+    }
+
+    /// Why rows aren't written to the state's server at the moment; nothing is lost meanwhile.
+    #[must_use]
+    pub fn state_trouble(&self) -> Option<&str> {
+        self.state_trouble.as_deref()
     }
 
     /// The ledger, to redact in.

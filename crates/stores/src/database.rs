@@ -1,0 +1,162 @@
+//! The state's database: brought up to date, and connected to – SQLite and PostgreSQL by the same statements.
+//!
+//! What both read alike: ids and JSON are TEXT, numbers and times (microseconds) BIGINT, nothing counts up by itself, `$1` stands for
+//! a value. Owns the runtime that the connections live on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_drivers};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Executor as _, Row as _, SqlSafeStr as _};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use crate::{StatePlace, StoreError};
+
+/// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (
+        1,
+        "projections",
+        include_str!("../migrations/0001_projections.sql"),
+    ),
+    (2, "lists", include_str!("../migrations/0002_lists.sql")),
+    (3, "owner", include_str!("../migrations/0003_owner.sql")),
+];
+
+/// Most connections beside the state's own.
+const CONNECTIONS_MAX: u32 = 4;
+/// Longest wait for a connection.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for one at work elsewhere.
+const ACQUIRE_MAX: Duration = Duration::from_secs(5);
+
+/// A database that is up to date.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    place: StatePlace,
+    pool: AnyPool,
+    /// Taken when it ends: who drops the last of it may be a task.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Database {
+    /// Opens a database and brings its tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be used, or was written by a newer version.
+    pub fn open(place: &StatePlace) -> Result<Self, StoreError> {
+        // A second time it says that they are there.
+        drop(install_drivers(&[
+            sqlx::sqlite::any::DRIVER,
+            #[cfg(feature = "postgres")]
+            sqlx::postgres::any::DRIVER,
+        ]));
+        let options = place.options()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("state")
+            .enable_all()
+            .build()
+            .map_err(|source| place.failed(sqlx::Error::Io(source)))?;
+        runtime.block_on(async {
+            let mut connection = connect(place).await?;
+            let migrated = bring_up(&mut connection, place.is_server()).await;
+            migrated.map_err(|source| place.failed(source))
+        })?;
+        let entered = runtime.enter();
+        let pool = pool(options, place.is_server());
+        drop(entered);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                place: place.clone(),
+                pool,
+                runtime: Some(runtime),
+            }),
+        })
+    }
+
+    /// Connections for all but the state's rows, opened when they are asked for. What is committed there is on the disk.
+    #[must_use]
+    pub fn pool(&self) -> &AnyPool {
+        &self.inner.pool
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &StatePlace {
+        &self.inner.place
+    }
+
+    /// What connections live on.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        let runtime = self.inner.runtime.as_ref();
+        runtime.expect("it is taken only when the last of the database ends")
+    }
+}
+
+fn pool(options: AnyConnectOptions, is_server: bool) -> AnyPool {
+    AnyPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(ACQUIRE_MAX)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if !is_server {
+                    // Nothing makes these rows again: they are synced.
+                    connection.execute("PRAGMA synchronous = FULL").await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// Connects. SQLite takes its other settings from sqlx: foreign keys are checked, and a lock is waited for (5 s).
+pub(crate) async fn connect(place: &StatePlace) -> Result<AnyConnection, StoreError> {
+    let options = place.options()?;
+    let connected = timeout(CONNECT_MAX, options.connect()).await;
+    connected
+        .unwrap_or_else(|_| Err(timed_out()))
+        .map_err(|source| place.failed(source))
+}
+
+pub(crate) fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+async fn bring_up(connection: &mut AnyConnection, is_server: bool) -> Result<(), sqlx::Error> {
+    if is_server {
+        let row = connection
+            .fetch_one("SELECT current_setting('server_encoding')")
+            .await?;
+        if row.try_get::<String, _>(0)? != "UTF8" {
+            let why = "the database's encoding isn't UTF8, so it can't hold what logs say; make it with ENCODING 'UTF8'";
+            return Err(sqlx::Error::Configuration(why.into()));
+        }
+    } else {
+        // Kept by the file: readers and the writer don't wait for each other.
+        connection.execute("PRAGMA journal_mode = WAL").await?;
+    }
+    let migrations = MIGRATIONS.map(|(version, name, text)| {
+        let text = text.into_sql_str();
+        Migration::new(version, name.into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(migrations.to_vec())
+        .run(connection)
+        .await?;
+    Ok(())
+}
