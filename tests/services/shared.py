@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,51 @@ def database(folder, port, audit=True, options=()):
 
 def client(folder):
     return ["mariadb", "--no-defaults", f"--socket={folder}/sock", "-uroot"]
+
+
+class Postgres:
+    """A PostgreSQL with its own data folder on a free port; accounts log in with passwords, `postgres` with `superuser`."""
+
+    def __init__(self, folder, started):
+        self.folder, self.started, self.port, self.process = folder / "postgres", started, free_port(), None
+        self.bin = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
+        # The server refuses to run as root.
+        self.account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        self.folder.mkdir(parents=True)
+        self.password_file = password_file(self.folder, "superuser")
+        folder.chmod(0o755)
+        self.own(self.folder)
+        self.own(self.password_file)
+        subprocess.run(self.account + [self.bin / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8",
+                                       "--locale=C.UTF-8", f"--pwfile={self.password_file}"], check=True, capture_output=True, cwd="/")
+        self.start()
+
+    def own(self, path):
+        """Makes a file the server's."""
+        if self.account:
+            shutil.chown(path, "postgres")
+
+    def start(self, options=()):
+        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", *options]
+        with open(self.folder / "log", "a") as log:
+            self.process = subprocess.Popen(self.account + [self.bin / "postgres", "-D", self.folder / "data"] + [word for one in settings for word in ("-c", one)],
+                                            stdout=log, stderr=log, cwd="/")
+        self.started.append(self.process)
+        wait_for("PostgreSQL", 60, lambda: self.run("select 1").returncode == 0)
+
+    def run(self, statement, database="postgres"):
+        return subprocess.run(["psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database, "-c", statement],
+                              capture_output=True, text=True, env={**os.environ, "PGPASSWORD": "superuser"})
+
+    def sql(self, statement, database="postgres"):
+        done = self.run(statement, database)
+        need(done.returncode == 0, statement, done.stderr)
+        return done.stdout
+
+    def stop(self, how=signal.SIGINT):
+        """Ends it: SIGINT sends everybody away at once, SIGQUIT is as a crash."""
+        self.process.send_signal(how)
+        self.process.wait(60)
 
 
 def grant(sql, printed, password):
