@@ -6,6 +6,7 @@
 //!
 //! Invariant: no value here holds a readable card number.
 
+mod access;
 mod category;
 mod conceal;
 mod event;
@@ -18,6 +19,7 @@ mod percent;
 mod stores;
 mod time;
 
+pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via};
 pub use category::Category;
 pub use conceal::conceal;
 pub use event::{Event, Field, Value};

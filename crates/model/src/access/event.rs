@@ -1,0 +1,114 @@
+//! What happens to accounts and by whom, as it is sealed (PCI DSS v4.0.1 req. 8.2.4, 10.2.1.2, 10.2.1.4, 10.2.1.5, 10.2.2).
+//!
+//! Invariant: no secret, and nothing somebody typed that may be one: a name nobody has is left out.
+
+use serde::{Deserialize, Serialize};
+
+use super::Grant;
+use crate::Timestamp;
+
+/// Something that happened to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub kind: AccessKind,
+    /// Name of the account or token it happened to; empty for a name nobody has.
+    pub account: String,
+    /// Name of who did it.
+    pub by: String,
+    /// Address it was done from; empty for the command line and for what happens by itself.
+    pub from: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "access")]
+#[non_exhaustive]
+pub enum AccessKind {
+    /// Was invited.
+    Invited {
+        /// What they will be allowed.
+        grants: Vec<Grant>,
+    },
+    /// Took the invitation: set a password and a second factor.
+    Joined,
+    /// Logged in with every factor.
+    LoggedIn,
+    /// Gave a wrong name, password or code.
+    LogInFailed,
+    /// Was locked after too many failures.
+    Locked {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Logged out.
+    LoggedOut,
+    /// Was logged out everywhere.
+    LoggedOutEverywhere,
+    /// Changed the password.
+    PasswordChanged,
+    /// Changed the second factor.
+    FactorChanged,
+    /// Password and second factor were taken away; a new invitation was made.
+    FactorsReset,
+    /// May do other things than before.
+    Granted {
+        /// What was allowed.
+        before: Vec<Grant>,
+        /// What is allowed.
+        after: Vec<Grant>,
+    },
+    /// Was disabled.
+    Disabled,
+    /// Was disabled by itself, having been unused for too long.
+    DisabledUnused,
+    /// A token for programs was made.
+    TokenMade {
+        /// What it allows.
+        grants: Vec<Grant>,
+        /// Until when.
+        expires: Timestamp,
+    },
+    /// A token was taken back.
+    TokenRevoked,
+    /// Took a further role for a while.
+    GlassBroken {
+        /// The role.
+        grant: Grant,
+        /// Until when.
+        until: Timestamp,
+        /// Why, in their own words.
+        reason: String,
+    },
+    /// Gave it back before its time.
+    GlassMended,
+}
+
+impl AccessKind {
+    /// The name as it is sealed.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Invited { .. } => "invited",
+            Self::Joined => "joined",
+            Self::LoggedIn => "logged_in",
+            Self::LogInFailed => "log_in_failed",
+            Self::Locked { .. } => "locked",
+            Self::LoggedOut => "logged_out",
+            Self::LoggedOutEverywhere => "logged_out_everywhere",
+            Self::PasswordChanged => "password_changed",
+            Self::FactorChanged => "factor_changed",
+            Self::FactorsReset => "factors_reset",
+            Self::Granted { .. } => "granted",
+            Self::Disabled => "disabled",
+            Self::DisabledUnused => "disabled_unused",
+            Self::TokenMade { .. } => "token_made",
+            Self::TokenRevoked => "token_revoked",
+            Self::GlassBroken { .. } => "glass_broken",
+            Self::GlassMended => "glass_mended",
+        }
+    }
+}
