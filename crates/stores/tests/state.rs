@@ -3,6 +3,8 @@
 //! The address is one that may make databases, without the name of one: `postgres://postgres@127.0.0.1:5433`; `tests/services/state.py`
 //! starts such a server. `MAGEWARDEN_TEST_POSTGRES_PASSWORD_FILE` may name its password's file.
 
+mod people;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{Executor as _, Row as _};
@@ -269,7 +271,16 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
         open(place).apply(&update(5, 70)).expect("written");
         let database = Database::open(place).expect("opened");
         // As version 2 left it.
-        on(&database, "DROP TABLE owner");
+        for table in [
+            "owner",
+            "identity",
+            "session",
+            "api_token",
+            "invitation",
+            "account",
+        ] {
+            on(&database, &format!("DROP TABLE {table}"));
+        }
         on(&database, "DELETE FROM _sqlx_migrations WHERE version > 2");
         for (version, hash) in (1..).zip(given_out) {
             let hex = match place {

@@ -143,7 +143,7 @@ fn everything_asked_for_must_be_covered_and_nothing_is_an_unknown_place() {
     assert!(!anna.sees(&[view("us_en"), view("de")], &map));
     assert!(!anna.sees(&[], &map), "no place is no leave");
     assert!(of(Role::Analyst, Scope::Installation).sees(&[], &map));
-    let mut both = anna.clone();
+    let mut both = anna;
     both.grants.push(Grant {
         role: Role::Viewer,
         scope: website("eu"),
