@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod judge;
 pub mod ledger;
 pub mod live;
+pub mod people;
 pub mod pipeline;
 pub mod projection;
 pub mod report;
