@@ -1,25 +1,36 @@
-//! The console: pages and the same as JSON, on loopback only. Extract, ask the desk, show.
+//! The console: pages and the same as JSON. Extract, ask the desk, show.
 //!
 //! Server-rendered, usable without scripts; a small script keeps pages live. Every string of a log is
 //! escaped by the template and made inert; the content security policy allows nothing inline.
 
+mod access;
 mod metrics;
 mod pages;
+mod qr;
+mod tls;
 
 use std::convert::Infallible;
 use std::future::{Future, IntoFuture as _};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use engine::desk::Desk;
+use axum::serve::ListenerExt as _;
+use model::Right;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::WatchStream;
+use tokio_stream::wrappers::{IntervalStream, WatchStream};
 use tokio_stream::{Stream, StreamExt as _};
+
+pub use access::{Access, Console};
+pub use tls::{Tls, TlsError};
+
+use access::Caller;
+use tls::TlsListener;
 
 /// Why serving ended.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +44,10 @@ pub enum ServeError {
     },
 }
 
-/// What pages may load: their own style, script and pictures, nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// Longest body, where a page says nothing else.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Pause between two looks whether an open page's session goes on.
+const LIVE_CHECK: Duration = Duration::from_secs(30);
 
 /// Serves the console until `stop` ends.
 ///
@@ -42,31 +55,66 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 ///
 /// [`ServeError`] when the listener fails.
 pub async fn serve(
-    desk: Desk,
+    console: impl Into<Console>,
     listener: TcpListener,
+    tls: Option<Tls>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let router = router(console).into_make_service_with_connect_info::<SocketAddr>();
+    let listen = |source| ServeError::Listen { source };
     // Pages that are live hold their connection open: on stopping they are dropped, not waited for.
-    tokio::select! {
-        result = axum::serve(listener, router(desk)).into_future() => result.map_err(|source| ServeError::Listen { source }),
-        () = stop => Ok(()),
+    match tls {
+        None => tokio::select! {
+            result = axum::serve(listener, router).into_future() => result.map_err(listen),
+            () = stop => Ok(()),
+        },
+        Some(tls) => {
+            // The tap is what tells each request where it comes from.
+            let listener = TlsListener::new(listener, tls)
+                .map_err(listen)?
+                .tap_io(|_| {});
+            tokio::select! {
+                result = axum::serve(listener, router).into_future() => result.map_err(listen),
+                () = stop => Ok(()),
+            }
+        }
     }
 }
 
 /// Every route.
-pub fn router(desk: Desk) -> Router {
-    Router::new()
+pub fn router(console: impl Into<Console>) -> Router {
+    let console = console.into();
+    let may = |right| from_fn_with_state(right, access::allow);
+    let incidents = Router::new()
         .route("/", get(pages::queue))
+        .route("/api/incidents", get(pages::api_incidents))
+        .route_layer(may(Right::SeeIncidents));
+    let incident = Router::new()
         .route("/incidents/{id}", get(pages::incident))
+        .route("/api/incidents/{id}", get(pages::api_incident))
+        .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
+        .route_layer(may(Right::SeeIncidents));
+    let evidence = Router::new()
         .route("/entries/{sequence}", get(pages::entry))
+        .route_layer(may(Right::SeeEvidence));
+    let sources = Router::new()
         .route("/sources", get(pages::sources))
         .route("/payment-pages", get(pages::payment_pages))
         .route("/modules", get(pages::modules))
-        .route("/metrics", get(metrics::metrics))
-        .route("/api/incidents", get(pages::api_incidents))
-        .route("/api/incidents/{id}", get(pages::api_incident))
         .route("/api/payment-pages", get(pages::api_payment_pages))
         .route("/api/modules", get(pages::api_modules))
+        .route_layer(may(Right::SeeSources));
+    let people = match &console.access {
+        Access::Open => Router::new(),
+        Access::People { .. } => pages::people::routes(),
+    };
+    Router::new()
+        .merge(incidents)
+        .merge(incident)
+        .merge(evidence)
+        .merge(sources)
+        .merge(people)
+        .route("/metrics", get(metrics::metrics))
         .route("/live", get(live))
         .route(
             "/style.css",
@@ -87,42 +135,36 @@ pub fn router(desk: Desk) -> Router {
             }),
         )
         .fallback(pages::no_page)
-        .layer(middleware::from_fn(guard))
-        .with_state(desk)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(console.clone(), access::guard))
+        .with_state(console)
 }
 
-/// Refuses a request made under another host's name (DNS rebinding), and sets the policies of every answer.
-async fn guard(request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    if !matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
-        return (
-            StatusCode::MISDIRECTED_REQUEST,
-            "this console answers on 127.0.0.1 and localhost only\n",
-        )
-            .into_response();
-    }
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
-        headers.insert(name, header::HeaderValue::from_static(value));
-    }
-    response
-}
-
-/// Tells an open page that there is news.
-async fn live(State(desk): State<Desk>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news = WatchStream::from_changes(desk.version())
+/// Tells an open page that there is news, for as long as its session is one.
+async fn live(
+    State(console): State<Console>,
+    caller: Caller,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let news = WatchStream::from_changes(console.desk.version()).map(Some);
+    let ticks = IntervalStream::new(tokio::time::interval(LIVE_CHECK)).map(|_| None);
+    let told = news
+        .merge(ticks)
+        .then(move |version| {
+            let (console, session) = (console.clone(), caller.session.clone());
+            async move { (version, is_live(&console, &session).await) }
+        })
+        .take_while(|(_, is_live)| *is_live)
+        .filter_map(|(version, _)| version)
         .map(|version| Ok(Event::default().data(version.to_string())));
-    Sse::new(news).keep_alive(KeepAlive::default())
+    Sse::new(told).keep_alive(KeepAlive::default())
+}
+
+/// Whether a page that is open is still somebody's.
+async fn is_live(console: &Console, session: &str) -> bool {
+    match &console.access {
+        Access::People { people, now } if !session.is_empty() => {
+            matches!(people.session(session, false, now()).await, Ok(Some(_)))
+        }
+        _ => true,
+    }
 }

@@ -5,7 +5,8 @@ async function refresh() {
   if (busy) { again = true; return; }
   busy = true;
   try {
-    const answer = await fetch(location.href);
+    const answer = await fetch(location.href, { headers: { "X-Magewarden-Refresh": "1" } });
+    if (answer.redirected) { location.reload(); return; }
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const typing = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
@@ -29,7 +30,10 @@ function count() {
     time.classList.toggle("near", left < 86400);
   }
 }
-new EventSource("/live").onmessage = refresh;
+const news = new EventSource("/live");
+news.onmessage = refresh;
+// Refused, rather than cut off: the session is over, and what it showed goes away.
+news.onerror = () => { if (news.readyState === EventSource.CLOSED) location.reload(); };
 count();
 setInterval(count, 30000);
 document.addEventListener("keydown", (event) => {

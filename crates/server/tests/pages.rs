@@ -2,6 +2,7 @@
 
 mod hostile;
 mod lists;
+mod people;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -304,7 +305,7 @@ fn every_answer_has_the_policies_and_every_page_loads_its_own_things_only() {
         );
         assert_eq!(of("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(of("x-frame-options"), "DENY", "{path}");
-        assert_eq!(of("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(of("referrer-policy"), "same-origin", "{path}");
         assert_eq!(of("cache-control"), "no-store", "{path}");
         if of("content-type").starts_with("text/html") {
             let document = Html::parse_document(&body);

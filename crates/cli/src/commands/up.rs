@@ -477,7 +477,7 @@ pub(super) fn serve_and_follow(
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    let serving = runtime.spawn(server::serve(desk.clone(), listener, stopped));
+    let serving = runtime.spawn(server::serve(desk.clone(), listener, None, stopped));
     let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
     let mut live = Live::new(pipeline, running, desk, now(), Box::new(tell));
     let result = live.run(&now, &|| stop.load(Ordering::SeqCst));

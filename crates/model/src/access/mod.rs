@@ -60,6 +60,29 @@ impl Grant {
         }
     }
 
+    /// A place as commands and forms name it: `website:us`, `store:main`, `view:fr`; nothing, or `installation`, is
+    /// everywhere.
+    #[must_use]
+    pub fn place(text: &str) -> Option<Scope> {
+        let text = text.trim();
+        if text.is_empty() || text == "installation" {
+            return Some(Scope::Installation);
+        }
+        let (kind, code) = text.split_once(':')?;
+        let code = code.trim();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if code.is_empty() || !code.bytes().all(fits) {
+            return None;
+        }
+        let code = code.to_owned();
+        match kind {
+            "website" => Some(Scope::Website(code)),
+            "store" => Some(Scope::Store(code)),
+            "view" => Some(Scope::View(code)),
+            _ => None,
+        }
+    }
+
     /// Checks that one account may hold all of these (separation of duties).
     ///
     /// # Errors

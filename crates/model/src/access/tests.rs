@@ -239,3 +239,20 @@ fn nobody_acts_on_a_console_that_only_shows() {
     }
     assert!(anybody.may_all(Right::SeeEvidence));
 }
+
+#[test]
+fn a_place_is_read_as_it_is_written() {
+    for (text, expected) in [
+        ("", Some(Scope::Installation)),
+        (" installation ", Some(Scope::Installation)),
+        ("website:us", Some(website("us"))),
+        ("store: us_main", Some(store("us_main"))),
+        ("view:de", Some(view("de"))),
+        ("host:us.example.test", None),
+        ("website:", None),
+        ("website:a b", None),
+        ("us", None),
+    ] {
+        assert_eq!(Grant::place(text), expected, "{text:?}");
+    }
+}

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::Query;
 use axum::response::Response;
-use engine::desk::{Desk, SourceView};
+use engine::desk::{Sight, SourceView};
 use engine::inventory::{List, Package, PackageList, Power};
 use serde_json::json;
 
 use super::payment_pages::state;
 use super::{Frame, encoded, json, number, page};
+use crate::access::Seen;
 
 /// Packages shown on one page.
 const PACKAGES_MAX: usize = 25;
@@ -25,8 +26,8 @@ struct Shop {
 }
 
 impl Shop {
-    fn all(desk: &Desk) -> Vec<Self> {
-        let lists = desk.lists().into_iter();
+    fn all(sight: &Sight) -> Vec<Self> {
+        let lists = sight.lists().into_iter();
         lists
             .filter(|(_, list)| matches!(**list, List::Packages(_)))
             .map(|(source, list)| Self {
@@ -112,10 +113,10 @@ impl Modules<'_> {
 
 /// What is installed; `?q=` keeps what names a text, `gone=1` shows also what went.
 pub(crate) async fn modules(
-    State(desk): State<Desk>,
+    Seen(sight): Seen,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let shops = Shop::all(&desk);
+    let shops = Shop::all(&sight);
     let filter = query.get("q").cloned().unwrap_or_default();
     let (text, gone) = (filter.to_lowercase(), query.contains_key("gone"));
     let mut all: Vec<&Package> = shops
@@ -139,9 +140,9 @@ pub(crate) async fn modules(
     let total = all.len();
     let skipped = number(&query, "from").min(total);
     let lines = all.into_iter().skip(skipped).take(PACKAGES_MAX);
-    let mut sources = desk.sources().into_iter();
+    let mut sources = sight.sources().into_iter();
     page(&Modules {
-        frame: Frame::new(&desk),
+        frame: Frame::new(&sight),
         source: sources.find(|source| source.id.starts_with("inventory:")),
         is_known: !shops.is_empty(),
         lines: lines.map(|package| Line { package }).collect(),
@@ -158,8 +159,8 @@ pub(crate) async fn modules(
 }
 
 /// What is installed as JSON, what is gone, too.
-pub(crate) async fn api_modules(State(desk): State<Desk>) -> Response {
-    let shops: Vec<_> = Shop::all(&desk)
+pub(crate) async fn api_modules(Seen(sight): Seen) -> Response {
+    let shops: Vec<_> = Shop::all(&sight)
         .iter()
         .filter_map(|shop| {
             let list = shop.packages()?;

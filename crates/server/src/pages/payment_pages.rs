@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::Query;
 use axum::response::Response;
-use engine::desk::{Desk, SourceView};
+use engine::desk::{Sight, SourceView};
 use engine::inventory::{List, PageList, Part, page_of};
 use serde_json::json;
 
 use super::{Frame, encoded, json, number, page};
+use crate::access::Seen;
 
 /// Parts shown on one page.
 const PARTS_MAX: usize = 25;
@@ -40,9 +41,9 @@ struct Watched {
 
 impl Watched {
     /// Every page that is or was looked at, in order of view and way.
-    fn all(desk: &Desk) -> Vec<Self> {
-        let (lists, mut sources) = (desk.lists(), BTreeMap::new());
-        for source in desk.sources() {
+    fn all(sight: &Sight) -> Vec<Self> {
+        let (lists, mut sources) = (sight.lists(), BTreeMap::new());
+        for source in sight.sources() {
             sources.insert(source.id.clone(), source);
         }
         let named: BTreeSet<&str> = lists
@@ -108,11 +109,11 @@ struct Lately<'a> {
 
 impl<'a> Lately<'a> {
     /// The last changes of `all`, which are in order, the newest first; the same at several pages is one.
-    fn all(desk: &Desk, all: &[Line<'a>]) -> Vec<Self> {
+    fn all(sight: &Sight, all: &[Line<'a>]) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
         let changed = all.iter().filter(|line| line.part.history.state != "seen");
         for &Line { watched, part } in changed.take(CHANGED_MAX) {
-            let difference = difference(desk, part.history.entry);
+            let difference = difference(sight, part.history.entry);
             let is_same = |one: &&mut Self| {
                 let first = one.lines.first().map(|line| line.part);
                 one.difference == difference
@@ -246,10 +247,10 @@ impl PaymentPages<'_> {
 
 /// The parts of the payment pages; `?q=`, `view=`, `way=`, `authorised=` keep some, `gone=1` shows also what went.
 pub(crate) async fn payment_pages(
-    State(desk): State<Desk>,
+    Seen(sight): Seen,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let (pages, wanted) = (Watched::all(&desk), Wanted::new(&query));
+    let (pages, wanted) = (Watched::all(&sight), Wanted::new(&query));
     let mut all: Vec<Line<'_>> = pages
         .iter()
         .flat_map(|watched| {
@@ -259,7 +260,7 @@ pub(crate) async fn payment_pages(
         .filter(|line| wanted.fits(line.watched, line.part))
         .collect();
     all.sort_by(|a, b| b.part.history.changed.cmp(&a.part.history.changed));
-    let lately = Lately::all(&desk, &all);
+    let lately = Lately::all(&sight, &all);
     all.retain(|line| wanted.gone || !line.part.history.is_gone());
     // What nobody authorised comes first, and code before the rest.
     let rank = |list: &[&str], value: &str| list.iter().position(|one| *one == value);
@@ -274,7 +275,7 @@ pub(crate) async fn payment_pages(
     let skipped = number(&query, "from").min(total);
     let lines = all.into_iter().skip(skipped).take(PARTS_MAX).collect();
     page(&PaymentPages {
-        frame: Frame::new(&desk),
+        frame: Frame::new(&sight),
         pages: &pages,
         wanted,
         lately,
@@ -285,8 +286,8 @@ pub(crate) async fn payment_pages(
 }
 
 /// What an entry tells of a change: the difference, or the text that came.
-fn difference(desk: &Desk, entry: u64) -> String {
-    let Some(understood) = desk.entry(entry).and_then(|entry| entry.understood) else {
+fn difference(sight: &Sight, entry: u64) -> String {
+    let Some(understood) = sight.entry(entry).and_then(|entry| entry.understood) else {
         return String::new();
     };
     let told = |wanted: &str| {
@@ -301,8 +302,8 @@ fn difference(desk: &Desk, entry: u64) -> String {
 }
 
 /// Every payment page with its parts as JSON, those that are gone, too.
-pub(crate) async fn api_payment_pages(State(desk): State<Desk>) -> Response {
-    let pages: Vec<_> = Watched::all(&desk)
+pub(crate) async fn api_payment_pages(Seen(sight): Seen) -> Response {
+    let pages: Vec<_> = Watched::all(&sight)
         .iter()
         .map(|watched| {
             let page = watched.page();

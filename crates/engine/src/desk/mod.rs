@@ -1,5 +1,7 @@
 //! What pages and reports read: the latest state the pipeline published. Cheap to read, one writer.
 
+mod sight;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,6 +11,8 @@ use tokio::sync::watch;
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
+
+pub use sight::{Sight, Work};
 
 /// A sealed entry as a page shows it.
 #[derive(Clone, Debug)]

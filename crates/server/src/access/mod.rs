@@ -1,0 +1,171 @@
+//! Who may use the console, and how each request's caller is known to the pages.
+//!
+//! Open is for consoles that only show, on loopback: `analyze`, `demo`. With people nothing is answered to whom nobody
+//! knows, but the pages by which one comes in.
+
+mod cookie;
+mod fields;
+mod guard;
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use engine::desk::{Desk, Sight};
+use engine::people::{Act, People};
+use model::{Principal, StoreMap, Timestamp};
+
+pub(crate) use cookie::Cookies;
+pub(crate) use fields::Fields;
+pub(crate) use guard::{allow, allow_incident, guard, local, only_logged_in};
+
+/// Who may use a console.
+#[derive(Clone)]
+pub enum Access {
+    /// Anybody who reaches it, to look.
+    Open,
+    /// People with accounts, and programs with tokens.
+    People {
+        /// The people.
+        people: People,
+        /// Tells the time: the edge reads the clock.
+        now: fn() -> Timestamp,
+    },
+}
+
+/// A console: what it shows, to whom, and under which names.
+#[derive(Clone)]
+pub struct Console {
+    pub(crate) desk: Desk,
+    pub(crate) access: Access,
+    pub(crate) stores: Arc<StoreMap>,
+    /// Names it answers to beside those of loopback, in lower case.
+    pub(crate) names: Arc<[String]>,
+    /// Whether browsers reach it by TLS: cookies then travel by nothing else.
+    pub(crate) is_secure: bool,
+}
+
+impl From<Desk> for Console {
+    /// One that only shows, on loopback.
+    fn from(desk: Desk) -> Self {
+        Self {
+            desk,
+            access: Access::Open,
+            stores: Arc::default(),
+            names: Arc::default(),
+            is_secure: false,
+        }
+    }
+}
+
+impl Console {
+    /// One for people, whose roles are held against the shop's stores.
+    #[must_use]
+    pub fn new(desk: Desk, access: Access, stores: StoreMap) -> Self {
+        Self {
+            access,
+            stores: Arc::new(stores),
+            ..desk.into()
+        }
+    }
+
+    /// Lets it answer to names beside those of loopback. Browsers use TLS for them: its own, or that of a proxy in front.
+    #[must_use]
+    pub fn named(self, names: impl IntoIterator<Item = String>) -> Self {
+        let names: Arc<[String]> = names
+            .into_iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        Self {
+            is_secure: self.is_secure || !names.is_empty(),
+            names,
+            ..self
+        }
+    }
+}
+
+impl FromRef<Console> for Desk {
+    fn from_ref(console: &Console) -> Self {
+        console.desk.clone()
+    }
+}
+
+/// Who makes a request.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    /// What forms of their session send; empty without one.
+    pub(crate) csrf: String,
+    /// Their session's token; empty without one.
+    pub(crate) session: String,
+    /// The address they come from; empty when it isn't known.
+    pub(crate) from: String,
+    /// When the request came.
+    pub(crate) now: Timestamp,
+}
+
+impl Caller {
+    /// As the engine wants to know who does something.
+    pub(crate) fn act(&self) -> Act<'_> {
+        Act {
+            by: &self.principal,
+            from: &self.from,
+            now: self.now,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        // Invariant: the guard lets nobody through to a page that asks for a caller without one.
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or(StatusCode::UNAUTHORIZED)
+    }
+}
+
+/// What the caller sees.
+pub(crate) struct Seen(pub(crate) Sight);
+
+impl FromRequestParts<Console> for Seen {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &Console,
+    ) -> Result<Self, Self::Rejection> {
+        let caller = Caller::from_request_parts(parts, console).await?;
+        let stores = Arc::clone(&console.stores);
+        let sight = Sight::new(console.desk.clone(), caller.principal, stores);
+        Ok(Self(sight))
+    }
+}
+
+/// The people, where there are any, and where a request comes from: for pages by which one comes in.
+pub(crate) struct Entrance {
+    pub(crate) people: People,
+    pub(crate) from: String,
+    pub(crate) now: Timestamp,
+    pub(crate) cookies: Cookies,
+}
+
+impl FromRequestParts<Console> for Entrance {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &Console,
+    ) -> Result<Self, Self::Rejection> {
+        let Access::People { people, now } = &console.access else {
+            return Err(StatusCode::NOT_FOUND);
+        };
+        Ok(Self {
+            people: people.clone(),
+            from: guard::from(&parts.extensions),
+            now: now(),
+            cookies: Cookies::new(&parts.headers, console.is_secure),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! Pages of people: coming in, one's own account, and managing others'. All of them work without scripts.
+
+mod account;
+mod administration;
+mod log_in;
+mod welcome;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use engine::people::PeopleError;
+use model::Right;
+
+use super::trouble;
+use crate::access::{Console, allow, only_logged_in};
+
+/// Their routes.
+pub(crate) fn routes() -> Router<Console> {
+    let administration = Router::new()
+        .route("/administration/people", get(administration::people))
+        .route(
+            "/administration/people/invite",
+            post(administration::invite),
+        )
+        .route("/administration/people/grant", post(administration::grant))
+        .route(
+            "/administration/people/disable",
+            post(administration::disable),
+        )
+        .route("/administration/people/reset", post(administration::reset))
+        .route_layer(from_fn_with_state(Right::SeeAdministration, allow));
+    let account = Router::new()
+        .route("/logout", get(log_in::out_page).post(log_in::out))
+        .route("/account", get(account::page))
+        .route("/account/password", post(account::password))
+        .route("/account/factor", post(account::factor))
+        .route("/account/sessions", post(account::sessions))
+        .route("/account/tokens", post(account::make_token))
+        .route("/account/tokens/revoke", post(account::revoke_token))
+        .route("/account/break-glass", post(account::break_glass))
+        .route("/account/mend-glass", post(account::mend_glass))
+        .route_layer(from_fn(only_logged_in));
+    Router::new()
+        .route("/login", get(log_in::page).post(log_in::name))
+        .route("/login/code", get(log_in::code_page).post(log_in::code))
+        .route("/welcome", get(welcome::page).post(welcome::password))
+        .route("/welcome/code", post(welcome::code))
+        .merge(account)
+        .merge(administration)
+}
+
+/// What is wrong, at the field it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The form, where a page has several.
+    form: &'static str,
+    /// The field; empty when it is about the whole form.
+    field: &'static str,
+    text: String,
+}
+
+impl Fault {
+    /// What is wrong with a form, in words; nothing for an error that isn't the fault of who asks.
+    fn of(form: &'static str, error: &PeopleError) -> Option<Self> {
+        let field = match error {
+            PeopleError::Name | PeopleError::NameTaken => "name",
+            PeopleError::Shown => "shown",
+            PeopleError::Password { .. } => "password",
+            PeopleError::LogIn => "present",
+            PeopleError::Code => "code",
+            PeopleError::Reason => "reason",
+            PeopleError::Days => "days",
+            PeopleError::Grants { .. } | PeopleError::Beyond => "role",
+            PeopleError::Late
+            | PeopleError::NoInvitation
+            | PeopleError::NotAllowed { .. }
+            | PeopleError::Oneself
+            | PeopleError::LastAdmin
+            | PeopleError::NoSuch
+            | PeopleError::Changed => "",
+            _ => return None,
+        };
+        Some(Self::new(form, field, &error.to_string()))
+    }
+
+    /// Something wrong, as a sentence.
+    fn new(form: &'static str, field: &'static str, text: &str) -> Self {
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_uppercase().to_string());
+        Self {
+            form,
+            field,
+            text: format!("{}{}.", first.unwrap_or_default(), letters.as_str()),
+        }
+    }
+
+    /// What is wrong at a field of a form.
+    pub(super) fn at(&self, form: &str, field: &str) -> Option<&str> {
+        (!self.text.is_empty() && self.form == form && self.field == field).then_some(&self.text)
+    }
+}
+
+/// A page whose form has to be mended.
+fn unfit(page: Response) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, page).into_response()
+}
