@@ -62,7 +62,8 @@ impl Answer {
         let page = Html::parse_document(&self.body);
         let selector = Selector::parse(selector).expect("a selector");
         let element = page.select(&selector).next();
-        let element = element.unwrap_or_else(|| panic!("no {selector:?} in {}", self.body));
+        assert!(element.is_some(), "no {selector:?} in {}", self.body);
+        let element = element.expect("asserted");
         match attribute {
             "" => element.text().collect::<String>().trim().to_owned(),
             name => element.value().attr(name).unwrap_or_default().to_owned(),
@@ -105,7 +106,7 @@ fn stage_named(names: &[&str]) -> Stage {
         incident
     });
     desk.publish(Update::Decided {
-        findings: vec![us.clone(), all.clone()],
+        findings: vec![us, all],
         incidents: incidents.to_vec(),
     });
     let mut stores = StoreMap::default();
