@@ -219,7 +219,7 @@ class Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.source = source
+        self.source, self.words, self.token = source, [str(word) for word in words], None
         self.begin = time.monotonic()
         self.process = subprocess.Popen(["taskset", "-c", cpus, PROGRAM, "up", *words, "--port", str(self.port)],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -241,7 +241,17 @@ class Up:
         _, _, self.usage = os.wait4(self.process.pid, 0)
 
     def page(self, path):
-        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10).read().decode()
+        # Counters are open on loopback; the rest is for who has a token.
+        headers = {} if path == "/metrics" else self.headers()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return urllib.request.urlopen(request, timeout=10).read().decode()
+
+    def headers(self):
+        if self.token is None:
+            data = self.words[self.words.index("--data") + 1]
+            self.token = subprocess.run([PROGRAM, "accounts", "token", f"bench-{time.time_ns()}", "--role", "auditor", "--data", data],
+                                        check=True, capture_output=True, text=True).stdout.strip()
+        return {"Authorization": f"Bearer {self.token}"}
 
     def finds(self, words):
         return "No incident fits" not in self.page(f"/?q={words}")
@@ -253,7 +263,7 @@ class Up:
     def live(self):
         """The live stream: it tells that there is news, and the page is asked at once, as a browser does."""
         stream = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        stream.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        stream.sendall(f"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {self.headers()['Authorization']}\r\n\r\n".encode())
         stream.recv(65536)
         return stream
 

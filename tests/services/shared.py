@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
+
+
+from console import page
 
 
 def free_port():
@@ -132,15 +134,6 @@ def password_file(folder, password):
 def need(holds, what, shown=""):
     if not holds:
         raise SystemExit(f"FAILED: {what}\n{shown}")
-
-
-def page(port, path="/"):
-    """A page of the console; nothing while it isn't there."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.read().decode()
-    except OSError:
-        return ""
 
 
 def metric(port, name, source):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+from console import Person, page as console_page, started_proxy
 from shared import client, database, end, free_port, wait_for
 
 
@@ -36,7 +37,9 @@ def main():
         up = subprocess.Popen([str(magewarden), "up", "--log", str(log), "--data", str(folder / "data"), "--port", str(console)],
                               stderr=subprocess.PIPE, text=True)
         started.append(up)
-        url = f"http://127.0.0.1:{console}/"
+
+        wait_for("the console", 30, lambda: "<main" in console_page(console))
+        url = started_proxy(console, Person(console, "thief.taker").cookie)
 
         def page():
             shown = subprocess.run(

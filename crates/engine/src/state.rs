@@ -15,6 +15,18 @@ use crate::ledger::Ledger;
 /// Name of the state's file beside the folder of the ledger.
 const FILE: &str = "state.sqlite";
 
+/// Opens the state's database for what people make; whose its rows are isn't asked.
+///
+/// # Errors
+///
+/// [`StoreError`] when it can't be used.
+pub fn database(folder: &Path, place: Option<&StatePlace>) -> Result<Database, StoreError> {
+    match place {
+        Some(place) => Database::open(place),
+        None => Database::open(&StatePlace::File(folder.with_file_name(FILE))),
+    }
+}
+
 /// Takes the state of a ledger that is open to write: at `place`, or in the file beside the ledger's folder.
 ///
 /// # Errors
@@ -26,10 +38,7 @@ pub fn open(
     place: Option<&StatePlace>,
     installation: &InstallationId,
 ) -> Result<State, StoreError> {
-    let database = match place {
-        Some(place) => Database::open(place)?,
-        None => Database::open(&StatePlace::File(folder.with_file_name(FILE)))?,
-    };
+    let database = database(folder, place)?;
     let key = ledger.key_for("the state's owner");
     let id = key.iter().take(16).map(|byte| format!("{byte:02x}"));
     let owner = Owner {

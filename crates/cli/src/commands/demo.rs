@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use model::{InstallationId, Lane, TimeQuality, Timestamp};
 use parse::Context;
 
+use super::console::{For, Place, Watch, serve_and_follow};
 use super::{now, up};
 use crate::failure::{Failure, OrFail};
 
@@ -101,15 +102,14 @@ impl Demo {
         drop(out);
         let stop = up::stop_on_signals()?;
         let writer = start_writer(exercise, logs, self.stop_after, Arc::clone(&stop));
-        let served = up::serve_and_follow(
-            pipeline,
-            files.into_iter().collect(),
-            Vec::new(),
-            Vec::new(),
-            self.port,
-            &data,
-            &stop,
-        );
+        let watch = Watch {
+            files: files.into_iter().collect(),
+            sources: Vec::new(),
+            gaps: Vec::new(),
+            place: Place::local(self.port),
+            whom: For::Anybody,
+        };
+        let served = serve_and_follow(pipeline, watch, &data, &stop);
         stop.store(true, Ordering::SeqCst);
         let written = writer
             .join()

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
+mod accounts;
 mod analyze;
+mod console;
 mod demo;
 mod doctor;
 mod entries;
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Analyze(analyze::Analyze),
     /// Watch a shop live and show incidents on 127.0.0.1
     Up(Box<up::Up>),
+    /// Let people and programs into the console, and out
+    Accounts(accounts::Accounts),
     /// Say what can't be seen of a shop, and what closes each gap
     Doctor(Box<doctor::Doctor>),
     /// Show a recorded leak at a three-store shop, as an exercise
@@ -72,6 +76,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Analyze(command) => command.run(),
         Command::Up(command) => command.run(),
+        Command::Accounts(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Verify(command) => command.run(),

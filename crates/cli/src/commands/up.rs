@@ -2,24 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use engine::desk::{Desk, GapView, Update};
+use engine::desk::GapView;
 use engine::ledger::Opening;
-use engine::live::Live;
 use engine::pipeline::{Pipeline, Settings};
 use model::{InstallationId, Lane};
 use sinks::ocsf::Ocsf;
 use sinks::webhook::Webhook;
 use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
-use sources::{Follower, Running, Source};
 
+use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
 use super::state::{self, StateFlags};
@@ -60,6 +59,9 @@ use crate::terminal::inert;
     The state (docs/state.md) in PostgreSQL instead of a file:\n  \
     magewarden up --magento /var/www/shop --state postgres://magewarden@db1:5432/magewarden \\\n    \
     --state-password-file /etc/magewarden/state.password --state-ca-file /etc/magewarden/state-ca.pem\n\n\
+    The console for others than this machine's, by TLS; who may come in: magewarden accounts --help\n  \
+    magewarden up --magento /var/www/shop --listen 192.0.2.10 --name console.example.com \\\n    \
+    --tls-certificate /etc/magewarden/console.pem --tls-key /etc/magewarden/console.key\n\n\
     The same in a file for --config:\n  \
     magento = \"/var/www/shop\"\n  \
     [[source]]\n  \
@@ -99,9 +101,8 @@ pub(crate) struct Up {
     /// A second place for checkpoints: a file on another volume
     #[arg(long, value_name = "FILE")]
     checkpoints: Option<PathBuf>,
-    /// Port of the console on 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = 8780)]
-    port: u16,
+    #[command(flatten)]
+    console: ConsoleFlags,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -170,6 +171,10 @@ struct File {
     state: Option<String>,
     state_password_file: Option<PathBuf>,
     state_ca_file: Option<PathBuf>,
+    listen: Option<IpAddr>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    names: Vec<String>,
     database: Database,
     source: Vec<SourceSettings>,
 }
@@ -239,7 +244,7 @@ impl Up {
                 "name the shop with --magento ROOT, logs with --log FILE, or another source with --source",
             ));
         }
-        let state = self.state.place()?;
+        let (state, place) = (self.state.place()?, self.console.place()?);
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             Settings {
@@ -273,7 +278,14 @@ impl Up {
             access,
         )?;
         let stop = stop_on_signals()?;
-        serve_and_follow(pipeline, files, sources, gaps, self.port, &self.data, &stop)?;
+        let watch = Watch {
+            files,
+            sources,
+            gaps,
+            place,
+            whom: For::People,
+        };
+        serve_and_follow(pipeline, watch, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -312,7 +324,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -328,6 +340,11 @@ impl Up {
             .take()
             .or(file.state_password_file);
         self.state.state_ca_file = self.state.state_ca_file.take().or(file.state_ca_file);
+        let own = &mut self.console;
+        own.listen = own.listen.or(file.listen);
+        own.tls_certificate = own.tls_certificate.take().or(file.tls_certificate);
+        own.tls_key = own.tls_key.take().or(file.tls_key);
+        own.names.extend(file.names);
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);
@@ -432,60 +449,4 @@ fn print_look(look: Option<&Look>, format: Output) -> Result<ExitCode, Failure> 
     } else {
         ExitCode::from(FOUND)
     })
-}
-
-/// Serves the console and follows files until `stop` is set.
-pub(super) fn serve_and_follow(
-    mut pipeline: Pipeline,
-    files: Vec<PathBuf>,
-    sources: Vec<Box<dyn Source>>,
-    gaps: Vec<GapView>,
-    port: u16,
-    data: &Path,
-    stop: &Arc<AtomicBool>,
-) -> Result<(), Failure> {
-    let reader = engine::report::entry_reader(
-        &data.join("ledger"),
-        &data.join("keys"),
-        pipeline.context().clone(),
-    )
-    .or_fail("check that --data is readable")?;
-    let desk = Desk::new(reader);
-    desk.publish(Update::Gaps(gaps));
-    pipeline.show_on(desk.clone());
-    let resume = pipeline.positions().clone();
-    let follower = Follower::new(files, resume).or_fail("check that the logs may be read")?;
-    let mut all: Vec<Box<dyn Source>> = vec![Box::new(follower)];
-    all.extend(sources);
-    let running = Running::start(all).or_fail("the machine has no room for another thread")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .or_fail("the machine has no room for another thread")?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(address))
-        .or_fail("another program holds the port; name another with --port, or 0 for a free one")?;
-    let bound = listener.local_addr().or_fail("")?;
-    let mut out = std::io::stderr().lock();
-    drop(writeln!(out, "\nconsole: http://{bound}/   (Ctrl-C stops)"));
-    drop(out);
-    let waiting = Arc::clone(stop);
-    let stopped = async move {
-        while !waiting.load(Ordering::SeqCst) {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-    };
-    let serving = runtime.spawn(server::serve(desk.clone(), listener, None, stopped));
-    let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
-    let mut live = Live::new(pipeline, running, desk, now(), Box::new(tell));
-    let result = live.run(&now, &|| stop.load(Ordering::SeqCst));
-    stop.store(true, Ordering::SeqCst);
-    result.or_fail("free some disk space and start again: it resumes where the ledger ends")?;
-    runtime
-        .block_on(serving)
-        .or_fail("")?
-        .or_fail("start again; the ledger is whole")?;
-    Ok(())
 }

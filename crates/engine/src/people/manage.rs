@@ -208,7 +208,7 @@ pub(super) fn checked(given: &[Grant]) -> Result<Vec<Grant>, PeopleError> {
     let mut given = given.to_vec();
     given.sort();
     given.dedup();
-    Grant::check(&given).map_err(|source| PeopleError::Grants { source })?;
+    Grant::check(&given).map_err(|why| PeopleError::Grants { why })?;
     Ok(given)
 }
 

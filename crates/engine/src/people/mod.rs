@@ -88,10 +88,10 @@ pub enum PeopleError {
         fault: PasswordFault,
     },
     /// Roles that can't be given.
-    #[error("{source}")]
+    #[error("{why}")]
     Grants {
         /// Why not.
-        source: GrantError,
+        why: GrantError,
     },
     /// The asker's roles don't include it.
     #[error("your roles don't include this: {}", right.words())]

@@ -97,7 +97,7 @@ impl People {
         need(act.by, Right::BreakGlass)?;
         let mut all = grants(&account.grants)?;
         all.push(grant.clone());
-        Grant::check(&all).map_err(|source| PeopleError::Grants { source })?;
+        Grant::check(&all).map_err(|why| PeopleError::Grants { why })?;
         let reason = reason.trim();
         if !REASON_CHARACTERS.contains(&reason.chars().count()) {
             return Err(PeopleError::Reason);

@@ -83,6 +83,15 @@ impl Console {
             ..self
         }
     }
+
+    /// Says that it is reached by TLS.
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self {
+            is_secure: true,
+            ..self
+        }
+    }
 }
 
 impl FromRef<Console> for Desk {

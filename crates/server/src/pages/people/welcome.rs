@@ -79,6 +79,22 @@ async fn step(
     }
 }
 
+/// The same step once more, with what was wrong; where the invitation itself is over, that.
+async fn again(
+    people: &People,
+    token: &str,
+    fault: Fault,
+    sent: &Fields,
+    now: Timestamp,
+) -> Response {
+    let page = step(people, token, fault, sent, now).await;
+    if page.status().is_success() {
+        unfit(page)
+    } else {
+        page
+    }
+}
+
 /// Shows an invitation.
 pub(super) async fn page(
     entrance: Entrance,
@@ -108,7 +124,7 @@ pub(super) async fn password(entrance: Entrance, sent: Fields) -> Response {
     };
     match Fault::of("welcome", &error) {
         None => super::trouble(&error),
-        Some(fault) => unfit(step(people, token, fault, &sent, now).await),
+        Some(fault) => again(people, token, fault, &sent, now).await,
     }
 }
 
@@ -125,7 +141,7 @@ pub(super) async fn code(entrance: Entrance, sent: Fields) -> Response {
         Ok(fresh) => ([cookies.set(&fresh.token)], Redirect::to("/")).into_response(),
         Err(error) => match Fault::of("factor", &error) {
             None => super::trouble(&error),
-            Some(fault) => unfit(step(&people, token, fault, &sent, now).await),
+            Some(fault) => again(&people, token, fault, &sent, now).await,
         },
     }
 }
