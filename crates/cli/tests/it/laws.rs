@@ -229,3 +229,27 @@ fn every_field_and_category_stands_in_the_rules_reference() {
         .collect();
     assert!(missing.is_empty(), "docs/rules.md lacks {missing:?}");
 }
+
+#[test]
+fn every_role_stands_in_the_reference_of_people_with_what_it_may_and_may_not() {
+    use model::{Right, Role};
+    let text = fs::read_to_string(root().join("docs/people.md")).expect("docs/people.md");
+    let mut missing = Vec::new();
+    for (at, role) in Role::ALL.into_iter().enumerate() {
+        let rights = Right::ALL.into_iter().filter(|right| role.may(*right));
+        let rights: Vec<_> = rights.map(Right::words).collect();
+        let (name, purpose) = (role.name(), role.purpose());
+        missing.push(format!("| `{name}` | {purpose} | {} |", rights.join("; ")));
+        for other in Role::ALL.into_iter().skip(at + 1) {
+            if let Some(why) = role.apart_from(other) {
+                let both = [(role, other), (other, role)];
+                let lines = both.map(|(one, two)| format!("| {one} | {two} | {why} |"));
+                if !lines.iter().any(|line| text.contains(line)) {
+                    missing.extend(lines);
+                }
+            }
+        }
+    }
+    missing.retain(|line| !text.contains(line.as_str()));
+    assert!(missing.is_empty(), "docs/people.md lacks {missing:#?}");
+}
