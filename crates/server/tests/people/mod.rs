@@ -74,6 +74,7 @@ impl Answer {
 /// A console for people.
 struct Stage {
     router: Router,
+    desk: Desk,
     people: People,
     runtime: tokio::runtime::Runtime,
     _folder: tempfile::TempDir,
@@ -120,9 +121,11 @@ fn stage_named(names: &[&str]) -> Stage {
         people: people.clone(),
         now,
     };
-    let console = Console::new(desk, access, stores).named(names.iter().map(ToString::to_string));
+    let console =
+        Console::new(desk.clone(), access, stores).named(names.iter().map(ToString::to_string));
     Stage {
         router: server::router(console),
+        desk,
         people,
         runtime: tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,9 +1,11 @@
 //! Each claim, by requests.
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
+use engine::desk::Update;
 use model::{Grant, Role};
+use tower::ServiceExt as _;
 
 use super::{Browser, PASSWORD, code, stage, stage_named, wait};
 
@@ -331,4 +333,27 @@ fn beyond_loopback_cookies_travel_by_tls_alone() {
         stage.get_with("/", &host).status,
         StatusCode::MISDIRECTED_REQUEST
     );
+}
+
+#[test]
+fn an_open_page_hears_nothing_more_once_its_session_is_over() {
+    let stage = stage();
+    let root = stage.first();
+    let request = Request::get("/live")
+        .header("host", "127.0.0.1:8780")
+        .header("cookie", &root.cookie)
+        .body(Body::empty())
+        .expect("a request");
+    let answer = stage
+        .runtime
+        .block_on(stage.router.clone().oneshot(request));
+    let answer = answer.expect("answered");
+    assert_eq!(answer.status(), StatusCode::OK);
+    stage.post(&root, "/logout", &[]);
+    stage.desk.publish(Update::Gaps(Vec::new()));
+    // It ends by itself: whoever waits for all of it gets nothing.
+    let heard = stage
+        .runtime
+        .block_on(to_bytes(answer.into_body(), 1 << 20));
+    assert_eq!(heard.expect("ended"), "");
 }
