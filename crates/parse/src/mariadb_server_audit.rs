@@ -109,41 +109,47 @@ struct Fields<'a> {
 
 /// Splits at the first commas: eight of them, or seven behind a syslog header, which tells the time.
 fn split(record: &[u8]) -> Option<Fields<'_>> {
-    let syslog = is_syslog(record);
-    let mut at = [0; 9];
-    let mut commas = commas(record);
-    for place in at.iter_mut().skip(usize::from(syslog) + 1) {
-        *place = commas.next()?;
+    if is_syslog(record) {
+        let [server, user, host, connection, query, operation, schema] = commas(record)?;
+        let header = record.get(..server)?;
+        return Some(Fields {
+            time: None,
+            server: header.rsplit(|byte| *byte == b' ').next()?,
+            user: record.get(server + 1..user)?,
+            host: record.get(user + 1..host)?,
+            connection: number(record.get(host + 1..connection)?)?,
+            query: number(record.get(connection + 1..query)?)?,
+            operation: record.get(query + 1..operation)?,
+            schema: record.get(operation + 1..schema)?,
+            rest: record.get(schema + 1..)?,
+        });
     }
-    let field = |index: usize| -> Option<&[u8]> {
-        let before = *at.get(index)?;
-        let start = if index == usize::from(syslog) {
-            0
-        } else {
-            before + 1
-        };
-        record.get(start..*at.get(index + 1)?)
-    };
-    let server = field(1)?;
+    let [
+        time,
+        server,
+        user,
+        host,
+        connection,
+        query,
+        operation,
+        schema,
+    ] = commas(record)?;
     Some(Fields {
-        time: if syslog { None } else { Some(field(0)?) },
-        server: if syslog {
-            server.rsplit(|byte| *byte == b' ').next()?
-        } else {
-            server
-        },
-        user: field(2)?,
-        host: field(3)?,
-        connection: number(field(4)?)?,
-        query: number(field(5)?)?,
-        operation: field(6)?,
-        schema: field(7)?,
-        rest: record.get(at[8] + 1..)?,
+        time: Some(record.get(..time)?),
+        server: record.get(time + 1..server)?,
+        user: record.get(server + 1..user)?,
+        host: record.get(user + 1..host)?,
+        connection: number(record.get(host + 1..connection)?)?,
+        query: number(record.get(connection + 1..query)?)?,
+        operation: record.get(query + 1..operation)?,
+        schema: record.get(operation + 1..schema)?,
+        rest: record.get(schema + 1..)?,
     })
 }
 
-/// Where commas are, eight bytes at a time: the fields are a few bytes long, and a search begun for each costs more than it skips.
-fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
+/// Where the first commas are, eight bytes at a time: the fields are a few bytes long, and a search begun for each costs
+/// more than it skips.
+fn commas<const COUNT: usize>(record: &[u8]) -> Option<[usize; COUNT]> {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let (words, rest) = record.as_chunks::<8>();
     let mut last = [0; 8];
@@ -151,7 +157,8 @@ fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
         *to = *from;
     }
     let (mut found, mut next) = (0_u64, 0);
-    std::iter::from_fn(move || {
+    let mut places = [0; COUNT];
+    for place in &mut places {
         while found == 0 {
             let word = match words.get(next) {
                 Some(word) => word,
@@ -163,10 +170,10 @@ fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
             found = !(((other & LOW) + LOW) | other | LOW);
             next += 1;
         }
-        let at = (next - 1) * 8 + found.trailing_zeros() as usize / 8;
+        *place = (next - 1) * 8 + found.trailing_zeros() as usize / 8;
         found &= found - 1;
-        Some(at)
-    })
+    }
+    Some(places)
 }
 
 /// Whether a line has a syslog header in front: `<syslog ts> <host> <ident>: <info> <serverhost>,…`.
@@ -251,17 +258,23 @@ fn without_port(host: &[u8]) -> &[u8] {
             .and_then(|at| inner.get(..at))
             .unwrap_or(host);
     }
-    match memchr::memrchr(b':', host) {
-        Some(at)
-            if host
-                .get(at + 1..)
-                .is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
-                && memchr::memchr(b':', host) == Some(at) =>
-        {
-            host.get(..at).unwrap_or(host)
-        }
+    let (name, port) = number_at_end(host);
+    match name.strip_suffix(b":") {
+        Some(name) if !port.is_empty() && !name.contains(&b':') => name,
         _ => host,
     }
+}
+
+/// Parts bytes from the digits they end with.
+fn number_at_end(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let digits = bytes
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    bytes
+        .split_at_checked(bytes.len() - digits)
+        .unwrap_or((bytes, &[]))
 }
 
 /// Reads object and return code as the operation has them.
@@ -278,11 +291,9 @@ fn object<'a>(
     let rest = fields.rest;
     match operation {
         "query" => {
-            let comma = memchr::memrchr(b',', rest);
-            let (quoted, code) = match comma
-                .map(|at| (rest.get(..at), rest.get(at + 1..).and_then(number)))
-            {
-                Some((Some(quoted), Some(code))) if quoted.ends_with(b"'") => (quoted, Some(code)),
+            let (before, code) = number_at_end(rest);
+            let (quoted, code) = match (before.strip_suffix(b","), number(code)) {
+                (Some(quoted), Some(code)) if quoted.ends_with(b"'") => (quoted, Some(code)),
                 _ => (rest, None),
             };
             let raw = quoted.strip_prefix(b"'").unwrap_or(quoted);
@@ -300,12 +311,16 @@ fn object<'a>(
             }
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
-            let name = memchr::memrchr(b',', rest)
-                .and_then(|at| rest.get(..at))
-                .unwrap_or(rest);
-            let mut tables = vec![table(texts.get(old_name(name)), context)];
+            // Nearly every such record ends with a comma.
+            let name = rest.strip_suffix(b",").unwrap_or_else(|| {
+                let comma = memchr::memrchr(b',', rest);
+                comma.and_then(|at| rest.get(..at)).unwrap_or(rest)
+            });
+            let bar = memchr::memchr(b'|', name);
+            let old = bar.and_then(|at| name.get(..at)).unwrap_or(name);
+            let mut tables = vec![table(texts.get(old), context)];
             // RENAME tells `old|schema.new`.
-            if let Some(new) = name.get(old_name(name).len() + 1..) {
+            if let Some(new) = bar.and_then(|at| name.get(at + 1..)) {
                 let new = memchr::memchr(b'.', new)
                     .and_then(|dot| new.get(dot + 1..))
                     .unwrap_or(new);
@@ -324,10 +339,6 @@ fn object<'a>(
             }
         }
     }
-}
-
-fn old_name(name: &[u8]) -> &[u8] {
-    name.split(|byte| *byte == b'|').next().unwrap_or(name)
 }
 
 fn table<'a>(name: Cow<'a, str>, context: &Context) -> Cow<'a, str> {
@@ -372,7 +383,7 @@ mod tests {
         #[test]
         fn commas_are_where_a_plain_look_finds_them(record in prop::collection::vec(prop_oneof![Just(b','), any::<u8>()], 0..64)) {
             let plain: Vec<_> = (0..record.len()).filter(|at| record[*at] == b',').collect();
-            prop_assert_eq!(super::commas(&record).collect::<Vec<_>>(), plain);
+            prop_assert_eq!(super::commas(&record), plain.first_chunk::<8>().copied());
         }
     }
 }
