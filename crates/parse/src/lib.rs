@@ -275,6 +275,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The text of a part of the record.
+    #[inline]
     pub(crate) fn get(self, part: &'a [u8]) -> Cow<'a, str> {
         let from = part
             .as_ptr()
