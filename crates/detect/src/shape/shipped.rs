@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::lexer::{Lexer, Token};
-use super::tables::{data_class, is_card_column};
+use super::tables::{data_class, is_card_column, without_prefix};
 use super::{Predicate, Shape, known::Known};
 
 /// Words a run that varies may not hold: it would be another kind of statement.
@@ -267,8 +267,8 @@ impl Entry {
 fn plain<'a>(statement: &'a str, prefix: &'a str) -> impl Iterator<Item = Token<'a>> {
     Lexer::new(statement).filter_map(move |token| match token {
         Token::Comment(_) | Token::Sign(b';') => None,
-        Token::Quoted(name) => Some(Token::Quoted(name.strip_prefix(prefix).unwrap_or(name))),
-        Token::Word(name) => Some(Token::Word(name.strip_prefix(prefix).unwrap_or(name))),
+        Token::Quoted(name) => Some(Token::Quoted(without_prefix(name, prefix))),
+        Token::Word(name) => Some(Token::Word(without_prefix(name, prefix))),
         token => Some(token),
     })
 }
