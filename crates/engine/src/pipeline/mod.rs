@@ -10,6 +10,7 @@ mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cardholder::{FingerprintKey, Masker};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -66,6 +67,7 @@ pub struct Pipeline {
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
     stopped: Option<Timestamp>,
+    judged: Option<Instant>,
 }
 
 impl Pipeline {
@@ -129,6 +131,7 @@ impl Pipeline {
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
             stopped,
+            judged: None,
         };
         if let Opening::Broken {
             aside,
@@ -181,6 +184,13 @@ impl Pipeline {
     #[must_use]
     pub fn stopped(&self) -> Option<Timestamp> {
         self.stopped
+    }
+
+    /// When what [`Self::append`] sealed last was judged: before what it caused was sealed and told. In no entry, since
+    /// a replay judges at another time.
+    #[must_use]
+    pub fn judged(&self) -> Option<Instant> {
+        self.judged
     }
 
     /// The installation's name.
@@ -297,6 +307,7 @@ impl Pipeline {
             first,
             &mut self.undecided,
         );
+        self.judged = Some(Instant::now());
         // The records are sealed whatever becomes of this: it is done again with the checkpoint.
         drop(self.decide(received));
         Ok(())
