@@ -7,7 +7,7 @@ Starts MariaDB with its audit plugin on a free port of 127.0.0.1, makes mageward
 watches with `up --source shop_rows`. Then writes a skimmer to configuration, a page and a layout, plants an
 administrator, guesses a password and leaves what administrators did in the audit tables of Commerce and Mage-OS's add-on, and runs
 Magento's own clean-up statements: what died must still be in the ledger. Counts what our account asked of the server, and what a shop
-without those tables costs. Everything started here is ended by its process id.
+without those tables costs. While others lock tables, and while the server hangs, it waits for nobody. Everything started here is ended by its process id.
 """
 import json
 import pathlib
@@ -96,6 +96,44 @@ insert into mg_magento_login_as_customer_log (time, user_id, user_name, customer
 """
 
 
+def held(folder, sql, rows, show, works):
+    """Somebody locks a table, and somebody's ALTER TABLE waits for another: nobody is waited for, the other tables go on, and it is said."""
+    others = []
+
+    def other(text):
+        others.append(subprocess.Popen(client(folder) + ["-N", "-n", "shop"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        others[-1].stdin.write(text + "\n")
+        others[-1].stdin.flush()
+        return others[-1]
+
+    waiting = "select count(*) from information_schema.processlist where {}state like 'Waiting for%'"
+    watch = lambda who: int(sql(waiting.format(who)))
+    try:
+        other("lock tables mg_cms_page write; update mg_cms_page set content = '<h1>Held</h1>' where page_id = 1;")
+        other("begin; select count(*) from mg_layout_update;")
+        time.sleep(1)
+        other("alter table mg_layout_update add column later int;")
+        wait_for("an ALTER TABLE that waits", 20, lambda: watch("") == 1)
+        # Every twentieth of a second, by a connection of its own.
+        sampler = other((waiting.format("user = 'magewarden' and ") + "; do sleep(0.05);") * 4000)
+        sql("insert into shop.mg_core_config_data (scope, scope_id, path, value) values ('default', 0, 'web/unsecure/base_url', 'http://shop.example.com/')")
+        wait_for("that a table is locked, on the page", 90, lambda: "is locked by somebody" in show("/sources"))
+        wait_for("what changed in another table", 90, lambda: any(row.get("config.path") == "web/unsecure/base_url" for row in rows("core_config_data", "created")))
+        wait_for("the trouble, when it lasts", 90, lambda: works() == 0)
+        need("Held" not in json.dumps(rows("cms_page", "modified")), "a table that is locked isn't read")
+        need(watch("") == 1, "the ALTER TABLE still waits")
+        sampler.kill()
+        samples = sampler.stdout.read().split()
+        need(len(samples) > 100 and set(samples) == {"0"}, f"our account waits for nobody's lock: {len(samples)} samples", set(samples))
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+    wait_for("what was written behind the lock", 30, lambda: "Held" in json.dumps(rows("cms_page", "modified")))
+    wait_for("the end of the trouble with locks", 60, lambda: works() == 1)
+    need("is locked" not in show("/sources"), "it is said that the tables are free")
+
+
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("rows") as (started, folder):
@@ -126,6 +164,7 @@ def main():
             return [row for row in entries() if row.get("row.table") == table and change in (None, row.get("change"))]
 
         show = lambda path="/": page(console, path)
+        works = lambda: metric(console, "works", "shop_rows:shop")
         up = start()
         wait_for("the console", 30, lambda: "<main" in show())
         wait_for("every table seen", 90, lambda: len(rows("quote_payment")) == 1 and len(rows("cron_schedule")) == 300 and all(rows(table) for table in COPIED))
@@ -203,8 +242,8 @@ def main():
         time.sleep(15)
         own = [line for line in log.read_text(errors="replace")[asked_before:].splitlines() if ",magewarden," in line and ",QUERY," in line]
         need(any("mg_core_config_data" in line for line in own) and not any(table in line for line in own for table in COMMERCE + MAGE_OS), "tables that aren't there cost nothing", own[-5:])
+        held(folder, sql, rows, show, works)
         # A database that hangs holds up nothing: it is said, and what changed meanwhile is told once it goes on.
-        works = lambda: metric(console, "works", "shop_rows:shop")
         server.send_signal(signal.SIGSTOP)
         try:
             wait_for("the trouble with a server that hangs", 60, lambda: works() == 0)

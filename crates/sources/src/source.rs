@@ -88,6 +88,8 @@ pub type Positions = BTreeMap<SourceId, (Generation, Position)>;
 
 /// Chunks handed over together.
 pub struct Delivery {
+    /// When its source had read all of it; waiting for a full queue comes after.
+    pub given: Instant,
     /// The chunks, in order for each source.
     pub chunks: Vec<Chunk>,
     /// Who waits to hear that all of them are sealed.
@@ -174,6 +176,7 @@ impl Hand {
             return Ok(());
         }
         let delivery = Delivery {
+            given: Instant::now(),
             chunks,
             receipt: None,
         };
@@ -203,6 +206,7 @@ impl Hand {
     ) -> Result<Pending, NotSealed> {
         let (told, sealed) = sync_channel(1);
         let delivery = Delivery {
+            given: Instant::now(),
             chunks,
             receipt: Some(Receipt(told)),
         };

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
+use crate::live::Delay;
 
 pub use sight::{Sight, Work};
 
@@ -66,6 +67,8 @@ pub struct SourceView {
     pub last_event: Option<Timestamp>,
     /// What happened last, or why it isn't read.
     pub reason: String,
+    /// How long its records waited to be judged, since this start.
+    pub delay: Delay,
     /// When it gave nothing that it should have given, since this start.
     pub holes: Vec<Hole>,
 }

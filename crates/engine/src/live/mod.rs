@@ -3,6 +3,7 @@
 //! The same intake, seal and judge as everywhere. A source resumes from the ledger's last entry of
 //! it; a checkpoint is made at least every second while entries arrive; every ten what grew is told, or a tick sealed while none do.
 
+mod delay;
 mod show;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::health::{Health, Told};
 use crate::intake::{Block, Intake};
 use crate::ledger::NewEntry;
 use crate::pipeline::{Pipeline, PipelineError};
+pub use delay::Delay;
 
 /// Longest wait for something new before the clock is looked at.
 const WAIT: Duration = Duration::from_millis(200);
@@ -54,6 +56,8 @@ struct Track {
     /// Records, or bytes of a file, that went before they could be read.
     lost: u64,
     last_event: Option<Timestamp>,
+    /// How long its records waited to be judged.
+    delay: Delay,
 }
 
 /// Takes what sources hand over into a pipeline.
@@ -77,6 +81,8 @@ pub struct Live {
     incidents: usize,
     /// Records taken and not sealed yet: while there are any, nothing more is taken.
     waiting: Vec<NewEntry>,
+    /// When the source of each of them handed it over.
+    given: Vec<Instant>,
     /// Who waits to hear that they are sealed.
     receipts: Vec<Receipt>,
     /// Why nothing is acknowledged at the moment; empty when all is well.
@@ -123,6 +129,7 @@ impl Live {
             last_look: now,
             incidents,
             waiting: Vec::new(),
+            given: Vec::new(),
             receipts: Vec::new(),
             trouble: String::new(),
             state_trouble: String::new(),
@@ -132,6 +139,7 @@ impl Live {
         // Sealed before anything else: a run that is killed at once leaves no hole untold.
         let mut first = Vec::new();
         live.look(now, &mut first);
+        live.given = vec![Instant::now(); first.len()];
         live.waiting = first;
         live
     }
@@ -195,6 +203,7 @@ impl Live {
                 self.news |= chunk.news.is_some();
                 self.take(chunk, now, &mut entries);
             }
+            self.given.resize(entries.len(), delivery.given);
             self.receipts.extend(delivery.receipt);
             if bytes >= DELIVERY_BYTES_MAX {
                 break;
@@ -205,6 +214,7 @@ impl Live {
         if now.seconds_since(self.last_look) >= LOOK_SECONDS {
             self.last_look = now;
             self.look(now, &mut entries);
+            self.given.resize(entries.len(), Instant::now());
         }
         self.waiting = entries;
     }
@@ -280,6 +290,7 @@ impl Live {
     fn step(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         if !self.waiting.is_empty() {
             self.pipeline.append(&self.waiting)?;
+            self.note_delays();
             self.waiting.clear();
             let incidents = self.pipeline.judge().incidents().count();
             if incidents > self.incidents {
@@ -347,6 +358,7 @@ impl Live {
             well: true,
             lost: 0,
             last_event: None,
+            delay: Delay::default(),
         });
         if let Some(news) = &chunk.news {
             track.news = show::describe(news);

@@ -34,6 +34,7 @@ impl Live {
                 }
                 .to_owned(),
                 lost: track.lost,
+                delay: track.delay,
                 holes: self.health.holes(id).copied().collect(),
                 records: counters.records,
                 bytes: counters.bytes,

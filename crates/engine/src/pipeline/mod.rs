@@ -10,6 +10,7 @@ mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cardholder::{FingerprintKey, Masker};
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
@@ -70,6 +71,7 @@ pub struct Pipeline {
     stopped: Option<Timestamp>,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
+    judged: Option<Instant>,
 }
 
 impl Pipeline {
@@ -142,6 +144,7 @@ impl Pipeline {
             sink_errors: BTreeMap::new(),
             stopped,
             state_trouble: None,
+            judged: None,
         };
         if let Opening::Broken {
             aside,
@@ -194,6 +197,13 @@ impl Pipeline {
     #[must_use]
     pub fn stopped(&self) -> Option<Timestamp> {
         self.stopped
+    }
+
+    /// When what [`Self::append`] sealed last was judged: before what it caused was sealed and told. In no entry, since
+    /// a replay judges at another time.
+    #[must_use]
+    pub fn judged(&self) -> Option<Instant> {
+        self.judged
     }
 
     /// The installation's name.
@@ -315,6 +325,7 @@ impl Pipeline {
             first,
             &mut self.undecided,
         );
+        self.judged = Some(Instant::now());
         // The records are sealed whatever becomes of this: it is done again with the checkpoint.
         drop(self.decide(received));
         Ok(())

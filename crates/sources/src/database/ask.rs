@@ -21,6 +21,9 @@ const ROWS_MAX: usize = 1000;
 /// Longest value taken, in bytes.
 const VALUE_BYTES_MAX: usize = 65_536;
 
+/// `ER_LOCK_WAIT_TIMEOUT` of MariaDB and MySQL: what was asked for is locked longer than the session waits.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
 /// Variables and what is asked beside them; a name a server doesn't know is missing in its answer.
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'version_comment', 'datadir', \
 'hostname', 'aurora_version', 'log_error', 'log_output', 'log_bin', 'performance_schema', 'query_cache_type', 'query_cache_size', \
@@ -96,6 +99,13 @@ pub enum AskError {
     },
 }
 
+impl AskError {
+    /// Whether somebody else holds a lock on what was asked for, so that it is worth asking again.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self, Self::Statement { source, .. } if number(source) == Some(LOCK_WAIT_TIMEOUT))
+    }
+}
+
 /// Logs in, asks, and logs out; at most six statements of two seconds each, none of which names a
 /// column of a card.
 ///
@@ -166,11 +176,7 @@ pub(super) async fn log_in(
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(source)) => {
             let (server, user) = (server.to_string(), account.user.clone());
-            let number = source
-                .as_database_error()
-                .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>())
-                .map(MySqlDatabaseError::number);
-            Err(match number {
+            Err(match number(&source) {
                 Some(number) => AskError::Refused {
                     server,
                     user,
@@ -184,6 +190,12 @@ pub(super) async fn log_in(
             })
         }
     }
+}
+
+/// The server's number of an error, where it is the server that gave it.
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    Some(error.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
 /// Reads a password: the file's text without the line end.

@@ -36,6 +36,8 @@ pub(super) enum Order {
 pub(super) enum End {
     /// Told to stop.
     Stopped,
+    /// Somebody else holds a table: it can be asked for later, others now.
+    Locked(Box<SourceError>),
     /// It failed.
     Failed(Box<SourceError>),
 }
@@ -44,7 +46,7 @@ impl End {
     /// What a source says of its end: being told to stop is none.
     pub(super) fn told(result: Result<(), Self>) -> Result<(), SourceError> {
         match result {
-            Err(Self::Failed(error)) => Err(*error),
+            Err(Self::Failed(error) | Self::Locked(error)) => Err(*error),
             Ok(()) | Err(Self::Stopped) => Ok(()),
         }
     }
@@ -56,7 +58,7 @@ impl From<SourceError> for End {
     }
 }
 
-/// A connection that reads only, at most five statements a second, each for at most two seconds.
+/// A connection that reads only, at most five statements a second, each for at most two seconds, and that waits for nobody's lock.
 pub(super) struct Ask<'a> {
     pub(super) access: &'a Access,
     runtime: Runtime,
@@ -103,15 +105,32 @@ impl<'a> Ask<'a> {
         ] {
             ask.rows(setting.to_owned(), what, 1)?;
         }
-        // MariaDB counts seconds, MySQL milliseconds; a server without either is held to the time by us alone.
-        for limit in [
-            "SET SESSION max_statement_time = 2",
-            "SET SESSION max_execution_time = 2000",
+        // Of each the first that the server knows; one without either is held to the time by us alone.
+        for (limits, what) in [
+            // MariaDB counts seconds, MySQL milliseconds.
+            (
+                [
+                    "SET SESSION max_statement_time = 2",
+                    "SET SESSION max_execution_time = 2000",
+                ],
+                "for a limit of time",
+            ),
+            // Rows are read without locks; a table may be locked whole (`LOCK TABLES`, `ALTER TABLE`). MariaDB then refuses
+            // at once, MySQL after a second, its least.
+            (
+                [
+                    "SET SESSION lock_wait_timeout = 0",
+                    "SET SESSION lock_wait_timeout = 1",
+                ],
+                "not to wait for locks",
+            ),
         ] {
-            match ask.rows(limit.to_owned(), "for a limit of time", 1) {
-                Err(End::Stopped) => return Err(End::Stopped),
-                Err(End::Failed(_)) => {}
-                Ok(_) => break,
+            for limit in limits {
+                match ask.rows(limit.to_owned(), what, 1) {
+                    Err(End::Stopped) => return Err(End::Stopped),
+                    Err(End::Failed(_) | End::Locked(_)) => {}
+                    Ok(_) => break,
+                }
             }
         }
         Ok(ask)
@@ -135,7 +154,15 @@ impl<'a> Ask<'a> {
         self.last = Instant::now();
         let (times, most) = REST;
         self.pause = began.elapsed().saturating_mul(times).clamp(PAUSE, most);
-        answer.map_err(|source| failed(self.access, source).into())
+        answer.map_err(|source| {
+            let is_locked = source.is_locked();
+            let error = failed(self.access, source);
+            if is_locked {
+                End::Locked(Box::new(error))
+            } else {
+                error.into()
+            }
+        })
     }
 
     fn wait(&self) {

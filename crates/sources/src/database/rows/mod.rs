@@ -7,6 +7,7 @@
 
 mod act;
 pub(super) mod config;
+mod held;
 mod look;
 mod stores;
 pub(super) mod tables;
@@ -24,6 +25,7 @@ use super::gentle::{Ask, End, PAUSE};
 use crate::observation::Observation;
 use crate::source::{Alarm, Given, Hand, Kind, News, NotSealed, Recorder, Source};
 use crate::{SourceError, private, settings};
+use held::Held;
 use look::{Found, Look};
 use stores::Stores;
 use tables::WATCHED;
@@ -123,16 +125,19 @@ impl Watch {
         self.memory
             .rows
             .retain(|known, _| found.values().any(|there| there.hashed == *known));
-        let what = format!(
-            "watches {} of {} tables of {}",
-            found.len(),
-            WATCHED.len(),
-            access.server
-        );
-        hand.tell(self.id(), News::Well { what });
+        let well = || News::Well {
+            what: format!(
+                "watches {} of {} tables of {}",
+                found.len(),
+                WATCHED.len(),
+                access.server
+            ),
+        };
+        hand.tell(self.id(), well());
         let mut due: BTreeMap<&str, Instant> = BTreeMap::new();
         let mut cut: BTreeSet<&str> = BTreeSet::new();
-        let (mut stores, mut alarm) = (Stores::default(), Alarm::default());
+        let (mut stores, mut held, mut alarm) =
+            (Stores::default(), Held::default(), Alarm::default());
         loop {
             if alarm.rings(hand) {
                 due.clear();
@@ -145,17 +150,20 @@ impl Watch {
                 if due.get(watched.table).is_some_and(|due| now < *due) {
                     continue;
                 }
-                if watched.place != Place::None && stores.is_old() {
-                    stores.read(&mut ask)?;
-                }
                 let look = Look {
                     watched,
                     there,
                     access: &access,
                     salt: &self.salt,
                 };
-                let before = self.memory.rows.get(&there.hashed);
-                let found = look.at(&mut ask, before)?;
+                let Some(found) = self.look(&look, &mut ask, &mut stores, &mut held, hand)? else {
+                    // The others don't wait for it.
+                    due.insert(watched.table, now + held::PAUSE);
+                    continue;
+                };
+                if held.frees(watched.table) {
+                    hand.tell(self.id(), well());
+                }
                 if found.is_cut && cut.insert(watched.table) {
                     let why = format!(
                         "{} has over {ROWS_MAX} rows, or so many came between two looks: those beyond aren't told, and none is told as removed",
@@ -183,6 +191,32 @@ impl Watch {
             if hand.stopped() {
                 return Ok(());
             }
+        }
+    }
+
+    /// One look at a table; `None`, told where it is news, while somebody holds the table or those of the stores.
+    fn look(
+        &self,
+        look: &Look<'_>,
+        ask: &mut Ask<'_>,
+        stores: &mut Stores,
+        held: &mut Held,
+        hand: &Hand,
+    ) -> Result<Option<Found>, End> {
+        let placed = match look.watched.place {
+            Place::None => Ok(()),
+            Place::StoreId(_) | Place::ConfigScope => stores.read_when_old(ask),
+        };
+        let before = self.memory.rows.get(&look.there.hashed);
+        match placed.and_then(|()| look.at(ask, before)) {
+            Ok(found) => Ok(Some(found)),
+            Err(End::Locked(_)) => {
+                if let Some(news) = held.holds(look.watched.table, Instant::now()) {
+                    hand.tell(self.id(), news);
+                }
+                Ok(None)
+            }
+            Err(end) => Err(end),
         }
     }
 

@@ -20,11 +20,11 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) fn is_old(&self) -> bool {
-        self.read.is_none_or(|read| read.elapsed() > EVERY)
-    }
-
-    pub(super) fn read(&mut self, ask: &mut Ask<'_>) -> Result<(), End> {
+    /// Reads them unless they hold still.
+    pub(super) fn read_when_old(&mut self, ask: &mut Ask<'_>) -> Result<(), End> {
+        if self.read.is_some_and(|read| read.elapsed() <= EVERY) {
+            return Ok(());
+        }
         for (table, key, to) in [
             ("store", "store_id", &mut self.views),
             ("store_website", "website_id", &mut self.websites),
@@ -34,7 +34,7 @@ impl Stores {
                 Ok(codes) => *to = codes,
                 // Without them a row's place is unknown, and said so.
                 Err(End::Failed(_)) => {}
-                Err(End::Stopped) => return Err(End::Stopped),
+                Err(end) => return Err(end),
             }
         }
         self.read = Some(Instant::now());
