@@ -255,7 +255,7 @@ class Up:
         return {"Authorization": f"Bearer {self.token}"}
 
     def finds(self, words):
-        return "No incident fits" not in self.page(f"/?q={words}")
+        return "No incident fits" not in self.page(f"/incidents?q={words}")
 
     def metric(self, name):
         match = re.search(rf'^magewarden_source_{name}{{source="{re.escape(self.source)}"}} (\S+)$', self.page("/metrics"), re.MULTILINE)
@@ -489,7 +489,7 @@ def main():
     options = argparse.ArgumentParser()
     for name in ("--builds", "--quick"):
         options.add_argument(name, action="store_true")
-    for name in ("--capture", "--program"):
+    for name in ("--capture", "--program", "--only"):
         options.add_argument(name)
     options.add_argument("--only", choices=("peers", "pipeline", "latency", "creations", "files", "shop"))
     options = options.parse_args()

@@ -84,7 +84,7 @@ def main():
             health = observations(magewarden, data, "magewarden:health")
             return sum(1 for one in health if one.get("health.kind") == "lost" and one["health.source"] == source_id)
 
-        show = lambda path="/": page(console, path)
+        show = lambda path="/incidents": page(console, path)
         up = start()
         need(not entries(), "a first start begins at the log's end", entries()[:3])
 

@@ -70,7 +70,7 @@ class Accounts:
         return TOKENS[key]
 
 
-def page(port, path="/"):
+def page(port, path="/incidents"):
     """A page of the console; nothing while it isn't there."""
     try:
         if path == "/metrics":

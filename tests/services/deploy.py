@@ -90,7 +90,7 @@ def main():
         err = open(folder / "err", "w+")
         up = subprocess.Popen([str(magewarden), "up", *asked, "--log", str(log), "--data", str(data), "--port", str(console)], stderr=err)
         started.append(up)
-        show = lambda path="/": page(console, path)
+        show = lambda path="/incidents": page(console, path)
         incidents = lambda: [show(link) for link in dict.fromkeys(re.findall(r'href="(/incidents/[0-9a-f]+)"', show()))]
         told = lambda: observations(magewarden, data, f"tree:{root}")
         tree = lambda change: [one for one in told() if one.get("change") == change]

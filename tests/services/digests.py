@@ -58,7 +58,7 @@ def main():
             wait_for("the console", 30, lambda: "<main" in page(console))
             return up
 
-        show = lambda path="/": page(console, path)
+        show = lambda path="/incidents": page(console, path)
         digests = lambda: observations(magewarden, data, f"statement_digests:{folder}/sock")
         dumped = lambda: [one for one in digests() if "cc_number_enc" in one.get("db.statement", "") and "entity_id" in one["db.statement"] and one["change"] == "called"]
         rows = lambda: sum(one["db.rows_sent"] for one in dumped())

@@ -65,7 +65,7 @@ def main():
         up = subprocess.Popen([str(magewarden), "up", "--config", folder / "settings.toml", "--data", data, "--port", str(console)], stderr=err)
         started.append(up)
 
-        show = lambda path="/": page(console, path)
+        show = lambda path="/incidents": page(console, path)
         entries = lambda source: observations(magewarden, data, source)
         records = lambda: entries(f"redis:127.0.0.1:{port}")
         wait_for("the console", 30, lambda: "<main" in show())

@@ -163,7 +163,7 @@ def main():
         def rows(table, change=None):
             return [row for row in entries() if row.get("row.table") == table and change in (None, row.get("change"))]
 
-        show = lambda path="/": page(console, path)
+        show = lambda path="/incidents": page(console, path)
         works = lambda: metric(console, "works", "shop_rows:shop")
         up = start()
         wait_for("the console", 30, lambda: "<main" in show())

@@ -10,8 +10,8 @@ use detect::shape::{ShapeError, Shaper, Shapes};
 use detect::{Detector, RuleError, RuleSource};
 use incident::{Change, Grouper, GroupingSettings, ObligationError, ObligationRules};
 use model::{
-    ActorKind, Category, Event, EventRef, Field, Finding, Incident, InstallationId, Lane, Mark,
-    MarkKind, Scope, Sequence, SourceId, Timestamp, Value,
+    ActorKind, Category, Event, EventRef, Field, Finding, Handling, Incident, InstallationId, Lane,
+    Mark, MarkKind, Scope, Sequence, SourceId, Timestamp, Value,
 };
 use parse::{Context, Format, Joined, Joiner, SourceState};
 
@@ -93,12 +93,13 @@ pub struct Judge {
     readers: BTreeMap<SourceId, Reader>,
     shaper: Shaper,
     detector: Detector,
-    grouper: Grouper,
+    pub(crate) grouper: Grouper,
     findings: BTreeMap<String, Finding>,
     agents: BTreeMap<String, BTreeSet<u64>>,
-    changed: BTreeSet<String>,
+    pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
     counters: JudgeCounters,
+    pub(crate) handlings: BTreeMap<String, Handling>,
 }
 
 impl Judge {
@@ -140,6 +141,7 @@ impl Judge {
             changed: BTreeSet::new(),
             rehearsing: false,
             counters: JudgeCounters::default(),
+            handlings: BTreeMap::new(),
         })
     }
 
@@ -395,7 +397,7 @@ fn scope(event: &Event<'_>, context: &Context) -> Scope {
     }
 }
 
-fn note_change(changed: &mut BTreeSet<String>, change: Change) {
+pub(crate) fn note_change(changed: &mut BTreeSet<String>, change: Change) {
     match change {
         Change::Merged { into, from } => {
             changed.insert(into);

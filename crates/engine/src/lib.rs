@@ -5,9 +5,12 @@
 //! bytes, so that replay sees exactly what live saw.
 
 pub mod analyze;
+pub mod compare;
 pub mod content;
+pub mod decider;
 pub mod desk;
 pub mod exercise;
+pub mod handled;
 pub mod health;
 pub mod intake;
 pub mod inventory;
@@ -21,3 +24,4 @@ pub mod report;
 pub mod restart;
 pub mod sealed;
 pub mod state;
+pub mod trail;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use custody::{EntryKind, Header};
-use model::{Finding, Generation, Incident, Position, Sequence, SourceId, Timestamp};
+use model::{Finding, Generation, Handling, Incident, Position, Sequence, SourceId, Timestamp};
 use stores::{
-    Database, FindingRow, IncidentRow, ListRow, SourceRow, State, StateUpdate, StoreError,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, OutboxRow, Outcome, SettledRow,
+    SourceRow, State, StateUpdate, StoreError,
 };
 
 use crate::inventory::{Inventory, List, is_listed};
@@ -76,6 +77,8 @@ pub struct Known {
     pub findings: BTreeMap<String, (Finding, Timestamp)>,
     /// Incidents in their latest state, those that went into others too.
     pub incidents: BTreeMap<String, Incident>,
+    /// How they are handled.
+    pub handlings: BTreeMap<String, Handling>,
 }
 
 /// Where each source goes on: its generation, and the first byte not sealed.
@@ -89,6 +92,8 @@ pub struct Projection {
     moved: BTreeSet<SourceId>,
     findings: BTreeMap<String, FindingRow>,
     incidents: BTreeMap<String, IncidentRow>,
+    handlings: BTreeMap<String, HandlingRow>,
+    settled: BTreeMap<String, SettledRow>,
     inventory: Inventory,
 }
 
@@ -114,6 +119,8 @@ impl Projection {
             moved: BTreeSet::new(),
             findings: BTreeMap::new(),
             incidents: BTreeMap::new(),
+            handlings: BTreeMap::new(),
+            settled: BTreeMap::new(),
             inventory,
         })
     }
@@ -168,6 +175,11 @@ impl Projection {
             known
                 .incidents
                 .insert(row.id, serde_json::from_str(&row.body)?);
+        }
+        for row in self.state.handlings()? {
+            known
+                .handlings
+                .insert(row.incident, serde_json::from_str(&row.body)?);
         }
         Ok(known)
     }
@@ -266,6 +278,38 @@ impl Projection {
         Ok(())
     }
 
+    /// Takes how an incident is handled.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Json`], which the types rule out.
+    pub fn handled(&mut self, incident: &str, handling: &Handling) -> Result<(), ProjectionError> {
+        let row = HandlingRow {
+            incident: incident.to_owned(),
+            sequence: handling.taken.last().map_or(0, |taken| taken.sequence.0),
+            body: serde_json::to_string(handling)?,
+        };
+        self.handlings.insert(row.incident.clone(), row);
+        Ok(())
+    }
+
+    /// What people decided and nobody looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn waiting(&mut self) -> Result<Vec<OutboxRow>, ProjectionError> {
+        let mut rows = self.state.waiting()?;
+        rows.retain(|row| !self.settled.contains_key(&row.id));
+        Ok(rows)
+    }
+
+    /// Takes what became of a decision.
+    pub fn settled(&mut self, id: &str, outcome: Outcome) {
+        let id = id.to_owned();
+        self.settled.insert(id.clone(), SettledRow { id, outcome });
+    }
+
     /// Takes that the written rows reflect `entries` only, after [`ProjectionError::went_back`]: what was decided since is to be taken
     /// again.
     pub fn went_back_to(&mut self, entries: u64) {
@@ -280,7 +324,7 @@ impl Projection {
     ///
     /// [`ProjectionError`] when it can't be written: it is kept for the next time.
     pub fn save(&mut self, entries: u64) -> Result<(), ProjectionError> {
-        if entries == self.reflects {
+        if entries == self.reflects && self.settled.is_empty() {
             return Ok(());
         }
         let mut update = StateUpdate {
@@ -288,6 +332,8 @@ impl Projection {
             reflects: entries,
             findings: self.findings.values().cloned().collect(),
             incidents: self.incidents.values().cloned().collect(),
+            handlings: self.handlings.values().cloned().collect(),
+            settled: self.settled.values().cloned().collect(),
             sources: Vec::with_capacity(self.moved.len()),
             lists: Vec::new(),
         };
@@ -309,6 +355,8 @@ impl Projection {
         self.reflects = entries;
         self.findings.clear();
         self.incidents.clear();
+        self.handlings.clear();
+        self.settled.clear();
         self.moved.clear();
         self.inventory.saved();
         Ok(())

@@ -5,11 +5,15 @@
 //! one are read through the rules again without effect; then those the state doesn't reflect yet,
 //! with effect. A finding known by its id with as many events is not told twice.
 
+use std::collections::BTreeMap;
+
 use custody::{EntryKind, Header};
 use model::{
-    Asset, AssetKind, DataClass, EventRef, Finding, InstallationId, Lane, Level, Scope, Sequence,
-    Timestamp,
+    Asset, AssetKind, DataClass, EventRef, Finding, Handling, InstallationId, Lane, Level, Scope,
+    Sequence, Timestamp,
 };
+
+use stores::Outcome;
 
 use crate::inventory::is_listed;
 use crate::judge::{Judge, SealedRecord};
@@ -89,6 +93,7 @@ pub fn resume(
     for sequence in redactions {
         ledger.finish_redaction(sequence)?;
     }
+    judge.restore_handlings(std::mem::take(&mut known.handlings), &known.incidents);
     let mut findings: Vec<_> = std::mem::take(&mut known.findings).into_values().collect();
     findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
     for (finding, detected) in findings {
@@ -152,6 +157,9 @@ fn decided(
     let Ok(told) = serde_json::from_slice::<Decided>(&payload) else {
         return Ok(());
     };
+    if let Some(id) = told.outbox_id() {
+        projection.settled(id, Outcome::Sealed(header.sequence.0));
+    }
     match told {
         Decided::Finding { finding, .. } => {
             projection.finding(&finding, header.sequence, header.received)?;
@@ -165,12 +173,20 @@ fn decided(
             projection.incident(&incident, header.sequence)?;
             known.incidents.insert(incident.id.clone(), *incident);
         }
+        Decided::Decision { decision, .. } => {
+            let handling = known
+                .handlings
+                .entry(decision.incident.clone())
+                .or_default();
+            handling.take(header.sequence, *decision.clone());
+            projection.handled(&decision.incident, handling)?;
+        }
         Decided::LedgerBroken { broken, .. } => {
             for (source, generation, offset_bytes) in &broken.positions {
                 projection.moved_to(source, *generation, *offset_bytes);
             }
         }
-        Decided::Input { .. } | Decided::Exercise { .. } => {}
+        _ => {}
     }
     Ok(())
 }
@@ -184,9 +200,13 @@ fn decided(
 pub fn decided_since(
     ledger: &Ledger,
     projection: &mut Projection,
+    handlings: &BTreeMap<String, Handling>,
     from: u64,
 ) -> Result<(), RestartError> {
     projection.went_back_to(from);
+    for (incident, handling) in handlings {
+        projection.handled(incident, handling)?;
+    }
     for number in from..ledger.len() {
         let header = ledger.header(Sequence(number))?;
         if header.kind != EntryKind::Decided {
@@ -200,8 +220,13 @@ pub fn decided_since(
             Ok(Decided::Incident { incident, .. }) => {
                 projection.incident(&incident, header.sequence)?;
             }
-            // The others make no row; a decision of a later version tells this one nothing.
-            _ => {}
+            // The others make no row of their own; a decision of a later version tells this one nothing.
+            Ok(told) => {
+                if let Some(id) = told.outbox_id() {
+                    projection.settled(id, Outcome::Sealed(number));
+                }
+            }
+            Err(_) => {}
         }
     }
     Ok(())

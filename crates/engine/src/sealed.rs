@@ -2,7 +2,7 @@
 //!
 //! Version 1. A field is added with a default, never renamed; a new meaning is a new version.
 
-use model::{Finding, Generation, Incident, SourceId, Timestamp};
+use model::{AccessEvent, Decision, Finding, Generation, Incident, Person, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The payload of a `decided` entry.
@@ -23,6 +23,31 @@ pub enum Decided {
         v: u32,
         /// The incident.
         incident: Box<Incident>,
+    },
+    /// A person's decision about an incident.
+    Decision {
+        /// Version of this shape.
+        v: u32,
+        /// The decision.
+        decision: Box<Decision>,
+    },
+    /// Something that happened to an account: logged in, invited, disabled …
+    Access {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id: written twice, it is sealed once.
+        id: String,
+        /// What happened.
+        event: AccessEvent,
+    },
+    /// Somebody read evidence (PCI DSS v4.0.1 req. 10.2.1.1, 10.2.1.3).
+    Read {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// What was read, by whom.
+        read: Read,
     },
     /// An input that was read to its end.
     Input {
@@ -49,6 +74,17 @@ pub enum Decided {
         /// What is known of it.
         broken: BrokenLedger,
     },
+}
+
+/// A reading of evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Person,
+    /// Which entries. The same person's reading one again within the hour isn't told again.
+    pub entries: Vec<u64>,
 }
 
 /// What is known of a ledger that was set aside.
@@ -94,6 +130,16 @@ pub struct InputFacts {
 pub const VERSION: u32 = 1;
 
 impl Decided {
+    /// The id under which it was in the outbox, where people made it.
+    #[must_use]
+    pub fn outbox_id(&self) -> Option<&str> {
+        match self {
+            Self::Decision { decision, .. } => Some(&decision.id),
+            Self::Access { id, .. } | Self::Read { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// The bytes to seal.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ fn what_an_exercise_expects_comes_of_it_and_is_marked_as_one() {
             lane: Lane::Exercise,
             own_rules: Vec::new(),
         };
-        let mut pipeline = Pipeline::open(settings, START).expect("opened");
+        let mut pipeline = Pipeline::open(&settings, START).expect("opened");
         let limits = Limits::default();
         let found = discover(&[logs], &limits).expect("readable");
         analyze(

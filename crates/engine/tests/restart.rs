@@ -25,7 +25,7 @@ fn open(folder: &Path) -> Pipeline {
         lane: Lane::Live,
         own_rules: Vec::new(),
     };
-    Pipeline::open(settings, NOW).expect("the pipeline opens")
+    Pipeline::open(&settings, NOW).expect("the pipeline opens")
 }
 
 /// The state alone, with the ledger that guards it.
@@ -307,4 +307,39 @@ fn rows_that_went_back_under_a_run_are_written_again_from_the_ledger() {
     assert_eq!(after.2.len(), before.2.len());
     let parts = |list: &stores::ListRow| list.body.matches("\"since\"").count();
     assert_eq!((parts(&before.3[0]), parts(&after.3[0])), (1, 2));
+}
+
+#[test]
+fn a_bit_flipped_in_a_block_that_the_index_knows_is_no_end_of_collecting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_, size) = {
+        let mut pipeline = open(folder.path());
+        // More than one block, so that the first is known by its root alone.
+        for number in 0..300 {
+            let at = Timestamp(NOW.0 + number * Timestamp::SECOND);
+            pipeline.tick(at).expect("sealed");
+        }
+        let entries = entries(&pipeline);
+        pipeline.append(&entries).expect("sealed");
+        pipeline.flush(NOW).expect("signed");
+        (incidents(&pipeline), pipeline.ledger().len())
+    };
+    let leaves = folder.path().join("ledger/segments/00000000.leaf");
+    let mut bytes = fs::read(&leaves).expect("leaves");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(&leaves, bytes).expect("written");
+    let mut pipeline = open(folder.path());
+    assert!(
+        matches!(pipeline.opening(), Opening::Broken { .. }),
+        "{:?}",
+        pipeline.opening()
+    );
+    assert!(pipeline.ledger().len() < size);
+    let told = incidents(&pipeline);
+    assert!(
+        told.iter().any(|one| one.severity == Level::Critical),
+        "{told:#?}"
+    );
+    pipeline.flush(NOW).expect("goes on");
 }

@@ -76,7 +76,11 @@ pub(crate) fn compose(
     let exposure = exposure(&findings, first, last);
     let actors = actors(&members, lead, shared);
     let assets = assets(&members);
-    let (severity, severity_because) = severity(&findings, lead, &exposure);
+    let Severity {
+        level: severity,
+        because: severity_because,
+        floor: severity_floor,
+    } = severity(&findings, lead, &exposure);
     let obligations = projector.project(&exposure, detected);
     Some(Incident {
         id: id.to_owned(),
@@ -85,6 +89,7 @@ pub(crate) fn compose(
         lane: lead.lane,
         severity,
         severity_because,
+        severity_floor,
         first,
         last,
         detected,
@@ -104,7 +109,15 @@ pub(crate) fn compose(
         assets,
         exposure,
         obligations,
+        requirements: requirements(&findings),
+        related: Vec::new(),
     })
+}
+
+/// What findings serve, each once.
+fn requirements(findings: &[&Finding]) -> Vec<String> {
+    let all = findings.iter().flat_map(|finding| &finding.requirements);
+    all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 fn worst_class(finding: &Finding) -> DataClass {
@@ -253,15 +266,25 @@ fn title(findings: &[&Finding], lead: &Finding, actors: &[Actor], assets: &[Asse
     out
 }
 
+/// A severity with its reasons.
+struct Severity {
+    level: Level,
+    because: Vec<String>,
+    /// The highest floor, whether or not it raised anything.
+    floor: Level,
+}
+
 /// The highest level of its findings, raised by floors; each with its reason.
-fn severity(findings: &[&Finding], lead: &Finding, exposure: &Exposure) -> (Level, Vec<String>) {
+fn severity(findings: &[&Finding], lead: &Finding, exposure: &Exposure) -> Severity {
     let mut level = lead.level;
+    let mut highest = Level::Informational;
     let mut because = vec![format!(
         "{}: highest level of its findings ({})",
         level.name(),
         lead.title
     )];
     let mut floor = |least: Level, why: &str| {
+        highest = highest.max(least);
         if least > level {
             because.push(format!(
                 "raised from {} to {}: {why}",
@@ -316,7 +339,11 @@ fn severity(findings: &[&Finding], lead: &Finding, exposure: &Exposure) -> (Leve
             "records about people left, fewer than 500 proven",
         );
     }
-    (level, because)
+    Severity {
+        level,
+        because,
+        floor: highest,
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use model::{Actor, Finding, Incident, IncidentState, Timestamp};
 
 use crate::compose::{Member, compose};
 use crate::links::{Link, links, opens};
-use crate::near::{Parts, TimeIndex, gap_between};
+use crate::near::{TimeIndex, gap_between};
+use crate::pins::Pins;
 use crate::project::Projector;
 use crate::sharing::Sharing;
 use crate::twins::{offers_twin, wants_twin};
@@ -55,19 +56,20 @@ pub struct Grouper {
     projector: Projector,
     pub(super) sharing: Sharing,
     pub(super) held: BTreeMap<String, Held>,
-    index: BTreeMap<String, TimeIndex>,
+    pub(super) index: BTreeMap<String, TimeIndex>,
     pub(super) wanting: TimeIndex,
     pub(super) offering: TimeIndex,
     /// Finding of a log that names no client → the finding it tells of once more.
-    twins: BTreeMap<String, (String, String)>,
+    pub(super) twins: BTreeMap<String, (String, String)>,
     /// Low finding → the finding it hangs on, and back.
     hangs_on: BTreeMap<String, (String, Link)>,
     hanging: BTreeMap<String, BTreeSet<String>>,
     /// Finding that opens → its incident, and back.
-    member_of: BTreeMap<String, String>,
-    members: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) member_of: BTreeMap<String, String>,
+    pub(super) members: BTreeMap<String, BTreeMap<String, String>>,
     incidents: BTreeMap<String, Incident>,
     merged: BTreeMap<String, Incident>,
+    pub(super) pins: Pins,
 }
 
 /// What a push touches.
@@ -98,6 +100,7 @@ impl Grouper {
             members: BTreeMap::new(),
             incidents: BTreeMap::new(),
             merged: BTreeMap::new(),
+            pins: Pins::default(),
         }
     }
 
@@ -122,6 +125,32 @@ impl Grouper {
             changes.push(Change::None);
         }
         changes
+    }
+
+    /// Takes what people decided of findings: they are in this incident from now on, whatever ties them to others.
+    ///
+    /// What is sealed from `since` on and hangs together with them joins as well, unless the incident `is_over`.
+    pub fn pin(
+        &mut self,
+        incident: &str,
+        findings: &[String],
+        since: Timestamp,
+        is_over: bool,
+    ) -> Vec<Change> {
+        let mut touched = Touched::default();
+        for finding in findings {
+            touched
+                .incidents
+                .extend(self.member_of.get(finding).cloned());
+            self.pins.put(finding, incident);
+        }
+        touched.incidents.extend(
+            self.members
+                .contains_key(incident)
+                .then(|| incident.to_owned()),
+        );
+        self.pins.set(incident, since, is_over);
+        self.settle(touched)
     }
 
     /// Takes what traffic tells of how many sessions (or connections) an identifier had in all.
@@ -232,6 +261,9 @@ impl Grouper {
         }
         if opens(&finding) {
             touched.openers.insert(finding.id.clone());
+            // Whom a person put together is one side, whatever ties them.
+            let side = self.pins.of(&finding.id).map(str::to_owned);
+            touched.incidents.extend(side);
         } else {
             touched.lows.insert(finding.id.clone());
         }
@@ -300,69 +332,6 @@ impl Grouper {
         }
         dirty.extend(low_touched.incidents);
         self.rebuild(&before, &dirty)
-    }
-
-    /// Finds the connected parts of some findings; gives the incidents' ids.
-    fn regroup(&mut self, openers: &BTreeSet<String>) -> BTreeSet<String> {
-        let mut findings: Vec<&Held> = openers.iter().filter_map(|id| self.held.get(id)).collect();
-        findings.sort_by(|a, b| {
-            (a.finding.first, &a.finding.id).cmp(&(b.finding.first, &b.finding.id))
-        });
-        let mut parts = Parts::new(findings.len());
-        // Per key: where the span that reaches furthest ends, and whose it is.
-        let mut reach: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
-        for (at, held) in findings.iter().enumerate() {
-            for link in &held.links {
-                let end = held.finding.last.0;
-                match reach.get_mut(link.key.as_str()) {
-                    Some((furthest, whose)) => {
-                        if held.finding.first.0.saturating_sub(*furthest) <= link.gap {
-                            parts.join(*whose, at, &link.because);
-                        }
-                        if end > *furthest {
-                            (*furthest, *whose) = (end, at);
-                        }
-                    }
-                    None => {
-                        reach.insert(&link.key, (end, at));
-                    }
-                }
-            }
-        }
-        let places: BTreeMap<&str, usize> = findings
-            .iter()
-            .enumerate()
-            .map(|(at, held)| (held.finding.id.as_str(), at))
-            .collect();
-        for (at, held) in findings.iter().enumerate() {
-            let Some((twin, because)) = self.twins.get(&held.finding.id) else {
-                continue;
-            };
-            if let Some(&of) = places.get(twin.as_str()) {
-                parts.join(of, at, because);
-            }
-        }
-        let mut groups: BTreeMap<usize, BTreeMap<String, String>> = BTreeMap::new();
-        for (at, held) in findings.iter().enumerate() {
-            let root = parts.root(at);
-            let because = parts.because(at, root);
-            groups
-                .entry(root)
-                .or_default()
-                .insert(held.finding.id.clone(), because);
-        }
-        let mut dirty = BTreeSet::new();
-        for (root, group) in groups {
-            let Some(id) = findings.get(root).map(|held| held.finding.id.clone()) else {
-                continue;
-            };
-            for member in group.keys() {
-                self.member_of.insert(member.clone(), id.clone());
-            }
-            self.members.insert(id.clone(), group);
-            dirty.insert(id);
-        }
-        dirty
     }
 
     /// Hangs a low finding on the nearest one that opens.
@@ -478,15 +447,21 @@ impl Grouper {
             }
         }
         let shared = |actor: &Actor| self.sharing.is_shared(actor, &self.settings);
-        compose(
+        let mut incident = compose(
             id,
             members,
             &shared,
             self.settings.low_seconds,
             &self.projector,
-        )
+        )?;
+        incident.related = self.related(id, group);
+        Some(incident)
     }
 }
+
+#[cfg(test)]
+#[path = "pins_tests.rs"]
+mod pins_tests;
 
 #[cfg(test)]
 #[path = "grouper_tests.rs"]

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Actor, Asset, Count, Lane, Level, Scope, Timestamp};
 
-/// Life cycle (`pci.md` §6.1). A machine sets only `Signal`; every other move is a named person's.
+/// Life cycle, after NIST SP 800-61 and ISO/IEC 27035. A machine sets only `Signal` and `Merged`;
+/// every other move is a named person's decision.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -16,6 +17,71 @@ pub enum IncidentState {
     Signal,
     /// Merged into another incident.
     Merged,
+    /// Somebody looked and takes it for worth working on.
+    Triaged,
+    /// Account data may be at risk: PCI DSS v4.0.1 req. 12.10 asks to respond at once.
+    Suspected,
+    /// The response is called out, by a person entitled to.
+    Declared,
+    /// The attacker or the leak can no longer act, caches included.
+    Contained,
+    /// What made it possible is gone.
+    Eradicated,
+    /// The shop works as it should again.
+    Recovered,
+    /// Done, with what was learnt.
+    Closed,
+    /// Closed once, and work again.
+    Reopened,
+    /// Looked at, and nothing of the kind.
+    FalsePositive,
+}
+
+impl IncidentState {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 11] = [
+        Self::Signal,
+        Self::Triaged,
+        Self::Suspected,
+        Self::Declared,
+        Self::Contained,
+        Self::Eradicated,
+        Self::Recovered,
+        Self::Closed,
+        Self::Reopened,
+        Self::FalsePositive,
+        Self::Merged,
+    ];
+
+    /// Its name in settings, addresses and the API, e.g. `false_positive`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Merged => "merged",
+            Self::Triaged => "triaged",
+            Self::Suspected => "suspected",
+            Self::Declared => "declared",
+            Self::Contained => "contained",
+            Self::Eradicated => "eradicated",
+            Self::Recovered => "recovered",
+            Self::Closed => "closed",
+            Self::Reopened => "reopened",
+            Self::FalsePositive => "false_positive",
+        }
+    }
+
+    /// The state of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nobody needs to work on it any more.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Merged | Self::Closed | Self::FalsePositive)
+    }
 }
 
 /// Why a finding is in an incident.
@@ -24,6 +90,15 @@ pub struct Joined {
     /// The finding.
     pub finding: String,
     /// Shared identifier, scope or asset, in plain words.
+    pub because: String,
+}
+
+/// A finding of another incident that hangs together with one; the two aren't merged, since somebody decided on either.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Related {
+    /// The finding.
+    pub finding: String,
+    /// What ties them, in plain words.
     pub because: String,
 }
 
@@ -98,6 +173,9 @@ pub struct Incident {
     pub severity: Level,
     /// Why the severity is what it is.
     pub severity_because: Vec<String>,
+    /// Below this no person may set the severity: what the standard itself weighs (`pci.md` §2.3).
+    #[serde(default)]
+    pub severity_floor: Level,
     /// First event's time.
     pub first: Timestamp,
     /// Last event's time.
@@ -116,4 +194,10 @@ pub struct Incident {
     pub exposure: Exposure,
     /// Which duties to tell started.
     pub obligations: Vec<Obligation>,
+    /// Requirements that its findings serve, as PCI DSS v4.0.1 numbers them: what has to be gone through before it closes.
+    #[serde(default)]
+    pub requirements: Vec<String>,
+    /// What hangs together with it and is in other incidents: a person may merge them.
+    #[serde(default)]
+    pub related: Vec<Related>,
 }

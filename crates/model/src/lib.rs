@@ -9,9 +9,11 @@
 mod access;
 mod category;
 mod conceal;
+mod decision;
 mod event;
 mod field_set;
 mod finding;
+mod handling;
 mod identity;
 mod incident;
 mod mark;
@@ -22,15 +24,19 @@ mod time;
 pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via};
 pub use category::Category;
 pub use conceal::conceal;
+pub use decision::{Act, AttachmentFacts, CommentKind, Decision, Person, TaskState};
 pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;
 pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,
 };
+pub use handling::{Handling, Stage, Taken, Task};
 pub use identity::{
     Generation, InstallationId, Lane, Position, RecordIdentity, Scope, Sequence, SourceId,
 };
-pub use incident::{Exposure, Incident, IncidentState, Joined, Obligation, ObligationState};
+pub use incident::{
+    Exposure, Incident, IncidentState, Joined, Obligation, ObligationState, Related,
+};
 pub use mark::{Brand, Mark, MarkKind};
 pub use percent::percent_decoded;
 pub use stores::{RunType, StoreMap, ViewPlace};

@@ -162,6 +162,26 @@ pub fn span(first: &Timestamp, last: &Timestamp) -> String {
     }
 }
 
+/// A length of time for people, its two largest parts: `2 h 5 min`.
+#[must_use]
+pub fn duration(seconds: i64) -> String {
+    let parts = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let at = parts
+        .iter()
+        .position(|(length, _)| seconds >= *length)
+        .unwrap_or(3);
+    let mut left = seconds.max(0);
+    let mut out = Vec::new();
+    for (length, unit) in parts.iter().skip(at).take(2) {
+        let count = left / length;
+        left %= length;
+        if count > 0 || out.is_empty() {
+            out.push(format!("{count} {unit}"));
+        }
+    }
+    out.join(" ")
+}
+
 /// A grade in words.
 #[must_use]
 pub const fn grade(grade: &model::Grade) -> &'static str {

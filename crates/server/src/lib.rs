@@ -4,6 +4,7 @@
 //! escaped by the template and made inert; the content security policy allows nothing inline.
 
 mod access;
+mod api;
 mod metrics;
 mod pages;
 mod qr;
@@ -12,6 +13,7 @@ mod tls;
 use std::convert::Infallible;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,8 +21,9 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
+use engine::desk::Sight;
 use model::Right;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{IntervalStream, WatchStream};
@@ -86,12 +89,27 @@ pub fn router(console: impl Into<Console>) -> Router {
     let console = console.into();
     let may = |right| from_fn_with_state(right, access::allow);
     let incidents = Router::new()
-        .route("/", get(pages::queue))
+        .route("/", get(pages::overview))
+        .route(
+            "/incidents",
+            get(pages::queue).post(pages::decide_on_several),
+        )
         .route("/api/incidents", get(pages::api_incidents))
+        .route("/api/v1/incidents", get(api::incidents))
+        .route("/api/v1/events", get(api::events))
+        .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));
     let incident = Router::new()
         .route("/incidents/{id}", get(pages::incident))
+        // Loaded again, the address of a form is the page it is on.
+        .route(
+            "/incidents/{id}/decide",
+            get(pages::incident).post(pages::decide),
+        )
         .route("/api/incidents/{id}", get(pages::api_incident))
+        .route("/api/v1/incidents/{id}", get(api::incident))
+        .route("/api/v1/incidents/{id}/findings", get(api::findings))
+        .route("/api/v1/incidents/{id}/decisions", post(api::decide))
         .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
         .route_layer(may(Right::SeeIncidents));
     let evidence = Router::new()
@@ -126,6 +144,15 @@ pub fn router(console: impl Into<Console>) -> Router {
             }),
         )
         .route(
+            "/icon.svg",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "image/svg+xml")],
+                    include_str!("../static/icon.svg"),
+                )
+            }),
+        )
+        .route(
             "/live.js",
             get(|| async {
                 (
@@ -145,7 +172,14 @@ async fn live(
     State(console): State<Console>,
     caller: Caller,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news = WatchStream::from_changes(console.desk.version()).map(Some);
+    let stores = Arc::clone(&console.stores);
+    let sight = Sight::new(console.desk.clone(), caller.principal, stores);
+    let mut before = *sight.version().borrow();
+    // What changed nothing they see is no event: its time alone would tell of another store.
+    let news = WatchStream::from_changes(console.desk.version()).filter_map(move |version| {
+        let after = std::mem::replace(&mut before, version);
+        sight.has_news(after).then_some(Some(version))
+    });
     let ticks = IntervalStream::new(tokio::time::interval(LIVE_CHECK)).map(|_| None);
     let told = news
         .merge(ticks)

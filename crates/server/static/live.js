@@ -9,8 +9,9 @@ async function refresh() {
     if (answer.redirected) { location.reload(); return; }
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const typing = document.activeElement && ["INPUT", "SELECT"].includes(document.activeElement.tagName);
-    if (typing) return;
+    // What somebody types is never taken away: they are told, and decide when.
+    const typing = document.activeElement && ["INPUT", "SELECT", "TEXTAREA"].includes(document.activeElement.tagName);
+    if (typing || typed()) { tell(); return; }
     const focus = document.activeElement && document.activeElement.getAttribute("href");
     const closed = [...document.querySelectorAll("details:not([open])[id]")].map((one) => one.id);
     document.querySelector("main").replaceWith(page.querySelector("main"));
@@ -19,7 +20,25 @@ async function refresh() {
     for (const id of closed) { const one = document.getElementById(id); if (one) one.open = false; }
     if (focus) { const one = [...document.querySelectorAll("a")].find((link) => link.getAttribute("href") === focus); if (one) one.focus({ preventScroll: true }); }
     count();
+  } catch { /* The console doesn't answer now; the stream of news tells when it does. */
   } finally { busy = false; if (again) { again = false; setTimeout(refresh, 250); } }
+}
+function typed() {
+  return [...document.querySelectorAll("main input:not([type=hidden]), main textarea, main select")].some((field) =>
+    field.type === "checkbox" ? field.checked !== field.defaultChecked
+      : field.tagName === "SELECT" ? [...field.options].some((option) => option.selected !== option.defaultSelected) && field.selectedIndex !== 0
+        : field.value !== field.defaultValue);
+}
+function tell() {
+  if (document.querySelector(".news")) return;
+  const news = document.createElement("p"), show = document.createElement("button");
+  news.className = "news";
+  news.setAttribute("role", "status");
+  news.textContent = "There is news on this page.";
+  show.textContent = "Show it";
+  show.addEventListener("click", () => location.reload());
+  news.append(show);
+  document.querySelector("main").before(news);
 }
 function count() {
   for (const time of document.querySelectorAll("time.until")) {
@@ -37,9 +56,10 @@ news.onerror = () => { if (news.readyState === EventSource.CLOSED) location.relo
 count();
 setInterval(count, 30000);
 document.addEventListener("keydown", (event) => {
-  if (event.target.tagName === "INPUT" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "checkbox" || event.ctrlKey || event.metaKey || event.altKey) return;
   const cards = [...document.querySelectorAll("a.card")], at = cards.indexOf(document.activeElement);
   if (event.key === "j" && cards.length) cards[Math.min(at + 1, cards.length - 1)].focus();
   if (event.key === "k" && cards.length) cards[Math.max(at - 1, 0)].focus();
+  if (event.key === "x" && at >= 0) { const pick = cards[at].parentElement.querySelector(".pick"); if (pick) pick.checked = !pick.checked; }
   if (event.key === "u") { const up = document.querySelector("a[rel=up]"); if (up) up.click(); }
 });

@@ -104,6 +104,9 @@ fn incident(id: &str, text: &str, findings: &[&Finding]) -> Incident {
             channels: vec!["database".to_owned()],
             basis: vec![text.to_owned()],
         },
+        requirements: Vec::new(),
+        related: Vec::new(),
+        severity_floor: Level::Informational,
         obligations: vec![Obligation {
             rule: "gdpr-33".to_owned(),
             regime: "GDPR Art. 33".to_owned(),
@@ -154,6 +157,10 @@ fn desk(text: &str) -> Desk {
         incidents: vec![incident("b1", text, &[&finding])],
         findings: vec![finding],
     });
+    desk.publish(Update::Handled(vec![(
+        "b1".to_owned(),
+        hostile::handling(text),
+    )]));
     desk.publish(Update::Sources(vec![SourceView {
         id: text.to_owned(),
         format: text.to_owned(),
@@ -197,8 +204,9 @@ fn desk(text: &str) -> Desk {
     desk
 }
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "/",
+    "/incidents?state=all",
     "/incidents/b1",
     "/entries/3",
     "/payment-pages",
@@ -390,12 +398,18 @@ fn pages_stay_small_and_lead_on_however_much_there_is() {
         findings,
         incidents,
     });
-    for path in ["/", "/?from=900", "/incidents/d0", "/incidents/d0?from=275"] {
+    for path in [
+        "/",
+        "/incidents",
+        "/incidents?from=900",
+        "/incidents/d0",
+        "/incidents/d0?from=275",
+    ] {
         let (_, _, page) = get(&desk, path);
         assert!(page.len() < 200_000, "{path} has {} bytes", page.len());
     }
     // Following `next` from the first page shows every incident once.
-    let (mut seen, mut path) = (BTreeSet::new(), "/".to_owned());
+    let (mut seen, mut path) = (BTreeSet::new(), "/incidents".to_owned());
     for _ in 0..12 {
         let (_, _, page) = get(&desk, &path);
         let document = Html::parse_document(&page);
@@ -421,8 +435,10 @@ fn what_went_into_another_incident_leaves_the_queue_and_leads_on() {
         findings: Vec::new(),
         incidents: vec![old],
     });
-    let (_, _, queue) = get(&desk, "/");
-    assert!(!queue.contains("/incidents/old"));
+    for path in ["/", "/incidents", "/incidents?state=all"] {
+        let (_, _, queue) = get(&desk, path);
+        assert!(!queue.contains("/incidents/old"), "{path}");
+    }
     let (status, _, page) = get(&desk, "/incidents/old");
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("went into another") && page.contains("/incidents/b1"));

@@ -88,6 +88,9 @@ pub fn incident() -> Incident {
             basis: Vec::new(),
         },
         obligations: Vec::new(),
+        requirements: Vec::new(),
+        related: Vec::new(),
+        severity_floor: Level::Informational,
     }
 }
 

@@ -43,7 +43,7 @@ pub use reader::Reader;
 pub use rotation::group_rotated;
 pub use source::{
     Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
-    Receipt, Recorder, Running, Source,
+    Receipt, Recorder, Running, Source, Waker,
 };
 pub use tree::{CardCount, ExampleOutcome, Refused, SignatureError, Signatures};
 

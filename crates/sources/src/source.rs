@@ -255,9 +255,30 @@ impl Hand {
     }
 }
 
+/// Wakes whoever waits for deliveries, though there is none: something else is to be looked at.
+#[derive(Clone)]
+pub struct Waker {
+    queue: SyncSender<Delivery>,
+    woken: Arc<AtomicBool>,
+}
+
+impl Waker {
+    /// Wakes it.
+    pub fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        // A full queue wakes by itself.
+        let _full = self.queue.try_send(Delivery {
+            chunks: Vec::new(),
+            receipt: None,
+            given: Instant::now(),
+        });
+    }
+}
+
 /// Sources at work, and what they hand over.
 pub struct Running {
     queue: Receiver<Delivery>,
+    waker: Waker,
     stop: Arc<AtomicBool>,
     alarms: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -290,8 +311,14 @@ impl Running {
                 .map_err(|source| SourceError::Thread { source })?;
             threads.push(thread);
         }
+        let woken = Arc::new(AtomicBool::new(false));
+        let waker = Waker {
+            queue: sender,
+            woken,
+        };
         Ok(Self {
             queue,
+            waker,
             stop,
             alarms,
             threads,
@@ -315,6 +342,18 @@ impl Running {
     #[must_use]
     pub fn ready(&self) -> Option<Delivery> {
         self.queue.try_recv().ok()
+    }
+
+    /// What wakes [`Self::next`].
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Whether somebody woke it since this was asked last.
+    #[must_use]
+    pub fn was_woken(&self) -> bool {
+        self.waker.woken.swap(false, Ordering::AcqRel)
     }
 
     /// Says that an incident opened: sources of what dies by itself look at once.

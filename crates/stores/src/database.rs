@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "projections",
@@ -24,6 +24,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
     (2, "lists", include_str!("../migrations/0002_lists.sql")),
     (3, "owner", include_str!("../migrations/0003_owner.sql")),
     (4, "people", include_str!("../migrations/0004_people.sql")),
+    (
+        5,
+        "handling",
+        include_str!("../migrations/0005_handling.sql"),
+    ),
 ];
 
 /// Most connections beside the state's own.

@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod frames;
 mod index;
+mod outbox;
 mod people;
 mod place;
 mod rows;
@@ -17,11 +18,12 @@ pub use database::Database;
 pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,
     TokenRow,
 };
 pub use place::{Server, StatePlace};
-pub use rows::{FindingRow, IncidentRow, ListRow, SourceRow, StateUpdate};
+pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{Owner, State};

@@ -4,6 +4,8 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _};
 
+use crate::{Database, SettledRow, StoreError};
+
 /// Where a source goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRow {
@@ -47,6 +49,17 @@ pub struct IncidentRow {
     pub body: String,
 }
 
+/// How people handle an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlingRow {
+    /// The incident.
+    pub incident: String,
+    /// The last decision's entry.
+    pub sequence: u64,
+    /// What comes of the decisions, as JSON.
+    pub body: String,
+}
+
 /// What a source's records list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRow {
@@ -69,6 +82,10 @@ pub struct StateUpdate {
     pub findings: Vec<FindingRow>,
     /// Incidents that are new or changed.
     pub incidents: Vec<IncidentRow>,
+    /// Incidents that were decided on.
+    pub handlings: Vec<HandlingRow>,
+    /// Rows of the outbox that were sealed or refused.
+    pub settled: Vec<SettledRow>,
     /// Lists that are new or changed.
     pub lists: Vec<ListRow>,
 }
@@ -169,6 +186,20 @@ pub(crate) async fn write(
                 .bind(row.body.as_str())
         })
         .await?;
+    let handlings = Upsert {
+        columns: "handling (incident, sequence, body)",
+        count: 3,
+        instead: "(incident) DO UPDATE SET sequence = excluded.sequence, body = excluded.body",
+    };
+    handlings
+        .run(all, &update.handlings, |query, row| {
+            query
+                .bind(row.incident.as_str())
+                .bind(row.sequence.cast_signed())
+                .bind(row.body.as_str())
+        })
+        .await?;
+    crate::outbox::settle(all, &update.settled).await?;
     let lists = Upsert {
         columns: "list (source, body)",
         count: 2,
@@ -236,6 +267,18 @@ impl FromRow for IncidentRow {
     }
 }
 
+impl FromRow for HandlingRow {
+    const QUERY: &'static str = "SELECT incident, sequence, body FROM handling";
+
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            incident: row.try_get(0)?,
+            sequence: number(row, 1)?,
+            body: row.try_get(2)?,
+        })
+    }
+}
+
 impl FromRow for ListRow {
     const QUERY: &'static str = "SELECT source, body FROM list";
 
@@ -256,4 +299,52 @@ impl FromRow for Reflects {
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
         number(row, 0).map(Self)
     }
+}
+
+/// Every row of the projections, as they were at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Entries they reflect.
+    pub reflects: u64,
+    /// Sources.
+    pub sources: Vec<SourceRow>,
+    /// Findings.
+    pub findings: Vec<FindingRow>,
+    /// Incidents.
+    pub incidents: Vec<IncidentRow>,
+    /// How incidents are handled.
+    pub handlings: Vec<HandlingRow>,
+}
+
+impl Snapshot {
+    /// Reads all of it beside whoever writes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the database can't be read.
+    pub fn read(database: &Database) -> Result<Self, StoreError> {
+        let read = async {
+            let mut all = database.pool().begin().await?;
+            if database.place().is_server() {
+                // SQLite's readers see one moment by themselves.
+                let one = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+                sqlx::query(one).execute(&mut *all).await?;
+            }
+            let reflects: Vec<Reflects> = every(&mut all).await?;
+            Ok(Self {
+                reflects: reflects.first().map_or(0, |row| row.0),
+                sources: every(&mut all).await?,
+                findings: every(&mut all).await?,
+                incidents: every(&mut all).await?,
+                handlings: every(&mut all).await?,
+            })
+        };
+        let read: Result<Self, sqlx::Error> = database.runtime().block_on(read);
+        read.map_err(|source| database.place().failed(source))
+    }
+}
+
+async fn every<T: FromRow>(all: &mut AnyConnection) -> Result<Vec<T>, sqlx::Error> {
+    let rows = sqlx::query(T::QUERY).fetch_all(all).await?;
+    rows.iter().map(T::from_row).collect()
 }

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::database::{connect, timed_out};
 use crate::rows::{self, FromRow, Reflects};
 use crate::{
-    Database, FindingRow, IncidentRow, ListRow, SourceRow, StatePlace, StateUpdate, StoreError,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, OutboxRow, SourceRow, StatePlace,
+    StateUpdate, StoreError,
 };
 
 /// Longest wait until the server has seen that the writer before is gone: one that was killed is, within moments.
@@ -33,9 +34,10 @@ const ROWS_A_SECOND: usize = 1000;
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// The tables of the projections.
-const CLEAR: [&str; 5] = [
+const CLEAR: [&str; 6] = [
     "DELETE FROM finding",
     "DELETE FROM incident",
+    "DELETE FROM handling",
     "DELETE FROM source",
     "DELETE FROM list",
     "DELETE FROM reflects",
@@ -134,6 +136,26 @@ impl State {
         let mut rows: Vec<IncidentRow> = self.read()?;
         rows.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(rows)
+    }
+
+    /// How every incident that was decided on is handled, by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn handlings(&mut self) -> Result<Vec<HandlingRow>, StoreError> {
+        let mut rows: Vec<HandlingRow> = self.read()?;
+        rows.sort_by(|a, b| a.incident.cmp(&b.incident));
+        Ok(rows)
+    }
+
+    /// What people decided and isn't sealed yet, the oldest first; a bounded number of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn waiting(&mut self) -> Result<Vec<OutboxRow>, StoreError> {
+        self.read()
     }
 
     /// Every list, by source.

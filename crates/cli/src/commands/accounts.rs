@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use engine::people::{AccountView, Act, People, PeopleError, TOKEN_DAYS};
+use engine::state::Outbox;
+use engine::trail::put_access;
 use model::{Grant, Principal, Role, Scope};
 use serde_json::json;
 
-use super::console::tell;
 use super::state::{StateFlags, store_hint};
 use super::{Output, now};
 use crate::failure::{Failure, OrFail};
@@ -167,7 +168,10 @@ impl Accounts {
         make(&keys)?;
         let database = engine::state::database(&self.data.join("ledger"), place.as_ref())
             .map_err(|error| Failure::new(&error, store_hint(&error)))?;
-        let people = People::open(&database, &keys, tell())
+        // Sealed by `up`, which runs or will.
+        let (tell, told) = std::sync::mpsc::channel();
+        let tell = Box::new(move |event| drop(tell.send(event)));
+        let people = People::open(&database, &keys, tell)
             .or_fail("check that the folder of keys in --data is writable")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -175,10 +179,18 @@ impl Accounts {
             .or_fail("the machine has no room for another thread")?;
         let done = runtime.block_on(async {
             let done = self.act(&people).await;
+            drop(people);
+            let outbox = Outbox::new(database.clone());
+            let mut noted = Ok(());
+            for event in told {
+                noted = noted.and(put_access(&outbox, event).await);
+            }
             database.pool().close().await;
-            done
+            (done, noted)
         });
+        let (done, noted) = done;
         let told = done.map_err(|error| Failure::new(&error, hint(&error)))?;
+        noted.map_err(|error| Failure::new(&error, store_hint(&error)))?;
         std::io::stdout()
             .write_all(told.as_bytes())
             .or_fail("write to another place")?;

@@ -85,7 +85,7 @@ impl Analyze {
         let named = self.named.as_deref().map(format_named).transpose()?;
         let folder = run_folder(&self.out)?;
         let mut pipeline = Pipeline::open(
-            Settings {
+            &Settings {
                 installation: InstallationId(self.installation.clone()),
                 ledger: folder.ledger(),
                 state: None,

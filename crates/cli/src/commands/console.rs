@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use engine::decider::Decider;
 use engine::desk::{Desk, GapView, Update};
 use engine::live::Live;
 use engine::people::{People, Tell};
 use engine::pipeline::Pipeline;
+use engine::trail::Trail;
 use model::AccessEvent;
 use server::{Access, Console, Tls};
 use sources::{Follower, Running, Source};
@@ -112,9 +114,10 @@ impl ConsoleFlags {
     }
 }
 
-/// Tells what happens to accounts where the log of the service has it.
-pub(super) fn tell() -> Tell {
-    Box::new(|event: AccessEvent| {
+/// Tells what happens to accounts: for the ledger, and where the log of the service has it.
+fn tell(trail: Trail) -> Tell {
+    Box::new(move |event: AccessEvent| {
+        trail.access(event.clone());
         let (at, kind) = (event.at, event.kind.name());
         let mut line = format!("{at}  {kind}");
         for (word, text) in [
@@ -183,16 +186,30 @@ pub(super) fn serve_and_follow(
         std::io::stderr(),
         "\nconsole: {link}/   (Ctrl-C stops)"
     ));
-    let access = match watch.whom {
-        For::Anybody => Access::Open,
-        For::People => for_people(&pipeline, data, &runtime, &link)?,
+    let running = Running::start(all).or_fail("the machine has no room for another thread")?;
+    let stores = pipeline.context().stores.clone();
+    let mut console = match watch.whom {
+        For::Anybody => Console::new(desk.clone(), Access::Open, stores),
+        For::People => {
+            let (trail, writing) = Trail::begin(pipeline.outbox(), running.waker());
+            drop(runtime.spawn(writing));
+            let access = for_people(&pipeline, data, &runtime, &link, trail.clone())?;
+            let (outbox, waker) = (pipeline.outbox(), running.waker());
+            let masker = pipeline.masker_of_people();
+            let decider = Decider::new(
+                outbox,
+                desk.clone(),
+                masker,
+                Arc::new(stores.clone()),
+                waker,
+            );
+            Console::new(desk.clone(), access, stores).deciding(decider, trail)
+        }
     };
-    let mut console =
-        Console::new(desk.clone(), access, pipeline.context().stores.clone()).named(place.names);
+    console = console.named(place.names);
     if place.tls.is_some() {
         console = console.over_tls();
     }
-    let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let waiting = Arc::clone(stop);
     let stopped = async move {
         while !waiting.load(Ordering::SeqCst) {
@@ -218,9 +235,11 @@ fn for_people(
     data: &Path,
     runtime: &Runtime,
     link: &str,
+    trail: Trail,
 ) -> Result<Access, Failure> {
     const HINT: &str = "check that --data is writable and the state's place can be reached";
-    let people = People::open(pipeline.database(), &data.join("keys"), tell()).or_fail(HINT)?;
+    let people =
+        People::open(pipeline.database(), &data.join("keys"), tell(trail)).or_fail(HINT)?;
     let first = runtime.block_on(people.first_invitation(now()));
     if let Some(token) = first.or_fail(HINT)? {
         drop(writeln!(

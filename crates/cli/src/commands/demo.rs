@@ -68,7 +68,7 @@ impl Demo {
             std::fs::create_dir_all(folder).or_fail("check that --data is writable")?;
         }
         let mut pipeline = Pipeline::open(
-            Settings {
+            &Settings {
                 installation: InstallationId("demo".to_owned()),
                 ledger: data.join("ledger"),
                 state: None,

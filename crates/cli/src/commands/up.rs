@@ -247,7 +247,7 @@ impl Up {
         let (state, place) = (self.state.place()?, self.console.place()?);
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
-            Settings {
+            &Settings {
                 installation: InstallationId(self.installation.clone()),
                 ledger: self.data.join("ledger"),
                 state,

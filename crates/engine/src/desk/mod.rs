@@ -2,18 +2,27 @@
 
 mod sight;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::{Finding, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
+use model::{Finding, Handling, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
+use stores::Outcome;
 use tokio::sync::watch;
 
+use crate::handled::{severity_of, state_of};
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
 use crate::live::Delay;
 
 pub use sight::{Sight, Work};
+
+/// Outcomes that are remembered; whoever comes later asks the outbox.
+const SETTLED_MAX: usize = 1024;
+
+/// Changes whose incidents are remembered; whoever looks away for longer is told that there is news.
+const CHANGES_MAX: usize = 1024;
 
 /// A sealed entry as a page shows it.
 #[derive(Clone, Debug)]
@@ -122,6 +131,10 @@ pub enum Update {
         /// Incidents in their latest state.
         incidents: Vec<Incident>,
     },
+    /// How incidents are handled, by id.
+    Handled(Vec<(String, Handling)>),
+    /// What became of decisions, by their ids.
+    Settled(BTreeMap<String, Outcome>),
     /// Every source.
     Sources(Vec<SourceView>),
     /// Every gap.
@@ -135,6 +148,13 @@ pub enum Update {
 #[derive(Default)]
 struct State {
     incidents: BTreeMap<String, Arc<Incident>>,
+    handlings: BTreeMap<String, Arc<Handling>>,
+    /// The latest outcomes, for whoever waits for one.
+    settled: VecDeque<(String, Outcome)>,
+    /// Versions with the incidents that changed in each, the oldest first.
+    changes: VecDeque<(u64, Vec<String>)>,
+    /// Of each finding, the incident it is in.
+    incident_of: BTreeMap<String, String>,
     findings: BTreeMap<String, Arc<Finding>>,
     sources: Vec<SourceView>,
     gaps: Vec<GapView>,
@@ -170,6 +190,12 @@ impl Desk {
     pub fn publish(&self, update: Update) {
         {
             let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+            let version = *self.0.version.borrow() + 1;
+            let changed = changed(&update);
+            if state.changes.len() >= CHANGES_MAX {
+                state.changes.pop_front();
+            }
+            state.changes.push_back((version, changed));
             match update {
                 Update::Decided {
                     findings,
@@ -180,11 +206,28 @@ impl Desk {
                             .into_iter()
                             .map(|finding| (finding.id.clone(), Arc::new(finding))),
                     );
-                    state.incidents.extend(
-                        incidents
-                            .into_iter()
-                            .map(|incident| (incident.id.clone(), Arc::new(incident))),
-                    );
+                    for incident in incidents {
+                        if incident.state != IncidentState::Merged {
+                            for joined in &incident.findings {
+                                let id = incident.id.clone();
+                                state.incident_of.insert(joined.finding.clone(), id);
+                            }
+                        }
+                        state
+                            .incidents
+                            .insert(incident.id.clone(), Arc::new(incident));
+                    }
+                }
+                Update::Handled(handlings) => {
+                    let handlings = handlings.into_iter();
+                    state
+                        .handlings
+                        .extend(handlings.map(|(id, handling)| (id, Arc::new(handling))));
+                }
+                Update::Settled(outcomes) => {
+                    state.settled.extend(outcomes);
+                    let over = state.settled.len().saturating_sub(SETTLED_MAX);
+                    state.settled.drain(..over);
                 }
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
@@ -199,23 +242,74 @@ impl Desk {
         self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Incidents that go on, the severest first, then the newest.
+    /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Vec<Arc<Incident>> {
-        let mut all: Vec<_> = self
-            .state()
+        let state = self.state();
+        let goes_on = |incident: &&Arc<Incident>| incident.state != IncidentState::Merged;
+        let mut all: Vec<_> = state
             .incidents
             .values()
-            .filter(|incident| incident.state != IncidentState::Merged)
-            .cloned()
+            .filter(goes_on)
+            .map(|incident| {
+                let handling = state
+                    .handlings
+                    .get(&incident.id)
+                    .map(|handling| &**handling);
+                let is_over = state_of(incident, handling).is_over();
+                let weight = Reverse((severity_of(incident, handling), incident.last));
+                ((is_over, weight, incident.id.as_str()), incident)
+            })
             .collect();
-        all.sort_by_key(|incident| {
-            (
-                std::cmp::Reverse((incident.severity, incident.last)),
-                incident.id.clone(),
-            )
-        });
-        all
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all.into_iter()
+            .map(|(_, incident)| Arc::clone(incident))
+            .collect()
+    }
+
+    /// Incidents that changed after a version; `None` when that is too long ago to tell.
+    pub(crate) fn changed_since(&self, version: u64) -> Option<Vec<Arc<Incident>>> {
+        let state = self.state();
+        let oldest = state.changes.front().map_or(1, |(oldest, _)| *oldest);
+        if version + 1 < oldest {
+            return None;
+        }
+        let after = state
+            .changes
+            .iter()
+            .filter(|(changed, _)| *changed > version);
+        let ids = after.flat_map(|(_, ids)| ids);
+        Some(
+            ids.filter_map(|id| state.incidents.get(id).cloned())
+                .collect(),
+        )
+    }
+
+    /// How an incident is handled; the empty one where nobody decided anything.
+    #[must_use]
+    pub fn handling(&self, incident: &str) -> Arc<Handling> {
+        let known = self.state().handlings.get(incident).cloned();
+        known.unwrap_or_default()
+    }
+
+    /// The incident a finding is in.
+    #[must_use]
+    pub fn incident_of(&self, finding: &str) -> Option<Arc<Incident>> {
+        let state = self.state();
+        state
+            .incidents
+            .get(state.incident_of.get(finding)?)
+            .cloned()
+    }
+
+    /// What became of a decision, of the latest.
+    #[must_use]
+    pub fn outcome(&self, decision: &str) -> Option<Outcome> {
+        let state = self.state();
+        let mut latest = state.settled.iter().rev();
+        latest
+            .find(|(id, _)| id == decision)
+            .map(|(_, outcome)| outcome.clone())
     }
 
     /// One incident, those that went into others too.
@@ -264,5 +358,14 @@ impl Desk {
     #[must_use]
     pub fn version(&self) -> watch::Receiver<u64> {
         self.0.version.subscribe()
+    }
+}
+
+/// Incidents that an update changes.
+fn changed(update: &Update) -> Vec<String> {
+    match update {
+        Update::Decided { incidents, .. } => incidents.iter().map(|one| one.id.clone()).collect(),
+        Update::Handled(handlings) => handlings.iter().map(|(id, _)| id.clone()).collect(),
+        _ => Vec::new(),
     }
 }

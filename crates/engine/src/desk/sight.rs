@@ -6,19 +6,24 @@
 
 use std::sync::Arc;
 
-use model::{Finding, Incident, IncidentState, Level, Principal, Right, Scope, StoreMap};
+use model::{
+    Finding, Handling, Incident, IncidentState, Level, Person, Principal, Right, Scope, StoreMap,
+};
 
 use super::{Desk, EntryView, GapView, Overview, SourceView};
+use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
 
-/// An incident as pages list it.
+/// An incident and how it is handled.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// What the machine tells.
     pub incident: Arc<Incident>,
+    /// What people decided.
+    pub handling: Arc<Handling>,
     /// Where it is in its life.
     pub state: IncidentState,
-    /// Its severity.
+    /// Its severity, a person's where one set it.
     pub severity: Level,
 }
 
@@ -48,6 +53,15 @@ impl Sight {
         &self.principal
     }
 
+    /// As decisions and readings name them.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        Person {
+            account: self.principal.account.clone(),
+            name: self.principal.shown.clone(),
+        }
+    }
+
     /// The shop's stores.
     #[must_use]
     pub fn stores(&self) -> &StoreMap {
@@ -70,14 +84,16 @@ impl Sight {
         if !self.principal.sees(&incident.scopes, &self.stores) {
             return None;
         }
+        let handling = self.desk.handling(&incident.id);
         Some(Work {
-            state: incident.state,
-            severity: incident.severity,
+            state: state_of(&incident, Some(&handling)),
+            severity: severity_of(&incident, Some(&handling)),
+            handling,
             incident,
         })
     }
 
-    /// Incidents that go on, the severest first, then the newest.
+    /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Vec<Work> {
         let all = self.desk.incidents().into_iter();
@@ -90,12 +106,23 @@ impl Sight {
         self.work(self.desk.incident(id)?)
     }
 
-    /// One finding of a place they see.
+    /// The incident a finding is in.
+    #[must_use]
+    pub fn incident_of(&self, finding: &str) -> Option<Work> {
+        self.work(self.desk.incident_of(finding)?)
+    }
+
+    /// One finding of an incident they see.
     #[must_use]
     pub fn finding(&self, id: &str) -> Option<Arc<Finding>> {
         let finding = self.desk.finding(id)?;
-        let place = std::slice::from_ref(&finding.scope);
-        self.principal.sees(place, &self.stores).then_some(finding)
+        let is_seen = match self.desk.incident_of(id) {
+            Some(incident) => self.principal.sees(&incident.scopes, &self.stores),
+            None => self
+                .principal
+                .sees(std::slice::from_ref(&finding.scope), &self.stores),
+        };
+        is_seen.then_some(finding)
     }
 
     /// One sealed entry, masked as it is. Whoever shows it notes that it was read.
@@ -153,9 +180,157 @@ impl Sight {
         self.desk.overview().filter(|_| !self.is_narrow())
     }
 
-    /// Changes with every piece of news.
+    /// Whether something they see changed after a version of the desk.
+    #[must_use]
+    pub fn has_news(&self, after: u64) -> bool {
+        match self.desk.changed_since(after) {
+            _ if !self.is_narrow() => true,
+            Some(changed) => changed
+                .iter()
+                .any(|incident| self.principal.sees(&incident.scopes, &self.stores)),
+            None => true,
+        }
+    }
+
+    /// Incidents they see that changed after a version of the desk; all of them when that is too long ago to tell.
+    #[must_use]
+    pub fn changed_since(&self, after: u64) -> Vec<Work> {
+        match self.desk.changed_since(after) {
+            Some(changed) => changed
+                .into_iter()
+                .filter_map(|incident| self.work(incident))
+                .collect(),
+            None => self.incidents(),
+        }
+    }
+
+    /// Changes with every piece of news, seen or not: ask [`Self::has_news`].
     #[must_use]
     pub fn version(&self) -> tokio::sync::watch::Receiver<u64> {
         self.desk.version()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sight;
+    use crate::desk::{Desk, Update};
+    use model::{
+        Exposure, Grant, Incident, IncidentState, Lane, Level, Principal, Role, Scope, StoreMap,
+        Timestamp, Via, ViewPlace,
+    };
+    use std::sync::Arc;
+
+    fn incident(id: &str, scopes: &[Scope]) -> Incident {
+        Incident {
+            id: id.to_owned(),
+            title: String::new(),
+            state: IncidentState::Signal,
+            lane: Lane::Live,
+            severity: Level::High,
+            severity_because: Vec::new(),
+            severity_floor: Level::Informational,
+            first: Timestamp(0),
+            last: Timestamp(0),
+            detected: Timestamp(0),
+            actors: Vec::new(),
+            assets: Vec::new(),
+            scopes: scopes.to_vec(),
+            findings: vec![model::Joined {
+                finding: id.to_owned(),
+                because: String::new(),
+            }],
+            exposure: Exposure {
+                assets: Vec::new(),
+                scopes: Vec::new(),
+                first: Timestamp(0),
+                last: Timestamp(0),
+                rows: None,
+                bytes: None,
+                channels: Vec::new(),
+                basis: Vec::new(),
+            },
+            obligations: Vec::new(),
+            requirements: Vec::new(),
+            related: Vec::new(),
+        }
+    }
+
+    fn sight(desk: &Desk, scope: Scope) -> Sight {
+        let place = |website: &str| ViewPlace {
+            website: website.to_owned(),
+            ..ViewPlace::default()
+        };
+        let views = [("en", "main"), ("fr", "main"), ("us", "us")];
+        let stores = StoreMap {
+            views: views
+                .map(|(view, website)| (view.to_owned(), place(website)))
+                .into(),
+            ..StoreMap::default()
+        };
+        let principal = Principal {
+            account: "a".to_owned(),
+            name: "ana".to_owned(),
+            shown: "Ana".to_owned(),
+            grants: vec![Grant {
+                role: Role::Analyst,
+                scope,
+            }],
+            via: Via::Session,
+        };
+        Sight::new(desk.clone(), principal, Arc::new(stores))
+    }
+
+    #[test]
+    fn whoever_works_for_one_store_sees_nothing_of_another() {
+        let desk = Desk::new(Box::new(|_| None));
+        let view = |code: &str| Scope::View(code.to_owned());
+        desk.publish(Update::Decided {
+            findings: Vec::new(),
+            incidents: vec![
+                incident("fr", &[view("fr")]),
+                incident("both", &[view("fr"), view("us")]),
+                incident("us", &[view("us")]),
+                incident("all", &[Scope::Installation]),
+                incident("unknown", &[Scope::Unknown]),
+            ],
+        });
+        let seen = |scope| {
+            let sight = sight(&desk, scope);
+            let ids: Vec<String> = sight
+                .incidents()
+                .iter()
+                .map(|work| work.incident.id.clone())
+                .collect();
+            for id in ["fr", "both", "us", "all", "unknown"] {
+                let is_seen = ids.iter().any(|seen| seen == id);
+                assert_eq!(sight.incident(id).is_some(), is_seen);
+                assert_eq!(sight.incident_of(id).is_some(), is_seen);
+            }
+            ids
+        };
+        assert_eq!(seen(Scope::Website("main".to_owned())), ["fr"]);
+        assert_eq!(seen(view("us")), ["us"]);
+        assert_eq!(seen(Scope::Installation).len(), 5);
+    }
+
+    #[test]
+    fn events_tell_nothing_of_what_is_not_seen() {
+        let desk = Desk::new(Box::new(|_| None));
+        let us = sight(&desk, Scope::View("us".to_owned()));
+        let all = sight(&desk, Scope::Installation);
+        let tell = |id: &str| {
+            let before = *desk.version().borrow();
+            let scopes = [Scope::View(id.to_owned())];
+            let (findings, incidents) = (Vec::new(), vec![incident(id, &scopes)]);
+            desk.publish(Update::Decided {
+                findings,
+                incidents,
+            });
+            (us.has_news(before), all.has_news(before))
+        };
+        assert_eq!(tell("fr"), (false, true));
+        assert_eq!(tell("us"), (true, true));
+        assert_eq!(tell("fr"), (false, true));
     }
 }

@@ -16,7 +16,8 @@ use crate::intake;
 
 impl LedgerError {
     /// Whether the ledger's own bytes are not what was written, and not the machine at fault.
-    fn is_break(&self) -> bool {
+    #[must_use]
+    pub fn is_break(&self) -> bool {
         match self {
             Self::Store {
                 source: StoreError::Corrupt { .. } | StoreError::Short { .. },
@@ -87,7 +88,23 @@ impl Ledger {
             Err(error) if error.is_break() => error,
             Err(error) => return Err(error),
         };
-        // Nobody may blind us by flipping a bit: keep the old one as it is, go on in a new one.
+        let broken = Self::set_aside(folder, installation, &error)?;
+        let (ledger, _) = Self::create_or_open(folder, keys, installation, second_place, context)?;
+        Ok((ledger, broken))
+    }
+
+    /// Sets a ledger aside, read-only, that isn't what was sealed; the next one to be opened there is a new one.
+    ///
+    /// Nobody may blind us by flipping a bit: the old one is kept as it is, and collection goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when its folder can't be moved.
+    pub fn set_aside(
+        folder: &Path,
+        installation: &InstallationId,
+        why: &LedgerError,
+    ) -> Result<Opening, LedgerError> {
         let last_checkpoint = fs::read_to_string(folder.join("checkpoint")).ok();
         let (number, aside) = (1_u32..)
             .map(|number| (number, folder.with_extension(format!("broken-{number}"))))
@@ -103,13 +120,11 @@ impl Ledger {
         fs::create_dir_all(folder).map_err(io)?;
         let name = format!("{}/{}", first_origin(installation), number + 1);
         stores::write_atomically(&folder.join("origin"), name.as_bytes())?;
-        let (ledger, _) = Self::create_or_open(folder, keys, installation, second_place, context)?;
-        let opening = Opening::Broken {
+        Ok(Opening::Broken {
             aside,
-            why: chain(&error),
+            why: chain(why),
             last_checkpoint,
-        };
-        Ok((ledger, opening))
+        })
     }
 
     /// Opens a ledger to read.

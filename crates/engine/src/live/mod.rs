@@ -28,6 +28,8 @@ const TICK_SECONDS: i64 = 10;
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// Seconds between two looks at how sources are.
 const LOOK_SECONDS: i64 = 5;
+/// Seconds between two looks at what other processes put into the outbox; this one's own wakes the pipeline.
+const OUTBOX_SECONDS: i64 = 2;
 /// Bytes within which a format must be recognised.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -70,6 +72,7 @@ pub struct Live {
     last_entry: Timestamp,
     last_checkpoint: Timestamp,
     last_refresh: Timestamp,
+    last_outbox: Timestamp,
     unsigned: bool,
     health: Health,
     /// Whether there is something to show that is no record.
@@ -121,6 +124,7 @@ impl Live {
             // The first entries are signed at once: a start may be a short one.
             last_checkpoint: Timestamp::default(),
             last_refresh: Timestamp::default(),
+            last_outbox: Timestamp::default(),
             unsigned: true,
             health,
             // The pages know nothing yet.
@@ -311,6 +315,12 @@ impl Live {
             self.show(now);
         } else if self.news {
             self.show(now);
+        }
+        if self.sources.was_woken() || now.seconds_since(self.last_outbox) >= OUTBOX_SECONDS {
+            self.last_outbox = now;
+            let before = self.pipeline.ledger().len();
+            self.pipeline.take_outbox(now)?;
+            self.unsigned |= self.pipeline.ledger().len() > before;
         }
         self.news = false;
         self.receipts.drain(..).for_each(Receipt::sealed);

@@ -59,12 +59,12 @@ impl Pipeline {
     pub fn save(&mut self) -> Result<(), PipelineError> {
         let mut saved = self.projection.save(self.ledger.len());
         if let Some(entries) = saved.as_ref().err().and_then(ProjectionError::went_back) {
-            restart::decided_since(&self.ledger, &mut self.projection, entries).map_err(
-                |source| PipelineError::Restart {
+            let handlings = self.judging.judge().handlings();
+            restart::decided_since(&self.ledger, &mut self.projection, handlings, entries)
+                .map_err(|source| PipelineError::Restart {
                     path: self.path.clone(),
                     source,
-                },
-            )?;
+                })?;
             saved = self.projection.save(self.ledger.len());
         }
         match saved {

@@ -6,7 +6,9 @@
 mod clock;
 mod error;
 mod judging;
+mod open;
 mod own;
+mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,16 +18,14 @@ use cardholder::{FingerprintKey, Masker};
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
-use stores::{Database, StatePlace};
+use stores::{Database, Outbox, StatePlace};
 
 use crate::desk::{Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
-use crate::restart;
-use crate::sealed::{BrokenLedger, Decided, VERSION};
-use crate::state;
+use crate::sealed::{Decided, VERSION};
 
 use judging::{Judging, judge_all};
 
@@ -75,103 +75,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Opens (or begins) the ledger, and goes on where it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`] when the ledger, the state, the keys or the content can't be used.
-    pub fn open(settings: Settings, now: Timestamp) -> Result<Self, PipelineError> {
-        let path = settings.ledger.clone();
-        let ledger_failed = |source| PipelineError::Ledger {
-            path: path.clone(),
-            source,
-        };
-        let state_failed = |source: ProjectionError| PipelineError::Projection {
-            path: path.clone(),
-            source,
-        };
-        let (mut ledger, opening) = Ledger::create_or_open(
-            &settings.ledger,
-            &settings.keys,
-            &settings.installation,
-            settings.second_place.as_deref(),
-            &settings.context,
-        )
-        .map_err(ledger_failed)?;
-        let stopped = ledger.last_received().map_err(ledger_failed)?;
-        let mut judge = Judge::new(
-            &settings.installation,
-            settings.context.clone(),
-            &settings.own_rules,
-        )
-        .map_err(|source| PipelineError::Judge { source })?;
-        let masker = Masker::new(FingerprintKey::new(ledger.fingerprint_key()));
-        let state = state::open(
-            &ledger,
-            &settings.ledger,
-            settings.state.as_ref(),
-            &settings.installation,
-        )
-        .map_err(|source| state_failed(source.into()))?;
-        let (mut projection, stood) = match &opening {
-            Opening::Broken { .. } => Projection::afresh(state).map_err(state_failed)?,
-            _ => {
-                let projection = Projection::open(state, ledger.len());
-                (projection.map_err(state_failed)?, Positions::new())
-            }
-        };
-        let resumed =
-            restart::resume(&mut ledger, &mut judge, &mut projection).map_err(|source| {
-                PipelineError::Restart {
-                    path: path.clone(),
-                    source,
-                }
-            })?;
-        let mut pipeline = Self {
-            path: settings.ledger,
-            installation: settings.installation,
-            lane: settings.lane,
-            ledger,
-            opening,
-            masker,
-            context: settings.context,
-            judging: Judging::new(judge),
-            projection,
-            undecided: resumed.findings,
-            changed: resumed.incidents.into_iter().collect(),
-            desk: None,
-            sinks: Vec::new(),
-            sink_errors: BTreeMap::new(),
-            stopped,
-            state_trouble: None,
-            judged: None,
-        };
-        if let Opening::Broken {
-            aside,
-            why,
-            last_checkpoint,
-        } = pipeline.opening.clone()
-        {
-            let broken = BrokenLedger {
-                aside: aside.display().to_string(),
-                why,
-                last_checkpoint,
-                positions: stood
-                    .into_iter()
-                    .map(|(source, (generation, at))| (source, generation, at.offset_bytes))
-                    .collect(),
-            };
-            pipeline.tell_of_break(broken, now)?;
-        }
-        Ok(pipeline)
-    }
-
     /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
         desk.publish(Update::Decided {
             findings: self.judge().findings().values().cloned().collect(),
             incidents: self.judge().incidents().cloned().collect(),
         });
+        let handlings = self.judge().handlings().clone();
+        desk.publish(Update::Handled(handlings.into_iter().collect()));
         desk.publish(Update::Listed(self.projection.lists(true)));
         self.desk = Some(desk);
     }
@@ -185,6 +96,18 @@ impl Pipeline {
     /// Tells a sink of findings and incidents.
     pub fn tell(&mut self, sink: Box<dyn Sink>) {
         self.sinks.push(sink);
+    }
+
+    /// A mask for what people type.
+    #[must_use]
+    pub fn masker_of_people(&self) -> Masker {
+        Masker::new(FingerprintKey::new(self.ledger.fingerprint_key()))
+    }
+
+    /// Where people's decisions are put, to be sealed by this pipeline.
+    #[must_use]
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(self.database().clone())
     }
 
     /// What opening the ledger found.

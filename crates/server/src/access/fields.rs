@@ -6,7 +6,7 @@ use axum::response::Response;
 use url::form_urlencoded;
 
 /// A form's fields as they were sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Fields(Vec<(String, String)>);
 
 impl Fields {
@@ -18,6 +18,12 @@ impl Fields {
     pub(crate) fn text(&self, name: &str) -> &str {
         let field = self.0.iter().find(|(of, _)| of == name);
         field.map_or("", |(_, text)| text.as_str())
+    }
+
+    /// Every field with its text, as sent.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.0.iter();
+        fields.map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// Every text of a field that is sent several times.

@@ -27,13 +27,14 @@ const REFRESH: &str = "x-magewarden-refresh";
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// Pages by which one comes in, and what they look like.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 7] = [
     "/login",
     "/login/code",
     "/welcome",
     "/welcome/code",
     "/style.css",
     "/live.js",
+    "/icon.svg",
 ];
 
 /// Refuses a request made under another host's name (DNS rebinding) or by another site's page, finds out who makes it,

@@ -12,8 +12,10 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use engine::decider::Decider;
 use engine::desk::{Desk, Sight};
 use engine::people::{Act, People};
+use engine::trail::Trail;
 use model::{Principal, StoreMap, Timestamp};
 
 pub(crate) use cookie::Cookies;
@@ -44,6 +46,10 @@ pub struct Console {
     pub(crate) names: Arc<[String]>,
     /// Whether browsers reach it by TLS: cookies then travel by nothing else.
     pub(crate) is_secure: bool,
+    /// What takes people's decisions; none where the console only shows.
+    pub(crate) decider: Option<Decider>,
+    /// What notes who read evidence.
+    pub(crate) trail: Option<Trail>,
 }
 
 impl From<Desk> for Console {
@@ -55,11 +61,23 @@ impl From<Desk> for Console {
             stores: Arc::default(),
             names: Arc::default(),
             is_secure: false,
+            decider: None,
+            trail: None,
         }
     }
 }
 
 impl Console {
+    /// Lets people decide on it, and notes what they read.
+    #[must_use]
+    pub fn deciding(self, decider: Decider, trail: Trail) -> Self {
+        Self {
+            decider: Some(decider),
+            trail: Some(trail),
+            ..self
+        }
+    }
+
     /// One for people, whose roles are held against the shop's stores.
     #[must_use]
     pub fn new(desk: Desk, access: Access, stores: StoreMap) -> Self {
@@ -112,6 +130,15 @@ pub(crate) struct Caller {
     pub(crate) from: String,
     /// When the request came.
     pub(crate) now: Timestamp,
+}
+
+impl Console {
+    /// Notes that somebody read entries of the ledger.
+    pub(crate) async fn read(&self, sight: &Sight, caller: &Caller, entries: &[u64]) {
+        if let Some(trail) = &self.trail {
+            trail.read(&sight.person(), entries, caller.now).await;
+        }
+    }
 }
 
 impl Caller {

@@ -7,11 +7,14 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use engine::desk::{Desk, EntryView};
+use engine::desk::{EntryView, Sight, Work};
+use incident::handling::FieldKind;
 use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation};
 use report::bar;
 
+use super::handling::Handled;
 use super::{Frame, json, missing, number, page};
+use crate::access::{Caller, Console, Seen};
 
 /// Pages whose evidence commands name.
 const PAGES_MAX: usize = 4;
@@ -33,7 +36,10 @@ struct IncidentPage {
     frame: Frame,
     incident: Arc<Incident>,
     /// The incident this one went into.
-    into: Option<Arc<Incident>>,
+    into: Option<Work>,
+    /// Incidents that hang together with it, and why.
+    related: Vec<(Work, String)>,
+    handled: Handled,
     skipped: usize,
     findings: Vec<Member>,
 }
@@ -51,7 +57,7 @@ struct Member {
 }
 
 impl Member {
-    fn new(desk: &Desk, finding: Arc<Finding>, because: String) -> Self {
+    fn new(sight: &Sight, finding: Arc<Finding>, because: String) -> Self {
         let sequences: Vec<u64> = finding
             .events
             .iter()
@@ -65,7 +71,9 @@ impl Member {
             .copied()
             .collect();
         Self {
-            shown: shown.filter_map(|sequence| desk.entry(*sequence)).collect(),
+            shown: shown
+                .filter_map(|sequence| sight.entry(*sequence))
+                .collect(),
             left: sequences.len().saturating_sub(SHOWN_MAX + rest.len()),
             rest,
             finding,
@@ -75,6 +83,18 @@ impl Member {
 }
 
 impl IncidentPage {
+    /// What every form sends along, as markup of our own.
+    fn hidden(&self, act: &str) -> String {
+        let handled = &self.handled;
+        format!(
+            "<input type=\"hidden\" name=\"csrf\" value=\"{}\"><input type=\"hidden\" name=\"seen\" value=\"{}\">\
+             <input type=\"hidden\" name=\"key\" value=\"{}-{act}\">",
+            handled.csrf,
+            handled.seen(),
+            handled.key
+        )
+    }
+
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
         self.incident
@@ -200,58 +220,81 @@ impl IncidentPage {
     }
 }
 
-/// One incident: the four questions, the story, the duties, the evidence.
+/// One incident: the four questions, the story, the duties, the evidence, and what people do about it.
 pub(crate) async fn incident(
-    State(desk): State<Desk>,
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let Some(incident) = desk.incident(&id) else {
-        return missing(&desk, "There is no such incident");
+    let Some(work) = sight.incident(&id) else {
+        return missing(&sight, "There is no such incident");
     };
-    let into = (incident.state == IncidentState::Merged)
-        .then(|| {
-            desk.incidents().into_iter().find(|other| {
-                other.findings.iter().any(|theirs| {
-                    incident
-                        .findings
-                        .iter()
-                        .any(|own| own.finding == theirs.finding)
-                })
-            })
-        })
-        .flatten();
+    let mut handled = Handled::new(&sight, work, &caller);
+    handled.is_open = console.decider.is_some();
+    show(&console, &sight, &caller, handled, number(&query, "from")).await
+}
+
+/// The page of an incident, as it is handled now.
+pub(super) async fn show(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    handled: Handled,
+    skipped: usize,
+) -> Response {
+    let incident = Arc::clone(&handled.work.incident);
+    let into = match &handled.work.handling.merged_into {
+        Some(into) => sight.incident(into),
+        None if incident.state == IncidentState::Merged => {
+            let mut joined = incident.findings.iter();
+            joined.find_map(|joined| sight.incident_of(&joined.finding))
+        }
+        None => None,
+    };
     let mut findings: Vec<_> = incident
         .findings
         .iter()
-        .filter_map(|joined| Some((desk.finding(&joined.finding)?, joined.because.clone())))
+        .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
         .collect();
     findings.sort_by_key(|(finding, _)| finding.first);
-    let skipped = number(&query, "from").min(findings.len());
-    let findings = findings
+    let skipped = skipped.min(findings.len());
+    let findings: Vec<Member> = findings
         .into_iter()
         .skip(skipped)
         .take(FINDINGS_MAX)
-        .map(|(finding, because)| Member::new(&desk, finding, because))
+        .map(|(finding, because)| Member::new(sight, finding, because))
         .collect();
+    let read = findings.iter().flat_map(|member| &member.shown);
+    let read: Vec<u64> = read.map(|entry| entry.sequence).collect();
+    console.read(sight, caller, &read).await;
+    let related = incident.related.iter().filter_map(|related| {
+        let work = sight.incident_of(&related.finding)?;
+        (work.incident.id != incident.id).then(|| (work, related.because.clone()))
+    });
+    let mut related: Vec<(Work, String)> = related.collect();
+    related.dedup_by(|(a, _), (b, _)| a.incident.id == b.incident.id);
     page(&IncidentPage {
-        frame: Frame::new(&desk),
+        frame: Frame::new(sight),
+        related,
         incident,
         into,
         skipped,
         findings,
+        handled,
     })
 }
 
 /// One incident with its findings as JSON.
-pub(crate) async fn api_incident(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
-    let Some(incident) = desk.incident(&id) else {
+pub(crate) async fn api_incident(Seen(sight): Seen, Path(id): Path<String>) -> Response {
+    let Some(Work { incident, .. }) = sight.incident(&id) else {
         return (StatusCode::NOT_FOUND, "{}\n").into_response();
     };
     let findings: Vec<_> = incident
         .findings
         .iter()
-        .filter_map(|joined| desk.finding(&joined.finding))
+        .filter_map(|joined| sight.finding(&joined.finding))
         .map(|finding| serde_json::json!(&*finding))
         .collect();
     json(&serde_json::json!({ "version": 1, "incident": &*incident, "findings": findings }))

@@ -1,30 +1,32 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod handling;
 mod incident;
 mod modules;
+mod overview;
 mod payment_pages;
 pub(crate) mod people;
+mod queue;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Query};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use engine::desk::{Desk, EntryView, GapView, Overview, Sight, SourceView, Work};
+use engine::desk::{EntryView, GapView, Overview, Sight, SourceView, Work};
 use engine::people::PeopleError;
-use model::{Incident, Lane, Principal, Right, Timestamp, Via};
-use report::bar;
+use model::{Incident, Lane, Right, Timestamp, Via};
 
-use crate::access::Seen;
+use crate::access::{Caller, Console, Seen};
 
+pub(crate) use handling::decide;
 pub(crate) use incident::{api_incident, incident};
 pub(crate) use modules::{api_modules, modules};
+pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
+pub(crate) use queue::{decide as decide_on_several, queue};
 
-/// Incidents shown on one page.
-const QUEUE_MAX: usize = 100;
 /// Texts shown of a line that lists several.
 const TEXTS_MAX: usize = 5;
 
@@ -48,7 +50,7 @@ struct Missing {
     hint: &'static str,
 }
 
-fn missing(of: &impl Framed, what: &'static str) -> Response {
+fn missing(of: &Sight, what: &'static str) -> Response {
     let page = page(&Missing {
         frame: Frame::new(of),
         what,
@@ -81,7 +83,7 @@ pub(crate) fn refused(status: StatusCode, why: &'static str) -> Response {
 }
 
 /// A refusal for programs (RFC 9457).
-pub(crate) fn problem(status: StatusCode, detail: &'static str) -> Response {
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
     let body = serde_json::json!({
         "type": "about:blank",
@@ -141,7 +143,7 @@ fn some(texts: &[String]) -> (&[String], usize) {
     (texts.split_at(shown).0, texts.len() - shown)
 }
 
-fn json(value: &serde_json::Value) -> Response {
+pub(crate) fn json(value: &serde_json::Value) -> Response {
     (
         [(header::CONTENT_TYPE, "application/json")],
         value.to_string(),
@@ -168,65 +170,20 @@ struct Looker {
     raised_until: Option<Timestamp>,
 }
 
-/// What a frame is made of.
-trait Framed {
-    fn overview(&self) -> Option<Overview>;
-    fn has_exercise(&self) -> bool;
-    fn sources(&self) -> Vec<SourceView>;
-    fn principal(&self) -> Option<&Principal>;
-}
-
-impl Framed for Sight {
-    fn overview(&self) -> Option<Overview> {
-        self.overview()
-    }
-
-    fn has_exercise(&self) -> bool {
-        let mut incidents = self.incidents().into_iter();
-        incidents.any(|work| work.incident.lane == Lane::Exercise)
-    }
-
-    fn sources(&self) -> Vec<SourceView> {
-        self.sources()
-    }
-
-    fn principal(&self) -> Option<&Principal> {
-        Some(self.principal())
-    }
-}
-
-impl Framed for Desk {
-    fn overview(&self) -> Option<Overview> {
-        self.overview()
-    }
-
-    fn has_exercise(&self) -> bool {
-        let mut incidents = self.incidents().into_iter();
-        incidents.any(|incident| incident.lane == Lane::Exercise)
-    }
-
-    fn sources(&self) -> Vec<SourceView> {
-        self.sources()
-    }
-
-    fn principal(&self) -> Option<&Principal> {
-        None
-    }
-}
-
 impl Frame {
-    fn new(of: &impl Framed) -> Self {
+    fn new(of: &Sight) -> Self {
         let overview = of.overview();
         let exercise = overview
             .as_ref()
             .is_some_and(|overview| overview.lane == Lane::Exercise)
-            || of.has_exercise();
+            || {
+                let mut incidents = of.incidents().into_iter();
+                incidents.any(|work| work.incident.lane == Lane::Exercise)
+            };
         let mut trouble = of.sources();
         trouble.retain(|source| source.state != "reading" && !source.reason.is_empty());
         trouble.truncate(3);
-        let person = of
-            .principal()
-            .filter(|principal| principal.via != Via::Open);
+        let person = Some(of.principal()).filter(|principal| principal.via != Via::Open);
         let person = person.map(|principal| Looker {
             shown: principal.shown.clone(),
             sees_people: principal.may_all(Right::SeeAdministration),
@@ -244,86 +201,14 @@ impl Frame {
     }
 }
 
-#[derive(Template)]
-#[template(path = "queue.html")]
-struct Queue {
-    frame: Frame,
-    incidents: Vec<Arc<Incident>>,
-    total: usize,
-    skipped: usize,
-    filter: String,
-    from: Timestamp,
-    to: Timestamp,
-}
-
-impl Queue {
-    /// Where the page after this one, or before it, is.
-    fn link(&self, next: bool) -> String {
-        let from = if next {
-            self.skipped + QUEUE_MAX
-        } else {
-            self.skipped.saturating_sub(QUEUE_MAX)
-        };
-        format!("/?from={from}&q={}", encoded(&self.filter))
-    }
-
-    fn bar(&self, incident: &Incident) -> (i64, i64) {
-        bar(incident.first, incident.last, self.from, self.to)
-    }
-}
-
-/// The queue of incidents; `?q=` keeps those that name a text.
-pub(crate) async fn queue(
-    Seen(sight): Seen,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
-    let filter = query.get("q").cloned().unwrap_or_default();
-    let lower = filter.to_lowercase();
-    let fits = |incident: &Incident| {
-        lower.is_empty()
-            || incident.title.to_lowercase().contains(&lower)
-            || incident.severity.name() == lower
-            || incident
-                .actors
-                .iter()
-                .any(|actor| actor.value.to_lowercase().contains(&lower))
-            || incident
-                .assets
-                .iter()
-                .any(|asset| asset.name.to_lowercase().contains(&lower))
-    };
-    let mut incidents: Vec<_> = sight
-        .incidents()
-        .into_iter()
-        .map(|work| work.incident)
-        .filter(|incident| fits(incident))
-        .collect();
-    let total = incidents.len();
-    let skipped = number(&query, "from").min(total);
-    incidents = incidents
-        .into_iter()
-        .skip(skipped)
-        .take(QUEUE_MAX)
-        .collect();
-    let from = incidents
-        .iter()
-        .map(|incident| incident.first)
-        .min()
-        .unwrap_or_default();
-    let to = incidents
-        .iter()
-        .map(|incident| incident.last)
-        .max()
-        .unwrap_or_default();
-    page(&Queue {
-        frame: Frame::new(&sight),
-        incidents,
-        total,
-        skipped,
-        filter,
-        from,
-        to,
-    })
+/// Whether an incident names a text (lower case) in its title, actors or assets.
+pub(crate) fn names(incident: &Incident, lower: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(lower);
+    lower.is_empty()
+        || has(&incident.title)
+        || incident.severity.name() == lower
+        || incident.actors.iter().any(|actor| has(&actor.value))
+        || incident.assets.iter().any(|asset| has(&asset.name))
 }
 
 #[derive(Template)]
@@ -334,18 +219,21 @@ struct EntryPage {
 }
 
 /// One sealed entry.
-pub(crate) async fn entry(Seen(sight): Seen, Path(sequence): Path<String>) -> Response {
-    match sequence
-        .parse()
-        .ok()
-        .and_then(|sequence| sight.entry(sequence))
-    {
-        Some(entry) => page(&EntryPage {
-            frame: Frame::new(&sight),
-            entry,
-        }),
-        None => missing(&sight, "There is no such entry"),
-    }
+pub(crate) async fn entry(
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
+    Path(sequence): Path<String>,
+) -> Response {
+    let sequence = sequence.parse().ok();
+    let Some(entry) = sequence.and_then(|sequence| sight.entry(sequence)) else {
+        return missing(&sight, "There is no such entry");
+    };
+    console.read(&sight, &caller, &[entry.sequence]).await;
+    page(&EntryPage {
+        frame: Frame::new(&sight),
+        entry,
+    })
 }
 
 #[derive(Template)]

@@ -1,5 +1,11 @@
 //! Strings for every field that a log may fill.
 
+use std::collections::BTreeMap;
+
+use model::{Act, CommentKind, Decision, Handling, IncidentState, Person, Sequence, TaskState};
+
+use crate::NOW;
+
 /// Strings that an attacker may write into a log to act on who reads it.
 pub(crate) const HOSTILE: &[&str] = &[
     "<script>alert(1)</script>",
@@ -68,3 +74,64 @@ pub(crate) const HOSTILE: &[&str] = &[
     "]]>",
     "\\",
 ];
+
+/// Whoever works on an incident may be an attacker, too: every word of theirs is `text`.
+pub(crate) fn handling(text: &str) -> Handling {
+    let text = || text.to_owned();
+    let person = || Person {
+        account: text(),
+        name: text(),
+    };
+    let fields = ["summary", "root_cause"].map(|field| (field.to_owned(), text()));
+    let acts = [
+        Act::Acknowledge,
+        Act::Move {
+            to: IncidentState::Suspected,
+        },
+        Act::Lead { to: Some(person()) },
+        Act::Comment {
+            text: text(),
+            kind: CommentKind::Hypothesis,
+        },
+        Act::AddTask {
+            title: text(),
+            owner: Some(person()),
+            due: Some(NOW),
+        },
+        Act::AddTask {
+            title: text(),
+            owner: Some(person()),
+            due: None,
+        },
+        Act::ChangeTask {
+            task: 2,
+            owner: Some(person()),
+            due: None,
+            state: TaskState::Done,
+        },
+        Act::Stage {
+            flow: "response".to_owned(),
+            stage: "cause".to_owned(),
+            fields: fields.into(),
+        },
+        Act::Stage {
+            flow: text(),
+            stage: text(),
+            fields: BTreeMap::from([(text(), text())]),
+        },
+    ];
+    let mut handling = Handling::default();
+    for act in acts {
+        let decision = Decision {
+            id: text(),
+            incident: "b1".to_owned(),
+            by: person(),
+            at: NOW,
+            seen: 0,
+            act,
+            reason: text(),
+        };
+        handling.take(Sequence(1), decision);
+    }
+    handling
+}

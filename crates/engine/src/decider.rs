@@ -1,0 +1,276 @@
+//! Where a person's decision enters: may they, does it fit, what in it must be masked; then the outbox, and the wait until it is sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cardholder::Masker;
+use incident::handling::{check, moves};
+use model::{Act, Decision, Person, Principal, Right, StoreMap, Timestamp};
+use sources::Waker;
+use stores::{Outbox, OutboxRow, Outcome, Put, StoreError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::content::flows;
+use crate::desk::Desk;
+use crate::handled::state_of;
+use crate::sealed::{Decided, VERSION};
+
+/// Longest wait for a decision's being sealed; it is safe before that, and counts after.
+const SEAL_MAX: Duration = Duration::from_secs(5);
+
+/// Why a decision isn't taken, or isn't known to be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecideError {
+    /// The person's roles don't include it there.
+    #[error("your roles don't let you {} here; ask {} to do it, or an administrator for the role", right.words(), who(*right))]
+    NotAllowed {
+        /// What it takes.
+        right: Right,
+    },
+    /// There is no such incident, or not for this person.
+    #[error("there is no such incident")]
+    NotThere,
+    /// It doesn't fit how things stand.
+    #[error("{why}")]
+    Refused {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Its id was used for another decision.
+    #[error("this key was used for another decision: use a new one")]
+    OtherDecision,
+    /// The database is away: nothing was written.
+    #[error("nothing was recorded, since the database can't be used; try again in a minute")]
+    Away {
+        /// What it said.
+        source: StoreError,
+    },
+    /// It can't be written as JSON, which the types rule out.
+    #[error("the decision can't be written")]
+    Encode {
+        /// What serde said.
+        source: serde_json::Error,
+    },
+    /// It is written and not sealed yet: it counts once it is.
+    #[error("recorded, and not sealed yet: it counts once it is in the ledger")]
+    Waiting {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Who has a right, for whoever lacks it.
+fn who(right: Right) -> &'static str {
+    match right {
+        Right::Decide => "an incident lead",
+        Right::CounselNotes => "counsel",
+        _ => "an analyst",
+    }
+}
+
+/// What somebody wants to decide.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The decision's own id where the caller has one: asked twice, it counts once.
+    pub id: Option<String>,
+    /// The incident.
+    pub incident: String,
+    /// How many decisions the person had seen.
+    pub seen: u64,
+    /// What.
+    pub act: Act,
+    /// Why.
+    pub reason: String,
+}
+
+/// Takes decisions. Clones share it.
+#[derive(Clone)]
+pub struct Decider(Arc<Inner>);
+
+struct Inner {
+    outbox: Outbox,
+    desk: Desk,
+    masker: Masker,
+    stores: Arc<StoreMap>,
+    waker: Waker,
+}
+
+impl Decider {
+    /// Makes one that puts decisions into `outbox` and wakes the pipeline.
+    #[must_use]
+    pub fn new(
+        outbox: Outbox,
+        desk: Desk,
+        masker: Masker,
+        stores: Arc<StoreMap>,
+        waker: Waker,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            outbox,
+            desk,
+            masker,
+            stores,
+            waker,
+        }))
+    }
+
+    /// Takes a decision; gives the number of its entry.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`], each with what to do.
+    pub async fn decide(
+        &self,
+        by: &Principal,
+        wish: Wish,
+        now: Timestamp,
+    ) -> Result<u64, DecideError> {
+        let inner = &*self.0;
+        let incident = inner
+            .desk
+            .incident(&wish.incident)
+            .ok_or(DecideError::NotThere)?;
+        if !by.sees(&incident.scopes, &inner.stores) {
+            return Err(DecideError::NotThere);
+        }
+        let handling = inner.desk.handling(&incident.id);
+        let right = right_of(&wish.act, state_of(&incident, Some(&handling)));
+        if !by.may(right, &incident.scopes, &inner.stores) {
+            return Err(DecideError::NotAllowed { right });
+        }
+        let id = wish.id.unwrap_or_else(crate::trail::new_id);
+        let mut decision = Decision {
+            id,
+            incident: wish.incident,
+            by: Person {
+                account: by.account.clone(),
+                name: by.shown.clone(),
+            },
+            at: now,
+            seen: wish.seen,
+            act: wish.act,
+            reason: wish.reason,
+        };
+        self.mask(&mut decision);
+        let other = |id: &str| {
+            let other = inner
+                .desk
+                .incident(id)
+                .filter(|other| by.sees(&other.scopes, &inner.stores))?;
+            Some(state_of(&other, Some(&inner.desk.handling(id))))
+        };
+        // Asked again for the same decision, it isn't refused for what it did itself.
+        if let Some(taken) = handling
+            .taken
+            .iter()
+            .find(|taken| taken.decision.id == decision.id)
+        {
+            let same = is_same(&taken.decision, &decision);
+            return if same {
+                Ok(taken.sequence.0)
+            } else {
+                Err(DecideError::OtherDecision)
+            };
+        }
+        check(&incident, &handling, flows(), &decision, &other).map_err(|refusal| {
+            DecideError::Refused {
+                why: refusal.to_string(),
+            }
+        })?;
+        self.put(decision).await
+    }
+
+    async fn put(&self, decision: Decision) -> Result<u64, DecideError> {
+        let inner = &*self.0;
+        let (id, written) = (decision.id.clone(), decision.at.0);
+        // From before it is put: news in between wake the wait below.
+        let mut version = inner.desk.version();
+        let decided = Decided::Decision {
+            v: VERSION,
+            decision: Box::new(decision),
+        };
+        let body =
+            serde_json::to_string(&decided).map_err(|source| DecideError::Encode { source })?;
+        let row = OutboxRow {
+            id: id.clone(),
+            written,
+            body,
+        };
+        let put = inner
+            .outbox
+            .put(&row)
+            .await
+            .map_err(|source| DecideError::Away { source })?;
+        inner.waker.wake();
+        let mut outcome = match put {
+            Put::New => None,
+            Put::Known { body, outcome } => match (serde_json::from_str(&body), decided) {
+                (
+                    Ok(Decided::Decision {
+                        decision: known, ..
+                    }),
+                    Decided::Decision { decision, .. },
+                ) if is_same(&known, &decision) => outcome,
+                _ => return Err(DecideError::OtherDecision),
+            },
+        };
+        let until = Instant::now() + SEAL_MAX;
+        loop {
+            match outcome.take().or_else(|| inner.desk.outcome(&id)) {
+                Some(Outcome::Sealed(sequence)) => return Ok(sequence),
+                Some(Outcome::Refused(why)) => return Err(DecideError::Refused { why }),
+                None => {}
+            }
+            if !matches!(timeout_at(until, version.changed()).await, Ok(Ok(()))) {
+                return Err(DecideError::Waiting { id });
+            }
+        }
+    }
+
+    /// Masks what people type: a number pasted into a remark is as readable as one in a log.
+    fn mask(&self, decision: &mut Decision) {
+        let hide = |text: &mut String| {
+            let mut bytes = std::mem::take(text).into_bytes();
+            let mut marks = Vec::new();
+            self.0.masker.mask(&mut bytes, &mut marks);
+            *text = String::from_utf8_lossy(&bytes).into_owned();
+        };
+        hide(&mut decision.reason);
+        match &mut decision.act {
+            Act::Comment { text, .. } => hide(text),
+            Act::AddTask { title, .. } => hide(title),
+            Act::Stage { fields, .. } => fields.values_mut().for_each(hide),
+            Act::Attach { file, .. } => hide(&mut file.name),
+            _ => {}
+        }
+    }
+}
+
+/// Whether two are one wish, asked at different times. Bytes of what was attached aren't compared: their hash is.
+fn is_same(one: &Decision, other: &Decision) -> bool {
+    let act = |decision: &Decision| match decision.act.clone() {
+        Act::Attach { file, .. } => Act::Attach {
+            file,
+            bytes: String::new(),
+        },
+        act => act,
+    };
+    (&one.by, &one.incident, &one.reason) == (&other.by, &other.incident, &other.reason)
+        && act(one) == act(other)
+}
+
+/// What a decision takes.
+fn right_of(act: &Act, from: model::IncidentState) -> Right {
+    match act {
+        Act::Move { to } => {
+            let leads = moves(from)
+                .find(|step| step.to == *to)
+                .is_none_or(|step| step.leads);
+            if leads { Right::Decide } else { Right::Work }
+        }
+        Act::Severity { .. } | Act::Merge { .. } | Act::Split { .. } => Right::Decide,
+        Act::CounselNote { .. } => Right::CounselNotes,
+        _ => Right::Work,
+    }
+}

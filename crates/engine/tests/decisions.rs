@@ -1,0 +1,459 @@
+//! What people decide: sealed once, folded alike by a run and by a start, and never lost with the state.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use cardholder::{FingerprintKey, Masker};
+use engine::decider::{DecideError, Decider, Wish};
+use engine::desk::Desk;
+use engine::intake::{Block, Intake};
+use engine::ledger::NewEntry;
+use engine::pipeline::{Pipeline, Settings};
+use engine::sealed::Decided;
+use engine::trail::Trail;
+use model::{
+    Act, CommentKind, Generation, Grant, Handling, Incident, IncidentState, InstallationId, Lane,
+    Principal, Role, Sequence, SourceId, StoreMap, Timestamp, Via,
+};
+use parse::Context;
+use sources::Running;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_785_924_930);
+
+fn open(folder: &Path) -> Pipeline {
+    let settings = Settings {
+        installation: InstallationId("shop".to_owned()),
+        ledger: folder.join("ledger"),
+        state: None,
+        keys: folder.join("keys"),
+        second_place: Some(folder.join("copy")),
+        context: Context::default(),
+        lane: Lane::Live,
+        own_rules: Vec::new(),
+    };
+    Pipeline::open(&settings, NOW).expect("the pipeline opens")
+}
+
+/// Thieves' dumps of the payment table, as the audit plugin logs them: one a connection, hours apart.
+fn dumps(pipeline: &Pipeline, hours: std::ops::Range<u32>) -> Vec<NewEntry> {
+    let format = parse::named("mariadb_server_audit").expect("a format");
+    let source = SourceId("file:audit.log".to_owned());
+    let tokens = pipeline.ledger().token_key();
+    let text: String = hours
+        .map(|hour| {
+            format!(
+                "20260805 {hour:02}:16:00,db1,shop,203.0.113.66,{hour},0,CONNECT,shop,,0\n\
+                 20260805 {hour:02}:16:00,db1,shop,203.0.113.66,{hour},9005,QUERY,shop,'SELECT /*!40001 SQL_NO_CACHE */ * FROM `sales_order_payment`',0\n\
+                 20260805 {hour:02}:16:01,db1,shop,203.0.113.66,{hour},0,DISCONNECT,shop,,0\n"
+            )
+        })
+        .collect();
+    let offset = pipeline
+        .positions()
+        .get(&source)
+        .map_or(0, |(_, at)| at.offset_bytes);
+    let mut intake = Intake::new(source, Generation::default(), offset, format, tokens);
+    let mut block = Block::default();
+    intake.push(
+        text.as_bytes(),
+        true,
+        pipeline.masker(),
+        pipeline.context(),
+        &mut block,
+    );
+    let mut records = std::mem::take(&mut block.records);
+    let entry = |record| pipeline.entry(&intake, &block.bytes, record, NOW);
+    records.iter_mut().map(entry).collect()
+}
+
+/// A pipeline with people in front of it.
+struct House {
+    pipeline: Pipeline,
+    desk: Desk,
+    decider: Decider,
+    trail: Trail,
+    runtime: tokio::runtime::Runtime,
+    _running: Running,
+}
+
+impl House {
+    fn open(folder: &Path) -> Self {
+        let mut pipeline = open(folder);
+        let desk = Desk::new(Box::new(|_| None));
+        pipeline.show_on(desk.clone());
+        let running = Running::start(Vec::new()).expect("no source");
+        let masker = Masker::new(FingerprintKey::new([7; 32]));
+        let stores = Arc::new(StoreMap::default());
+        let decider = Decider::new(
+            pipeline.outbox(),
+            desk.clone(),
+            masker,
+            stores,
+            running.waker(),
+        );
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (trail, writing) = Trail::begin(pipeline.outbox(), running.waker());
+        drop(runtime.spawn(writing));
+        Self {
+            pipeline,
+            desk,
+            decider,
+            trail,
+            runtime,
+            _running: running,
+        }
+    }
+
+    fn dump(&mut self, hours: std::ops::Range<u32>) -> Vec<String> {
+        let entries = dumps(&self.pipeline, hours);
+        self.pipeline.append(&entries).expect("sealed");
+        self.pipeline.flush(NOW).expect("signed");
+        self.ids()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.pipeline
+            .judge()
+            .incidents()
+            .map(|incident| incident.id.clone())
+            .collect()
+    }
+
+    /// Asks for a decision, while the pipeline seals what waits.
+    fn decide(
+        &mut self,
+        who: &Principal,
+        incident: &str,
+        act: Act,
+        reason: &str,
+    ) -> Result<u64, DecideError> {
+        let seen = self.desk.handling(incident).version();
+        let (incident, reason) = (incident.to_owned(), reason.to_owned());
+        self.ask(
+            who,
+            Wish {
+                id: None,
+                incident,
+                seen,
+                act,
+                reason,
+            },
+        )
+    }
+
+    fn ask(&mut self, who: &Principal, wish: Wish) -> Result<u64, DecideError> {
+        let (decider, who) = (self.decider.clone(), who.clone());
+        let asked = self
+            .runtime
+            .spawn(async move { decider.decide(&who, wish, NOW).await });
+        while !asked.is_finished() {
+            self.pipeline.take_outbox(NOW).expect("taken");
+            std::thread::yield_now();
+        }
+        self.runtime.block_on(asked).expect("no panic")
+    }
+
+    fn state(&self) -> (Vec<Incident>, BTreeMap<String, Handling>) {
+        let judge = self.pipeline.judge();
+        (
+            judge.incidents().cloned().collect(),
+            judge.handlings().clone(),
+        )
+    }
+}
+
+fn person(role: Role) -> Principal {
+    Principal {
+        account: format!("id-{role}"),
+        name: role.name().to_owned(),
+        shown: format!("A {role}"),
+        grants: vec![Grant::all(role)],
+        via: Via::Session,
+    }
+}
+
+fn comment(text: &str) -> Act {
+    Act::Comment {
+        text: text.to_owned(),
+        kind: CommentKind::Fact,
+    }
+}
+
+fn to(to: IncidentState) -> Act {
+    Act::Move { to }
+}
+
+#[test]
+fn a_decision_is_sealed_shown_and_found_again_by_a_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..11).remove(0);
+    let lead = person(Role::IncidentLead);
+    let sequence = house
+        .decide(&lead, &id, to(IncidentState::Declared), "")
+        .expect("sealed");
+    house
+        .decide(&lead, &id, comment("the agency's jump host"), "")
+        .expect("sealed");
+    assert_eq!(house.desk.handling(&id).state, IncidentState::Declared);
+    let payload = house
+        .pipeline
+        .ledger()
+        .read(Sequence(sequence))
+        .expect("read")
+        .payload
+        .expect("there");
+    let decided: Decided = serde_json::from_slice(&payload).expect("JSON");
+    assert!(
+        matches!(decided, Decided::Decision { decision, .. } if decision.by.name == "A incident lead")
+    );
+    let before = house.state();
+    house.pipeline.checkpoint(NOW).expect("signed");
+    let size = house.pipeline.ledger().len();
+    drop(house);
+    let house = House::open(folder.path());
+    assert_eq!(
+        (house.state(), house.pipeline.ledger().len()),
+        (before.clone(), size)
+    );
+    drop(house);
+    // The state is lost: the ledger has it all, and nothing waits to be sealed once more.
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        drop(fs::remove_file(folder.path().join(name)));
+    }
+    let mut house = House::open(folder.path());
+    house.pipeline.take_outbox(NOW).expect("nothing waits");
+    assert_eq!(
+        (house.state(), house.pipeline.ledger().len()),
+        (before, size)
+    );
+}
+
+#[test]
+fn a_kill_between_sealing_and_saying_so_seals_nothing_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..11).remove(0);
+    let analyst = person(Role::Analyst);
+    house
+        .decide(&analyst, &id, comment("one"), "")
+        .expect("sealed");
+    let (who, read) = (
+        model::Person {
+            account: "a".to_owned(),
+            name: "A".to_owned(),
+        },
+        [3, 4],
+    );
+    house.runtime.block_on(house.trail.read(&who, &read, NOW));
+    let size = house.pipeline.ledger().len();
+    while house.pipeline.ledger().len() == size {
+        house.pipeline.take_outbox(NOW).expect("taken");
+    }
+    // No checkpoint: what became of the rows isn't written to the outbox.
+    let (before, size) = (house.state(), house.pipeline.ledger().len());
+    drop(house);
+    let mut house = House::open(folder.path());
+    house.pipeline.take_outbox(NOW).expect("taken");
+    assert_eq!(house.pipeline.ledger().len(), size);
+    assert_eq!(house.state(), before);
+}
+
+#[test]
+fn one_key_is_one_decision_however_often_it_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..11).remove(0);
+    let analyst = person(Role::Analyst);
+    let wish = |text: &str| Wish {
+        id: Some("key-1".to_owned()),
+        incident: id.clone(),
+        seen: 0,
+        act: comment(text),
+        reason: String::new(),
+    };
+    let first = house.ask(&analyst, wish("one")).expect("sealed");
+    assert_eq!(house.ask(&analyst, wish("one")).expect("the same"), first);
+    assert!(matches!(
+        house.ask(&analyst, wish("two")),
+        Err(DecideError::OtherDecision)
+    ));
+    assert_eq!(house.desk.handling(&id).version(), 1);
+}
+
+#[test]
+fn roles_decide_what_is_theirs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..11).remove(0);
+    for role in Role::ALL {
+        let mut may = |act: Act, reason: &str| match house.decide(&person(role), &id, act, reason) {
+            Ok(_) => true,
+            Err(DecideError::NotAllowed { .. }) => false,
+            Err(error) => panic!("{role}: {error}"),
+        };
+        assert_eq!(
+            may(comment("x"), ""),
+            role.may(model::Right::Work),
+            "{role}"
+        );
+        let severity = Act::Severity {
+            to: Some(model::Level::Critical),
+        };
+        assert_eq!(
+            may(severity, "sure"),
+            role.may(model::Right::Decide),
+            "{role}"
+        );
+    }
+    let elsewhere = Principal {
+        grants: vec![Grant {
+            role: Role::IncidentLead,
+            scope: model::Scope::View("us".to_owned()),
+        }],
+        ..person(Role::IncidentLead)
+    };
+    // Not "you may not": whoever doesn't see it isn't told that it is there.
+    let refused = house.decide(&elsewhere, &id, Act::Acknowledge, "");
+    assert!(matches!(refused, Err(DecideError::NotThere)), "{refused:?}");
+}
+
+#[test]
+fn numbers_that_people_paste_are_masked_before_they_are_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..11).remove(0);
+    let analyst = person(Role::Analyst);
+    house
+        .decide(
+            &analyst,
+            &id,
+            comment("he typed 4111 1111 1111 1111 and left"),
+            "",
+        )
+        .expect("sealed");
+    let handling = house.desk.handling(&id);
+    let Act::Comment { text, .. } = &handling.taken[0].decision.act else {
+        panic!("a comment")
+    };
+    assert_eq!(text, "he typed **** **** **** 1111 and left");
+    house.pipeline.checkpoint(NOW).expect("signed");
+    for file in ["state.sqlite", "state.sqlite-wal"] {
+        let bytes = fs::read(folder.path().join(file)).unwrap_or_default();
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains("4111 1111"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn people_merge_and_split_and_a_start_finds_it_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let ids = house.dump(10..13);
+    assert_eq!(ids.len(), 3);
+    let lead = person(Role::IncidentLead);
+    let into = ids[0].clone();
+    for from in &ids[1..] {
+        house
+            .decide(&lead, from, Act::Merge { into: into.clone() }, "one thief")
+            .expect("merged");
+    }
+    assert_eq!(house.ids(), std::slice::from_ref(&into));
+    let findings: Vec<String> = house.state().0[0]
+        .findings
+        .iter()
+        .map(|joined| joined.finding.clone())
+        .collect();
+    let off: Vec<String> = findings
+        .iter()
+        .filter(|id| **id != into)
+        .take(1)
+        .cloned()
+        .collect();
+    let first = house.decide(
+        &lead,
+        &into,
+        Act::Split {
+            findings: vec![into.clone()],
+        },
+        "x",
+    );
+    assert!(
+        matches!(first, Err(DecideError::Refused { .. })),
+        "{first:?}"
+    );
+    house
+        .decide(
+            &lead,
+            &into,
+            Act::Split {
+                findings: off.clone(),
+            },
+            "two thieves",
+        )
+        .expect("split");
+    let mut expected = vec![into.clone(), off[0].clone()];
+    expected.sort();
+    assert_eq!(house.ids(), expected);
+    let before = house.state();
+    house.pipeline.checkpoint(NOW).expect("signed");
+    drop(house);
+    assert_eq!(House::open(folder.path()).state(), before);
+}
+
+#[test]
+fn rows_that_somebody_changed_are_named_and_the_rest_is_said_to_fit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = house.dump(10..12).remove(0);
+    house
+        .decide(&person(Role::Analyst), &id, comment("x"), "")
+        .expect("sealed");
+    house.pipeline.flush(NOW).expect("signed");
+    let look = |house: &House| {
+        let rows = stores::Snapshot::read(house.pipeline.database()).expect("read");
+        engine::compare::compare(house.pipeline.ledger(), &rows).expect("compared")
+    };
+    let whole = look(&house);
+    assert_eq!(
+        (whole.count, whole.entries),
+        (0, whole.reflects),
+        "{whole:?}"
+    );
+    assert!(whole.rows >= 6, "{whole:?}");
+    let change = |text: &'static str| {
+        let pool = house.pipeline.database().pool().clone();
+        house
+            .runtime
+            .block_on(async move { sqlx::query(text).execute(&pool).await.expect("changed") });
+    };
+    change(
+        "UPDATE finding SET body = replace(body, 'shop', 'nobody') WHERE id = (SELECT min(id) FROM finding)",
+    );
+    change("DELETE FROM handling");
+    change(
+        "INSERT INTO incident (id, sequence, first, last, body) VALUES ('planted', 1, 1, 1, '{}')",
+    );
+    let changed = look(&house);
+    let told: Vec<_> = changed
+        .differences
+        .iter()
+        .map(|one| (one.table, one.what))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("finding", "differs"),
+            ("incident", "unknown"),
+            ("handling", "missing")
+        ]
+    );
+}

@@ -1,0 +1,239 @@
+//! The first page: what burns and whether somebody looks, which clocks run, which store it is, whether everything is seen.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::response::Response;
+use engine::desk::{Sight, SourceView, Work};
+use model::{Level, Obligation, Scope, TaskState, Timestamp};
+
+use super::{Frame, page};
+use crate::access::Seen;
+
+/// Incidents shown at once.
+const BURNING_MAX: usize = 6;
+/// Clocks and tasks shown at once.
+const CLOCKS_MAX: usize = 8;
+/// Boxes of the picture in a row, and their size in its units.
+const BOX_WIDTH: usize = 180;
+const BOX_HEIGHT: usize = 56;
+
+/// A store view, or a place that is none, in the picture.
+struct Place {
+    name: String,
+    /// Where the queue shows its incidents.
+    link: String,
+    /// The worst of the incidents that are worked on there; `None` when there is none.
+    level: Option<Level>,
+    count: usize,
+}
+
+/// A website with its views.
+struct Site {
+    name: String,
+    places: Vec<Place>,
+}
+
+/// A clock that runs.
+struct Clock {
+    work: Work,
+    duty: Obligation,
+    due: Timestamp,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    frame: Frame,
+    /// Incidents that somebody has to work on, the severest first.
+    burning: Vec<Work>,
+    /// How many there are in all, and how many nobody looked at.
+    open: usize,
+    unseen: usize,
+    clocks: Vec<Clock>,
+    sites: Vec<Site>,
+    mine: Vec<(String, String, u32, Option<Timestamp>)>,
+    sources: Vec<SourceView>,
+    ailing: Vec<SourceView>,
+    gaps: usize,
+    narrow: bool,
+}
+
+impl Overview {
+    fn next(&self, work: &Work) -> &'static str {
+        super::handling::next(work)
+    }
+
+    /// Left edge and top of a box.
+    fn at(&self, row: &usize, column: &usize) -> (usize, usize) {
+        (150 + column * (BOX_WIDTH + 12), self.top(row))
+    }
+
+    fn top(&self, row: &usize) -> usize {
+        8 + row * (BOX_HEIGHT + 12)
+    }
+
+    fn height(&self) -> usize {
+        8 + self.sites.len() * (BOX_HEIGHT + 12)
+    }
+
+    fn width(&self) -> usize {
+        let longest = self
+            .sites
+            .iter()
+            .map(|site| site.places.len())
+            .max()
+            .unwrap_or(1);
+        150 + longest * (BOX_WIDTH + 12)
+    }
+}
+
+/// The first page.
+pub(crate) async fn overview(Seen(sight): Seen) -> Response {
+    let all: Vec<Work> = sight.incidents();
+    let open: Vec<&Work> = all.iter().filter(|work| !work.state.is_over()).collect();
+    let sources = sight.sources();
+    let ails = |source: &&SourceView| source.state != "reading" && !source.reason.is_empty();
+    let page_of = Overview {
+        frame: Frame::new(&sight),
+        burning: open
+            .iter()
+            .take(BURNING_MAX)
+            .map(|work| (*work).clone())
+            .collect(),
+        open: open.len(),
+        unseen: open
+            .iter()
+            .filter(|work| work.handling.acknowledged.is_none())
+            .count(),
+        clocks: clocks(&open),
+        sites: sites(&sight, &open),
+        mine: mine(&sight, &open),
+        ailing: sources.iter().filter(ails).cloned().collect(),
+        sources,
+        gaps: sight.gaps().len(),
+        narrow: sight.is_narrow(),
+    };
+    page(&page_of)
+}
+
+/// The clocks that end first.
+fn clocks(open: &[&Work]) -> Vec<Clock> {
+    let mut clocks: Vec<Clock> = open
+        .iter()
+        .flat_map(|work| {
+            let duties = work.incident.obligations.iter();
+            duties.filter_map(|duty| {
+                Some(Clock {
+                    work: (*work).clone(),
+                    duty: duty.clone(),
+                    due: duty.due?,
+                })
+            })
+        })
+        .collect();
+    clocks.sort_by(|a, b| (a.due, &a.duty.rule).cmp(&(b.due, &b.duty.rule)));
+    clocks.truncate(CLOCKS_MAX);
+    clocks
+}
+
+/// My open tasks: incident, title, number, due.
+fn mine(sight: &Sight, open: &[&Work]) -> Vec<(String, String, u32, Option<Timestamp>)> {
+    let me = sight.person().account;
+    let mut mine: Vec<_> = open
+        .iter()
+        .flat_map(|work| work.handling.tasks.iter().map(move |task| (work, task)))
+        .filter(|(_, task)| task.state == TaskState::Open)
+        .filter(|(_, task)| task.owner.as_ref().is_some_and(|owner| owner.account == me))
+        .map(|(work, task)| {
+            (
+                work.incident.id.clone(),
+                task.title.clone(),
+                task.number,
+                task.due,
+            )
+        })
+        .collect();
+    mine.sort_by_key(|(_, _, number, due)| (due.is_none(), *due, *number));
+    mine.truncate(CLOCKS_MAX);
+    mine
+}
+
+/// The stores they see, each with the worst that is worked on there; what isn't one store's has boxes of its own.
+fn sites(sight: &Sight, open: &[&Work]) -> Vec<Site> {
+    let mut worst: BTreeMap<&Scope, (Level, usize)> = BTreeMap::new();
+    for work in open {
+        for scope in &work.incident.scopes {
+            let (level, count) = worst.entry(scope).or_insert((work.severity, 0));
+            *level = (*level).max(work.severity);
+            *count += 1;
+        }
+    }
+    let place = |name: &str, link: &str, scope: &Scope| {
+        let found = worst.get(scope);
+        Place {
+            name: name.to_owned(),
+            link: format!("/incidents?store={}", super::encoded(link)),
+            level: found.map(|(level, _)| *level),
+            count: found.map_or(0, |(_, count)| *count),
+        }
+    };
+    let mut sites: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
+    for (code, view) in &sight.stores().views {
+        let scope = Scope::View(code.clone());
+        if view.is_active
+            && sight
+                .principal()
+                .sees(std::slice::from_ref(&scope), sight.stores())
+        {
+            sites
+                .entry(&view.website)
+                .or_default()
+                .push(place(code, code, &scope));
+        }
+    }
+    let mut out: Vec<Site> = sites
+        .into_iter()
+        .map(|(website, mut places)| {
+            let scope = Scope::Website(website.to_owned());
+            if worst.contains_key(&scope) {
+                places.push(place("all of it", website, &scope));
+            }
+            let name = if website.is_empty() {
+                "website unknown"
+            } else {
+                website
+            };
+            Site {
+                name: name.to_owned(),
+                places,
+            }
+        })
+        .collect();
+    let rest = worst.keys().filter(|scope| match scope {
+        Scope::View(code) => !sight.stores().views.contains_key(code),
+        Scope::Website(code) => !sight
+            .stores()
+            .views
+            .values()
+            .any(|view| view.website == *code),
+        _ => true,
+    });
+    let rest: Vec<Place> = rest
+        .map(|scope| match scope {
+            Scope::Unknown => place("store unknown", "unknown", scope),
+            Scope::Installation => place("every store", "installation", scope),
+            Scope::Website(code) | Scope::Store(code) | Scope::View(code) => {
+                place(code, code, scope)
+            }
+            Scope::Host(host) => place(host, host, scope),
+        })
+        .collect();
+    if !rest.is_empty() {
+        out.push(Site {
+            name: "not one store's".to_owned(),
+            places: rest,
+        });
+    }
+    out
+}

@@ -1,0 +1,155 @@
+//! What people decide, on its way into the ledger: written here first, sealed by the one who writes the ledger.
+//!
+//! The body is the entry's exact bytes. A row is put once by its id: told again, it says what became of it.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+
+use crate::rows::FromRow;
+use crate::{Database, StoreError};
+
+/// A row that waits to be sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its id, by which it is told from others for good.
+    pub id: String,
+    /// When it was written, in microseconds.
+    pub written: i64,
+    /// The bytes to seal.
+    pub body: String,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sealed, as the entry of this number.
+    Sealed(u64),
+    /// Refused, with the reason.
+    Refused(String),
+}
+
+/// A row that was sealed or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledRow {
+    /// Its id.
+    pub id: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What putting a row found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is new, and waits.
+    New,
+    /// One of this id was put before.
+    Known {
+        /// Its bytes.
+        body: String,
+        /// What became of it, once that is known.
+        outcome: Option<Outcome>,
+    },
+}
+
+/// Where decisions are put. Clones share its connections.
+#[derive(Clone)]
+pub struct Outbox {
+    database: Database,
+}
+
+impl Outbox {
+    /// The outbox of a database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Puts a row; it is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be written: nothing is.
+    pub async fn put(&self, row: &OutboxRow) -> Result<Put, StoreError> {
+        let written = sqlx::query("INSERT INTO outbox (id, written, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
+            .bind(row.id.as_str())
+            .bind(row.written)
+            .bind(row.body.as_str())
+            .execute(self.database.pool())
+            .await
+            .map_err(|source| self.failed(source))?;
+        if written.rows_affected() == 1 {
+            return Ok(Put::New);
+        }
+        let known = sqlx::query("SELECT sequence, refused, body FROM outbox WHERE id = $1")
+            .bind(row.id.as_str())
+            .fetch_one(self.database.pool())
+            .await;
+        let read = |known: AnyRow| {
+            let (body, outcome) = (known.try_get(2)?, outcome(&known)?);
+            Ok(Put::Known { body, outcome })
+        };
+        known.and_then(read).map_err(|source| self.failed(source))
+    }
+
+    /// What became of a row; `None` while it waits, or where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub async fn outcome(&self, id: &str) -> Result<Option<Outcome>, StoreError> {
+        let row = sqlx::query("SELECT sequence, refused FROM outbox WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.database.pool())
+            .await
+            .map_err(|source| self.failed(source))?;
+        let outcome = row.map(|row| outcome(&row)).transpose();
+        outcome
+            .map(Option::flatten)
+            .map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: sqlx::Error) -> StoreError {
+        self.database.place().failed(source)
+    }
+}
+
+fn outcome(row: &AnyRow) -> Result<Option<Outcome>, sqlx::Error> {
+    let sequence: Option<i64> = row.try_get(0)?;
+    let refused: Option<String> = row.try_get(1)?;
+    let sealed = sequence.map(|sequence| Outcome::Sealed(sequence.cast_unsigned()));
+    Ok(sealed.or(refused.map(Outcome::Refused)))
+}
+
+impl FromRow for OutboxRow {
+    // Bounded: whoever fills it faster than the ledger seals waits.
+    const QUERY: &'static str = "SELECT id, written, body FROM outbox \
+        WHERE sequence IS NULL AND refused IS NULL ORDER BY written, id LIMIT 256";
+
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            written: row.try_get(1)?,
+            body: row.try_get(2)?,
+        })
+    }
+}
+
+/// Writes what became of rows, inside a transaction.
+pub(crate) async fn settle(
+    all: &mut AnyConnection,
+    rows: &[SettledRow],
+) -> Result<(), sqlx::Error> {
+    for row in rows {
+        let (sequence, refused) = match &row.outcome {
+            Outcome::Sealed(sequence) => (Some(sequence.cast_signed()), None),
+            Outcome::Refused(why) => (None, Some(why.as_str())),
+        };
+        sqlx::query("UPDATE outbox SET sequence = $1, refused = $2 WHERE id = $3")
+            .bind(sequence)
+            .bind(refused)
+            .bind(row.id.as_str())
+            .execute(&mut *all)
+            .await?;
+    }
+    Ok(())
+}
