@@ -87,8 +87,8 @@ def page(port, path="/incidents"):
         return ""
 
 
-def fetch(port, path, headers):
-    with OPENER.open(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers), timeout=5) as answer:
+def fetch(port, path, headers, patience=5):
+    with OPENER.open(urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers), timeout=patience) as answer:
         return answer.read().decode()
 
 

@@ -13,13 +13,13 @@ use crate::failure::{Failure, OrFail};
 #[derive(Args, Clone, Default)]
 pub(super) struct StateFlags {
     /// Keep the state in PostgreSQL: `postgres://user@host:port/database` [default: a file beside the ledger]
-    #[arg(long, value_name = "URL", hide = !cfg!(feature = "postgres"))]
+    #[arg(long, value_name = "URL", global = true, hide = !cfg!(feature = "postgres"))]
     pub(super) state: Option<String>,
     /// File with the password of --state, mode 0600
-    #[arg(long, value_name = "FILE", hide = !cfg!(feature = "postgres"))]
+    #[arg(long, value_name = "FILE", global = true, hide = !cfg!(feature = "postgres"))]
     pub(super) state_password_file: Option<PathBuf>,
     /// Certificate (PEM) of who signed the one of --state; on another host TLS is always required
-    #[arg(long, value_name = "FILE", hide = !cfg!(feature = "postgres"))]
+    #[arg(long, value_name = "FILE", global = true, hide = !cfg!(feature = "postgres"))]
     pub(super) state_ca_file: Option<PathBuf>,
 }
 

@@ -108,7 +108,13 @@ pub(crate) fn trouble(error: &PeopleError) -> Response {
         PeopleError::Busy => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, format!("{error}\n")).into_response()
+    let more = match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ": the database can't be used now, so nobody can be let in. What is watched goes on being sealed; try again in a minute"
+        }
+        _ => "",
+    };
+    (status, format!("{error}{more}\n")).into_response()
 }
 
 /// A number of a query, zero when it is none.
