@@ -489,7 +489,7 @@ def main():
     options = argparse.ArgumentParser()
     for name in ("--builds", "--quick"):
         options.add_argument(name, action="store_true")
-    for name in ("--capture", "--program", "--only"):
+    for name in ("--capture", "--program"):
         options.add_argument(name)
     options.add_argument("--only", choices=("peers", "pipeline", "latency", "creations", "files", "shop"))
     options = options.parse_args()
