@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cardholder::Masker;
 use incident::handling::{check, moves};
 use model::{Act, Decision, Person, Principal, Right, StoreMap, Timestamp};
+use sha2::{Digest as _, Sha256};
 use sources::Waker;
 use stores::{Outbox, OutboxRow, Outcome, Put, StoreError};
 use tokio::time::{Instant, timeout_at};
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::content::flows;
 use crate::desk::Desk;
 use crate::handled::state_of;
+use crate::hide::hide;
 use crate::sealed::{Decided, VERSION};
 
 /// Longest wait for a decision's being sealed; it is safe before that, and counts after.
@@ -64,7 +65,6 @@ pub enum DecideError {
 fn who(right: Right) -> &'static str {
     match right {
         Right::Decide => "an incident lead",
-        Right::CounselNotes => "counsel",
         _ => "an analyst",
     }
 }
@@ -72,8 +72,8 @@ fn who(right: Right) -> &'static str {
 /// What somebody wants to decide.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The decision's own id where the caller has one: asked twice, it counts once.
-    pub id: Option<String>,
+    /// The caller's word for it: asked twice with one, it counts once.
+    pub key: Option<String>,
     /// The incident.
     pub incident: String,
     /// How many decisions the person had seen.
@@ -91,7 +91,6 @@ pub struct Decider(Arc<Inner>);
 struct Inner {
     outbox: Outbox,
     desk: Desk,
-    masker: Masker,
     stores: Arc<StoreMap>,
     waker: Waker,
 }
@@ -99,17 +98,10 @@ struct Inner {
 impl Decider {
     /// Makes one that puts decisions into `outbox` and wakes the pipeline.
     #[must_use]
-    pub fn new(
-        outbox: Outbox,
-        desk: Desk,
-        masker: Masker,
-        stores: Arc<StoreMap>,
-        waker: Waker,
-    ) -> Self {
+    pub fn new(outbox: Outbox, desk: Desk, stores: Arc<StoreMap>, waker: Waker) -> Self {
         Self(Arc::new(Inner {
             outbox,
             desk,
-            masker,
             stores,
             waker,
         }))
@@ -139,7 +131,7 @@ impl Decider {
         if !by.may(right, &incident.scopes, &inner.stores) {
             return Err(DecideError::NotAllowed { right });
         }
-        let id = wish.id.unwrap_or_else(crate::trail::new_id);
+        let id = id_of(by, wish.key);
         let mut decision = Decision {
             id,
             incident: wish.incident,
@@ -152,7 +144,10 @@ impl Decider {
             act: wish.act,
             reason: wish.reason,
         };
-        self.mask(&mut decision);
+        if let Act::Severity { told, .. } = &mut decision.act {
+            *told = incident.severity;
+        }
+        mask(&mut decision);
         let other = |id: &str| {
             let other = inner
                 .desk
@@ -172,6 +167,14 @@ impl Decider {
             } else {
                 Err(DecideError::OtherDecision)
             };
+        }
+        // Both are changed: who may only look at the other one merges nothing into it.
+        if let Act::Merge { into } = &decision.act
+            && let Some(other) = inner.desk.incident(into)
+            && by.sees(&other.scopes, &inner.stores)
+            && !by.may(right, &other.scopes, &inner.stores)
+        {
+            return Err(DecideError::NotAllowed { right });
         }
         check(&incident, &handling, flows(), &decision, &other).map_err(|refusal| {
             DecideError::Refused {
@@ -227,37 +230,50 @@ impl Decider {
             }
         }
     }
+}
 
-    /// Masks what people type: a number pasted into a remark is as readable as one in a log.
-    fn mask(&self, decision: &mut Decision) {
-        let hide = |text: &mut String| {
-            let mut bytes = std::mem::take(text).into_bytes();
-            let mut marks = Vec::new();
-            self.0.masker.mask(&mut bytes, &mut marks);
-            *text = String::from_utf8_lossy(&bytes).into_owned();
-        };
-        hide(&mut decision.reason);
-        match &mut decision.act {
-            Act::Comment { text, .. } => hide(text),
-            Act::AddTask { title, .. } => hide(title),
-            Act::Stage { fields, .. } => fields.values_mut().for_each(hide),
-            Act::Attach { file, .. } => hide(&mut file.name),
-            _ => {}
+/// Masks whatever somebody typed, or a program sent.
+fn mask(decision: &mut Decision) {
+    hide(&mut decision.reason);
+    hide(&mut decision.by.name);
+    match &mut decision.act {
+        Act::Comment { text, .. } => hide(text),
+        Act::Stage { fields, .. } => fields.values_mut().for_each(hide),
+        Act::Lead { to: Some(person) } => mask_person(person),
+        Act::AddTask { title, owner, .. } => {
+            hide(title);
+            owner.iter_mut().for_each(mask_person);
         }
+        Act::ChangeTask { owner, .. } => owner.iter_mut().for_each(mask_person),
+        _ => {}
     }
 }
 
-/// Whether two are one wish, asked at different times. Bytes of what was attached aren't compared: their hash is.
+fn mask_person(person: &mut Person) {
+    hide(&mut person.account);
+    hide(&mut person.name);
+}
+
+/// Whether two are one wish, asked at different times.
 fn is_same(one: &Decision, other: &Decision) -> bool {
-    let act = |decision: &Decision| match decision.act.clone() {
-        Act::Attach { file, .. } => Act::Attach {
-            file,
-            bytes: String::new(),
-        },
-        act => act,
+    (&one.by, &one.incident, &one.reason, &one.act)
+        == (&other.by, &other.incident, &other.reason, &other.act)
+}
+
+/// The decision's own id: of a key its hash under the account, so that nobody takes another's and nothing typed is kept.
+fn id_of(by: &Principal, key: Option<String>) -> String {
+    let Some(key) = key else {
+        return crate::trail::new_id();
     };
-    (&one.by, &one.incident, &one.reason) == (&other.by, &other.incident, &other.reason)
-        && act(one) == act(other)
+    let hash = Sha256::new()
+        .chain_update(by.account.as_bytes())
+        .chain_update([0])
+        .chain_update(key.as_bytes())
+        .finalize();
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What a decision takes.
@@ -270,7 +286,6 @@ fn right_of(act: &Act, from: model::IncidentState) -> Right {
             if leads { Right::Decide } else { Right::Work }
         }
         Act::Severity { .. } | Act::Merge { .. } | Act::Split { .. } => Right::Decide,
-        Act::CounselNote { .. } => Right::CounselNotes,
         _ => Right::Work,
     }
 }

@@ -179,8 +179,10 @@ pub fn state_of(incident: &Incident, handling: Option<&Handling>) -> IncidentSta
 /// Its severity: a person's, unless what was found since weighs more.
 #[must_use]
 pub fn severity_of(incident: &Incident, handling: Option<&Handling>) -> Level {
-    let by_person = handling.and_then(|handling| handling.severity);
-    by_person.map_or(incident.severity, |level| {
-        level.max(incident.severity_floor)
-    })
+    match handling.and_then(|handling| handling.severity) {
+        // Found since, and weighs more than what the person decided on.
+        Some((level, told)) if incident.severity > told => level.max(incident.severity),
+        Some((level, _)) => level.max(incident.severity_floor),
+        None => incident.severity,
+    }
 }

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod exercise;
 pub mod handled;
 pub mod health;
+mod hide;
 pub mod intake;
 pub mod inventory;
 pub mod judge;

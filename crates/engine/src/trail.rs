@@ -1,10 +1,10 @@
 //! What people do here – log in, read evidence – on its way into the outbox, without anyone's waiting for it.
 //!
-//! Kept in memory only until the database takes it, which is tried until it does; whoever fills it
-//! faster than that waits.
+//! Kept in memory only until the database takes it, which is tried until it does. While there is no more
+//! room, evidence isn't shown.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{AccessEvent, Person, Timestamp};
@@ -18,6 +18,8 @@ use crate::sealed::{Decided, Read, VERSION};
 const WAITING_MAX: usize = 4096;
 /// Between two tries of one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for room among them.
+const FULL_MAX: Duration = Duration::from_secs(2);
 /// Seconds within which one person's reading an entry again is the same reading.
 const READING_SECONDS: i64 = 3600;
 /// Readings that are remembered for that; the oldest go first.
@@ -60,28 +62,46 @@ impl Trail {
         }
     }
 
-    /// Notes that somebody read entries; those the person read within the hour are left out.
-    pub async fn read(&self, by: &Person, entries: &[u64], at: Timestamp) {
+    /// Notes that somebody reads entries; those the person read within the hour are left out. Tells whether it is noted:
+    /// what can't be is not to be shown.
+    pub async fn read(&self, by: &Person, entries: &[u64], at: Timestamp) -> bool {
         let entries = self.news(by, entries, at);
         if entries.is_empty() {
-            return;
+            return true;
         }
-        let (id, by) = (new_id(), by.clone());
-        let read = Read { at, by, entries };
-        self.note(
+        let read = Read {
             at,
-            id.clone(),
-            &Decided::Read {
-                v: VERSION,
-                id,
-                read,
-            },
-        )
-        .await;
+            by: by.clone(),
+            entries: entries.clone(),
+        };
+        let (id, written) = (new_id(), at.0);
+        let decided = Decided::Read {
+            v: VERSION,
+            id: id.clone(),
+            read,
+        };
+        let noted = match serde_json::to_string(&decided) {
+            Ok(body) => {
+                let row = OutboxRow { id, written, body };
+                self.queue.send_timeout(row, FULL_MAX).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        if !noted {
+            let mut readings = self.readings();
+            for entry in entries {
+                readings.remove(&(by.account.clone(), entry));
+            }
+        }
+        noted
+    }
+
+    fn readings(&self) -> MutexGuard<'_, BTreeMap<(String, u64), Timestamp>> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn news(&self, by: &Person, entries: &[u64], at: Timestamp) -> Vec<u64> {
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.readings();
         if readings.len() + entries.len() > READINGS_MAX {
             readings.retain(|_, read| at.seconds_since(*read) < READING_SECONDS);
         }
@@ -99,15 +119,6 @@ impl Trail {
             }
         });
         news
-    }
-
-    async fn note(&self, at: Timestamp, id: String, decided: &Decided) {
-        let Ok(body) = serde_json::to_string(decided) else {
-            return;
-        };
-        let written = at.0;
-        // Only when the writer is gone, at a stop.
-        let _gone = self.queue.send(OutboxRow { id, written, body }).await;
     }
 }
 

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use cardholder::{FingerprintKey, Masker};
 use engine::decider::{DecideError, Decider, Wish};
 use engine::desk::Desk;
 use engine::intake::{Block, Intake};
@@ -84,15 +83,8 @@ impl House {
         let desk = Desk::new(Box::new(|_| None));
         pipeline.show_on(desk.clone());
         let running = Running::start(Vec::new()).expect("no source");
-        let masker = Masker::new(FingerprintKey::new([7; 32]));
         let stores = Arc::new(StoreMap::default());
-        let decider = Decider::new(
-            pipeline.outbox(),
-            desk.clone(),
-            masker,
-            stores,
-            running.waker(),
-        );
+        let decider = Decider::new(pipeline.outbox(), desk.clone(), stores, running.waker());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -138,7 +130,7 @@ impl House {
         self.ask(
             who,
             Wish {
-                id: None,
+                key: None,
                 incident,
                 seen,
                 act,
@@ -251,7 +243,7 @@ fn a_kill_between_sealing_and_saying_so_seals_nothing_twice() {
         },
         [3, 4],
     );
-    house.runtime.block_on(house.trail.read(&who, &read, NOW));
+    assert!(house.runtime.block_on(house.trail.read(&who, &read, NOW)));
     let size = house.pipeline.ledger().len();
     while house.pipeline.ledger().len() == size {
         house.pipeline.take_outbox(NOW).expect("taken");
@@ -272,7 +264,7 @@ fn one_key_is_one_decision_however_often_it_is_asked() {
     let id = house.dump(10..11).remove(0);
     let analyst = person(Role::Analyst);
     let wish = |text: &str| Wish {
-        id: Some("key-1".to_owned()),
+        key: Some("key-1".to_owned()),
         incident: id.clone(),
         seen: 0,
         act: comment(text),
@@ -305,6 +297,7 @@ fn roles_decide_what_is_theirs() {
         );
         let severity = Act::Severity {
             to: Some(model::Level::Critical),
+            told: model::Level::default(),
         };
         assert_eq!(
             may(severity, "sure"),
@@ -338,7 +331,33 @@ fn numbers_that_people_paste_are_masked_before_they_are_written() {
             "",
         )
         .expect("sealed");
+    // A program may send any words where a name goes, and as its key.
+    let number = || "4111 1111 1111 1111".to_owned();
+    let person = || {
+        Some(model::Person {
+            account: number(),
+            name: number(),
+        })
+    };
+    for act in [
+        Act::Lead { to: person() },
+        Act::AddTask {
+            title: number(),
+            owner: person(),
+            due: None,
+        },
+    ] {
+        let wish = Wish {
+            key: Some(format!("{} {}", number(), act.name())),
+            incident: id.clone(),
+            seen: house.desk.handling(&id).version(),
+            act,
+            reason: number(),
+        };
+        house.ask(&analyst, wish).expect("sealed");
+    }
     let handling = house.desk.handling(&id);
+    assert!(!format!("{handling:?}").contains("4111"), "{handling:?}");
     let Act::Comment { text, .. } = &handling.taken[0].decision.act else {
         panic!("a comment")
     };
@@ -455,5 +474,66 @@ fn rows_that_somebody_changed_are_named_and_the_rest_is_said_to_fit() {
             ("incident", "unknown"),
             ("handling", "missing")
         ]
+    );
+}
+
+#[test]
+fn what_is_found_later_and_weighs_more_is_not_held_down_by_a_person() {
+    use engine::handled::severity_of;
+    use model::Level;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    house.dump(10..11);
+    let mut incident = house.state().0.remove(0);
+    let handling = Handling {
+        severity: Some((Level::Low, Level::Medium)),
+        ..Handling::default()
+    };
+    for (machine, floor, expected) in [
+        (Level::Medium, Level::Informational, Level::Low),
+        (Level::Medium, Level::Medium, Level::Medium),
+        (Level::High, Level::Informational, Level::High),
+        (Level::Low, Level::Informational, Level::Low),
+    ] {
+        (incident.severity, incident.severity_floor) = (machine, floor);
+        assert_eq!(severity_of(&incident, Some(&handling)), expected);
+    }
+}
+
+#[test]
+fn who_may_only_look_at_an_incident_merges_nothing_into_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let ids = house.dump(10..12);
+    let scopes = |id: &str, scope: model::Scope| {
+        let mut incident = house
+            .state()
+            .0
+            .into_iter()
+            .find(|one| one.id == id)
+            .expect("there");
+        incident.scopes = vec![scope];
+        incident
+    };
+    let view = |code: &str| model::Scope::View(code.to_owned());
+    let incidents = vec![scopes(&ids[0], view("us")), scopes(&ids[1], view("fr"))];
+    let findings = Vec::new();
+    house.desk.publish(engine::desk::Update::Decided {
+        findings,
+        incidents,
+    });
+    let grant = |role, scope| Grant { role, scope };
+    let who = Principal {
+        grants: vec![
+            grant(Role::IncidentLead, view("us")),
+            grant(Role::Viewer, view("fr")),
+        ],
+        ..person(Role::IncidentLead)
+    };
+    let into = ids[1].clone();
+    let refused = house.decide(&who, &ids[0], Act::Merge { into }, "one thief");
+    assert!(
+        matches!(refused, Err(DecideError::NotAllowed { .. })),
+        "{refused:?}"
     );
 }

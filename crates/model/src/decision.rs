@@ -53,21 +53,6 @@ impl TaskState {
     }
 }
 
-/// A file that was attached: what is known of it. Its bytes are in the entry of the decision.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachmentFacts {
-    /// Its name as given, without folders.
-    pub name: String,
-    /// Media type, from the bytes themselves: `text/plain`, `image/png`, `application/octet-stream` …
-    pub media_type: String,
-    /// Bytes sealed.
-    pub size_bytes: u64,
-    /// SHA-256 of the sealed bytes, hexadecimal.
-    pub sha256: String,
-    /// Card numbers and secrets that were masked before sealing.
-    pub masked: u32,
-}
-
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "act")]
@@ -84,6 +69,9 @@ pub enum Act {
     Severity {
         /// To this; `None` is the machine's own again.
         to: Option<Level>,
+        /// What the machine's was then: what weighs more later isn't held down by this.
+        #[serde(default)]
+        told: Level,
     },
     /// Says who leads.
     Lead {
@@ -96,14 +84,6 @@ pub enum Act {
         text: String,
         /// Fact or guess.
         kind: CommentKind,
-    },
-    /// Attaches a file.
-    Attach {
-        /// What is known of it.
-        file: AttachmentFacts,
-        /// The bytes, base64: in the decision's entry alone.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        bytes: String,
     },
     /// Adds a task.
     AddTask {
@@ -149,11 +129,6 @@ pub enum Act {
         /// What was filled in, by the field's id.
         fields: BTreeMap<String, String>,
     },
-    /// Writes a note that counsel alone can read: sealed, and in no export.
-    CounselNote {
-        /// The text, encrypted to counsel's key; base64.
-        sealed: String,
-    },
 }
 
 impl Act {
@@ -166,14 +141,12 @@ impl Act {
             Self::Severity { .. } => "severity",
             Self::Lead { .. } => "lead",
             Self::Comment { .. } => "comment",
-            Self::Attach { .. } => "attach",
             Self::AddTask { .. } => "add_task",
             Self::ChangeTask { .. } => "change_task",
             Self::Watch { .. } => "watch",
             Self::Merge { .. } => "merge",
             Self::Split { .. } => "split",
             Self::Stage { .. } => "stage",
-            Self::CounselNote { .. } => "counsel_note",
         }
     }
 }

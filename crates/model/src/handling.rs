@@ -11,7 +11,7 @@ use crate::{Act, Decision, IncidentState, Level, Person, Sequence, TaskState, Ti
 pub struct Taken {
     /// Its entry.
     pub sequence: Sequence,
-    /// The decision; of an attachment and a counsel's note without the bytes.
+    /// The decision.
     pub decision: Decision,
 }
 
@@ -54,8 +54,8 @@ pub struct Handling {
     pub state: IncidentState,
     /// The decision that moved it last, counted from 1; zero when none did.
     pub state_changed: u64,
-    /// The severity a person set.
-    pub severity: Option<Level>,
+    /// The severity a person set, and what the machine's was then.
+    pub severity: Option<(Level, Level)>,
     /// As of `state_changed`.
     pub severity_changed: u64,
     /// Who leads.
@@ -85,13 +85,15 @@ impl Handling {
     }
 
     /// Takes a decision that is sealed. What it may do was looked at before: an entry is law.
-    pub fn take(&mut self, sequence: Sequence, mut decision: Decision) {
+    pub fn take(&mut self, sequence: Sequence, decision: Decision) {
         let number = self.version() + 1;
         let at = decision.at;
-        match &mut decision.act {
+        match &decision.act {
             Act::Acknowledge => self.acknowledge(at),
             Act::Move { to } => self.moved(*to, at, number),
-            Act::Severity { to } => (self.severity, self.severity_changed) = (*to, number),
+            Act::Severity { to, told } => {
+                (self.severity, self.severity_changed) = (to.map(|to| (to, *told)), number);
+            }
             Act::Lead { to } => (self.lead, self.lead_changed) = (to.clone(), number),
             Act::AddTask { title, owner, due } => self.tasks.push(Task {
                 number: u32::try_from(self.tasks.len() + 1).unwrap_or(u32::MAX),
@@ -132,9 +134,6 @@ impl Handling {
                 let stages = self.stages.entry(flow.clone()).or_default();
                 stages.insert(stage.clone(), filled);
             }
-            // The bytes are in the entry; here only what is known of them.
-            Act::Attach { bytes, .. } => bytes.clear(),
-            Act::CounselNote { sealed } => sealed.clear(),
             Act::Comment { .. } | Act::Split { .. } => {}
         }
         self.taken.push(Taken { sequence, decision });
@@ -222,13 +221,5 @@ mod tests {
             (second.state, second.due, second.changed),
             (TaskState::Done, Some(Timestamp(9)), 3)
         );
-    }
-
-    #[test]
-    fn bytes_stay_in_the_entry() {
-        let mut handling = Handling::default();
-        let sealed = "c2VjcmV0".to_owned();
-        decide(&mut handling, 1, Act::CounselNote { sealed });
-        assert!(!format!("{handling:?}").contains("c2VjcmV0"));
     }
 }

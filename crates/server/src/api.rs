@@ -214,18 +214,9 @@ pub(crate) async fn decide(
         let shape = "the body isn't a decision as /api/v1/openapi.json has it";
         return problem(StatusCode::BAD_REQUEST, shape);
     };
-    if matches!(asked.act, Act::Attach { .. } | Act::CounselNote { .. }) {
-        return problem(
-            StatusCode::BAD_REQUEST,
-            "files and counsel's notes aren't taken here",
-        );
-    }
-    let id = match headers.get("idempotency-key").map(|key| key.to_str()) {
+    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
         None => None,
-        // An account's own: nobody takes another's key.
-        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => {
-            Some(format!("{}:{key}", caller.principal.account))
-        }
+        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => Some(key.to_owned()),
         Some(_) => {
             return problem(
                 StatusCode::BAD_REQUEST,
@@ -234,7 +225,7 @@ pub(crate) async fn decide(
         }
     };
     let wish = Wish {
-        id,
+        key,
         incident,
         seen: asked.seen,
         act: asked.act,

@@ -195,14 +195,7 @@ pub(super) fn serve_and_follow(
             drop(runtime.spawn(writing));
             let access = for_people(&pipeline, data, &runtime, &link, trail.clone())?;
             let (outbox, waker) = (pipeline.outbox(), running.waker());
-            let masker = pipeline.masker_of_people();
-            let decider = Decider::new(
-                outbox,
-                desk.clone(),
-                masker,
-                Arc::new(stores.clone()),
-                waker,
-            );
+            let decider = Decider::new(outbox, desk.clone(), Arc::new(stores.clone()), waker);
             Console::new(desk.clone(), access, stores).deciding(decider, trail)
         }
     };

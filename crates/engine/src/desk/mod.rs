@@ -285,6 +285,14 @@ impl Desk {
         )
     }
 
+    /// Whether an incident is such a one.
+    pub(crate) fn any_incident(&self, is_such: impl Fn(&Incident) -> bool) -> bool {
+        self.state()
+            .incidents
+            .values()
+            .any(|incident| is_such(incident))
+    }
+
     /// How an incident is handled; the empty one where nobody decided anything.
     #[must_use]
     pub fn handling(&self, incident: &str) -> Arc<Handling> {

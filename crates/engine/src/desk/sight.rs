@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use model::{
-    Finding, Handling, Incident, IncidentState, Level, Person, Principal, Right, Scope, StoreMap,
+    Finding, Handling, Incident, IncidentState, Lane, Level, Person, Principal, Right, Scope,
+    StoreMap,
 };
 
 use super::{Desk, EntryView, GapView, Overview, SourceView};
@@ -98,6 +99,14 @@ impl Sight {
     pub fn incidents(&self) -> Vec<Work> {
         let all = self.desk.incidents().into_iter();
         all.filter_map(|incident| self.work(incident)).collect()
+    }
+
+    /// Whether an incident they see is of an exercise. Asked by every page: nothing is put in order for it.
+    #[must_use]
+    pub fn has_exercise(&self) -> bool {
+        self.desk.any_incident(|incident| {
+            incident.lane == Lane::Exercise && self.principal.sees(&incident.scopes, &self.stores)
+        })
     }
 
     /// One incident, those that went into others too.

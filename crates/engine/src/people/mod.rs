@@ -13,6 +13,7 @@ mod session;
 mod token;
 mod totp;
 
+use crate::hide::is_hidden;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ pub enum PeopleError {
     #[error("this link was used before, or its day is over: ask for another one")]
     NoInvitation,
     /// A name of other characters, or too long.
-    #[error("a name has 1 to 64 letters, digits, or any of . _ - @ +")]
+    #[error("a name has 1 to 64 letters, digits, or any of . _ - @ +, and is no card number")]
     Name,
     /// A name of somebody else.
     #[error("this name is taken")]
@@ -247,7 +248,8 @@ fn is_person(by: &Principal) -> bool {
 fn fold(name: &str) -> Result<String, PeopleError> {
     let name = name.trim();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fits) {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fits) || is_hidden(name)
+    {
         return Err(PeopleError::Name);
     }
     Ok(name.to_ascii_lowercase())
@@ -259,6 +261,7 @@ fn shown(name: &str) -> Result<String, PeopleError> {
     if name.is_empty()
         || name.chars().count() > SHOWN_CHARACTERS_MAX
         || name.chars().any(char::is_control)
+        || is_hidden(name)
     {
         return Err(PeopleError::Shown);
     }

@@ -1,6 +1,7 @@
 //! What people do about their own account. Whoever sits at an open session isn't its person yet: a factor is asked for
 //! again first (PCI DSS v4.0.1 req. 8.3.3).
 
+use crate::hide::hide;
 use model::{AccessKind, Grant, Right};
 use stores::{AccountRow, InvitationRow};
 
@@ -98,7 +99,8 @@ impl People {
         let mut all = grants(&account.grants)?;
         all.push(grant.clone());
         Grant::check(&all).map_err(|why| PeopleError::Grants { why })?;
-        let reason = reason.trim();
+        let mut reason = reason.trim().to_owned();
+        hide(&mut reason);
         if !REASON_CHARACTERS.contains(&reason.chars().count()) {
             return Err(PeopleError::Reason);
         }
@@ -106,12 +108,11 @@ impl People {
         let until = act.now.plus_seconds(BREAK_GLASS_SECONDS);
         let raised = serde_json::to_string(&Raised {
             grant: grant.clone(),
-            reason: reason.to_owned(),
+            reason: reason.clone(),
         })?;
         if !self.store().raise(&hash(session), &raised, until.0).await? {
             return Err(PeopleError::Late);
         }
-        let reason = reason.to_owned();
         let kind = AccessKind::GlassBroken {
             grant,
             until,

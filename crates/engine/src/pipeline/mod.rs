@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use cardholder::{FingerprintKey, Masker};
+use cardholder::Masker;
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
@@ -96,12 +96,6 @@ impl Pipeline {
     /// Tells a sink of findings and incidents.
     pub fn tell(&mut self, sink: Box<dyn Sink>) {
         self.sinks.push(sink);
-    }
-
-    /// A mask for what people type.
-    #[must_use]
-    pub fn masker_of_people(&self) -> Masker {
-        Masker::new(FingerprintKey::new(self.ledger.fingerprint_key()))
     }
 
     /// Where people's decisions are put, to be sealed by this pipeline.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Act, Decision, Sequence, SourceId, Timestamp};
+use model::{Decision, Sequence, SourceId, Timestamp};
 use stores::{OutboxRow, Outcome};
 
 use super::{Pipeline, PipelineError};
@@ -12,8 +12,6 @@ use crate::sealed::Decided;
 
 /// Whose entries decisions are: apart from the machine's own, since their payloads are under keys by source.
 const PEOPLE: &str = "magewarden:people";
-/// The same for notes that counsel alone reads.
-const COUNSEL: &str = "magewarden:counsel";
 
 impl Pipeline {
     /// Seals what waits in the outbox. What can't be sealed now waits on.
@@ -73,7 +71,7 @@ impl Pipeline {
         let (mut entries, mut ids) = (Vec::new(), Vec::new());
         for (told, row) in rows {
             if matches!(told, Told::Deed) {
-                entries.push(self.entry_of(PEOPLE, row.body, now));
+                entries.push(self.entry_of(row.body, now));
                 ids.push(row.id);
             } else {
                 let refused = Outcome::Refused("it is nothing that people do".to_owned());
@@ -106,11 +104,7 @@ impl Pipeline {
         if let Err(refusal) = self.judge().may(decision) {
             return Ok(Outcome::Refused(refusal.to_string()));
         }
-        let source = match decision.act {
-            Act::CounselNote { .. } => COUNSEL,
-            _ => PEOPLE,
-        };
-        let entry = self.entry_of(source, body, now);
+        let entry = self.entry_of(body, now);
         let sequence = self
             .ledger
             .append(&[entry])
@@ -119,9 +113,9 @@ impl Pipeline {
         Ok(Outcome::Sealed(sequence.0))
     }
 
-    fn entry_of(&self, source: &str, body: String, now: Timestamp) -> NewEntry {
+    fn entry_of(&self, body: String, now: Timestamp) -> NewEntry {
         NewEntry {
-            source: SourceId(source.to_owned()),
+            source: SourceId(PEOPLE.to_owned()),
             ..self.own_entry(EntryKind::Decided, body.into_bytes(), now)
         }
     }

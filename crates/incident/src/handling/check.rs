@@ -121,17 +121,25 @@ pub fn check(
             "the reason is longer than {NAME_CHARS_MAX} characters"
         )));
     }
+    if let Act::Lead { to: owner } | Act::AddTask { owner, .. } | Act::ChangeTask { owner, .. } =
+        &decision.act
+        && let Some(owner) = owner
+    {
+        fits(&owner.account, "the account", NAME_CHARS_MAX)?;
+        fits(&owner.name, "the name", NAME_CHARS_MAX)?;
+    }
     meanwhile(handling, decision)?;
     match &decision.act {
         Act::Move { to } => check_move(incident, handling, flows, *to, &decision.reason),
-        Act::Severity { to: Some(to) } if *to < incident.severity_floor => {
+        Act::Severity { to: Some(to), .. } if *to < incident.severity_floor => {
             Err(Refusal::BelowFloor {
                 floor: incident.severity_floor.name(),
             })
         }
-        Act::Severity { to: Some(to) } if *to < incident.severity => with_reason(&decision.reason),
+        Act::Severity { to: Some(to), .. } if *to < incident.severity => {
+            with_reason(&decision.reason)
+        }
         Act::Comment { text, .. } => fits(text, "the remark", COMMENT_BYTES_MAX),
-        Act::Attach { file, .. } => fits(&file.name, "the file's name", NAME_CHARS_MAX),
         Act::AddTask { title, .. } => fits(title, "the task", NAME_CHARS_MAX),
         Act::ChangeTask { task, state, .. } => {
             if !handling.tasks.iter().any(|known| known.number == *task) {

@@ -196,7 +196,10 @@ fn a_move_that_is_not_there_is_refused() {
 #[test]
 fn severity_is_not_lowered_below_its_floor_nor_without_a_reason() {
     let mut desk = Desk::new();
-    let to = |level| Act::Severity { to: Some(level) };
+    let to = |level| Act::Severity {
+        to: Some(level),
+        told: Level::Critical,
+    };
     desk.refuses(
         to(Level::Medium),
         "calm",
@@ -208,7 +211,7 @@ fn severity_is_not_lowered_below_its_floor_nor_without_a_reason() {
         "say why: the reason is part of the record",
     );
     desk.does(to(Level::High), "nothing was read");
-    assert_eq!(desk.handling.severity, Some(Level::High));
+    assert_eq!(desk.handling.severity, Some((Level::High, Level::Critical)));
 }
 
 #[test]
@@ -320,7 +323,8 @@ fn any_act() -> impl Strategy<Value = (Act, String)> {
             to: IncidentState::ALL[at]
         }),
         (0..5_usize).prop_map(|at| Act::Severity {
-            to: Level::ALL.get(at).copied()
+            to: Level::ALL.get(at).copied(),
+            told: Level::Critical
         }),
         text.prop_map(|title| Act::AddTask {
             title,

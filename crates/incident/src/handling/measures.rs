@@ -42,20 +42,14 @@ pub static MEASURES: [Measure; 6] = [
         id: "time_to_contain",
         title: "Time to contain",
         definition: "From the declaration (the suspicion, where none was declared) to the containment that held.",
-        from: |_, handling| {
-            reached(handling, IncidentState::Declared)
-                .or_else(|| reached(handling, IncidentState::Suspected))
-        },
+        from: |_, handling| called_out(handling),
         to: |_, handling| held(handling, IncidentState::Contained),
     },
     Measure {
         id: "time_to_recover",
         title: "Time to recover",
         definition: "From the declaration (the suspicion, where none was declared) to the shop's working as it should.",
-        from: |_, handling| {
-            reached(handling, IncidentState::Declared)
-                .or_else(|| reached(handling, IncidentState::Suspected))
-        },
+        from: |_, handling| called_out(handling),
         to: |_, handling| held(handling, IncidentState::Recovered),
     },
     Measure {
@@ -66,6 +60,12 @@ pub static MEASURES: [Measure; 6] = [
         to: |_, handling| held(handling, IncidentState::Closed),
     },
 ];
+
+/// When the response began.
+fn called_out(handling: &Handling) -> Option<Timestamp> {
+    let declared = reached(handling, IncidentState::Declared);
+    declared.or_else(|| reached(handling, IncidentState::Suspected))
+}
 
 fn reached(handling: &Handling, state: IncidentState) -> Option<Timestamp> {
     handling.reached.get(&state).copied()

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::Response;
 use engine::decider::Decider;
 use engine::desk::{Desk, Sight};
 use engine::people::{Act, People};
@@ -133,11 +134,26 @@ pub(crate) struct Caller {
 }
 
 impl Console {
-    /// Notes that somebody read entries of the ledger.
-    pub(crate) async fn read(&self, sight: &Sight, caller: &Caller, entries: &[u64]) {
-        if let Some(trail) = &self.trail {
-            trail.read(&sight.person(), entries, caller.now).await;
+    /// Notes that somebody reads entries of the ledger.
+    ///
+    /// # Errors
+    ///
+    /// The answer instead of them, when it can't be noted.
+    pub(crate) async fn read(
+        &self,
+        sight: &Sight,
+        caller: &Caller,
+        entries: &[u64],
+    ) -> Result<(), Response> {
+        let noted = match &self.trail {
+            Some(trail) => trail.read(&sight.person(), entries, caller.now).await,
+            None => true,
+        };
+        if noted {
+            return Ok(());
         }
+        let why = "Who reads evidence is recorded, and the database that records it can't be used now. Nothing is lost meanwhile; try again in a minute.";
+        Err(crate::pages::refused(StatusCode::SERVICE_UNAVAILABLE, why))
     }
 }
 

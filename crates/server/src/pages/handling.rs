@@ -217,7 +217,7 @@ impl Handled {
         let field = |name: &str| fields.text(name).trim();
         let key = field("key");
         Ok(Wish {
-            id: (!key.is_empty()).then(|| key.chars().take(64).collect()),
+            key: (!key.is_empty()).then(|| key.to_owned()),
             incident: self.work.incident.id.clone(),
             seen: field("seen").parse().unwrap_or(0),
             act,
@@ -242,6 +242,7 @@ fn act(fields: &Fields, me: &Person) -> Result<Act, String> {
         },
         "severity" => Act::Severity {
             to: Level::named(field("to")),
+            told: Level::default(),
         },
         "lead" => Act::Lead {
             to: mine(field("to")),
@@ -352,18 +353,14 @@ fn line(act: &Act) -> String {
     match act {
         Act::Acknowledge => "looks at it".to_owned(),
         Act::Move { to } => format!("moved it to {}", words(to)),
-        Act::Severity { to: Some(to) } => format!("set the severity to {}", to.name()),
-        Act::Severity { to: None } => "left the severity to the rules".to_owned(),
+        Act::Severity { to: Some(to), .. } => format!("set the severity to {}", to.name()),
+        Act::Severity { to: None, .. } => "left the severity to the rules".to_owned(),
         Act::Lead { to } => format!("made {} the lead", person(to)),
         Act::Comment {
             kind: CommentKind::Hypothesis,
             ..
         } => "wrote a guess".to_owned(),
         Act::Comment { .. } => "wrote a remark".to_owned(),
-        Act::Attach { file, .. } => format!(
-            "attached {} ({} bytes, SHA-256 {})",
-            file.name, file.size_bytes, file.sha256
-        ),
         Act::AddTask { title, .. } => format!("added the task “{title}”"),
         Act::ChangeTask { task, state, .. } => format!("changed task {task}: {}", state.name()),
         Act::Watch { on: true } => "watches it".to_owned(),
@@ -379,7 +376,6 @@ fn line(act: &Act) -> String {
                 title.map_or(stage.as_str(), |stage| &stage.title)
             )
         }
-        Act::CounselNote { .. } => "wrote a note for counsel".to_owned(),
         _ => act.name().replace('_', " "),
     }
 }

@@ -268,7 +268,9 @@ pub(super) async fn show(
         .collect();
     let read = findings.iter().flat_map(|member| &member.shown);
     let read: Vec<u64> = read.map(|entry| entry.sequence).collect();
-    console.read(sight, caller, &read).await;
+    if let Err(refused) = console.read(sight, caller, &read).await {
+        return refused;
+    }
     let related = incident.related.iter().filter_map(|related| {
         let work = sight.incident_of(&related.finding)?;
         (work.incident.id != incident.id).then(|| (work, related.because.clone()))

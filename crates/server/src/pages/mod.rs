@@ -182,10 +182,7 @@ impl Frame {
         let exercise = overview
             .as_ref()
             .is_some_and(|overview| overview.lane == Lane::Exercise)
-            || {
-                let mut incidents = of.incidents().into_iter();
-                incidents.any(|work| work.incident.lane == Lane::Exercise)
-            };
+            || of.has_exercise();
         let mut trouble = of.sources();
         trouble.retain(|source| source.state != "reading" && !source.reason.is_empty());
         trouble.truncate(3);
@@ -235,7 +232,9 @@ pub(crate) async fn entry(
     let Some(entry) = sequence.and_then(|sequence| sight.entry(sequence)) else {
         return missing(&sight, "There is no such entry");
     };
-    console.read(&sight, &caller, &[entry.sequence]).await;
+    if let Err(refused) = console.read(&sight, &caller, &[entry.sequence]).await {
+        return refused;
+    }
     page(&EntryPage {
         frame: Frame::new(&sight),
         entry,

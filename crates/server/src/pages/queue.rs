@@ -273,12 +273,7 @@ pub(crate) async fn decide(
         // Each line says which decisions its reader had seen.
         let (id, version) = chosen.rsplit_once(':').unwrap_or((chosen, "0"));
         let wish = Wish {
-            id: Some(
-                format!("{}-{id}", fields.text("key"))
-                    .chars()
-                    .take(128)
-                    .collect(),
-            ),
+            key: Some(format!("{}-{id}", fields.text("key"))),
             incident: id.to_owned(),
             seen: version.parse().unwrap_or(0),
             act: act.clone(),
