@@ -1,5 +1,7 @@
 //! A start after a stop, a crash between sealing and judging, a lost state, a changed ledger.
 
+mod opened;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -8,25 +10,11 @@ use engine::desk::Desk;
 use engine::intake::{Block, Intake};
 use engine::inventory::{List, page_source};
 use engine::ledger::{EntryKind, Ledger, NewEntry, Opening, verify};
-use engine::pipeline::{Pipeline, Settings};
-use model::{Generation, Incident, InstallationId, Lane, Level, Sequence, SourceId, Timestamp};
+use engine::pipeline::Pipeline;
+use model::{Generation, Incident, InstallationId, Level, Sequence, SourceId, Timestamp};
 use parse::Context;
 
-const NOW: Timestamp = Timestamp::from_seconds(1_785_924_930);
-
-fn open(folder: &Path) -> Pipeline {
-    let settings = Settings {
-        installation: InstallationId("shop".to_owned()),
-        ledger: folder.join("ledger"),
-        state: None,
-        keys: folder.join("keys"),
-        second_place: Some(folder.join("copy")),
-        context: Context::default(),
-        lane: Lane::Live,
-        own_rules: Vec::new(),
-    };
-    Pipeline::open(&settings, NOW).expect("the pipeline opens")
-}
+use opened::{NOW, open};
 
 /// The state alone, with the ledger that guards it.
 fn state(folder: &Path) -> (Ledger, stores::State) {
