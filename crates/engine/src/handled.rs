@@ -32,8 +32,7 @@ impl Judge {
         if let Act::Split { findings } = &decision.act {
             // Without one that opens an incident, there would be none; and the first gives this one its name.
             let opens = |id: &String| {
-                self.findings()
-                    .get(id)
+                self.finding(id)
                     .is_some_and(|finding| finding.level >= Level::Medium)
             };
             if findings.contains(&incident.id) || !findings.iter().any(opens) {
@@ -159,7 +158,7 @@ impl Judge {
 
     /// The incident that findings make by themselves: that of the first that opens one.
     fn name_of(&self, findings: &[String]) -> Option<String> {
-        let known = findings.iter().filter_map(|id| self.findings().get(id));
+        let known = findings.iter().filter_map(|id| self.finding(id));
         let opens = known.filter(|finding| finding.level >= Level::Medium);
         opens
             .min_by_key(|finding| (finding.first, &finding.id))

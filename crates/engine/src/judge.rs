@@ -94,7 +94,6 @@ pub struct Judge {
     shaper: Shaper,
     detector: Detector,
     pub(crate) grouper: Grouper,
-    findings: BTreeMap<String, Finding>,
     agents: BTreeMap<String, BTreeSet<u64>>,
     pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
@@ -136,7 +135,6 @@ impl Judge {
             readers: BTreeMap::new(),
             detector,
             grouper: Grouper::new(GroupingSettings::default(), &obligations),
-            findings: BTreeMap::new(),
             agents: BTreeMap::new(),
             changed: BTreeSet::new(),
             rehearsing: false,
@@ -157,12 +155,11 @@ impl Judge {
     }
 
     /// Takes a finding that was sealed before, with when it first was.
-    pub fn restore(&mut self, finding: Finding, detected: Timestamp) {
+    pub fn restore(&mut self, finding: &Finding, detected: Timestamp) {
         self.counters.findings += 1;
-        for change in self.grouper.push(&finding, detected) {
+        for change in self.grouper.push(finding, detected) {
             note_change(&mut self.changed, change);
         }
-        self.findings.insert(finding.id.clone(), finding);
     }
 
     /// Judges one record; findings it makes or makes grow are added to `out`.
@@ -270,7 +267,7 @@ impl Judge {
                         .get(&actor.value)
                         .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
             });
-            let known = self.findings.get(&finding.id);
+            let known = self.grouper.finding(&finding.id);
             // After a start, a finding may be made again from fewer of its events.
             if known
                 .is_some_and(|known| known == finding || known.event_count > finding.event_count)
@@ -281,7 +278,6 @@ impl Judge {
             if known.is_none() {
                 self.counters.findings += 1;
             }
-            self.findings.insert(finding.id.clone(), finding.clone());
             for change in self.grouper.push(finding, received) {
                 note_change(&mut self.changed, change);
             }
@@ -331,10 +327,15 @@ impl Judge {
         self.grouper.incident(id)
     }
 
-    /// Every finding in its latest state, by id.
+    /// Every finding that is held, in its latest state, by id.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.grouper.findings()
+    }
+
+    /// One finding that is held.
     #[must_use]
-    pub fn findings(&self) -> &BTreeMap<String, Finding> {
-        &self.findings
+    pub fn finding(&self, id: &str) -> Option<&Finding> {
+        self.grouper.finding(id)
     }
 
     /// What it counted.

@@ -54,7 +54,11 @@ pub fn write(
         lane: pipeline.lane(),
         generated: now,
         incidents: pipeline.judge().incidents().cloned().collect(),
-        findings: pipeline.judge().findings().clone(),
+        findings: pipeline
+            .judge()
+            .findings()
+            .map(|finding| (finding.id.clone(), finding.clone()))
+            .collect(),
         entries,
         inputs: outcome
             .inputs
@@ -91,7 +95,7 @@ pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
         for finding in incident
             .findings
             .iter()
-            .filter_map(|joined| pipeline.judge().findings().get(&joined.finding))
+            .filter_map(|joined| pipeline.judge().finding(&joined.finding))
         {
             wanted.extend(
                 finding

@@ -97,7 +97,7 @@ pub fn resume(
     let mut findings: Vec<_> = std::mem::take(&mut known.findings).into_values().collect();
     findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
     for (finding, detected) in findings {
-        judge.restore(finding, detected);
+        judge.restore(&finding, detected);
     }
     let mut out = Vec::new();
     for number in warm_from(ledger)?..ledger.len() {
@@ -110,7 +110,7 @@ pub fn resume(
     }
     judge.rehearse(false);
     // A finding whose entries are old is known; only ones made now are told.
-    out.retain(|finding| judge.findings().get(&finding.id) == Some(finding));
+    out.retain(|finding| judge.finding(&finding.id) == Some(finding));
     let mut incidents: Vec<String> = judge.take_changed().into_iter().collect();
     incidents.retain(|id| judge.incident(id) != known.incidents.get(id));
     Ok(Resumed {

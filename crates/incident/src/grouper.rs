@@ -19,6 +19,7 @@ use crate::links::{Link, links, opens};
 use crate::near::{TimeIndex, gap_between};
 use crate::pins::Pins;
 use crate::project::Projector;
+use crate::rest::Resting;
 use crate::sharing::Sharing;
 use crate::twins::{offers_twin, wants_twin};
 use crate::{GroupingSettings, ObligationRules};
@@ -50,7 +51,7 @@ pub(super) struct Held {
 
 /// The fold from findings to incidents: same findings in, same incidents out.
 ///
-/// Holds every finding it was given; what bounds those is the detectors' grouping.
+/// Holds the findings it was given until [`Grouper::rest`] lets go of old ones.
 pub struct Grouper {
     pub(super) settings: GroupingSettings,
     projector: Projector,
@@ -62,20 +63,21 @@ pub struct Grouper {
     /// Finding of a log that names no client → the finding it tells of once more.
     pub(super) twins: BTreeMap<String, (String, String)>,
     /// Low finding → the finding it hangs on, and back.
-    hangs_on: BTreeMap<String, (String, Link)>,
-    hanging: BTreeMap<String, BTreeSet<String>>,
+    pub(super) hangs_on: BTreeMap<String, (String, Link)>,
+    pub(super) hanging: BTreeMap<String, BTreeSet<String>>,
     /// Finding that opens → its incident, and back.
     pub(super) member_of: BTreeMap<String, String>,
     pub(super) members: BTreeMap<String, BTreeMap<String, String>>,
-    incidents: BTreeMap<String, Incident>,
-    merged: BTreeMap<String, Incident>,
+    pub(super) incidents: BTreeMap<String, Incident>,
+    pub(super) merged: BTreeMap<String, Incident>,
     pub(super) pins: Pins,
+    pub(super) resting: Resting,
 }
 
 /// What a push touches.
 #[derive(Default)]
-struct Touched {
-    incidents: BTreeSet<String>,
+pub(super) struct Touched {
+    pub(super) incidents: BTreeSet<String>,
     openers: BTreeSet<String>,
     lows: BTreeSet<String>,
     databases: BTreeSet<String>,
@@ -101,6 +103,7 @@ impl Grouper {
             incidents: BTreeMap::new(),
             merged: BTreeMap::new(),
             pins: Pins::default(),
+            resting: Resting::default(),
         }
     }
 
@@ -173,6 +176,17 @@ impl Grouper {
         self.incidents.get(id).or_else(|| self.merged.get(id))
     }
 
+    /// Every finding that is held, in its latest state, by id.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.held.values().map(|held| &held.finding)
+    }
+
+    /// One finding that is held.
+    #[must_use]
+    pub fn finding(&self, id: &str) -> Option<&Finding> {
+        self.held.get(id).map(|held| &held.finding)
+    }
+
     /// The findings of an incident in their latest state, in the incident's order.
     pub fn findings_of(&self, id: &str) -> impl Iterator<Item = &Finding> {
         self.incident(id)
@@ -183,20 +197,11 @@ impl Grouper {
     }
 
     /// Removes a finding from every index and remembers what that touches.
-    fn take_out(&mut self, id: &str, touched: &mut Touched) {
+    pub(super) fn take_out(&mut self, id: &str, touched: &mut Touched) {
         let Some(old) = self.held.remove(id) else {
             return;
         };
-        for link in &old.links {
-            if let Some(index) = self.index.get_mut(&link.key) {
-                index.remove(&old.finding);
-                if index.by_first.is_empty() {
-                    self.index.remove(&link.key);
-                }
-            }
-        }
-        self.wanting.remove(&old.finding);
-        self.offering.remove(&old.finding);
+        self.unindex(&old);
         touched.databases.extend(
             self.wanting
                 .near(old.finding.first, old.finding.last, self.twin_gap())
@@ -216,6 +221,20 @@ impl Grouper {
         }
     }
 
+    /// Removes a finding from what is looked through for neighbours.
+    pub(super) fn unindex(&mut self, old: &Held) {
+        for link in &old.links {
+            if let Some(index) = self.index.get_mut(&link.key) {
+                index.remove(&old.finding);
+                if index.by_first.is_empty() {
+                    self.index.remove(&link.key);
+                }
+            }
+        }
+        self.wanting.remove(&old.finding);
+        self.offering.remove(&old.finding);
+    }
+
     fn unhang(&mut self, low: &str, touched: &mut Touched) {
         let Some((opener, _)) = self.hangs_on.remove(low) else {
             return;
@@ -229,7 +248,7 @@ impl Grouper {
     }
 
     /// Adds a finding to every index and remembers what lies near.
-    fn put_in(&mut self, finding: Finding, detected: Timestamp, touched: &mut Touched) {
+    pub(super) fn put_in(&mut self, finding: Finding, detected: Timestamp, touched: &mut Touched) {
         let links = links(&finding, &self.settings, &self.sharing);
         for link in &links {
             let index = self.index.entry(link.key.clone()).or_default();
@@ -299,7 +318,7 @@ impl Grouper {
     }
 
     /// Groups anew what was touched and rebuilds the incidents of it.
-    fn settle(&mut self, mut touched: Touched) -> Vec<Change> {
+    pub(super) fn settle(&mut self, mut touched: Touched) -> Vec<Change> {
         for database in std::mem::take(&mut touched.databases) {
             let old = self.twins.remove(&database);
             let new = self.twin_of(&database);
@@ -455,6 +474,7 @@ impl Grouper {
             &self.projector,
         )?;
         incident.related = self.related(id, group);
+        incident.related.extend(self.related_at_rest(id));
         Some(incident)
     }
 }
@@ -465,4 +485,4 @@ mod pins_tests;
 
 #[cfg(test)]
 #[path = "grouper_tests.rs"]
-mod tests;
+pub(crate) mod tests;

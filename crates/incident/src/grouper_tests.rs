@@ -15,7 +15,7 @@ const START: i64 = 1_795_000_000;
 
 /// A finding in short: id, rule, seconds from the start, duration, actors, tables, technique.
 #[derive(Clone)]
-pub(super) struct Short {
+pub(crate) struct Short {
     id: &'static str,
     rule: &'static str,
     span: (i64, i64),
@@ -46,7 +46,7 @@ fn actors(text: &str) -> Vec<Actor> {
         .collect()
 }
 
-pub(super) fn finding(short: &Short, level: Level) -> Finding {
+pub(crate) fn finding(short: &Short, level: Level) -> Finding {
     let first = Timestamp::from_seconds(START + short.span.0);
     Finding {
         id: short.id.to_owned(),
@@ -84,11 +84,11 @@ pub(super) fn finding(short: &Short, level: Level) -> Finding {
     }
 }
 
-pub(super) fn grouper() -> Grouper {
+pub(crate) fn grouper() -> Grouper {
     Grouper::new(GroupingSettings::default(), &ObligationRules::default())
 }
 
-pub(super) fn ids(incident: &Incident) -> BTreeSet<String> {
+pub(crate) fn ids(incident: &Incident) -> BTreeSet<String> {
     incident
         .findings
         .iter()
@@ -96,7 +96,7 @@ pub(super) fn ids(incident: &Incident) -> BTreeSet<String> {
         .collect()
 }
 
-pub(super) fn short(
+pub(crate) fn short(
     id: &'static str,
     rule: &'static str,
     span: (i64, i64),

@@ -46,6 +46,16 @@ impl Pins {
         self.findings.get(finding).map(String::as_str)
     }
 
+    /// Forgets where a finding was put; the incident stays one that people decided on.
+    pub(crate) fn remove(&mut self, finding: &str) {
+        self.findings.remove(finding);
+    }
+
+    /// Whether people decided on an incident.
+    pub(crate) fn holds(&self, incident: &str) -> bool {
+        self.incidents.contains_key(incident)
+    }
+
     /// Whether an incident takes in a finding that was sealed then.
     pub(crate) fn takes(&self, incident: &str, detected: Timestamp) -> bool {
         self.incidents

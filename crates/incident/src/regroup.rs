@@ -176,4 +176,14 @@ impl Grouper {
         };
         out.into_iter().take(RELATED_MAX).map(related).collect()
     }
+
+    /// What an incident was related to before that rests now.
+    pub(crate) fn related_at_rest(&self, id: &str) -> Vec<Related> {
+        let before = self.incidents.get(id).into_iter();
+        let related = before.flat_map(|incident| &incident.related);
+        related
+            .filter(|related| !self.held.contains_key(&related.finding))
+            .cloned()
+            .collect()
+    }
 }

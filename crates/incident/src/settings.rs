@@ -51,6 +51,27 @@ pub struct GroupingSettings {
     pub profile: EntityProfile,
 }
 
+impl GroupingSettings {
+    /// The longest gap that anything bridges, in microseconds: what ended earlier, nothing new belongs to.
+    #[must_use]
+    pub fn longest_gap(&self) -> i64 {
+        let gaps = [
+            self.address_same_kind_seconds,
+            self.address_any_kind_seconds,
+            self.session_seconds,
+            self.connection_seconds,
+            self.private_account_seconds,
+            self.shared_same_act_seconds,
+            self.twin_seconds,
+            self.technique_seconds,
+            self.low_seconds,
+            self.nameless_seconds,
+        ];
+        let longest = gaps.into_iter().max().unwrap_or_default();
+        longest.min(self.idle_seconds).saturating_mul(1_000_000)
+    }
+}
+
 impl Default for GroupingSettings {
     fn default() -> Self {
         let local = |value: &str| Actor {

@@ -136,7 +136,8 @@ impl Analyze {
         let incidents: Vec<&Incident> = pipeline.judge().incidents().collect();
         match self.format {
             Output::Json => {
-                let findings: BTreeMap<_, _> = pipeline.judge().findings().iter().collect();
+                let findings = pipeline.judge().findings();
+                let findings: BTreeMap<_, _> = findings.map(|finding| (&finding.id, finding)).collect();
                 let inputs: Vec<_> = outcome.inputs.iter().map(|input| &input.facts).collect();
                 writeln!(out, "{}", json!({"version": 1, "incidents": incidents, "findings": findings,
                     "inputs": inputs, "not_read": outcome.not_read,

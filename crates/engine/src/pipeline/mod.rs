@@ -78,7 +78,7 @@ impl Pipeline {
     /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
         desk.publish(Update::Decided {
-            findings: self.judge().findings().values().cloned().collect(),
+            findings: self.judge().findings().cloned().collect(),
             incidents: self.judge().incidents().cloned().collect(),
         });
         let handlings = self.judge().handlings().clone();
