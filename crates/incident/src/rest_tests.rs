@@ -148,6 +148,9 @@ proptest! {
             let sealed = Timestamp(i64::try_from(at).unwrap_or_default());
             one.push(&finding, sealed);
             other.push(&finding, sealed);
+            for incident in other.grouper.incidents() {
+                prop_assert_eq!(one.grouper.incident(&incident.id), Some(incident));
+            }
             for (_, which, is_over) in pins.iter().filter(|(when, ..)| *when == at) {
                 let known: Vec<String> = one.all().into_iter().map(|incident| incident.id).collect();
                 let Some(id) = known.get(which % known.len().max(1)) else { continue };
