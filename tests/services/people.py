@@ -42,7 +42,7 @@ def main():
         need(Person.get(root, "/")[0] == 200, "the first administrator is in")
         need("People" in root.get("/")[1] and 'href="/account"' in root.get("/")[1], "the navigation is theirs")
         wait_for("the incident", 30, lambda: "/incidents/" in root.get("/")[1])
-        need(page(port, "/api/incidents").startswith("{"), "a token reads")
+        need(page(port, "/api/v1/incidents").startswith("{"), "a token reads")
         need(page(port, "/metrics").count("magewarden_ledger_entries"), "counters are open on loopback")
 
         # The command line beside the running console.

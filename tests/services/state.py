@@ -113,8 +113,11 @@ class Up:
 
     def incidents(self):
         """Incidents with their findings, in an order of their own."""
-        listed = json.loads(page(self.port, "/api/incidents"))["incidents"]
-        return sorted(json.dumps(plain(json.loads(page(self.port, f"/api/incidents/{one['id']}")))) for one in listed)
+        def read(path):
+            return json.loads(page(self.port, "/api/v1/incidents" + path))
+
+        listed = read("?limit=200")["items"]
+        return sorted(json.dumps(plain([read(f"/{one['id']}"), read(f"/{one['id']}/findings")])) for one in listed)
 
 
 def plain(value):

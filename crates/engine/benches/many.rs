@@ -1,17 +1,19 @@
 //! A ledger as a busy installation has it after a year, for measuring a start, pages and memory:
 //!
 //! ```text
-//! cargo bench -p magewarden-engine --bench many -- FOLDER INCIDENTS FINDINGS_EACH
+//! cargo bench -p magewarden-engine --bench many -- FOLDER INCIDENTS FINDINGS_EACH $(date +%s)
 //! ```
 //!
 //! `FOLDER` is then what `magewarden up --data` takes. The findings are made, not found: titles, reasons and lists as long
 //! as those of the shipped rules, one thing in seven of level medium or above, four stores.
 
+use std::io::Write as _;
 use std::path::Path;
 
-use engine::judge::Judge;
+use engine::content;
 use engine::ledger::{EntryKind, Ledger, NewEntry};
 use engine::sealed::{Decided, VERSION};
+use incident::{Grouper, GroupingSettings, ObligationRules};
 use model::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, InstallationId,
     Lane, Level, Scope, Sequence, SourceId, Timestamp,
@@ -26,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip(1)
         .filter(|arg| arg != "--bench")
         .collect();
-    let [folder, incidents, each] = given.as_slice() else {
+    let [folder, incidents, each, now] = given.as_slice() else {
         // `cargo bench` and `cargo test` run every bench: without a folder there is nothing to do.
         return Ok(());
     };
@@ -36,20 +38,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (ledger, keys) = (folder.join("ledger"), folder.join("keys"));
     let context = Context::default();
     let (mut ledger, _) = Ledger::create_or_open(&ledger, &keys, &installation, None, &context)?;
-    let now = i64::try_from(
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_micros(),
-    )?;
+    let now = now.parse::<i64>()? * Timestamp::SECOND;
+    let duties: Vec<_> = content::under("obligations/", ".toml").collect();
+    let duties = ObligationRules::parse(&duties)?;
+    let mut grouper = Grouper::new(GroupingSettings::default(), &duties);
+    let mut out = std::io::stdout().lock();
     for number in 0..incidents {
         let began = now - YEAR + YEAR / incidents * number;
-        // Each incident is made by a judge of its own, as they lie hours apart.
-        let mut judge = Judge::new(&installation, Context::default(), &[])?;
         let mut entries = Vec::new();
         let sealed = Timestamp(began + each * BETWEEN);
         for of in 0..each {
             let finding = finding(number, of, began + of * BETWEEN);
-            judge.restore(&finding, sealed);
+            drop(grouper.push(&finding, sealed));
             let finding = Box::new(finding);
             entries.push(entry(
                 &Decided::Finding {
@@ -59,8 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 sealed,
             )?);
         }
-        for id in judge.take_changed() {
-            let incident = judge.incident(&id).cloned().ok_or("no incident")?;
+        for incident in grouper.incidents().cloned() {
             let incident = Box::new(incident);
             entries.push(entry(
                 &Decided::Incident {
@@ -70,9 +69,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 sealed,
             )?);
         }
+        drop(grouper.rest(Timestamp(i64::MAX)));
         ledger.append(&entries)?;
         if number % 1000 == 999 {
-            println!("{} incidents, {} entries", number + 1, ledger.len());
+            writeln!(out, "{} incidents, {} entries", number + 1, ledger.len())?;
         }
     }
     ledger.checkpoint()?;

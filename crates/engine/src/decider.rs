@@ -127,7 +127,7 @@ impl Decider {
             return Err(DecideError::NotThere);
         }
         let handling = inner.desk.handling(&incident.id);
-        let right = right_of(&wish.act, state_of(&incident, Some(&handling)));
+        let right = right_of(&wish.act, state_of(&*incident, Some(&handling)));
         if !by.may(right, &incident.scopes, &inner.stores) {
             return Err(DecideError::NotAllowed { right });
         }
@@ -153,7 +153,7 @@ impl Decider {
                 .desk
                 .incident(id)
                 .filter(|other| by.sees(&other.scopes, &inner.stores))?;
-            Some(state_of(&other, Some(&inner.desk.handling(id))))
+            Some(state_of(&*other, Some(&inner.desk.handling(id))))
         };
         // Asked again for the same decision, it isn't refused for what it did itself.
         if let Some(taken) = handling

@@ -9,6 +9,7 @@ use incident::handling::{Refusal, check};
 use model::{Act, Decision, Handling, Incident, IncidentState, Level, Sequence};
 
 use crate::content::flows;
+use crate::desk::Brief;
 use crate::judge::{Judge, note_change};
 
 impl Judge {
@@ -95,7 +96,7 @@ impl Judge {
 
     /// Takes how an incident was handled, as the state tells it, before any finding is restored.
     ///
-    /// `incidents` are the known ones: what is in them by people's decisions stays in them.
+    /// `incidents` are the known ones that don't rest: what is in them by people's decisions stays in them.
     pub fn restore_handlings(
         &mut self,
         handlings: BTreeMap<String, Handling>,
@@ -114,7 +115,9 @@ impl Judge {
                 .iter()
                 .filter_map(|taken| match &taken.decision.act {
                     Act::Split { findings } => {
-                        let name = findings.iter().find(|id| incidents.contains_key(*id))?;
+                        let is_known =
+                            |id: &&String| incidents.contains_key(*id) || self.grouper.rests(id);
+                        let name = findings.iter().find(is_known)?;
                         Some((name.clone(), taken.decision.at))
                     }
                     Act::Merge { into } => Some((into.clone(), taken.decision.at)),
@@ -122,17 +125,16 @@ impl Judge {
                 });
             let own = std::iter::once((id.clone(), since));
             for (id, since) in own.chain(others).collect::<Vec<_>>() {
-                let Some(known) = incidents
-                    .get(&id)
-                    .filter(|known| known.state != IncidentState::Merged)
-                else {
-                    continue;
+                let findings: Vec<String> = match incidents.get(&id) {
+                    Some(known) if known.state != IncidentState::Merged => known
+                        .findings
+                        .iter()
+                        .map(|joined| joined.finding.clone())
+                        .collect(),
+                    // Its findings are put back when it wakes.
+                    None if self.grouper.rests(&id) => Vec::new(),
+                    _ => continue,
                 };
-                let findings: Vec<String> = known
-                    .findings
-                    .iter()
-                    .map(|joined| joined.finding.clone())
-                    .collect();
                 let is_over = handlings
                     .get(&id)
                     .is_some_and(|handling| handling.state.is_over());
@@ -166,22 +168,56 @@ impl Judge {
     }
 }
 
+/// What the machine says of an incident, whole or in brief, that people may say otherwise.
+pub trait Weighed {
+    /// Of its life.
+    fn state(&self) -> IncidentState;
+    /// Of its severity.
+    fn severity(&self) -> Level;
+    /// Below this no person may set it.
+    fn severity_floor(&self) -> Level;
+}
+
+impl Weighed for Incident {
+    fn state(&self) -> IncidentState {
+        self.state
+    }
+    fn severity(&self) -> Level {
+        self.severity
+    }
+    fn severity_floor(&self) -> Level {
+        self.severity_floor
+    }
+}
+
+impl Weighed for Brief {
+    fn state(&self) -> IncidentState {
+        self.state
+    }
+    fn severity(&self) -> Level {
+        self.severity
+    }
+    fn severity_floor(&self) -> Level {
+        self.severity_floor
+    }
+}
+
 /// Where an incident is in its life: what people say, unless the machine merged it before anybody did.
 #[must_use]
-pub fn state_of(incident: &Incident, handling: Option<&Handling>) -> IncidentState {
+pub fn state_of(incident: &impl Weighed, handling: Option<&Handling>) -> IncidentState {
     match handling {
-        Some(handling) if incident.state != IncidentState::Merged => handling.state,
-        _ => incident.state,
+        Some(handling) if incident.state() != IncidentState::Merged => handling.state,
+        _ => incident.state(),
     }
 }
 
 /// Its severity: a person's, unless what was found since weighs more.
 #[must_use]
-pub fn severity_of(incident: &Incident, handling: Option<&Handling>) -> Level {
+pub fn severity_of(incident: &impl Weighed, handling: Option<&Handling>) -> Level {
     match handling.and_then(|handling| handling.severity) {
         // Found since, and weighs more than what the person decided on.
-        Some((level, told)) if incident.severity > told => level.max(incident.severity),
-        Some((level, _)) => level.max(incident.severity_floor),
-        None => incident.severity,
+        Some((level, told)) if incident.severity() > told => level.max(incident.severity()),
+        Some((level, _)) => level.max(incident.severity_floor()),
+        None => incident.severity(),
     }
 }

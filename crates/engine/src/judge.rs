@@ -15,6 +15,7 @@ use model::{
 };
 use parse::{Context, Format, Joined, Joiner, SourceState};
 
+use crate::archive::Archive;
 use crate::content;
 
 /// Different user agents after which an address is taken for a proxy: never an actor alone.
@@ -94,10 +95,12 @@ pub struct Judge {
     shaper: Shaper,
     detector: Detector,
     pub(crate) grouper: Grouper,
+    /// Where what rests is read again; without one nothing rests.
+    pub(crate) archive: Option<Archive>,
     agents: BTreeMap<String, BTreeSet<u64>>,
     pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
-    counters: JudgeCounters,
+    pub(crate) counters: JudgeCounters,
     pub(crate) handlings: BTreeMap<String, Handling>,
 }
 
@@ -135,6 +138,7 @@ impl Judge {
             readers: BTreeMap::new(),
             detector,
             grouper: Grouper::new(GroupingSettings::default(), &obligations),
+            archive: None,
             agents: BTreeMap::new(),
             changed: BTreeSet::new(),
             rehearsing: false,
@@ -267,6 +271,7 @@ impl Judge {
                         .get(&actor.value)
                         .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
             });
+            self.wake_for(finding);
             let known = self.grouper.finding(&finding.id);
             // After a start, a finding may be made again from fewer of its events.
             if known

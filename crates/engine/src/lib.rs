@@ -5,6 +5,7 @@
 //! bytes, so that replay sees exactly what live saw.
 
 pub mod analyze;
+pub mod archive;
 pub mod compare;
 pub mod content;
 pub mod decider;
@@ -22,6 +23,7 @@ pub mod people;
 pub mod pipeline;
 pub mod projection;
 pub mod report;
+mod rest;
 pub mod restart;
 pub mod sealed;
 pub mod state;

@@ -70,17 +70,6 @@ impl From<serde_json::Error> for ProjectionError {
     }
 }
 
-/// What the state database tells at a start.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// Findings in their latest state, with when each was first sealed.
-    pub findings: BTreeMap<String, (Finding, Timestamp)>,
-    /// Incidents in their latest state, those that went into others too.
-    pub incidents: BTreeMap<String, Incident>,
-    /// How they are handled.
-    pub handlings: BTreeMap<String, Handling>,
-}
-
 /// Where each source goes on: its generation, and the first byte not sealed.
 pub type Positions = BTreeMap<SourceId, (Generation, Position)>;
 
@@ -158,30 +147,71 @@ impl Projection {
         &self.positions
     }
 
-    /// Reads what was written.
+    /// How incidents are handled, by id: what was written and not taken anew.
     ///
     /// # Errors
     ///
     /// [`ProjectionError`] when it can't be read.
-    pub fn known(&mut self) -> Result<Known, ProjectionError> {
-        let mut known = Known::default();
-        for row in self.state.findings()? {
-            let finding = serde_json::from_str(&row.body)?;
-            known
-                .findings
-                .insert(row.id, (finding, Timestamp(row.detected)));
-        }
-        for row in self.state.incidents()? {
-            known
-                .incidents
-                .insert(row.id, serde_json::from_str(&row.body)?);
-        }
+    pub fn handlings(&mut self) -> Result<BTreeMap<String, Handling>, ProjectionError> {
+        let mut handlings = BTreeMap::new();
         for row in self.state.handlings()? {
-            known
-                .handlings
-                .insert(row.incident, serde_json::from_str(&row.body)?);
+            handlings.insert(row.incident, serde_json::from_str(&row.body)?);
         }
-        Ok(known)
+        Ok(handlings)
+    }
+
+    /// Hands over every finding in its latest state, one by one: written or not, its entry, and when it was first sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn each_finding(
+        &mut self,
+        mut take: impl FnMut(Finding, Sequence, Timestamp),
+    ) -> Result<(), ProjectionError> {
+        let mut broken = None;
+        let mut read = |row: &FindingRow| match serde_json::from_str(&row.body) {
+            Ok(finding) => take(finding, Sequence(row.sequence), Timestamp(row.detected)),
+            Err(error) => broken = Some(error),
+        };
+        let newer = &mut self.findings;
+        self.state
+            .each_finding(&mut |row| match newer.get_mut(&row.id) {
+                Some(newer) => newer.detected = newer.detected.min(row.detected),
+                None => read(&row),
+            })?;
+        self.findings.values().for_each(read);
+        broken.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Hands over every incident in its latest state, one by one: written or not, and its entry.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn each_incident(
+        &mut self,
+        mut take: impl FnMut(Incident, Sequence),
+    ) -> Result<(), ProjectionError> {
+        let mut broken = None;
+        let mut read = |row: &IncidentRow| match serde_json::from_str(&row.body) {
+            Ok(incident) => take(incident, Sequence(row.sequence)),
+            Err(error) => broken = Some(error),
+        };
+        let newer = &self.incidents;
+        self.state.each_incident(&mut |row| {
+            if !newer.contains_key(&row.id) {
+                read(&row);
+            }
+        })?;
+        newer.values().for_each(read);
+        broken.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// How many rows of findings and incidents wait to be written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.findings.len() + self.incidents.len()
     }
 
     /// Takes an observed record: its source goes on behind it.

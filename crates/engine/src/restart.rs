@@ -5,26 +5,32 @@
 //! one are read through the rules again without effect; then those the state doesn't reflect yet,
 //! with effect. A finding known by its id with as many events is not told twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use custody::{EntryKind, Header};
 use model::{
-    Asset, AssetKind, DataClass, EventRef, Finding, Handling, InstallationId, Lane, Level, Scope,
-    Sequence, Timestamp,
+    Asset, AssetKind, DataClass, EventRef, Finding, Handling, Incident, InstallationId, Lane,
+    Level, Scope, Sequence, Timestamp,
 };
 
 use stores::Outcome;
 
+use crate::archive::Archive;
+use crate::desk::{Brief, Words};
 use crate::inventory::is_listed;
 use crate::judge::{Judge, SealedRecord};
 use crate::ledger::{Ledger, LedgerError, Query};
 use crate::projection::{Projection, ProjectionError};
+use crate::rest::REST_SECONDS;
 use crate::sealed::{BrokenLedger, Decided};
 
 /// How far back detection is made warm: the longest correlation of the rules is two hours.
 pub const WARM_SECONDS: i64 = 3 * 3600;
 /// Most entries read to make it warm; a busier shop's oldest ones go first.
 const WARM_ENTRIES: u64 = 1_000_000;
+
+/// Rows that are kept before they are written, while a state is made again from the ledger.
+const UNWRITTEN_MAX: usize = 10_000;
 
 /// Why the pipeline can't go on where it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +69,13 @@ pub struct Resumed {
     pub findings: Vec<Finding>,
     /// Incidents whose sealed state is not what their findings make, to be sealed again.
     pub incidents: Vec<String>,
+    /// Incidents that rest.
+    pub resting: Vec<Brief>,
+    /// What these have in common.
+    pub words: Words,
 }
 
-/// Brings judge and projection to where the ledger ends.
+/// Brings judge and projection to where the ledger ends. What ended and was sealed long ago rests: `archive` knows where it is.
 ///
 /// # Errors
 ///
@@ -74,9 +84,11 @@ pub fn resume(
     ledger: &mut Ledger,
     judge: &mut Judge,
     projection: &mut Projection,
+    archive: &Archive,
 ) -> Result<Resumed, RestartError> {
     let reflects = projection.reflects();
-    let mut known = projection.known()?;
+    let warm = warm_from(ledger)?;
+    let mut handlings = projection.handlings()?;
     let mut redactions = Vec::new();
     relist(ledger, projection)?;
     // What was decided comes first: a finding that is known is not made again.
@@ -85,22 +97,22 @@ pub fn resume(
         projection.observed(&header);
         match header.kind {
             EntryKind::Observed if is_listed(&header.source) => list(ledger, &header, projection)?,
-            EntryKind::Decided => decided(ledger, &header, projection, &mut known)?,
+            EntryKind::Decided => decided(ledger, &header, projection, &mut handlings)?,
             EntryKind::Redacted => redactions.push(header.sequence),
             _ => {}
+        }
+        // Entries from there on may not be judged yet, so that the rows mustn't say that they reflect them.
+        if projection.unwritten() >= UNWRITTEN_MAX && number < warm {
+            projection.save(number + 1)?;
         }
     }
     for sequence in redactions {
         ledger.finish_redaction(sequence)?;
     }
-    judge.restore_handlings(std::mem::take(&mut known.handlings), &known.incidents);
-    let mut findings: Vec<_> = std::mem::take(&mut known.findings).into_values().collect();
-    findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
-    for (finding, detected) in findings {
-        judge.restore(&finding, detected);
-    }
+    judge.remember_by(archive.clone());
+    let known = restore(ledger, judge, projection, archive, handlings)?;
     let mut out = Vec::new();
-    for number in warm_from(ledger)?..ledger.len() {
+    for number in warm..ledger.len() {
         if number == reflects {
             judge.rehearse(false);
         } else if number < reflects {
@@ -112,11 +124,72 @@ pub fn resume(
     // A finding whose entries are old is known; only ones made now are told.
     out.retain(|finding| judge.finding(&finding.id) == Some(finding));
     let mut incidents: Vec<String> = judge.take_changed().into_iter().collect();
-    incidents.retain(|id| judge.incident(id) != known.incidents.get(id));
+    incidents.retain(|id| judge.incident(id) != known.awake.get(id));
     Ok(Resumed {
         findings: out,
         incidents,
+        resting: known.resting,
+        words: known.words,
     })
+}
+
+/// What is known of incidents at a start.
+#[derive(Default)]
+struct Known {
+    awake: BTreeMap<String, Incident>,
+    resting: Vec<Brief>,
+    words: Words,
+}
+
+/// Gives the judge what is known: whole what may still be touched, of the rest where it is.
+fn restore(
+    ledger: &Ledger,
+    judge: &mut Judge,
+    projection: &mut Projection,
+    archive: &Archive,
+    handlings: BTreeMap<String, Handling>,
+) -> Result<Known, RestartError> {
+    let now = ledger.last_received()?.unwrap_or_default();
+    let before = now.plus_seconds(-REST_SECONDS);
+    let recent = received_from(ledger, 0, before)?;
+    let is_old = |last: Timestamp, sequence: Sequence| last < before && sequence.0 < recent;
+    let mut known = Known::default();
+    let mut wanted = BTreeSet::new();
+    projection.each_incident(|incident, sequence| {
+        archive.note_incident(&incident, sequence);
+        if is_old(incident.last, sequence) {
+            known.resting.push(Brief::of(&incident, &mut known.words));
+            judge.lay_to_rest(&incident);
+        } else {
+            let joined = incident.findings.iter();
+            wanted.extend(joined.map(|joined| joined.finding.clone()));
+            known.awake.insert(incident.id.clone(), incident);
+        }
+    })?;
+    judge.restore_handlings(handlings, &known.awake);
+    let mut findings = Vec::new();
+    projection.each_finding(|finding, sequence, detected| {
+        archive.note_finding(&finding.id, sequence, detected);
+        if is_old(finding.last, sequence) && !wanted.contains(&finding.id) {
+            judge.learn(&finding);
+        } else {
+            findings.push((finding, detected));
+        }
+    })?;
+    // Of a finding that grew when its incident said nothing new, the incident rests by its own times.
+    for (finding, _) in &findings {
+        if !wanted.contains(&finding.id)
+            && let Some(id) = archive.incident_of(&finding.id)
+        {
+            judge.wake(&id);
+        }
+    }
+    findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
+    for (finding, detected) in findings {
+        judge.restore(&finding, detected);
+    }
+    known.resting.retain(|brief| judge.rests(&brief.id));
+    Ok(known)
 }
 
 /// Makes lists that the state should have and doesn't, from the entries it reflects: once, after an update.
@@ -150,7 +223,7 @@ fn decided(
     ledger: &Ledger,
     header: &Header,
     projection: &mut Projection,
-    known: &mut crate::projection::Known,
+    handlings: &mut BTreeMap<String, Handling>,
 ) -> Result<(), RestartError> {
     let payload = ledger.read(header.sequence)?.payload.unwrap_or_default();
     // A decision of a later version tells this one nothing.
@@ -163,21 +236,12 @@ fn decided(
     match told {
         Decided::Finding { finding, .. } => {
             projection.finding(&finding, header.sequence, header.received)?;
-            known
-                .findings
-                .entry(finding.id.clone())
-                .and_modify(|(known, _)| known.clone_from(&finding))
-                .or_insert((*finding, header.received));
         }
         Decided::Incident { incident, .. } => {
             projection.incident(&incident, header.sequence)?;
-            known.incidents.insert(incident.id.clone(), *incident);
         }
         Decided::Decision { decision, .. } => {
-            let handling = known
-                .handlings
-                .entry(decision.incident.clone())
-                .or_default();
+            let handling = handlings.entry(decision.incident.clone()).or_default();
             handling.take(header.sequence, *decision.clone());
             projection.handled(&decision.incident, handling)?;
         }
@@ -287,15 +351,20 @@ pub fn broken_ledger(
 
 /// The first entry that detection needs to be warm.
 fn warm_from(ledger: &Ledger) -> Result<u64, LedgerError> {
-    let Some(last) = ledger.len().checked_sub(1) else {
+    let Some(last) = ledger.last_received()? else {
         return Ok(0);
     };
-    let until = ledger.header(Sequence(last))?.received.0 - WARM_SECONDS * Timestamp::SECOND;
-    let (mut low, mut high) = (last.saturating_sub(WARM_ENTRIES), last);
+    let least = ledger.len().saturating_sub(WARM_ENTRIES + 1);
+    received_from(ledger, least, last.plus_seconds(-WARM_SECONDS))
+}
+
+/// The first entry, from `least` on, that was received then or later; the last one when none was.
+fn received_from(ledger: &Ledger, least: u64, then: Timestamp) -> Result<u64, LedgerError> {
+    let (mut low, mut high) = (least, ledger.len().saturating_sub(1));
     // Received times grow with the sequence, but for a clock set back: then more is read than needed.
     while low < high {
         let middle = low + (high - low) / 2;
-        if ledger.header(Sequence(middle))?.received.0 < until {
+        if ledger.header(Sequence(middle))?.received < then {
             low = middle + 1;
         } else {
             high = middle;

@@ -102,6 +102,11 @@ pub(crate) async fn incidents(
     answer(&json!({ "items": items, "total": total, "next": next }))
 }
 
+/// None, or none for them to see.
+pub(crate) fn no_incident() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is no such incident")
+}
+
 fn place(work: &Work) -> (i64, &str) {
     (work.incident.detected.0, &work.incident.id)
 }
@@ -128,7 +133,7 @@ fn summary(work: &Work) -> Value {
         "acknowledged": work.handling.acknowledged.map(|at| at.to_string()),
         "lead": work.handling.lead.as_ref().map(|lead| &lead.name),
         "scopes": incident.scopes,
-        "findings": incident.findings.len(),
+        "findings": incident.findings,
         "version": work.handling.version(),
     })
 }
@@ -136,10 +141,13 @@ fn summary(work: &Work) -> Value {
 /// One incident: what the machine tells, how it is handled, what may be decided next.
 pub(crate) async fn incident(Seen(sight): Seen, Path(id): Path<String>) -> Response {
     let Some(work) = sight.incident(&id) else {
-        return problem(StatusCode::NOT_FOUND, "there is no such incident");
+        return no_incident();
     };
     let (incident, handling) = (&work.incident, &work.handling);
-    let mut out = summary(&work);
+    let mut out = match sight.in_brief(&id) {
+        Some(brief) => summary(&brief),
+        None => return no_incident(),
+    };
     let measures: BTreeMap<_, _> = MEASURES
         .iter()
         .map(|one| (one.id, measure(one, incident, handling)))
@@ -171,7 +179,7 @@ pub(crate) async fn incident(Seen(sight): Seen, Path(id): Path<String>) -> Respo
 /// Findings of an incident, in its order.
 pub(crate) async fn findings(Seen(sight): Seen, Path(id): Path<String>) -> Response {
     let Some(work) = sight.incident(&id) else {
-        return problem(StatusCode::NOT_FOUND, "there is no such incident");
+        return no_incident();
     };
     let joined = work.incident.findings.iter();
     let items: Vec<Value> = joined

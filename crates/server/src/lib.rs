@@ -94,7 +94,6 @@ pub fn router(console: impl Into<Console>) -> Router {
             "/incidents",
             get(pages::queue).post(pages::decide_on_several),
         )
-        .route("/api/incidents", get(pages::api_incidents))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
@@ -106,7 +105,6 @@ pub fn router(console: impl Into<Console>) -> Router {
             "/incidents/{id}/decide",
             get(pages::incident).post(pages::decide),
         )
-        .route("/api/incidents/{id}", get(pages::api_incident))
         .route("/api/v1/incidents/{id}", get(api::incident))
         .route("/api/v1/incidents/{id}/findings", get(api::findings))
         .route("/api/v1/incidents/{id}/decisions", post(api::decide))

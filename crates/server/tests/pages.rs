@@ -292,7 +292,7 @@ fn every_answer_has_the_policies_and_every_page_loads_its_own_things_only() {
     for path in PAGES.iter().chain(&[
         "/style.css",
         "/live.js",
-        "/api/incidents",
+        "/api/v1/incidents",
         "/api/payment-pages",
         "/api/modules",
         "/nothing",
@@ -344,7 +344,10 @@ fn another_hosts_name_is_refused_on_every_path() {
         "",
         "localhost.evil.example:80",
     ] {
-        for path in PAGES.iter().chain(&["/api/incidents", "/live", "/nothing"]) {
+        for path in PAGES
+            .iter()
+            .chain(&["/api/v1/incidents", "/live", "/nothing"])
+        {
             let (status, _, body) = ask(&desk, "GET", path, host);
             assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{host} {path}");
             assert!(!body.contains("secret"), "{host} {path}");

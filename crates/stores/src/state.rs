@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::StreamExt as _;
 
 use crate::database::{connect, timed_out};
 use crate::rows::{self, FromRow, Reflects};
@@ -138,6 +139,24 @@ impl State {
         Ok(rows)
     }
 
+    /// Hands over every finding, one by one in no order: there may be more than memory holds.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn each_finding(&mut self, take: &mut dyn FnMut(FindingRow)) -> Result<(), StoreError> {
+        self.each(take)
+    }
+
+    /// Hands over every incident, one by one in no order, those that went into others too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn each_incident(&mut self, take: &mut dyn FnMut(IncidentRow)) -> Result<(), StoreError> {
+        self.each(take)
+    }
+
     /// How every incident that was decided on is handled, by its id.
     ///
     /// # Errors
@@ -227,6 +246,16 @@ impl State {
         self.once(READ_MAX, async |connection| {
             let rows = sqlx::query(T::QUERY).fetch_all(connection).await?;
             rows.iter().map(T::from_row).collect()
+        })
+    }
+
+    fn each<T: FromRow>(&mut self, take: &mut dyn FnMut(T)) -> Result<(), StoreError> {
+        self.once(READ_MAX, async |connection| {
+            let mut rows = sqlx::query(T::QUERY).fetch(connection);
+            while let Some(row) = rows.next().await {
+                take(T::from_row(&row?)?);
+            }
+            Ok(())
         })
     }
 

@@ -137,7 +137,8 @@ impl Analyze {
         match self.format {
             Output::Json => {
                 let findings = pipeline.judge().findings();
-                let findings: BTreeMap<_, _> = findings.map(|finding| (&finding.id, finding)).collect();
+                let findings: BTreeMap<_, _> =
+                    findings.map(|finding| (&finding.id, finding)).collect();
                 let inputs: Vec<_> = outcome.inputs.iter().map(|input| &input.facts).collect();
                 writeln!(out, "{}", json!({"version": 1, "incidents": incidents, "findings": findings,
                     "inputs": inputs, "not_read": outcome.not_read,

@@ -1,21 +1,25 @@
 //! What pages and reports read: the latest state the pipeline published. Cheap to read, one writer.
 
+mod brief;
 mod sight;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use incident::Rested;
 use model::{Finding, Handling, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
 use stores::Outcome;
 use tokio::sync::watch;
 
+use crate::archive::Archive;
 use crate::handled::{severity_of, state_of};
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
 use crate::live::Delay;
 
+pub use brief::{Brief, Clock, Words};
 pub use sight::{Sight, Work};
 
 /// Outcomes that are remembered; whoever comes later asks the outbox.
@@ -131,6 +135,10 @@ pub enum Update {
         /// Incidents in their latest state.
         incidents: Vec<Incident>,
     },
+    /// Incidents that rest, as they were sealed last.
+    Resting(Vec<Brief>),
+    /// What is let go of: it is read from the ledger from now on.
+    Rested(Rested),
     /// How incidents are handled, by id.
     Handled(Vec<(String, Handling)>),
     /// What became of decisions, by their ids.
@@ -147,13 +155,19 @@ pub enum Update {
 
 #[derive(Default)]
 struct State {
+    /// Every incident in brief.
+    briefs: BTreeMap<String, Arc<Brief>>,
+    words: Words,
+    /// Where what rests is read.
+    archive: Option<Archive>,
+    /// Incidents that don't rest.
     incidents: BTreeMap<String, Arc<Incident>>,
     handlings: BTreeMap<String, Arc<Handling>>,
     /// The latest outcomes, for whoever waits for one.
     settled: VecDeque<(String, Outcome)>,
     /// Versions with the incidents that changed in each, the oldest first.
     changes: VecDeque<(u64, Vec<String>)>,
-    /// Of each finding, the incident it is in.
+    /// Of each finding that doesn't rest, the incident it is in.
     incident_of: BTreeMap<String, String>,
     findings: BTreeMap<String, Arc<Finding>>,
     sources: Vec<SourceView>,
@@ -213,9 +227,26 @@ impl Desk {
                                 state.incident_of.insert(joined.finding.clone(), id);
                             }
                         }
+                        let brief = Brief::of(&incident, &mut state.words);
+                        state.briefs.insert(incident.id.clone(), Arc::new(brief));
                         state
                             .incidents
                             .insert(incident.id.clone(), Arc::new(incident));
+                    }
+                }
+                Update::Resting(briefs) => {
+                    let briefs = briefs.into_iter();
+                    state
+                        .briefs
+                        .extend(briefs.map(|brief| (brief.id.clone(), Arc::new(brief))));
+                }
+                Update::Rested(rested) => {
+                    for id in &rested.incidents {
+                        state.incidents.remove(id);
+                    }
+                    for id in &rested.findings {
+                        state.findings.remove(id);
+                        state.incident_of.remove(id);
                     }
                 }
                 Update::Handled(handlings) => {
@@ -242,13 +273,19 @@ impl Desk {
         self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From here on, what rests is read there.
+    pub fn remember_by(&self, archive: Archive) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.archive = Some(archive);
+    }
+
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
-    pub fn incidents(&self) -> Vec<Arc<Incident>> {
+    pub fn incidents(&self) -> Vec<Arc<Brief>> {
         let state = self.state();
-        let goes_on = |incident: &&Arc<Incident>| incident.state != IncidentState::Merged;
+        let goes_on = |incident: &&Arc<Brief>| incident.state != IncidentState::Merged;
         let mut all: Vec<_> = state
-            .incidents
+            .briefs
             .values()
             .filter(goes_on)
             .map(|incident| {
@@ -256,8 +293,8 @@ impl Desk {
                     .handlings
                     .get(&incident.id)
                     .map(|handling| &**handling);
-                let is_over = state_of(incident, handling).is_over();
-                let weight = Reverse((severity_of(incident, handling), incident.last));
+                let is_over = state_of(&**incident, handling).is_over();
+                let weight = Reverse((severity_of(&**incident, handling), incident.last));
                 ((is_over, weight, incident.id.as_str()), incident)
             })
             .collect();
@@ -268,7 +305,7 @@ impl Desk {
     }
 
     /// Incidents that changed after a version; `None` when that is too long ago to tell.
-    pub(crate) fn changed_since(&self, version: u64) -> Option<Vec<Arc<Incident>>> {
+    pub(crate) fn changed_since(&self, version: u64) -> Option<Vec<Arc<Brief>>> {
         let state = self.state();
         let oldest = state.changes.front().map_or(1, |(oldest, _)| *oldest);
         if version + 1 < oldest {
@@ -279,16 +316,13 @@ impl Desk {
             .iter()
             .filter(|(changed, _)| *changed > version);
         let ids = after.flat_map(|(_, ids)| ids);
-        Some(
-            ids.filter_map(|id| state.incidents.get(id).cloned())
-                .collect(),
-        )
+        Some(ids.filter_map(|id| state.briefs.get(id).cloned()).collect())
     }
 
     /// Whether an incident is such a one.
-    pub(crate) fn any_incident(&self, is_such: impl Fn(&Incident) -> bool) -> bool {
+    pub(crate) fn any_incident(&self, is_such: impl Fn(&Brief) -> bool) -> bool {
         self.state()
-            .incidents
+            .briefs
             .values()
             .any(|incident| is_such(incident))
     }
@@ -302,12 +336,13 @@ impl Desk {
 
     /// The incident a finding is in.
     #[must_use]
-    pub fn incident_of(&self, finding: &str) -> Option<Arc<Incident>> {
+    pub fn incident_of(&self, finding: &str) -> Option<Arc<Brief>> {
         let state = self.state();
-        state
-            .incidents
-            .get(state.incident_of.get(finding)?)
-            .cloned()
+        if let Some(id) = state.incident_of.get(finding) {
+            return state.briefs.get(id).cloned();
+        }
+        let id = state.archive.as_ref()?.incident_of(finding)?;
+        state.briefs.get(&id).cloned()
     }
 
     /// What became of a decision, of the latest.
@@ -320,16 +355,31 @@ impl Desk {
             .map(|(_, outcome)| outcome.clone())
     }
 
+    /// One incident in brief, those that went into others too.
+    #[must_use]
+    pub fn in_brief(&self, id: &str) -> Option<Arc<Brief>> {
+        self.state().briefs.get(id).cloned()
+    }
+
     /// One incident, those that went into others too.
     #[must_use]
     pub fn incident(&self, id: &str) -> Option<Arc<Incident>> {
-        self.state().incidents.get(id).cloned()
+        let (known, archive) = {
+            let state = self.state();
+            (state.incidents.get(id).cloned(), state.archive.clone())
+        };
+        // Nobody waits for a disk with the state in hand.
+        known.or_else(|| archive?.incident(id).map(Arc::new))
     }
 
     /// One finding.
     #[must_use]
     pub fn finding(&self, id: &str) -> Option<Arc<Finding>> {
-        self.state().findings.get(id).cloned()
+        let (known, archive) = {
+            let state = self.state();
+            (state.findings.get(id).cloned(), state.archive.clone())
+        };
+        known.or_else(|| archive?.finding(id).map(|(finding, _)| Arc::new(finding)))
     }
 
     /// Every source.

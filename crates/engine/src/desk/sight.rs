@@ -11,15 +11,15 @@ use model::{
     StoreMap,
 };
 
-use super::{Desk, EntryView, GapView, Overview, SourceView};
-use crate::handled::{severity_of, state_of};
+use super::{Brief, Desk, EntryView, GapView, Overview, SourceView};
+use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
 
 /// An incident and how it is handled.
 #[derive(Clone, Debug)]
-pub struct Work {
-    /// What the machine tells.
-    pub incident: Arc<Incident>,
+pub struct Work<I = Brief> {
+    /// What the machine tells: whole, or in brief in lists.
+    pub incident: Arc<I>,
     /// What people decided.
     pub handling: Arc<Handling>,
     /// Where it is in its life.
@@ -81,24 +81,28 @@ impl Sight {
         !self.principal.may_all(Right::SeeIncidents)
     }
 
-    fn work(&self, incident: Arc<Incident>) -> Option<Work> {
-        if !self.principal.sees(&incident.scopes, &self.stores) {
+    fn work<I: Weighed>(&self, incident: Arc<I>, id: &str, scopes: &[Scope]) -> Option<Work<I>> {
+        if !self.principal.sees(scopes, &self.stores) {
             return None;
         }
-        let handling = self.desk.handling(&incident.id);
+        let handling = self.desk.handling(id);
         Some(Work {
-            state: state_of(&incident, Some(&handling)),
-            severity: severity_of(&incident, Some(&handling)),
+            state: state_of(&*incident, Some(&handling)),
+            severity: severity_of(&*incident, Some(&handling)),
             handling,
             incident,
         })
+    }
+
+    fn brief(&self, brief: &Arc<Brief>) -> Option<Work> {
+        self.work(Arc::clone(brief), &brief.id, &brief.scopes)
     }
 
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Vec<Work> {
         let all = self.desk.incidents().into_iter();
-        all.filter_map(|incident| self.work(incident)).collect()
+        all.filter_map(|brief| self.brief(&brief)).collect()
     }
 
     /// Whether an incident they see is of an exercise. Asked by every page: nothing is put in order for it.
@@ -111,14 +115,21 @@ impl Sight {
 
     /// One incident, those that went into others too.
     #[must_use]
-    pub fn incident(&self, id: &str) -> Option<Work> {
-        self.work(self.desk.incident(id)?)
+    pub fn incident(&self, id: &str) -> Option<Work<Incident>> {
+        let incident = self.desk.incident(id)?;
+        self.work(Arc::clone(&incident), &incident.id, &incident.scopes)
+    }
+
+    /// One incident in brief, as lists have it.
+    #[must_use]
+    pub fn in_brief(&self, id: &str) -> Option<Work> {
+        self.brief(&self.desk.in_brief(id)?)
     }
 
     /// The incident a finding is in.
     #[must_use]
     pub fn incident_of(&self, finding: &str) -> Option<Work> {
-        self.work(self.desk.incident_of(finding)?)
+        self.brief(&self.desk.incident_of(finding)?)
     }
 
     /// One finding of an incident they see.
@@ -207,7 +218,7 @@ impl Sight {
         match self.desk.changed_since(after) {
             Some(changed) => changed
                 .into_iter()
-                .filter_map(|incident| self.work(incident))
+                .filter_map(|brief| self.brief(&brief))
                 .collect(),
             None => self.incidents(),
         }

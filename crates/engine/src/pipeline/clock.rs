@@ -5,9 +5,13 @@ use std::error::Error as _;
 use model::Timestamp;
 
 use super::{Pipeline, PipelineError, note};
+use crate::desk::Update;
 use crate::ledger::EntryKind;
 use crate::projection::ProjectionError;
 use crate::restart;
+
+/// Between two times that what ended long ago is let go of.
+const REST_PAUSE_SECONDS: i64 = 3600;
 
 impl Pipeline {
     /// Ends what is open and seals the state of every incident that changed.
@@ -34,7 +38,21 @@ impl Pipeline {
     pub fn refresh(&mut self, now: Timestamp) -> Result<(), PipelineError> {
         self.settle();
         self.judging.judge_mut().refresh(now, &mut self.undecided);
-        self.decide(now)
+        self.decide(now)?;
+        self.rest(now);
+        Ok(())
+    }
+
+    /// Lets go of what ended long ago, once an hour.
+    fn rest(&mut self, now: Timestamp) {
+        if now < self.rested.plus_seconds(REST_PAUSE_SECONDS) {
+            return;
+        }
+        self.rested = now;
+        let rested = self.judging.judge_mut().rest(now);
+        if let Some(desk) = &self.desk {
+            desk.publish(Update::Rested(rested));
+        }
     }
 
     /// Seals what is decided, signs the ledger as it is, copies the checkpoint to the second place,

@@ -20,7 +20,8 @@ use parse::Context;
 use sinks::{Sink, SinkError};
 use stores::{Database, Outbox, StatePlace};
 
-use crate::desk::{Desk, Update};
+use crate::archive::Archive;
+use crate::desk::{Brief, Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
@@ -62,6 +63,11 @@ pub struct Pipeline {
     context: Context,
     judging: Judging,
     projection: Projection,
+    archive: Archive,
+    /// Incidents that rested at the start, until pages are told of them.
+    resting: Vec<Brief>,
+    /// When what ended long ago was let go of last.
+    rested: Timestamp,
     /// Findings and incidents that are decided and not sealed yet.
     undecided: Vec<Finding>,
     changed: BTreeSet<String>,
@@ -77,6 +83,8 @@ pub struct Pipeline {
 impl Pipeline {
     /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
+        desk.remember_by(self.archive.clone());
+        desk.publish(Update::Resting(std::mem::take(&mut self.resting)));
         desk.publish(Update::Decided {
             findings: self.judge().findings().cloned().collect(),
             incidents: self.judge().incidents().cloned().collect(),
@@ -363,9 +371,11 @@ impl Pipeline {
     ) -> Result<(), ProjectionError> {
         let mut sequences = (first.0..).map(Sequence);
         for (finding, sequence) in findings.iter().zip(&mut sequences) {
+            self.archive.note_finding(&finding.id, sequence, now);
             self.projection.finding(finding, sequence, now)?;
         }
         for (incident, sequence) in incidents.iter().zip(sequences) {
+            self.archive.note_incident(incident, sequence);
             self.projection.incident(incident, sequence)?;
         }
         Ok(())

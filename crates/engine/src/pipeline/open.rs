@@ -7,6 +7,7 @@ use model::Timestamp;
 
 use super::judging::Judging;
 use super::{Pipeline, PipelineError, Settings};
+use crate::archive::Archive;
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
 use crate::projection::{Positions, Projection, ProjectionError};
@@ -80,13 +81,13 @@ impl Pipeline {
                 (projection.map_err(state_failed)?, Positions::new())
             }
         };
-        let resumed =
-            restart::resume(&mut ledger, &mut judge, &mut projection).map_err(|source| {
-                PipelineError::Restart {
-                    path: path.clone(),
-                    source,
-                }
-            })?;
+        let archive = Archive::of_ledger(&settings.ledger, &settings.keys);
+        let resumed = restart::resume(&mut ledger, &mut judge, &mut projection, &archive).map_err(
+            |source| PipelineError::Restart {
+                path: path.clone(),
+                source,
+            },
+        )?;
         let mut pipeline = Self {
             path: settings.ledger.clone(),
             installation: settings.installation.clone(),
@@ -97,6 +98,9 @@ impl Pipeline {
             context: settings.context.clone(),
             judging: Judging::new(judge),
             projection,
+            archive,
+            resting: resumed.resting,
+            rested: now,
             undecided: resumed.findings,
             changed: resumed.incidents.into_iter().collect(),
             desk: None,

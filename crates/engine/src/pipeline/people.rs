@@ -101,6 +101,7 @@ impl Pipeline {
         if let Some(sequence) = self.judge().sealed_as(decision) {
             return Ok(Outcome::Sealed(sequence.0));
         }
+        self.judging.judge_mut().wake_to_decide(decision);
         if let Err(refusal) = self.judge().may(decision) {
             return Ok(Outcome::Refused(refusal.to_string()));
         }

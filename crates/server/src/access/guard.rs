@@ -12,7 +12,7 @@ use engine::people::PeopleError;
 use model::{Principal, Right, Timestamp};
 use subtle::ConstantTimeEq as _;
 
-use super::{Access, Caller, Console, Cookies, Fields};
+use super::{Access, Caller, Console, Cookies, Fields, Seen};
 use crate::pages;
 
 /// What pages may load: their own style, script and pictures, nothing else.
@@ -322,20 +322,22 @@ pub(crate) async fn allow_incident(
     State(console): State<Console>,
     Path(id): Path<String>,
     caller: Caller,
+    Seen(sight): Seen,
     request: Request,
     next: Next,
 ) -> Response {
-    let sees = match console.desk.incident(&id) {
+    let sees = match console.desk.in_brief(&id) {
         Some(incident) => caller.principal.sees(&incident.scopes, &console.stores),
         None => true,
     };
     if sees {
         return next.run(request).await;
     }
+    // In the very words for one that isn't there at all.
     if is_for_programs(&request) {
-        return (StatusCode::NOT_FOUND, "{}\n").into_response();
+        return crate::api::no_incident();
     }
-    pages::refused(StatusCode::NOT_FOUND, "There is no such incident")
+    pages::no_incident(&sight)
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use engine::content::flows;
 use engine::decider::{DecideError, Wish};
 use engine::desk::{Sight, Work};
 use model::{
-    Act, CommentKind, IncidentState, Level, Person, Right, Taken, Task, TaskState, Timestamp,
+    Act, CommentKind, Incident, IncidentState, Level, Person, Right, Taken, Task, TaskState,
+    Timestamp,
 };
 
-use super::{incident, missing};
+use super::{incident, no_incident};
 use crate::access::{Caller, Console, Fields, Seen};
 use crate::api;
 
@@ -47,7 +48,7 @@ pub(super) struct Measured {
 
 /// What the page shows of the handling.
 pub(super) struct Handled {
-    pub(super) work: Work,
+    pub(super) work: Work<Incident>,
     /// Whether this person may work on it; only then are there forms.
     pub(super) works: bool,
     pub(super) decides: bool,
@@ -66,7 +67,7 @@ pub(super) struct Handled {
 }
 
 impl Handled {
-    pub(super) fn new(sight: &Sight, work: Work, caller: &Caller) -> Self {
+    pub(super) fn new(sight: &Sight, work: Work<Incident>, caller: &Caller) -> Self {
         let may = |right| sight.may(right, &work.incident.scopes);
         Self {
             works: may(Right::Work),
@@ -381,7 +382,7 @@ fn line(act: &Act) -> String {
 }
 
 /// What an incident asks for next, in a few words.
-pub(super) fn next(work: &Work) -> &'static str {
+pub(super) fn next<I>(work: &Work<I>) -> &'static str {
     if work.handling.acknowledged.is_none() {
         return "look at it";
     }
@@ -406,7 +407,7 @@ pub(crate) async fn decide(
     fields: Fields,
 ) -> Response {
     let (Some(decider), Some(work)) = (&console.decider, sight.incident(&id)) else {
-        return missing(&sight, "There is no such incident");
+        return no_incident(&sight);
     };
     let mut handled = Handled::new(&sight, work, &caller);
     let place = match fields.text("act") {

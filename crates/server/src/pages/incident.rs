@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
 use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation};
 use report::bar;
 
 use super::handling::Handled;
-use super::{Frame, json, missing, number, page};
+use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Seen};
 
 /// Pages whose evidence commands name.
@@ -229,7 +228,7 @@ pub(crate) async fn incident(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let Some(work) = sight.incident(&id) else {
-        return missing(&sight, "There is no such incident");
+        return no_incident(&sight);
     };
     let mut handled = Handled::new(&sight, work, &caller);
     handled.is_open = console.decider.is_some();
@@ -246,24 +245,18 @@ pub(super) async fn show(
 ) -> Response {
     let incident = Arc::clone(&handled.work.incident);
     let into = match &handled.work.handling.merged_into {
-        Some(into) => sight.incident(into),
+        Some(into) => sight.in_brief(into),
         None if incident.state == IncidentState::Merged => {
             let mut joined = incident.findings.iter();
             joined.find_map(|joined| sight.incident_of(&joined.finding))
         }
         None => None,
     };
-    let mut findings: Vec<_> = incident
-        .findings
-        .iter()
+    // In order of time, as the incident has them: only those shown are read.
+    let skipped = skipped.min(incident.findings.len());
+    let joined = incident.findings.iter().skip(skipped).take(FINDINGS_MAX);
+    let findings: Vec<Member> = joined
         .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
-        .collect();
-    findings.sort_by_key(|(finding, _)| finding.first);
-    let skipped = skipped.min(findings.len());
-    let findings: Vec<Member> = findings
-        .into_iter()
-        .skip(skipped)
-        .take(FINDINGS_MAX)
         .map(|(finding, because)| Member::new(sight, finding, because))
         .collect();
     let read = findings.iter().flat_map(|member| &member.shown);
@@ -286,18 +279,4 @@ pub(super) async fn show(
         findings,
         handled,
     })
-}
-
-/// One incident with its findings as JSON.
-pub(crate) async fn api_incident(Seen(sight): Seen, Path(id): Path<String>) -> Response {
-    let Some(Work { incident, .. }) = sight.incident(&id) else {
-        return (StatusCode::NOT_FOUND, "{}\n").into_response();
-    };
-    let findings: Vec<_> = incident
-        .findings
-        .iter()
-        .filter_map(|joined| sight.finding(&joined.finding))
-        .map(|finding| serde_json::json!(&*finding))
-        .collect();
-    json(&serde_json::json!({ "version": 1, "incident": &*incident, "findings": findings }))
 }

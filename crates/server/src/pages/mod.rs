@@ -14,14 +14,14 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use engine::desk::{EntryView, GapView, Overview, Sight, SourceView, Work};
+use engine::desk::{Brief, EntryView, GapView, Overview, Sight, SourceView};
 use engine::people::PeopleError;
-use model::{Incident, Lane, Right, Timestamp, Via};
+use model::{Lane, Right, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
 pub(crate) use handling::decide;
-pub(crate) use incident::{api_incident, incident};
+pub(crate) use incident::incident;
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
@@ -57,6 +57,11 @@ fn missing(of: &Sight, what: &'static str) -> Response {
         hint: "It may have been named by another ledger, not be sealed yet, or be for others to see.",
     });
     (StatusCode::NOT_FOUND, page).into_response()
+}
+
+/// None, or none for them to see.
+pub(crate) fn no_incident(of: &Sight) -> Response {
+    missing(of, "There is no such incident")
 }
 
 /// A path that leads nowhere.
@@ -205,7 +210,7 @@ impl Frame {
 }
 
 /// Whether an incident names a text (lower case) in its title, actors or assets.
-pub(crate) fn names(incident: &Incident, lower: &str) -> bool {
+pub(crate) fn names(incident: &Brief, lower: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(lower);
     lower.is_empty()
         || has(&incident.title)
@@ -256,14 +261,4 @@ pub(crate) async fn sources(Seen(sight): Seen) -> Response {
         sources: sight.sources(),
         gaps: sight.gaps(),
     })
-}
-
-/// Every incident as JSON.
-pub(crate) async fn api_incidents(Seen(sight): Seen) -> Response {
-    let incidents: Vec<_> = sight
-        .incidents()
-        .iter()
-        .map(|Work { incident, .. }| serde_json::json!(&**incident))
-        .collect();
-    json(&serde_json::json!({ "version": 1, "incidents": incidents }))
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::response::Response;
-use engine::desk::{Sight, SourceView, Work};
-use model::{Level, Obligation, Scope, TaskState, Timestamp};
+use engine::desk::{Clock, Sight, SourceView, Work};
+use model::{Level, Scope, TaskState, Timestamp};
 
 use super::{Frame, page};
 use crate::access::Seen;
@@ -34,13 +34,6 @@ struct Site {
     places: Vec<Place>,
 }
 
-/// A clock that runs.
-struct Clock {
-    work: Work,
-    duty: Obligation,
-    due: Timestamp,
-}
-
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
@@ -50,7 +43,7 @@ struct Overview {
     /// How many there are in all, and how many nobody looked at.
     open: usize,
     unseen: usize,
-    clocks: Vec<Clock>,
+    clocks: Vec<(Clock, Work)>,
     sites: Vec<Site>,
     mine: Vec<(String, String, u32, Option<Timestamp>)>,
     sources: Vec<SourceView>,
@@ -118,21 +111,15 @@ pub(crate) async fn overview(Seen(sight): Seen) -> Response {
 }
 
 /// The clocks that end first.
-fn clocks(open: &[&Work]) -> Vec<Clock> {
-    let mut clocks: Vec<Clock> = open
+fn clocks(open: &[&Work]) -> Vec<(Clock, Work)> {
+    let mut clocks: Vec<(Clock, Work)> = open
         .iter()
         .flat_map(|work| {
-            let duties = work.incident.obligations.iter();
-            duties.filter_map(|duty| {
-                Some(Clock {
-                    work: (*work).clone(),
-                    duty: duty.clone(),
-                    due: duty.due?,
-                })
-            })
+            let clocks = work.incident.clocks.iter();
+            clocks.map(|clock| (clock.clone(), (*work).clone()))
         })
         .collect();
-    clocks.sort_by(|a, b| (a.due, &a.duty.rule).cmp(&(b.due, &b.duty.rule)));
+    clocks.sort_by(|(a, _), (b, _)| a.cmp(b));
     clocks.truncate(CLOCKS_MAX);
     clocks
 }

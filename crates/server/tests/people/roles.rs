@@ -38,26 +38,26 @@ fn each_sees_what_their_roles_cover_and_no_more() {
         "{}",
         list.body
     );
-    let list = stage.get(&us, "/api/incidents").body;
+    let list = stage.get(&us, "/api/v1/incidents").body;
     assert!(
         list.contains(r#""i1""#) && !list.contains(r#""i2""#),
         "{list}"
     );
     for (path, status) in [
         ("/incidents/i1", StatusCode::OK),
-        ("/api/incidents/i1", StatusCode::OK),
+        ("/api/v1/incidents/i1", StatusCode::OK),
         ("/incidents/i2", StatusCode::NOT_FOUND),
-        ("/api/incidents/i2", StatusCode::NOT_FOUND),
+        ("/api/v1/incidents/i2", StatusCode::NOT_FOUND),
         ("/incidents/none", StatusCode::NOT_FOUND),
-        ("/api/incidents/none", StatusCode::NOT_FOUND),
+        ("/api/v1/incidents/none", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(stage.get(&us, path).status, status, "{path}");
     }
-    let (hidden, none) = (
-        stage.get(&us, "/api/incidents/i2"),
-        stage.get(&us, "/api/incidents/none"),
-    );
-    assert_eq!(hidden.body, none.body, "what is for others isn't there");
+    for path in ["/api/v1/incidents", "/incidents"] {
+        let hidden = stage.get(&us, &format!("{path}/i2")).body;
+        let none = stage.get(&us, &format!("{path}/none")).body;
+        assert_eq!(hidden, none, "what is for others isn't there");
+    }
 }
 
 #[test]

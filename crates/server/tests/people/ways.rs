@@ -25,8 +25,8 @@ fn nobody_gets_in_but_to_the_pages_by_which_one_comes_in() {
         assert_eq!(answer.header("location"), format!("/login{next}"));
     }
     for path in [
-        "/api/incidents",
-        "/api/incidents/i1",
+        "/api/v1/incidents",
+        "/api/v1/incidents/i1",
         "/live",
         "/metrics",
         "/api/nowhere",
@@ -291,7 +291,7 @@ fn a_token_reads_for_programs_what_its_role_may_and_is_no_person() {
     );
     let bearer = format!("Bearer {token}");
     let get = |path: &str| stage.get_with(path, &[("authorization", &bearer)]);
-    assert!(get("/api/incidents").body.contains("i2"));
+    assert!(get("/api/v1/incidents").body.contains("i2"));
     assert_eq!(get("/").status, StatusCode::OK);
     assert_eq!(get("/administration/people").status, StatusCode::OK);
     for path in ["/account", "/logout", "/entries/0"] {
@@ -303,7 +303,7 @@ fn a_token_reads_for_programs_what_its_role_may_and_is_no_person() {
     assert_eq!(again.of("#token-name-fault", ""), "This name is taken.");
     let back = stage.post(&root, "/account/tokens/revoke", &[("name", "siem")]);
     assert_eq!(back.status, StatusCode::SEE_OTHER);
-    assert_eq!(get("/api/incidents").status, StatusCode::UNAUTHORIZED);
+    assert_eq!(get("/api/v1/incidents").status, StatusCode::UNAUTHORIZED);
 }
 
 #[test]

@@ -1,0 +1,114 @@
+//! An incident in brief: what lists show and look through, of however many there are.
+
+use std::sync::Arc;
+
+use model::{
+    Actor, Asset, Count, Incident, IncidentState, Lane, Level, Obligation, Scope, Timestamp,
+};
+
+/// Clocks of one incident that lists know of: those that end first.
+const CLOCKS_MAX: usize = 8;
+
+/// An incident without its findings, reasons and most duties.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    /// That of its first finding.
+    pub id: String,
+    /// Who did what to what.
+    pub title: String,
+    /// What the machine says of its life.
+    pub state: IncidentState,
+    /// `Live` or `Exercise`.
+    pub lane: Lane,
+    /// Severity as the machine weighs it.
+    pub severity: Level,
+    /// Below this no person may set it.
+    pub severity_floor: Level,
+    /// First event's time.
+    pub first: Timestamp,
+    /// Last event's time.
+    pub last: Timestamp,
+    /// When the first finding was sealed.
+    pub detected: Timestamp,
+    /// Whoever did it.
+    pub actors: Vec<Actor>,
+    /// What was touched.
+    pub assets: Vec<Asset>,
+    /// Where.
+    pub scopes: Vec<Scope>,
+    /// Records that left; `None` when none could be read.
+    pub rows: Option<Count>,
+    /// How many findings it has.
+    pub findings: usize,
+    /// The clocks that end first, in that order.
+    pub clocks: Vec<Clock>,
+}
+
+/// A duty to tell someone by a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Clock {
+    /// By when.
+    pub due: Timestamp,
+    /// Stable id of the regime's rule.
+    pub rule: Arc<str>,
+    /// The regime in words.
+    pub regime: Arc<str>,
+    /// Who must be told.
+    pub recipient: Arc<str>,
+}
+
+impl Brief {
+    /// Takes of an incident what lists need. Texts of duties are shared through `words`.
+    #[must_use]
+    pub fn of(incident: &Incident, words: &mut Words) -> Self {
+        let mut clocks: Vec<Clock> = incident
+            .obligations
+            .iter()
+            .filter_map(|duty| words.clock(duty))
+            .collect();
+        clocks.sort_unstable();
+        clocks.truncate(CLOCKS_MAX);
+        clocks.shrink_to_fit();
+        Self {
+            id: incident.id.clone(),
+            title: incident.title.clone(),
+            state: incident.state,
+            lane: incident.lane,
+            severity: incident.severity,
+            severity_floor: incident.severity_floor,
+            first: incident.first,
+            last: incident.last,
+            detected: incident.detected,
+            actors: incident.actors.clone(),
+            assets: incident.assets.clone(),
+            scopes: incident.scopes.clone(),
+            rows: incident.exposure.rows,
+            findings: incident.findings.len(),
+            clocks,
+        }
+    }
+}
+
+/// Texts that many briefs have in common, each held once.
+#[derive(Debug, Default)]
+pub struct Words(std::collections::BTreeSet<Arc<str>>);
+
+impl Words {
+    fn clock(&mut self, duty: &Obligation) -> Option<Clock> {
+        Some(Clock {
+            due: duty.due?,
+            rule: self.shared(&duty.rule),
+            regime: self.shared(&duty.regime),
+            recipient: self.shared(&duty.recipient),
+        })
+    }
+
+    fn shared(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let text: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&text));
+        text
+    }
+}
