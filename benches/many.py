@@ -137,7 +137,7 @@ def main():
         said("after the pages", **memory(up))
         person = Person(port, f"eve{time.time_ns()}")
         if people:
-            opened = [Open(port, person.cookie, random.choice(["/", "/incidents"]), {"incidents": (1, 5), "counters": (5, 15), "message": (0, 0.25)}) for _ in range(people)]
+            opened = [Open(port, person.cookie, random.choice(["/", "/incidents"]), {"incidents": (1, 5), "counters": (5, 15)}) for _ in range(people)]
             for one in opened:
                 one.start()
             time.sleep(10)

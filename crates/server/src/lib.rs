@@ -5,34 +5,27 @@
 
 mod access;
 mod api;
+mod live;
 mod metrics;
 mod pages;
 mod qr;
 mod tls;
 
-use std::convert::Infallible;
 use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
-use engine::desk::Sight;
 use model::Right;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::{IntervalStream, WatchStream};
-use tokio_stream::{Stream, StreamExt as _};
 
 pub use access::{Access, Console};
 pub use tls::{Tls, TlsError};
 
-use access::Caller;
 use tls::TlsListener;
 
 /// Why serving ended.
@@ -49,8 +42,6 @@ pub enum ServeError {
 
 /// Longest body, where a page says nothing else.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Pause between two looks whether an open page's session goes on.
-const LIVE_CHECK: Duration = Duration::from_secs(30);
 
 /// Serves the console until `stop` ends.
 ///
@@ -131,7 +122,7 @@ pub fn router(console: impl Into<Console>) -> Router {
         .merge(sources)
         .merge(people)
         .route("/metrics", get(metrics::metrics))
-        .route("/live", get(live))
+        .route("/live", get(live::live))
         .route(
             "/style.css",
             get(|| async {
@@ -163,40 +154,4 @@ pub fn router(console: impl Into<Console>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(console.clone(), access::guard))
         .with_state(console)
-}
-
-/// Tells an open page that there is news, for as long as its session is one.
-async fn live(
-    State(console): State<Console>,
-    caller: Caller,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let stores = Arc::clone(&console.stores);
-    let sight = Sight::new(console.desk.clone(), caller.principal, stores);
-    let mut before = *sight.version().borrow();
-    // What changed nothing they see is no event: its time alone would tell of another store.
-    let news = WatchStream::from_changes(console.desk.version()).filter_map(move |version| {
-        let after = std::mem::replace(&mut before, version);
-        sight.has_news(after).then_some(Some(version))
-    });
-    let ticks = IntervalStream::new(tokio::time::interval(LIVE_CHECK)).map(|_| None);
-    let told = news
-        .merge(ticks)
-        .then(move |version| {
-            let (console, session) = (console.clone(), caller.session.clone());
-            async move { (version, is_live(&console, &session).await) }
-        })
-        .take_while(|(_, is_live)| *is_live)
-        .filter_map(|(version, _)| version)
-        .map(|version| Ok(Event::default().data(version.to_string())));
-    Sse::new(told).keep_alive(KeepAlive::default())
-}
-
-/// Whether a page that is open is still somebody's.
-async fn is_live(console: &Console, session: &str) -> bool {
-    match &console.access {
-        Access::People { people, now } if !session.is_empty() => {
-            matches!(people.session(session, false, now()).await, Ok(Some(_)))
-        }
-        _ => true,
-    }
 }

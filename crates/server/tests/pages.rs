@@ -488,6 +488,6 @@ fn an_open_page_is_told_of_news() {
             .expect("in time")
             .expect("an event")
             .expect("bytes");
-        assert!(news.starts_with(b"data: "), "{news:?}");
+        assert!(news.starts_with(b"event: counters\n"), "{news:?}");
     });
 }

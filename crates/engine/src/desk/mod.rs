@@ -5,7 +5,7 @@ mod sight;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use incident::Rested;
 use model::{Finding, Handling, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
@@ -158,6 +158,8 @@ struct State {
     /// Every incident in brief.
     briefs: BTreeMap<String, Arc<Brief>>,
     words: Words,
+    /// Those that go on, in order; made when somebody asks.
+    listed: OnceLock<Arc<[Work]>>,
     /// Where what rests is read.
     archive: Option<Archive>,
     /// Incidents that don't rest.
@@ -189,6 +191,28 @@ struct Inner {
 #[derive(Clone)]
 pub struct Desk(Arc<Inner>);
 
+impl State {
+    fn list(&self) -> Arc<[Work]> {
+        let goes_on = |brief: &&Arc<Brief>| brief.state != IncidentState::Merged;
+        let untouched = Arc::<Handling>::default();
+        let works = self.briefs.values().filter(goes_on).map(|brief| {
+            let handling = self.handlings.get(&brief.id).unwrap_or(&untouched).clone();
+            Work {
+                state: state_of(&**brief, Some(&handling)),
+                severity: severity_of(&**brief, Some(&handling)),
+                handling,
+                incident: Arc::clone(brief),
+            }
+        });
+        let mut all: Vec<Work> = works.collect();
+        all.sort_by_cached_key(|work| {
+            let weight = Reverse((work.severity, work.incident.last));
+            (work.state.is_over(), weight, work.incident.id.clone())
+        });
+        all.into()
+    }
+}
+
 impl Desk {
     /// Makes an empty desk that reads entries through `read_entry`.
     #[must_use]
@@ -210,6 +234,9 @@ impl Desk {
                 state.changes.pop_front();
             }
             state.changes.push_back((version, changed));
+            if !matches!(update, Update::Sources(_) | Update::Overview(_)) {
+                state.listed.take();
+            }
             match update {
                 Update::Decided {
                     findings,
@@ -280,28 +307,12 @@ impl Desk {
     }
 
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+    ///
+    /// Put in order once after each change, for however many look.
     #[must_use]
-    pub fn incidents(&self) -> Vec<Arc<Brief>> {
+    pub fn incidents(&self) -> Arc<[Work]> {
         let state = self.state();
-        let goes_on = |incident: &&Arc<Brief>| incident.state != IncidentState::Merged;
-        let mut all: Vec<_> = state
-            .briefs
-            .values()
-            .filter(goes_on)
-            .map(|incident| {
-                let handling = state
-                    .handlings
-                    .get(&incident.id)
-                    .map(|handling| &**handling);
-                let is_over = state_of(&**incident, handling).is_over();
-                let weight = Reverse((severity_of(&**incident, handling), incident.last));
-                ((is_over, weight, incident.id.as_str()), incident)
-            })
-            .collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all.into_iter()
-            .map(|(_, incident)| Arc::clone(incident))
-            .collect()
+        Arc::clone(state.listed.get_or_init(|| state.list()))
     }
 
     /// Incidents that changed after a version; `None` when that is too long ago to tell.

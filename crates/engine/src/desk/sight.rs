@@ -16,7 +16,7 @@ use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
 
 /// An incident and how it is handled.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Work<I = Brief> {
     /// What the machine tells: whole, or in brief in lists.
     pub incident: Arc<I>,
@@ -26,6 +26,16 @@ pub struct Work<I = Brief> {
     pub state: IncidentState,
     /// Its severity, a person's where one set it.
     pub severity: Level,
+}
+
+impl<I> Clone for Work<I> {
+    fn clone(&self) -> Self {
+        Self {
+            incident: Arc::clone(&self.incident),
+            handling: Arc::clone(&self.handling),
+            ..*self
+        }
+    }
 }
 
 /// One person's view. Clones share the desk.
@@ -101,8 +111,9 @@ impl Sight {
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Vec<Work> {
-        let all = self.desk.incidents().into_iter();
-        all.filter_map(|brief| self.brief(&brief)).collect()
+        let all = self.desk.incidents();
+        let sees = |work: &&Work| self.principal.sees(&work.incident.scopes, &self.stores);
+        all.iter().filter(sees).cloned().collect()
     }
 
     /// Whether an incident they see is of an exercise. Asked by every page: nothing is put in order for it.
@@ -200,11 +211,10 @@ impl Sight {
         self.desk.overview().filter(|_| !self.is_narrow())
     }
 
-    /// Whether something they see changed after a version of the desk.
+    /// Whether an incident they see changed after a version of the desk.
     #[must_use]
-    pub fn has_news(&self, after: u64) -> bool {
+    pub fn has_changes(&self, after: u64) -> bool {
         match self.desk.changed_since(after) {
-            _ if !self.is_narrow() => true,
             Some(changed) => changed
                 .iter()
                 .any(|incident| self.principal.sees(&incident.scopes, &self.stores)),
@@ -224,7 +234,7 @@ impl Sight {
         }
     }
 
-    /// Changes with every piece of news, seen or not: ask [`Self::has_news`].
+    /// Changes with every piece of news, seen or not: ask [`Self::has_changes`].
     #[must_use]
     pub fn version(&self) -> tokio::sync::watch::Receiver<u64> {
         self.desk.version()
@@ -347,7 +357,7 @@ mod tests {
                 findings,
                 incidents,
             });
-            (us.has_news(before), all.has_news(before))
+            (us.has_changes(before), all.has_changes(before))
         };
         assert_eq!(tell("fr"), (false, true));
         assert_eq!(tell("us"), (true, true));

@@ -112,16 +112,19 @@ pub(crate) async fn overview(Seen(sight): Seen) -> Response {
 
 /// The clocks that end first.
 fn clocks(open: &[&Work]) -> Vec<(Clock, Work)> {
-    let mut clocks: Vec<(Clock, Work)> = open
+    let all = open
         .iter()
-        .flat_map(|work| {
-            let clocks = work.incident.clocks.iter();
-            clocks.map(|clock| (clock.clone(), (*work).clone()))
-        })
-        .collect();
-    clocks.sort_by(|(a, _), (b, _)| a.cmp(b));
-    clocks.truncate(CLOCKS_MAX);
+        .flat_map(|work| work.incident.clocks.iter().map(move |clock| (clock, *work)));
+    let mut all: Vec<(&Clock, &Work)> = all.collect();
+    if all.len() > CLOCKS_MAX {
+        all.select_nth_unstable_by(CLOCKS_MAX, |(a, _), (b, _)| a.cmp(b));
+        all.truncate(CLOCKS_MAX);
+    }
+    all.sort_by_key(|(clock, _)| *clock);
+    let clocks = all.into_iter();
     clocks
+        .map(|(clock, work)| (clock.clone(), work.clone()))
+        .collect()
 }
 
 /// My open tasks: incident, title, number, due.
