@@ -5,8 +5,10 @@
 //! bytes, so that replay sees exactly what live saw.
 
 pub mod analyze;
+pub mod attach;
 pub mod compare;
 pub mod content;
+pub mod counsel;
 pub mod decider;
 pub mod desk;
 pub mod exercise;

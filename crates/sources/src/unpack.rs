@@ -70,7 +70,8 @@ impl Unpacking<'_> {
             return Err(too_much(format!("{DEPTH_MAX} archives in each other")));
         }
         if compression != Compression::Plain {
-            let stream = decompress(compression, Cursor::new(bytes.to_vec())).map_err(closed)?;
+            let stream = decompress(compression, Cursor::new(bytes.to_vec()))
+                .map_err(|error| closed(&error))?;
             let whole = self.read(stream)?;
             return self.look(&whole, depth + 1);
         }
@@ -93,7 +94,7 @@ impl Unpacking<'_> {
         }
         let why = listing.skipped.first().map(|(_, why)| why);
         if let Some(why) = why.or(Some(&listing.fault).filter(|fault| !fault.is_empty())) {
-            return Err(closed(why));
+            return Err(closed(&why));
         }
         self.members_left -= listing.members.len();
         for member in &listing.members {
@@ -103,7 +104,7 @@ impl Unpacking<'_> {
                 let to = from.checked_add(size)?;
                 bytes.get(from..to)
             });
-            let stored = range.ok_or_else(|| closed("a file in it is cut"))?;
+            let stored = range.ok_or_else(|| closed(&"a file in it is cut"))?;
             let whole = if member.deflated {
                 self.read(flate2::bufread::DeflateDecoder::new(stored))?
             } else {
@@ -119,7 +120,7 @@ impl Unpacking<'_> {
         stream
             .take(self.bytes_left.saturating_add(1))
             .read_to_end(&mut whole)
-            .map_err(closed)?;
+            .map_err(|error| closed(&error))?;
         let left = self.bytes_left.checked_sub(whole.len() as u64);
         self.bytes_left = left.ok_or_else(|| too_much(format!("{} bytes", self.bytes_max)))?;
         Ok(whole)
@@ -130,7 +131,7 @@ fn too_much(what: String) -> UnpackError {
     UnpackError::TooMuch { what }
 }
 
-fn closed(why: impl ToString) -> UnpackError {
+fn closed(why: &dyn std::fmt::Display) -> UnpackError {
     let why = why.to_string();
     UnpackError::Closed { why }
 }
@@ -193,7 +194,7 @@ mod tests {
             found |= part.starts_with(b"the secret");
             handed += part.len();
         });
-        let told = result.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let told = result.as_ref().copied().map_err(ToString::to_string);
         match expected {
             Ok(()) => assert_eq!((told, found), (Ok(()), true)),
             Err(says) => assert!(told.is_err_and(|why| why.contains(says)), "{result:?}"),

@@ -1,5 +1,6 @@
 //! What every request passes: the host it names, where it was made, who makes it, and what they may.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
@@ -320,12 +321,13 @@ pub(crate) async fn only_logged_in(caller: Caller, request: Request, next: Next)
 /// Lets those through who see the incident that is asked for. To others it isn't there.
 pub(crate) async fn allow_incident(
     State(console): State<Console>,
-    Path(id): Path<String>,
+    Path(named): Path<BTreeMap<String, String>>,
     caller: Caller,
     request: Request,
     next: Next,
 ) -> Response {
-    let sees = match console.desk.incident(&id) {
+    let id = named.get("id").map_or("", String::as_str);
+    let sees = match console.desk.incident(id) {
         Some(incident) => caller.principal.sees(&incident.scopes, &console.stores),
         None => true,
     };

@@ -9,12 +9,13 @@ use engine::content::flows;
 use engine::decider::{DecideError, Wish};
 use engine::desk::{Sight, Work};
 use model::{
-    Act, CommentKind, IncidentState, Level, Person, Right, Taken, Task, TaskState, Timestamp,
+    Act, Attachment, CommentKind, IncidentState, Level, Person, Right, Taken, Task, TaskState,
+    Timestamp,
 };
 
 use super::{incident, missing};
 use crate::access::{Caller, Console, Fields, Seen};
-use crate::api;
+use crate::{api, counsel};
 
 /// Lines of the record that are shown at once, the newest first.
 const RECORD_MAX: usize = 50;
@@ -38,6 +39,12 @@ pub(super) struct Remark<'a> {
     pub(super) is_guess: bool,
 }
 
+/// An attached file.
+pub(super) struct File<'a> {
+    pub(super) taken: &'a Taken,
+    pub(super) attachment: &'a Attachment,
+}
+
 /// A measure and what it is computed from.
 pub(super) struct Measured {
     pub(super) title: &'static str,
@@ -51,6 +58,8 @@ pub(super) struct Handled {
     /// Whether this person may work on it; only then are there forms.
     pub(super) works: bool,
     pub(super) decides: bool,
+    /// Whether this person may see sealed records of it.
+    pub(super) reads: bool,
     /// Whether decisions are taken here at all.
     pub(super) is_open: bool,
     pub(super) me: Person,
@@ -71,6 +80,7 @@ impl Handled {
         Self {
             works: may(Right::Work),
             decides: may(Right::Decide),
+            reads: may(Right::SeeEvidence),
             is_open: true,
             me: sight.person(),
             csrf: caller.csrf.clone(),
@@ -175,6 +185,12 @@ impl Handled {
             _ => None,
         };
         taken.filter_map(remark).collect()
+    }
+
+    pub(super) fn files(&self) -> Vec<File<'_>> {
+        let files = self.work.handling.attachments();
+        let file = |(taken, attachment, _)| File { taken, attachment };
+        files.map(file).collect()
     }
 
     /// The record, the newest first, and how many lines are left out.
@@ -376,6 +392,7 @@ fn line(act: &Act) -> String {
                 title.map_or(stage.as_str(), |stage| &stage.title)
             )
         }
+        Act::Attach(attachment) => format!("attached “{}”", attachment.name),
         _ => act.name().replace('_', " "),
     }
 }
@@ -395,6 +412,41 @@ pub(super) fn next(work: &Work) -> &'static str {
         IncidentState::Recovered => "fill the stages and close",
         _ => "nothing",
     }
+}
+
+/// The page of an incident to which a file wasn't attached: why, and what was typed.
+pub(crate) async fn attach_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work,
+    (status, problem): (axum::http::StatusCode, String),
+    typed: Fields,
+) -> Response {
+    let mut handled = Handled::new(sight, work, caller);
+    (handled.problem, handled.typed) = (problem, typed);
+    let mut response = incident::show(console, sight, caller, handled, 0).await;
+    *response.status_mut() = status;
+    response
+}
+
+/// The page of an incident on which a note of counsel's wasn't written: why, and what was typed.
+pub(crate) async fn counsel_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work,
+    (status, refused): (axum::http::StatusCode, counsel::View),
+) -> Response {
+    let mut view = match counsel::view(console, sight, caller, &work.incident.id).await {
+        Ok(view) => view.unwrap_or_default(),
+        Err(response) => return response,
+    };
+    (view.problem, view.typed) = (refused.problem, refused.typed);
+    let handled = Handled::new(sight, work, caller);
+    let mut response = incident::show_with(console, sight, caller, handled, Some(view), 0).await;
+    *response.status_mut() = status;
+    response
 }
 
 /// Takes a decision from a form; what isn't taken comes back with the reason and what was typed.

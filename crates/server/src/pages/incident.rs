@@ -15,6 +15,7 @@ use report::bar;
 use super::handling::Handled;
 use super::{Frame, json, missing, number, page};
 use crate::access::{Caller, Console, Seen};
+use crate::counsel;
 
 /// Pages whose evidence commands name.
 const PAGES_MAX: usize = 4;
@@ -40,6 +41,8 @@ struct IncidentPage {
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
     handled: Handled,
+    /// For counsel alone; nobody else's page has the section.
+    counsel: Option<counsel::View>,
     skipped: usize,
     findings: Vec<Member>,
 }
@@ -244,6 +247,22 @@ pub(super) async fn show(
     handled: Handled,
     skipped: usize,
 ) -> Response {
+    let counsel = match counsel::view(console, sight, caller, &handled.work.incident.id).await {
+        Ok(counsel) => counsel,
+        Err(refused) => return refused,
+    };
+    show_with(console, sight, caller, handled, counsel, skipped).await
+}
+
+/// The same with counsel's section as it is given.
+pub(super) async fn show_with(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    handled: Handled,
+    counsel: Option<counsel::View>,
+    skipped: usize,
+) -> Response {
     let incident = Arc::clone(&handled.work.incident);
     let into = match &handled.work.handling.merged_into {
         Some(into) => sight.incident(into),
@@ -285,6 +304,7 @@ pub(super) async fn show(
         skipped,
         findings,
         handled,
+        counsel,
     })
 }
 

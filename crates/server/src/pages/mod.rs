@@ -20,7 +20,7 @@ use model::{Incident, Lane, Right, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
-pub(crate) use handling::decide;
+pub(crate) use handling::{attach_refused, counsel_refused, decide};
 pub(crate) use incident::{api_incident, incident};
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
@@ -50,7 +50,7 @@ struct Missing {
     hint: &'static str,
 }
 
-fn missing(of: &Sight, what: &'static str) -> Response {
+pub(crate) fn missing(of: &Sight, what: &'static str) -> Response {
     let page = page(&Missing {
         frame: Frame::new(of),
         what,
