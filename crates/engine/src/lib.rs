@@ -28,3 +28,4 @@ pub mod restart;
 pub mod sealed;
 pub mod state;
 pub mod trail;
+pub mod watching;

@@ -101,6 +101,13 @@ impl Handling {
         })
     }
 
+    /// Whether an account watches or leads it: it is told of each change.
+    #[must_use]
+    pub fn is_followed_by(&self, account: &str) -> bool {
+        let leads = |lead: &Person| lead.account == account;
+        self.watchers.contains(account) || self.lead.as_ref().is_some_and(leads)
+    }
+
     /// How many decisions were taken.
     #[must_use]
     pub fn version(&self) -> u64 {

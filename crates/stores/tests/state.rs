@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{Executor as _, Row as _};
 use stores::{
-    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Outbox, OutboxRow, Outcome, Owner,
-    Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate, StoreError,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Outbox, OutboxRow,
+    Outcome, Owner, Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
+    StoreError,
 };
 
 #[cfg(feature = "postgres")]
@@ -186,6 +187,32 @@ fn content_is_put_with_its_row_and_gone_once_that_is_settled() {
         state.forget().expect("forgotten");
         assert_eq!(on(&database, "SELECT COUNT(*) FROM outbox"), 1);
         assert_eq!(state.upload("c").expect("read").as_deref(), Some("waits"));
+    });
+}
+
+#[test]
+fn what_somebody_saw_is_kept_for_them_and_never_less() {
+    everywhere(|place| {
+        let database = Database::open(place).expect("opened");
+        let looks = Looks::new(database);
+        let look = |account: &str, incident: &str, decisions, findings| {
+            let looked = Looked {
+                decisions,
+                findings,
+            };
+            wait(looks.look(account, incident, looked)).expect("written");
+        };
+        look("ana", "i1", 3, 2);
+        look("ana", "i1", 2, 4);
+        look("ana", "i2", 1, 1);
+        look("bob", "i1", 9, 9);
+        let of = wait(looks.of("ana")).expect("read");
+        let seen: Vec<_> = of
+            .iter()
+            .map(|(id, looked)| (id.as_str(), looked.decisions, looked.findings))
+            .collect();
+        assert_eq!(seen, [("i1", 3, 4), ("i2", 1, 1)]);
+        assert!(wait(looks.of("eve")).expect("read").is_empty());
     });
 }
 

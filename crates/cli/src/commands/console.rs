@@ -16,6 +16,7 @@ use engine::live::Live;
 use engine::people::{People, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
+use engine::watching::Watching;
 use model::AccessEvent;
 use server::{Access, Console, Tls};
 use sources::{Follower, Running, Source};
@@ -234,6 +235,7 @@ pub(super) fn serve_and_follow(
                 .deciding(decider, trail)
                 .reading(shelf)
                 .advised(counsel)
+                .watching(Watching::new(pipeline.looks()))
                 .taking_up_to(usize::from(place.attachment_mib) << 20)
         }
     };

@@ -115,6 +115,15 @@ impl Sight {
         self.work(self.desk.incident(id)?)
     }
 
+    /// Incidents they watch or lead, and see.
+    #[must_use]
+    pub fn followed(&self) -> Vec<Work> {
+        let followed = self.desk.followed_by(&self.principal.account).into_iter();
+        followed
+            .filter_map(|incident| self.work(incident))
+            .collect()
+    }
+
     /// The incident a finding is in.
     #[must_use]
     pub fn incident_of(&self, finding: &str) -> Option<Work> {

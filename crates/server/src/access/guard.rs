@@ -24,6 +24,11 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 /// What a page that renews itself sends: it is nobody's doing.
 const REFRESH: &str = "x-magewarden-refresh";
 
+/// Whether a page that is open renews itself.
+pub(crate) fn is_refresh(headers: &HeaderMap) -> bool {
+    headers.contains_key(REFRESH)
+}
+
 /// Names of loopback.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
@@ -202,7 +207,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
     if session.is_empty() {
         return Ok(None);
     }
-    let is_activity = request.uri.path() != "/live" && !headers.contains_key(REFRESH);
+    let is_activity = request.uri.path() != "/live" && !is_refresh(headers);
     let known = people.session(&session, is_activity, now).await?;
     Ok(known.map(|known| Caller {
         principal: known.principal,

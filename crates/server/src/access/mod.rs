@@ -21,12 +21,13 @@ use engine::decider::Decider;
 use engine::desk::{Desk, Sight};
 use engine::people::{Act, People};
 use engine::trail::Trail;
+use engine::watching::Watching;
 use model::{Principal, StoreMap, Timestamp};
 use tokio::sync::Semaphore;
 
 pub(crate) use cookie::Cookies;
 pub(crate) use fields::Fields;
-pub(crate) use guard::{allow, allow_incident, guard, local, only_logged_in};
+pub(crate) use guard::{allow, allow_incident, guard, is_refresh, local, only_logged_in};
 pub(crate) use upload::Unread;
 
 /// Who may use a console.
@@ -59,6 +60,8 @@ pub struct Console {
     pub(crate) trail: Option<Trail>,
     /// What takes and reads counsel's notes.
     pub(crate) counsel: Option<Counsel>,
+    /// What knows who looked at what.
+    pub(crate) watching: Option<Watching>,
     /// Where attached files are read from.
     pub(crate) shelf: Option<Arc<Shelf>>,
     /// Bytes of the largest file that is taken.
@@ -82,6 +85,7 @@ impl From<Desk> for Console {
             decider: None,
             trail: None,
             counsel: None,
+            watching: None,
             shelf: None,
             attachment_bytes_max: ATTACHMENT_BYTES_MAX,
             uploads: Arc::new(Semaphore::new(upload::AT_ONCE)),
@@ -105,6 +109,15 @@ impl Console {
     pub fn advised(self, counsel: Counsel) -> Self {
         Self {
             counsel: Some(counsel),
+            ..self
+        }
+    }
+
+    /// Tells people what is new at incidents they watch or lead.
+    #[must_use]
+    pub fn watching(self, watching: Watching) -> Self {
+        Self {
+            watching: Some(watching),
             ..self
         }
     }

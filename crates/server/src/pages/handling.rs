@@ -360,7 +360,7 @@ fn meaning(state: IncidentState) -> &'static str {
 }
 
 /// An act as a line of the record.
-fn line(act: &Act) -> String {
+pub(super) fn line(act: &Act) -> String {
     let person = |person: &Option<Person>| {
         person
             .as_ref()

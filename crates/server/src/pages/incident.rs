@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
@@ -14,7 +14,7 @@ use report::bar;
 
 use super::handling::Handled;
 use super::{Frame, json, missing, number, page};
-use crate::access::{Caller, Console, Seen};
+use crate::access::{Caller, Console, Seen, is_refresh};
 use crate::counsel;
 
 /// Pages whose evidence commands name.
@@ -230,10 +230,15 @@ pub(crate) async fn incident(
     caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
     let Some(work) = sight.incident(&id) else {
         return missing(&sight, "There is no such incident");
     };
+    // A page that renews itself in the background is looked at by nobody.
+    if let Some(watching) = console.watching.as_ref().filter(|_| !is_refresh(&headers)) {
+        watching.look(&sight, &work).await;
+    }
     let mut handled = Handled::new(&sight, work, &caller);
     handled.is_open = console.decider.is_some();
     show(&console, &sight, &caller, handled, number(&query, "from")).await

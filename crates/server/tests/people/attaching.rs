@@ -11,6 +11,7 @@ use axum::http::{Request, StatusCode};
 use engine::ledger::Ledger;
 use engine::people::People;
 use engine::sealed::Decided;
+use engine::watching::Watching;
 use model::{Grant, Role, Scope, Sequence, StoreMap};
 use scraper::{Html, Selector};
 use server::{Access, Console};
@@ -57,6 +58,7 @@ pub(super) fn sealing() -> Sealing {
                 .deciding(house.decider.clone(), house.trail.clone())
                 .reading(Arc::clone(&house.shelf))
                 .advised(house.counsel.clone())
+                .watching(Watching::new(house.pipeline.looks()))
                 .taking_up_to(FILE_BYTES_MAX)
         };
         let people = People::open(&database, &path.join("keys"), Box::new(|_| {})).expect("opened");

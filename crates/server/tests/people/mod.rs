@@ -3,6 +3,7 @@
 mod attaching;
 mod counsel;
 mod roles;
+mod watching;
 mod ways;
 
 use std::cell::Cell;
