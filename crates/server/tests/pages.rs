@@ -1,5 +1,6 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
+mod described;
 mod hostile;
 #[path = "../../engine/tests/house/mod.rs"]
 #[expect(dead_code, reason = "the engine's own tests use all of it")]
