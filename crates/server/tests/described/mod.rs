@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn every_address_of_the_api_is_described_with_its_methods_and_no_other_is() {
-    let source = include_str!("../src/lib.rs");
+    let source = include_str!("../../src/lib.rs");
     let mut routes = BTreeSet::new();
     for route in source.split(".route(").skip(1) {
         let path = route.split('"').nth(1).expect("a path");
@@ -19,7 +19,7 @@ fn every_address_of_the_api_is_described_with_its_methods_and_no_other_is() {
         }
     }
     assert!(routes.len() > 8, "{routes:?}");
-    let text = include_str!("../static/openapi.json");
+    let text = include_str!("../../static/openapi.json");
     let description: serde_json::Value = serde_json::from_str(text).expect("JSON");
     let paths = description["paths"].as_object().expect("paths");
     let described: BTreeSet<String> = paths
