@@ -22,8 +22,8 @@ pub(crate) const PART_BYTES: usize = 1 << 20;
 const UNPACKED_BYTES_MAX: u64 = 64 << 20;
 /// Files in a packed one.
 const MEMBERS_MAX: usize = 10_000;
-/// Longest line that is searched as one.
-const LINE_BYTES: usize = 1 << 20;
+/// Bytes that are searched deep as one; a line is cut only where it is longer.
+const BLOCK_BYTES: usize = 1 << 20;
 /// Longest ending of a name that is kept when it is cut.
 const ENDING_BYTES_MAX: usize = 16;
 
@@ -148,18 +148,27 @@ fn search(part: &[u8]) -> Option<Form> {
             found = Some(Form::Plain);
         }
     });
-    let lines = part.split_inclusive(|byte| *byte == b'\n');
-    for line in lines.flat_map(|line| line.chunks(LINE_BYTES)) {
-        if found.is_some() {
-            return found;
-        }
-        search_deep(line, &mut |form, hit| {
+    let mut rest = part;
+    while found.is_none() && !rest.is_empty() {
+        let (block, after) = rest.split_at(block_bytes(rest));
+        search_deep(block, &mut |form, hit| {
             if hit.kind != MarkKind::Secret {
                 found = Some(form);
             }
         });
+        rest = after;
     }
     found
+}
+
+/// How many bytes are searched next: whole lines, as many as fit, or a part of one that is longer.
+fn block_bytes(rest: &[u8]) -> usize {
+    let most = rest.len().min(BLOCK_BYTES);
+    let block = rest.get(..most).unwrap_or_default();
+    match block.iter().rposition(|byte| *byte == b'\n') {
+        Some(last) if most < rest.len() => last + 1,
+        _ => most,
+    }
 }
 
 /// A name that does nothing anywhere: no folder, no control or direction characters, no number, and not too long.
@@ -375,6 +384,25 @@ mod tests {
             .collect();
         let kept = vet("a", "b", wide, &[7; 32]).expect("taken").content;
         assert!(!kept.windows(8).any(|four| four == b"4\x001\x001\x001\0"));
+    }
+
+    #[test]
+    fn what_is_hidden_is_found_wherever_lines_and_blocks_end() {
+        let hidden = STANDARD.encode(NUMBER);
+        for before in [0, super::BLOCK_BYTES - 30, super::BLOCK_BYTES - 1] {
+            for line in ["a\n", "a line of some length\n"] {
+                let text = line.repeat(before / line.len()) + &hidden + "\n" + line;
+                check(text.as_bytes(), Err("(base64)"));
+            }
+        }
+        let mut rest: &[u8] = &[b"a\n".repeat(super::BLOCK_BYTES), vec![b'b'; 3 << 20]].concat();
+        let mut blocks = 0;
+        while !rest.is_empty() {
+            let next = super::block_bytes(rest);
+            assert!((1..=super::BLOCK_BYTES).contains(&next));
+            (rest, blocks) = (&rest[next..], blocks + 1);
+        }
+        assert_eq!(blocks, 5);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use model::{
 
 use super::{incident, missing};
 use crate::access::{Caller, Console, Fields, Seen};
-use crate::{api, counsel};
+use crate::api;
 
 /// Lines of the record that are shown at once, the newest first.
 const RECORD_MAX: usize = 50;
@@ -412,41 +412,6 @@ pub(super) fn next(work: &Work) -> &'static str {
         IncidentState::Recovered => "fill the stages and close",
         _ => "nothing",
     }
-}
-
-/// The page of an incident to which a file wasn't attached: why, and what was typed.
-pub(crate) async fn attach_refused(
-    console: &Console,
-    sight: &Sight,
-    caller: &Caller,
-    work: Work,
-    (status, problem): (axum::http::StatusCode, String),
-    typed: Fields,
-) -> Response {
-    let mut handled = Handled::new(sight, work, caller);
-    (handled.problem, handled.typed) = (problem, typed);
-    let mut response = incident::show(console, sight, caller, handled, 0).await;
-    *response.status_mut() = status;
-    response
-}
-
-/// The page of an incident on which a note of counsel's wasn't written: why, and what was typed.
-pub(crate) async fn counsel_refused(
-    console: &Console,
-    sight: &Sight,
-    caller: &Caller,
-    work: Work,
-    (status, refused): (axum::http::StatusCode, counsel::View),
-) -> Response {
-    let mut view = match counsel::view(console, sight, caller, &work.incident.id).await {
-        Ok(view) => view.unwrap_or_default(),
-        Err(response) => return response,
-    };
-    (view.problem, view.typed) = (refused.problem, refused.typed);
-    let handled = Handled::new(sight, work, caller);
-    let mut response = incident::show_with(console, sight, caller, handled, Some(view), 0).await;
-    *response.status_mut() = status;
-    response
 }
 
 /// Takes a decision from a form; what isn't taken comes back with the reason and what was typed.

@@ -14,7 +14,7 @@ use report::bar;
 
 use super::handling::Handled;
 use super::{Frame, json, missing, number, page};
-use crate::access::{Caller, Console, Seen, is_refresh};
+use crate::access::{Caller, Console, Fields, Seen, is_refresh};
 use crate::counsel;
 
 /// Pages whose evidence commands name.
@@ -260,7 +260,7 @@ pub(super) async fn show(
 }
 
 /// The same with counsel's section as it is given.
-pub(super) async fn show_with(
+async fn show_with(
     console: &Console,
     sight: &Sight,
     caller: &Caller,
@@ -311,6 +311,41 @@ pub(super) async fn show_with(
         handled,
         counsel,
     })
+}
+
+/// The page of an incident to which a file wasn't attached: why, and what was typed.
+pub(crate) async fn attach_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work,
+    (status, problem): (StatusCode, String),
+    typed: Fields,
+) -> Response {
+    let mut handled = Handled::new(sight, work, caller);
+    (handled.problem, handled.typed) = (problem, typed);
+    let mut response = show(console, sight, caller, handled, 0).await;
+    *response.status_mut() = status;
+    response
+}
+
+/// The page of an incident on which a note of counsel's wasn't written: why, and what was typed.
+pub(crate) async fn counsel_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work,
+    (status, refused): (StatusCode, counsel::View),
+) -> Response {
+    let mut view = match counsel::view(console, sight, caller, &work.incident.id).await {
+        Ok(view) => view.unwrap_or_default(),
+        Err(response) => return response,
+    };
+    (view.problem, view.typed) = (refused.problem, refused.typed);
+    let handled = Handled::new(sight, work, caller);
+    let mut response = show_with(console, sight, caller, handled, Some(view), 0).await;
+    *response.status_mut() = status;
+    response
 }
 
 /// One incident with its findings as JSON.

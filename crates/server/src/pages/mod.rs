@@ -20,8 +20,8 @@ use model::{Incident, Lane, Right, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
-pub(crate) use handling::{attach_refused, counsel_refused, decide};
-pub(crate) use incident::{api_incident, incident};
+pub(crate) use handling::decide;
+pub(crate) use incident::{api_incident, attach_refused, counsel_refused, incident};
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
