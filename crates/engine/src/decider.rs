@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use incident::handling::{check, moves};
-use model::{Act, Decision, Person, Principal, Right, StoreMap, Timestamp};
+use model::{Act, Decision, Handling, Incident, Person, Principal, Right, StoreMap, Timestamp};
 use sha2::{Digest as _, Sha256};
 use sources::Waker;
 use stores::{Outbox, OutboxRow, Outcome, Put, StoreError};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::attach::{Unfit, vet};
 use crate::content::flows;
 use crate::desk::Desk;
 use crate::handled::state_of;
@@ -18,6 +22,9 @@ use crate::sealed::{Decided, VERSION};
 
 /// Longest wait for a decision's being sealed; it is safe before that, and counts after.
 const SEAL_MAX: Duration = Duration::from_secs(5);
+
+/// Files that are looked into at once: each may take some seconds and, unpacked, a hundred megabytes.
+const VETTED_AT_ONCE: usize = 1;
 
 /// Why a decision isn't taken, or isn't known to be.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +45,12 @@ pub enum DecideError {
         /// Why, and what to do.
         why: String,
     },
+    /// A file can't be kept as it is.
+    #[error("the file wasn't attached: {source}")]
+    Unfit {
+        /// Why, and what to do.
+        source: Unfit,
+    },
     /// Its id was used for another decision.
     #[error("this key was used for another decision: use a new one")]
     OtherDecision,
@@ -53,6 +66,9 @@ pub enum DecideError {
         /// What serde said.
         source: serde_json::Error,
     },
+    /// The program is being stopped: nothing was written.
+    #[error("nothing was recorded, since magewarden is being stopped; try again in a minute")]
+    Stopped,
     /// It is written and not sealed yet: it counts once it is.
     #[error("recorded, and not sealed yet: it counts once it is in the ledger")]
     Waiting {
@@ -84,6 +100,21 @@ pub struct Wish {
     pub reason: String,
 }
 
+/// A file that somebody wants to attach.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// As of [`Wish`].
+    pub key: Option<String>,
+    /// The incident.
+    pub incident: String,
+    /// Its name, as it was sent.
+    pub name: String,
+    /// What it is.
+    pub about: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
 /// Takes decisions. Clones share it.
 #[derive(Clone)]
 pub struct Decider(Arc<Inner>);
@@ -93,17 +124,28 @@ struct Inner {
     desk: Desk,
     stores: Arc<StoreMap>,
     waker: Waker,
+    hash_key: [u8; 32],
+    vetting: Arc<Semaphore>,
 }
 
 impl Decider {
-    /// Makes one that puts decisions into `outbox` and wakes the pipeline.
+    /// Makes one that puts decisions into `outbox` and wakes the pipeline. Files in which something is masked are hashed
+    /// under `hash_key`, which only this installation has.
     #[must_use]
-    pub fn new(outbox: Outbox, desk: Desk, stores: Arc<StoreMap>, waker: Waker) -> Self {
+    pub fn new(
+        outbox: Outbox,
+        desk: Desk,
+        stores: Arc<StoreMap>,
+        waker: Waker,
+        hash_key: [u8; 32],
+    ) -> Self {
         Self(Arc::new(Inner {
             outbox,
             desk,
             stores,
             waker,
+            hash_key,
+            vetting: Arc::new(Semaphore::new(VETTED_AT_ONCE)),
         }))
     }
 
@@ -118,19 +160,82 @@ impl Decider {
         wish: Wish,
         now: Timestamp,
     ) -> Result<u64, DecideError> {
+        if matches!(wish.act, Act::Attach(_)) {
+            let why = "a file is attached by handing it over, not by telling of it".to_owned();
+            return Err(DecideError::Refused { why });
+        }
+        self.take(by, wish, None, now).await
+    }
+
+    /// Attaches a file, masked; gives the number of its decision's entry.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`], each with what to do.
+    pub async fn attach(
+        &self,
+        by: &Principal,
+        handed: Handed,
+        now: Timestamp,
+    ) -> Result<u64, DecideError> {
         let inner = &*self.0;
-        let incident = inner
-            .desk
-            .incident(&wish.incident)
-            .ok_or(DecideError::NotThere)?;
+        // Asked before the work of looking into it, and again with the decision.
+        self.may(by, &handed.incident, |_, _| Right::Work)?;
+        let stopped = |_| DecideError::Stopped;
+        let turn = Arc::clone(&inner.vetting);
+        let turn = turn
+            .acquire_owned()
+            .await
+            .map_err(|_| DecideError::Stopped)?;
+        let (name, about, key) = (handed.name, handed.about, inner.hash_key);
+        let vetted = tokio::task::spawn_blocking(move || {
+            let vetted = vet(&name, &about, handed.content, &key);
+            drop(turn);
+            vetted.map(|vetted| (vetted.attachment, BASE64.encode(vetted.content)))
+        });
+        let vetted = vetted.await.map_err(stopped)?;
+        let (attachment, content) = vetted.map_err(|source| DecideError::Unfit { source })?;
+        let wish = Wish {
+            key: handed.key,
+            seen: inner.desk.handling(&handed.incident).version(),
+            incident: handed.incident,
+            act: Act::Attach(attachment),
+            reason: String::new(),
+        };
+        self.take(by, wish, Some(content), now).await
+    }
+
+    /// The incident, if they see it and may do there what `right` says.
+    fn may(
+        &self,
+        by: &Principal,
+        incident: &str,
+        right: impl FnOnce(&Incident, &Handling) -> Right,
+    ) -> Result<(Arc<Incident>, Arc<Handling>, Right), DecideError> {
+        let inner = &*self.0;
+        let incident = inner.desk.incident(incident).ok_or(DecideError::NotThere)?;
         if !by.sees(&incident.scopes, &inner.stores) {
             return Err(DecideError::NotThere);
         }
         let handling = inner.desk.handling(&incident.id);
-        let right = right_of(&wish.act, state_of(&*incident, Some(&handling)));
+        let right = right(&incident, &handling);
         if !by.may(right, &incident.scopes, &inner.stores) {
             return Err(DecideError::NotAllowed { right });
         }
+        Ok((incident, handling, right))
+    }
+
+    async fn take(
+        &self,
+        by: &Principal,
+        wish: Wish,
+        content: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64, DecideError> {
+        let inner = &*self.0;
+        let (incident, handling, right) = self.may(by, &wish.incident, |incident, handling| {
+            right_of(&wish.act, state_of(incident, Some(handling)))
+        })?;
         let id = id_of(by, wish.key);
         let mut decision = Decision {
             id,
@@ -181,14 +286,14 @@ impl Decider {
                 why: refusal.to_string(),
             }
         })?;
-        self.put(decision).await
+        self.put(decision, content).await
     }
 
-    async fn put(&self, decision: Decision) -> Result<u64, DecideError> {
+    async fn put(&self, decision: Decision, content: Option<String>) -> Result<u64, DecideError> {
         let inner = &*self.0;
         let (id, written) = (decision.id.clone(), decision.at.0);
         // From before it is put: news in between wake the wait below.
-        let mut version = inner.desk.version();
+        let version = inner.desk.version();
         let decided = Decided::Decision {
             v: VERSION,
             decision: Box::new(decision),
@@ -202,11 +307,12 @@ impl Decider {
         };
         let put = inner
             .outbox
-            .put(&row)
+            .put_with(&row, content.as_deref())
             .await
             .map_err(|source| DecideError::Away { source })?;
+        drop(content);
         inner.waker.wake();
-        let mut outcome = match put {
+        let outcome = match put {
             Put::New => None,
             Put::Known { body, outcome } => match (serde_json::from_str(&body), decided) {
                 (
@@ -218,16 +324,28 @@ impl Decider {
                 _ => return Err(DecideError::OtherDecision),
             },
         };
-        let until = Instant::now() + SEAL_MAX;
-        loop {
-            match outcome.take().or_else(|| inner.desk.outcome(&id)) {
-                Some(Outcome::Sealed(sequence)) => return Ok(sequence),
-                Some(Outcome::Refused(why)) => return Err(DecideError::Refused { why }),
-                None => {}
-            }
-            if !matches!(timeout_at(until, version.changed()).await, Ok(Ok(()))) {
-                return Err(DecideError::Waiting { id });
-            }
+        match sealed(&inner.desk, version, &id, outcome).await {
+            Some(Outcome::Sealed(sequence)) => Ok(sequence),
+            Some(Outcome::Refused(why)) => Err(DecideError::Refused { why }),
+            None => Err(DecideError::Waiting { id }),
+        }
+    }
+}
+
+/// Waits until the desk tells what became of a row; `None` when it doesn't in time. `version` is from before it was put.
+pub(crate) async fn sealed(
+    desk: &Desk,
+    mut version: watch::Receiver<u64>,
+    id: &str,
+    known: Option<Outcome>,
+) -> Option<Outcome> {
+    let until = Instant::now() + SEAL_MAX;
+    loop {
+        if let Some(outcome) = known.clone().or_else(|| desk.outcome(id)) {
+            return Some(outcome);
+        }
+        if !matches!(timeout_at(until, version.changed()).await, Ok(Ok(()))) {
+            return None;
         }
     }
 }
@@ -245,6 +363,10 @@ fn mask(decision: &mut Decision) {
             owner.iter_mut().for_each(mask_person);
         }
         Act::ChangeTask { owner, .. } => owner.iter_mut().for_each(mask_person),
+        Act::Attach(attachment) => {
+            hide(&mut attachment.name);
+            hide(&mut attachment.about);
+        }
         _ => {}
     }
 }
@@ -261,7 +383,7 @@ fn is_same(one: &Decision, other: &Decision) -> bool {
 }
 
 /// The decision's own id: of a key its hash under the account, so that nobody takes another's and nothing typed is kept.
-fn id_of(by: &Principal, key: Option<String>) -> String {
+pub(crate) fn id_of(by: &Principal, key: Option<String>) -> String {
     let Some(key) = key else {
         return crate::trail::new_id();
     };

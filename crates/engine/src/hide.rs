@@ -8,10 +8,17 @@ use cardholder::{FingerprintKey, Masker};
 
 /// Masks card numbers, authentication data and secrets in a text.
 pub(crate) fn hide(text: &mut String) {
-    static MASKER: LazyLock<Masker> = LazyLock::new(|| Masker::new(FingerprintKey::new([0; 32])));
     let mut bytes = std::mem::take(text).into_bytes();
-    MASKER.mask(&mut bytes, &mut Vec::new());
+    mask(&mut bytes);
     *text = String::from_utf8_lossy(&bytes).into_owned();
+}
+
+/// Masks the same in bytes of a text; tells in how many places.
+pub(crate) fn mask(bytes: &mut [u8]) -> usize {
+    static MASKER: LazyLock<Masker> = LazyLock::new(|| Masker::new(FingerprintKey::new([0; 32])));
+    let mut marks = Vec::new();
+    MASKER.mask(bytes, &mut marks);
+    marks.len()
 }
 
 /// Whether a text holds anything that is masked.

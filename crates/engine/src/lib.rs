@@ -6,8 +6,10 @@
 
 pub mod analyze;
 pub mod archive;
+pub mod attach;
 pub mod compare;
 pub mod content;
+pub mod counsel;
 pub mod decider;
 pub mod desk;
 pub mod exercise;
@@ -28,3 +30,4 @@ pub mod restart;
 pub mod sealed;
 pub mod state;
 pub mod trail;
+pub mod watching;

@@ -334,6 +334,15 @@ impl Projection {
         Ok(rows)
     }
 
+    /// The content that waits with a row of the outbox.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn upload(&mut self, id: &str) -> Result<Option<String>, ProjectionError> {
+        Ok(self.state.upload(id)?)
+    }
+
     /// Takes what became of a decision.
     pub fn settled(&mut self, id: &str, outcome: Outcome) {
         let id = id.to_owned();

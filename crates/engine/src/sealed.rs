@@ -49,6 +49,15 @@ pub enum Decided {
         /// What was read, by whom.
         read: Read,
     },
+    /// A note of counsel's on an incident, which only counsel's own key opens: whose and on what is inside.
+    CounselNote {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// Base64 of salt and sealed note.
+        note: String,
+    },
     /// An input that was read to its end.
     Input {
         /// Version of this shape.
@@ -135,7 +144,9 @@ impl Decided {
     pub fn outbox_id(&self) -> Option<&str> {
         match self {
             Self::Decision { decision, .. } => Some(&decision.id),
-            Self::Access { id, .. } | Self::Read { id, .. } => Some(id),
+            Self::Access { id, .. } | Self::Read { id, .. } | Self::CounselNote { id, .. } => {
+                Some(id)
+            }
             _ => None,
         }
     }

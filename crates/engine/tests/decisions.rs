@@ -1,5 +1,7 @@
 //! What people decide: sealed once, folded alike by a run and by a start, and never lost with the state.
 
+mod advising;
+mod attaching;
 mod house;
 mod opened;
 

@@ -53,6 +53,28 @@ impl TaskState {
     }
 }
 
+/// A file attached to an incident, as it is kept: what could be masked is, and what couldn't wasn't taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Its name, without folders, control and direction characters. At most 200 bytes.
+    pub name: String,
+    /// What it is, in the person's words. At most 500 characters.
+    pub about: String,
+    /// Bytes of it; masking keeps their number.
+    pub size_bytes: u64,
+    /// Places masked in it.
+    pub masked: u64,
+    /// Hash of what was handed over, hexadecimal. Keyed when something was masked: a plain one beside the masked bytes gives
+    /// the number back.
+    pub hash: String,
+    /// `sha256` or `hmac-sha256`.
+    pub hash_kind: String,
+    /// SHA-256 of what is kept, hexadecimal.
+    pub kept_hash: String,
+    /// Entries that hold it, in order: those right before the decision's own.
+    pub entries: u32,
+}
+
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "act")]
@@ -129,6 +151,8 @@ pub enum Act {
         /// What was filled in, by the field's id.
         fields: BTreeMap<String, String>,
     },
+    /// Attaches a file.
+    Attach(Attachment),
 }
 
 impl Act {
@@ -147,6 +171,7 @@ impl Act {
             Self::Merge { .. } => "merge",
             Self::Split { .. } => "split",
             Self::Stage { .. } => "stage",
+            Self::Attach(_) => "attach",
         }
     }
 }

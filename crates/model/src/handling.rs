@@ -1,10 +1,13 @@
 //! How people handle an incident: what comes of their decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Act, Decision, IncidentState, Level, Person, Sequence, TaskState, Timestamp};
+use crate::{
+    Act, Attachment, Decision, IncidentState, Level, Person, Sequence, TaskState, Timestamp,
+};
 
 /// A decision that is sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +16,18 @@ pub struct Taken {
     pub sequence: Sequence,
     /// The decision.
     pub decision: Decision,
+}
+
+impl Taken {
+    /// The file it attached and the entries that hold it; `None` of any other decision.
+    #[must_use]
+    pub fn attachment(&self) -> Option<(&Attachment, Range<u64>)> {
+        let Act::Attach(attachment) = &self.decision.act else {
+            return None;
+        };
+        let first = self.sequence.0.checked_sub(u64::from(attachment.entries))?;
+        Some((attachment, first..self.sequence.0))
+    }
 }
 
 /// Work for a person.
@@ -78,6 +93,21 @@ pub struct Handling {
 }
 
 impl Handling {
+    /// Files attached to it, in the ledger's order, with the entries that hold each.
+    pub fn attachments(&self) -> impl Iterator<Item = (&Taken, &Attachment, Range<u64>)> {
+        self.taken.iter().filter_map(|taken| {
+            let (attachment, entries) = taken.attachment()?;
+            Some((taken, attachment, entries))
+        })
+    }
+
+    /// Whether an account watches or leads it: it is told of each change.
+    #[must_use]
+    pub fn is_followed_by(&self, account: &str) -> bool {
+        let leads = |lead: &Person| lead.account == account;
+        self.watchers.contains(account) || self.lead.as_ref().is_some_and(leads)
+    }
+
     /// How many decisions were taken.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -134,7 +164,7 @@ impl Handling {
                 let stages = self.stages.entry(flow.clone()).or_default();
                 stages.insert(stage.clone(), filled);
             }
-            Act::Comment { .. } | Act::Split { .. } => {}
+            Act::Comment { .. } | Act::Split { .. } | Act::Attach(_) => {}
         }
         self.taken.push(Taken { sequence, decision });
     }

@@ -24,7 +24,7 @@ mod time;
 pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via};
 pub use category::Category;
 pub use conceal::conceal;
-pub use decision::{Act, CommentKind, Decision, Person, TaskState};
+pub use decision::{Act, Attachment, CommentKind, Decision, Person, TaskState};
 pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;
 pub use finding::{

@@ -222,15 +222,9 @@ pub(crate) async fn decide(
         let shape = "the body isn't a decision as /api/v1/openapi.json has it";
         return problem(StatusCode::BAD_REQUEST, shape);
     };
-    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
-        None => None,
-        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => Some(key.to_owned()),
-        Some(_) => {
-            return problem(
-                StatusCode::BAD_REQUEST,
-                "the Idempotency-Key has 1 to 128 characters",
-            );
-        }
+    let key = match key(&headers) {
+        Ok(key) => key,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
     let wish = Wish {
         key,
@@ -239,7 +233,21 @@ pub(crate) async fn decide(
         act: asked.act,
         reason: asked.reason,
     };
-    match decider.decide(&caller.principal, wish, caller.now).await {
+    decided(decider.decide(&caller.principal, wish, caller.now).await)
+}
+
+/// The key by which a decision is told from others, where one was sent.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    match headers.get("idempotency-key").map(|key| key.to_str()) {
+        None => Ok(None),
+        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => Ok(Some(key.to_owned())),
+        Some(_) => Err("the Idempotency-Key has 1 to 128 characters"),
+    }
+}
+
+/// What became of a decision, for programs.
+pub(crate) fn decided(outcome: Result<u64, DecideError>) -> Response {
+    match outcome {
         Ok(sequence) => answer(&json!({ "entry": sequence })),
         Err(DecideError::Waiting { id }) => {
             let kind = (header::CONTENT_TYPE, "application/json");
@@ -275,9 +283,9 @@ pub(crate) fn status(error: &DecideError) -> StatusCode {
         DecideError::NotAllowed { .. } => StatusCode::FORBIDDEN,
         DecideError::NotThere => StatusCode::NOT_FOUND,
         DecideError::Refused { .. } => StatusCode::CONFLICT,
-        DecideError::OtherDecision => StatusCode::UNPROCESSABLE_ENTITY,
+        DecideError::OtherDecision | DecideError::Unfit { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         DecideError::Waiting { .. } => StatusCode::ACCEPTED,
-        DecideError::Away { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        DecideError::Away { .. } | DecideError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -5,6 +5,8 @@
 
 mod access;
 mod api;
+mod attachments;
+mod counsel;
 mod live;
 mod metrics;
 mod pages;
@@ -99,8 +101,37 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/incidents/{id}", get(api::incident))
         .route("/api/v1/incidents/{id}/findings", get(api::findings))
         .route("/api/v1/incidents/{id}/decisions", post(api::decide))
+        // As of `decide`.
+        .route(
+            "/incidents/{id}/attachments",
+            get(pages::incident).post(attachments::form),
+        )
+        .route(
+            "/incidents/{id}/attachments/{entry}",
+            get(attachments::download),
+        )
+        .route(
+            "/api/v1/incidents/{id}/attachments",
+            get(attachments::list).post(attachments::post),
+        )
+        .route(
+            "/api/v1/incidents/{id}/attachments/{entry}",
+            get(attachments::download),
+        )
         .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
         .route_layer(may(Right::SeeIncidents));
+    // Apart from the others: to whoever lacks the right they aren't there.
+    let privileged = Router::new()
+        .route(
+            "/incidents/{id}/counsel-notes",
+            get(pages::incident).post(counsel::form),
+        )
+        .route(
+            "/api/v1/incidents/{id}/counsel-notes",
+            get(counsel::list).post(counsel::post),
+        )
+        .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
+        .route_layer(may(Right::CounselNotes));
     let evidence = Router::new()
         .route("/entries/{sequence}", get(pages::entry))
         .route_layer(may(Right::SeeEvidence));
@@ -118,6 +149,7 @@ pub fn router(console: impl Into<Console>) -> Router {
     Router::new()
         .merge(incidents)
         .merge(incident)
+        .merge(privileged)
         .merge(evidence)
         .merge(sources)
         .merge(people)

@@ -1,7 +1,13 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
+mod described;
 mod hostile;
+#[path = "../../engine/tests/house/mod.rs"]
+#[expect(dead_code, reason = "the engine's own tests use all of it")]
+mod house;
 mod lists;
+#[path = "../../engine/tests/opened/mod.rs"]
+mod opened;
 mod people;
 
 use std::collections::BTreeSet;

@@ -64,7 +64,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    fn of(head: &[u8]) -> Self {
+    /// By a file's first bytes.
+    pub(crate) fn of(head: &[u8]) -> Self {
         match head {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,

@@ -32,6 +32,7 @@ pub mod shop;
 mod source;
 mod syslog;
 mod tree;
+mod unpack;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,7 @@ pub use source::{
     Receipt, Recorder, Running, Source, Waker,
 };
 pub use tree::{CardCount, ExampleOutcome, Refused, SignatureError, Signatures};
+pub use unpack::{UnpackError, unpack};
 
 /// Every kind of live source that settings can ask for, by its name.
 pub static SOURCES: &[&dyn Kind] = &[

@@ -209,7 +209,8 @@ pub(crate) fn open_body(
     })
 }
 
-fn decompress<R: BufRead + Send + 'static>(
+/// Decompresses a stream; what it asks for in memory is capped, what it gives isn't.
+pub(crate) fn decompress<R: BufRead + Send + 'static>(
     compression: Compression,
     from: R,
 ) -> io::Result<Box<dyn Read + Send>> {

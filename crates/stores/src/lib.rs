@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod frames;
 mod index;
+mod looked;
 mod outbox;
 mod people;
 mod place;
@@ -18,6 +19,7 @@ pub use database::Database;
 pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use looked::{Looked, Looks};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,

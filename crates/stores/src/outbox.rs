@@ -70,14 +70,24 @@ impl Outbox {
     ///
     /// [`StoreError`] when it can't be written: nothing is.
     pub async fn put(&self, row: &OutboxRow) -> Result<Put, StoreError> {
-        let written = sqlx::query("INSERT INTO outbox (id, written, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
-            .bind(row.id.as_str())
-            .bind(row.written)
-            .bind(row.body.as_str())
-            .execute(self.database.pool())
+        self.put_with(row, None).await
+    }
+
+    /// Puts a row with content that goes into the ledger beside it, both or neither. A row that is known keeps its own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be written: nothing is.
+    pub async fn put_with(
+        &self,
+        row: &OutboxRow,
+        content: Option<&str>,
+    ) -> Result<Put, StoreError> {
+        if self
+            .insert(row, content)
             .await
-            .map_err(|source| self.failed(source))?;
-        if written.rows_affected() == 1 {
+            .map_err(|source| self.failed(source))?
+        {
             return Ok(Put::New);
         }
         let known = sqlx::query("SELECT sequence, refused, body FROM outbox WHERE id = $1")
@@ -106,6 +116,27 @@ impl Outbox {
         outcome
             .map(Option::flatten)
             .map_err(|source| self.failed(source))
+    }
+
+    /// Writes both; tells whether the row is new.
+    async fn insert(&self, row: &OutboxRow, content: Option<&str>) -> Result<bool, sqlx::Error> {
+        let mut both = self.database.pool().begin().await?;
+        let written = sqlx::query("INSERT INTO outbox (id, written, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
+            .bind(row.id.as_str())
+            .bind(row.written)
+            .bind(row.body.as_str())
+            .execute(&mut *both)
+            .await?;
+        let is_new = written.rows_affected() == 1;
+        if let Some(content) = content.filter(|_| is_new) {
+            sqlx::query("INSERT INTO upload (id, body) VALUES ($1, $2)")
+                .bind(row.id.as_str())
+                .bind(content)
+                .execute(&mut *both)
+                .await?;
+        }
+        both.commit().await?;
+        Ok(is_new)
     }
 
     fn failed(&self, source: sqlx::Error) -> StoreError {
@@ -147,6 +178,10 @@ pub(crate) async fn settle(
         sqlx::query("UPDATE outbox SET sequence = $1, refused = $2 WHERE id = $3")
             .bind(sequence)
             .bind(refused)
+            .bind(row.id.as_str())
+            .execute(&mut *all)
+            .await?;
+        sqlx::query("DELETE FROM upload WHERE id = $1")
             .bind(row.id.as_str())
             .execute(&mut *all)
             .await?;

@@ -177,6 +177,21 @@ impl State {
         self.read()
     }
 
+    /// The content put with a row of the outbox; `None` once that was settled, or where it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn upload(&mut self, id: &str) -> Result<Option<String>, StoreError> {
+        self.once(READ_MAX, async |connection| {
+            let row = sqlx::query("SELECT body FROM upload WHERE id = $1")
+                .bind(id)
+                .fetch_optional(connection)
+                .await?;
+            row.map(|row| row.try_get(0)).transpose()
+        })
+    }
+
     /// Every list, by source.
     ///
     /// # Errors
@@ -230,6 +245,11 @@ impl State {
     /// [`StoreError`] when it can't be done.
     pub fn forget(&mut self) -> Result<(), StoreError> {
         self.clear()?;
+        // What was sealed from here may be what was destroyed there; what waits is nobody's copy.
+        self.twice(WRITE_MAX, async |connection| {
+            let settled = "DELETE FROM outbox WHERE sequence IS NOT NULL OR refused IS NOT NULL";
+            connection.execute(settled).await.map(drop)
+        })?;
         let is_server = self.database.place().is_server();
         self.twice(READ_MAX, async |connection| {
             connection.execute("VACUUM").await?;

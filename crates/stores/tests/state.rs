@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{Executor as _, Row as _};
 use stores::{
-    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Outbox, OutboxRow, Outcome, Owner,
-    Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate, StoreError,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Outbox, OutboxRow,
+    Outcome, Owner, Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
+    StoreError,
 };
 
 #[cfg(feature = "postgres")]
@@ -144,6 +145,75 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
         .build()
         .expect("a runtime");
     runtime.block_on(future)
+}
+
+#[test]
+fn content_is_put_with_its_row_and_gone_once_that_is_settled() {
+    everywhere(|place| {
+        let database = Database::open(place).expect("opened");
+        let mut state = State::open(&database, &owner("a", "shop")).expect("taken");
+        let outbox = Outbox::new(database.clone());
+        let row = |id: &str| OutboxRow {
+            id: id.to_owned(),
+            written: 10,
+            body: "{}".to_owned(),
+        };
+        let put =
+            |id: &str, content: &str| wait(outbox.put_with(&row(id), Some(content))).expect("put");
+        let large = "x".repeat(14 << 20);
+        assert_eq!(put("a", &large), Put::New);
+        assert_eq!(put("b", "second"), Put::New);
+        // Told again, it keeps what it had.
+        assert!(matches!(put("b", "another"), Put::Known { .. }));
+        assert_eq!(state.upload("a").expect("read").as_ref(), Some(&large));
+        assert_eq!(state.upload("b").expect("read").as_deref(), Some("second"));
+        assert_eq!(state.upload("c").expect("read"), None);
+        let settled = |id: &str, outcome| SettledRow {
+            id: id.to_owned(),
+            outcome,
+        };
+        let update = StateUpdate {
+            reflects: 8,
+            settled: vec![
+                settled("a", Outcome::Sealed(7)),
+                settled("b", Outcome::Refused("no".to_owned())),
+            ],
+            ..StateUpdate::default()
+        };
+        state.apply(&update).expect("written");
+        assert_eq!(on(&database, "SELECT COUNT(*) FROM upload"), 0);
+        // Where the ledger has to forget, what was sealed from here is forgotten, too; what waits isn't.
+        put("c", "waits");
+        state.forget().expect("forgotten");
+        assert_eq!(on(&database, "SELECT COUNT(*) FROM outbox"), 1);
+        assert_eq!(state.upload("c").expect("read").as_deref(), Some("waits"));
+    });
+}
+
+#[test]
+fn what_somebody_saw_is_kept_for_them_and_never_less() {
+    everywhere(|place| {
+        let database = Database::open(place).expect("opened");
+        let looks = Looks::new(database);
+        let look = |account: &str, incident: &str, decisions, findings| {
+            let looked = Looked {
+                decisions,
+                findings,
+            };
+            wait(looks.look(account, incident, looked)).expect("written");
+        };
+        look("ana", "i1", 3, 2);
+        look("ana", "i1", 2, 4);
+        look("ana", "i2", 1, 1);
+        look("bob", "i1", 9, 9);
+        let of = wait(looks.of("ana")).expect("read");
+        let seen: Vec<_> = of
+            .iter()
+            .map(|(id, looked)| (id.as_str(), looked.decisions, looked.findings))
+            .collect();
+        assert_eq!(seen, [("i1", 3, 4), ("i2", 1, 1)]);
+        assert!(wait(looks.of("eve")).expect("read").is_empty());
+    });
 }
 
 #[test]
@@ -348,6 +418,8 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
             "owner",
             "handling",
             "outbox",
+            "upload",
+            "looked",
             "identity",
             "session",
             "api_token",

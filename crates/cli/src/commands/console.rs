@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use engine::attach::Shelf;
+use engine::counsel::Counsel;
 use engine::decider::Decider;
 use engine::desk::{Desk, GapView, Update};
 use engine::live::Live;
 use engine::people::{People, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
+use engine::watching::Watching;
 use model::AccessEvent;
 use server::{Access, Console, Tls};
 use sources::{Follower, Running, Source};
@@ -25,6 +28,11 @@ use crate::terminal::inert;
 
 /// Pause between two looks for accounts nobody uses and what else is over.
 const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Largest file that may be attached, where nothing else is said.
+const ATTACHMENT_MIB: u8 = 10;
+/// What it may be set to at most: it is held in memory while it is looked into.
+const ATTACHMENT_MIB_MAX: u8 = 32;
 
 /// Where the console is reached. Flags win over the settings file.
 #[derive(Args, Clone, Default)]
@@ -44,6 +52,9 @@ pub(super) struct ConsoleFlags {
     /// A host name browsers reach the console by, beside those of loopback; by TLS alone, its own or a proxy's. May be repeated
     #[arg(long = "name", value_name = "HOST")]
     pub(super) names: Vec<String>,
+    /// Largest file that may be attached to an incident, in MiB, 1 to 32 [default: 10]
+    #[arg(long, value_name = "MIB")]
+    pub(super) attachment_mib: Option<u8>,
 }
 
 /// Where a console is reached, checked.
@@ -51,6 +62,7 @@ pub(super) struct Place {
     address: SocketAddr,
     tls: Option<Tls>,
     names: Vec<String>,
+    attachment_mib: u8,
 }
 
 impl Place {
@@ -60,6 +72,7 @@ impl Place {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             tls: None,
             names: Vec::new(),
+            attachment_mib: ATTACHMENT_MIB,
         }
     }
 
@@ -78,6 +91,13 @@ impl Place {
 impl ConsoleFlags {
     /// Checks them: beyond loopback nothing travels in the clear.
     pub(super) fn place(&self) -> Result<Place, Failure> {
+        let attachment_mib = self.attachment_mib.unwrap_or(ATTACHMENT_MIB);
+        if !(1..=ATTACHMENT_MIB_MAX).contains(&attachment_mib) {
+            return Err(Failure::say(
+                format!("a file of {attachment_mib} MiB can't be attached to an incident"),
+                format!("--attachment-mib takes 1 to {ATTACHMENT_MIB_MAX}"),
+            ));
+        }
         let listen = self.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tls = match (&self.tls_certificate, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::read(certificate, key).or_fail(
@@ -110,6 +130,7 @@ impl ConsoleFlags {
             address: SocketAddr::from((listen, self.port)),
             tls,
             names: self.names.clone(),
+            attachment_mib,
         })
     }
 }
@@ -195,8 +216,27 @@ pub(super) fn serve_and_follow(
             drop(runtime.spawn(writing));
             let access = for_people(&pipeline, data, &runtime, &link, trail.clone())?;
             let (outbox, waker) = (pipeline.outbox(), running.waker());
-            let decider = Decider::new(outbox, desk.clone(), Arc::new(stores.clone()), waker);
-            Console::new(desk.clone(), access, stores).deciding(decider, trail)
+            let hash_key = pipeline.key_for("attachment");
+            let known = Arc::new(stores.clone());
+            let shelf = Shelf::open(&data.join("ledger"), &data.join("keys"))
+                .or_fail("check that --data is readable")?;
+            let shelf = Arc::new(shelf);
+            let counsel = Counsel::open(
+                &data.join("keys"),
+                outbox.clone(),
+                desk.clone(),
+                Arc::clone(&known),
+                waker.clone(),
+                Arc::clone(&shelf),
+            );
+            let counsel = counsel.or_fail("check that --data is writable")?;
+            let decider = Decider::new(outbox, desk.clone(), known, waker, hash_key);
+            Console::new(desk.clone(), access, stores)
+                .deciding(decider, trail)
+                .reading(shelf)
+                .advised(counsel)
+                .watching(Watching::new(pipeline.looks()))
+                .taking_up_to(usize::from(place.attachment_mib) << 20)
         }
     };
     console = console.named(place.names);
@@ -288,6 +328,11 @@ mod tests {
             ..ConsoleFlags::default()
         };
         assert!(refused(&half).contains("a certificate needs its key"));
+        let large = ConsoleFlags {
+            attachment_mib: Some(33),
+            ..ConsoleFlags::default()
+        };
+        assert!(refused(&large).contains("33 MiB"));
         let absent = ConsoleFlags {
             tls_certificate: Some("nowhere.pem".into()),
             ..half

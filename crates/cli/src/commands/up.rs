@@ -175,6 +175,7 @@ struct File {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     names: Vec<String>,
+    attachment_mib: Option<u8>,
     database: Database,
     source: Vec<SourceSettings>,
 }
@@ -324,7 +325,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -345,6 +346,7 @@ impl Up {
         own.tls_certificate = own.tls_certificate.take().or(file.tls_certificate);
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
+        own.attachment_mib = own.attachment_mib.or(file.attachment_mib);
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

@@ -345,6 +345,16 @@ impl Desk {
         known.unwrap_or_default()
     }
 
+    /// Incidents that an account watches or leads, those that went into others too.
+    pub(crate) fn followed_by(&self, account: &str) -> Vec<Arc<Brief>> {
+        let state = self.state();
+        let handlings = state.handlings.iter();
+        let followed = handlings.filter(|(_, handling)| handling.is_followed_by(account));
+        followed
+            .filter_map(|(id, _)| state.briefs.get(id).cloned())
+            .collect()
+    }
+
     /// The incident a finding is in.
     #[must_use]
     pub fn incident_of(&self, finding: &str) -> Option<Arc<Brief>> {

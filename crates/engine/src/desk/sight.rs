@@ -137,6 +137,13 @@ impl Sight {
         self.brief(&self.desk.in_brief(id)?)
     }
 
+    /// Incidents they watch or lead, and see.
+    #[must_use]
+    pub fn followed(&self) -> Vec<Work> {
+        let followed = self.desk.followed_by(&self.principal.account).into_iter();
+        followed.filter_map(|brief| self.brief(&brief)).collect()
+    }
+
     /// The incident a finding is in.
     #[must_use]
     pub fn incident_of(&self, finding: &str) -> Option<Work> {

@@ -2,7 +2,7 @@
 //! again first (PCI DSS v4.0.1 req. 8.3.3).
 
 use crate::hide::hide;
-use model::{AccessKind, Grant, Right};
+use model::{AccessKind, Grant, GrantError, Right};
 use stores::{AccountRow, InvitationRow};
 
 use super::session::Raised;
@@ -96,6 +96,11 @@ impl People {
     ) -> Result<(), PeopleError> {
         let account = self.own(act).await?;
         need(act.by, Right::BreakGlass)?;
+        let role = grant.role;
+        if role.is_given_only() {
+            let why = GrantError::GivenOnly { role };
+            return Err(PeopleError::Grants { why });
+        }
         let mut all = grants(&account.grants)?;
         all.push(grant.clone());
         Grant::check(&all).map_err(|why| PeopleError::Grants { why })?;

@@ -18,7 +18,7 @@ use cardholder::Masker;
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
-use stores::{Database, Outbox, StatePlace};
+use stores::{Database, Looks, Outbox, StatePlace};
 
 use crate::archive::Archive;
 use crate::desk::{Brief, Desk, Update};
@@ -110,6 +110,12 @@ impl Pipeline {
     #[must_use]
     pub fn outbox(&self) -> Outbox {
         Outbox::new(self.database().clone())
+    }
+
+    /// Where it is kept how much of an incident somebody saw.
+    #[must_use]
+    pub fn looks(&self) -> Looks {
+        Looks::new(self.database().clone())
     }
 
     /// What opening the ledger found.

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use model::{Decision, Sequence, SourceId, Timestamp};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use model::{Act, Attachment, Decision, Sequence, SourceId, Timestamp};
 use stores::{OutboxRow, Outcome};
 
 use super::{Pipeline, PipelineError};
+use crate::attach::{PART_BYTES, hash_of};
+use crate::counsel;
 use crate::desk::Update;
 use crate::ledger::{EntryKind, NewEntry};
 use crate::sealed::Decided;
 
 /// Whose entries decisions are: apart from the machine's own, since their payloads are under keys by source.
 const PEOPLE: &str = "magewarden:people";
+/// Whose entries the parts of attached files are: to destroy one, only these are written again.
+const FILES: &str = "magewarden:attachments";
 
 impl Pipeline {
     /// Seals what waits in the outbox. What can't be sealed now waits on.
@@ -35,7 +41,10 @@ impl Pipeline {
         while let Some((told, row)) = rows.next() {
             if let Told::Decision(decision) = told {
                 // One by one: each is looked at as things stand after the one before.
-                let outcome = self.take(&decision, row.body, now)?;
+                // What can't be taken now waits on, and what came after it, too.
+                let Some(outcome) = self.take(&decision, row.body, now)? else {
+                    break;
+                };
                 self.settled(row.id, outcome, &mut outcomes);
                 continue;
             }
@@ -70,13 +79,18 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let (mut entries, mut ids) = (Vec::new(), Vec::new());
         for (told, row) in rows {
-            if matches!(told, Told::Deed) {
-                entries.push(self.entry_of(row.body, now));
-                ids.push(row.id);
-            } else {
-                let refused = Outcome::Refused("it is nothing that people do".to_owned());
-                self.settled(row.id, refused, outcomes);
+            let mut entry = self.entry_of(row.body, now);
+            match told {
+                Told::Deed => {}
+                Told::Counsel => entry.source = SourceId(counsel::SOURCE.to_owned()),
+                Told::Decision(_) | Told::Other => {
+                    let refused = Outcome::Refused("it is nothing that people do".to_owned());
+                    self.settled(row.id, refused, outcomes);
+                    continue;
+                }
             }
+            entries.push(entry);
+            ids.push(row.id);
         }
         if entries.is_empty() {
             return Ok(());
@@ -96,22 +110,70 @@ impl Pipeline {
         decision: &Decision,
         body: String,
         now: Timestamp,
-    ) -> Result<Outcome, PipelineError> {
+    ) -> Result<Option<Outcome>, PipelineError> {
         // Sealed by a run that ended before it could say so.
         if let Some(sequence) = self.judge().sealed_as(decision) {
-            return Ok(Outcome::Sealed(sequence.0));
+            return Ok(Some(Outcome::Sealed(sequence.0)));
         }
         self.judging.judge_mut().wake_to_decide(decision);
         if let Err(refusal) = self.judge().may(decision) {
-            return Ok(Outcome::Refused(refusal.to_string()));
+            return Ok(Some(Outcome::Refused(refusal.to_string())));
         }
-        let entry = self.entry_of(body, now);
-        let sequence = self
+        let mut entries = Vec::new();
+        if let Act::Attach(attachment) = &decision.act {
+            match self.content(&decision.id, attachment, now)? {
+                Fetched::Whole(parts) => entries = parts,
+                Fetched::Lost => {
+                    let why = "its content was lost on the way: attach it again".to_owned();
+                    return Ok(Some(Outcome::Refused(why)));
+                }
+                Fetched::Away => return Ok(None),
+            }
+        }
+        // In one append: the decision names those right before it.
+        let parts = entries.len() as u64;
+        entries.push(self.entry_of(body, now));
+        let first = self
             .ledger
-            .append(&[entry])
+            .append(&entries)
             .map_err(|source| self.ledger_error(source))?;
+        let sequence = Sequence(first.0 + parts);
         self.handle(decision, sequence)?;
-        Ok(Outcome::Sealed(sequence.0))
+        Ok(Some(Outcome::Sealed(sequence.0)))
+    }
+
+    /// The entries of a file that waits in the outbox.
+    fn content(
+        &mut self,
+        id: &str,
+        attachment: &Attachment,
+        now: Timestamp,
+    ) -> Result<Fetched, PipelineError> {
+        let body = match self.projection.upload(id) {
+            Ok(body) => body,
+            Err(error) if error.is_elsewhere() => return Ok(Fetched::Away),
+            Err(source) => {
+                let path = self.path.clone();
+                return Err(PipelineError::Projection { path, source });
+            }
+        };
+        let content = body.and_then(|body| BASE64.decode(body).ok());
+        let content = content.filter(|content| {
+            let entries = content.len().div_ceil(PART_BYTES) as u64;
+            entries == u64::from(attachment.entries) && hash_of(content) == attachment.kept_hash
+        });
+        let Some(content) = content else {
+            return Ok(Fetched::Lost);
+        };
+        let part = |part: &[u8]| NewEntry {
+            source: SourceId(FILES.to_owned()),
+            format: "attachment".into(),
+            // Not `Decided`: whatever a file holds, no start reads it as a decision.
+            ..self.own_entry(EntryKind::Observed, part.to_vec(), now)
+        };
+        Ok(Fetched::Whole(
+            content.chunks(PART_BYTES).map(part).collect(),
+        ))
     }
 
     fn entry_of(&self, body: String, now: Timestamp) -> NewEntry {
@@ -143,10 +205,19 @@ impl Pipeline {
     }
 }
 
+/// What became of asking for a file's content.
+enum Fetched {
+    Whole(Vec<NewEntry>),
+    Lost,
+    /// The database is away.
+    Away,
+}
+
 /// What a row of the outbox is.
 enum Told {
     Decision(Box<Decision>),
     Deed,
+    Counsel,
     Other,
 }
 
@@ -154,6 +225,7 @@ fn read(row: &OutboxRow) -> Told {
     match serde_json::from_str(&row.body) {
         Ok(Decided::Decision { decision, .. }) => Told::Decision(decision),
         Ok(Decided::Access { .. } | Decided::Read { .. }) => Told::Deed,
+        Ok(Decided::CounselNote { .. }) => Told::Counsel,
         _ => Told::Other,
     }
 }

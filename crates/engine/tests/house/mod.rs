@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use engine::attach::Shelf;
+use engine::counsel::Counsel;
 use engine::decider::{DecideError, Decider, Wish};
 use engine::desk::Desk;
 use engine::intake::{Block, Intake};
@@ -51,8 +53,10 @@ pub(crate) fn dumps(pipeline: &Pipeline, hours: std::ops::Range<u32>) -> Vec<New
 pub(crate) struct House {
     pub(crate) pipeline: Pipeline,
     pub(crate) desk: Desk,
-    decider: Decider,
+    pub(crate) decider: Decider,
     pub(crate) trail: Trail,
+    pub(crate) counsel: Counsel,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) runtime: tokio::runtime::Runtime,
     _running: Running,
 }
@@ -60,11 +64,28 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn open(folder: &Path) -> Self {
         let mut pipeline = open(folder);
-        let desk = Desk::new(Box::new(|_| None));
+        let (ledger, keys) = (folder.join("ledger"), folder.join("keys"));
+        let reader = engine::report::entry_reader(&ledger, &keys, parse::Context::default());
+        let desk = Desk::new(reader.expect("opened"));
         pipeline.show_on(desk.clone());
         let running = Running::start(Vec::new()).expect("no source");
         let stores = Arc::new(StoreMap::default());
-        let decider = Decider::new(pipeline.outbox(), desk.clone(), stores, running.waker());
+        let shelf = Arc::new(Shelf::open(&ledger, &keys).expect("opened"));
+        let counsel = Counsel::open(
+            &keys,
+            pipeline.outbox(),
+            desk.clone(),
+            Arc::clone(&stores),
+            running.waker(),
+            Arc::clone(&shelf),
+        );
+        let decider = Decider::new(
+            pipeline.outbox(),
+            desk.clone(),
+            stores,
+            running.waker(),
+            pipeline.key_for("attachment"),
+        );
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -77,6 +98,8 @@ impl House {
             desk,
             decider,
             trail,
+            counsel: counsel.expect("opened"),
+            shelf,
             runtime,
             _running: running,
         }
@@ -121,9 +144,15 @@ impl House {
 
     pub(crate) fn ask(&mut self, who: &Principal, wish: Wish) -> Result<u64, DecideError> {
         let (decider, who) = (self.decider.clone(), who.clone());
-        let asked = self
-            .runtime
-            .spawn(async move { decider.decide(&who, wish, NOW).await });
+        self.wait(async move { decider.decide(&who, wish, NOW).await })
+    }
+
+    /// Waits for what is asked, while the pipeline seals what waits.
+    pub(crate) fn wait<T: Send + 'static>(
+        &mut self,
+        asked: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let asked = self.runtime.spawn(asked);
         while !asked.is_finished() {
             self.pipeline.take_outbox(NOW).expect("taken");
             std::thread::yield_now();

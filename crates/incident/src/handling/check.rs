@@ -1,6 +1,6 @@
 //! Whether a decision may be taken, as things stand: asked before it is written, and again before it is sealed.
 
-use model::{Act, Decision, Handling, Incident, IncidentState, TaskState};
+use model::{Act, Attachment, Decision, Handling, Incident, IncidentState, TaskState};
 
 use super::flow::Flows;
 use super::life::moves;
@@ -9,6 +9,10 @@ use super::life::moves;
 pub const COMMENT_BYTES_MAX: usize = 16 * 1024;
 /// Longest title of a task, name or reason, in characters.
 pub const NAME_CHARS_MAX: usize = 500;
+/// Longest name of an attached file, in bytes.
+pub const FILE_NAME_BYTES_MAX: usize = 200;
+/// Bytes of all files attached to one incident.
+pub const ATTACHED_BYTES_MAX: u64 = 1 << 30;
 /// Most decisions on one incident: a program that writes without end is stopped by this.
 const TAKEN_MAX: u64 = 10_000;
 
@@ -195,6 +199,7 @@ pub fn check(
                 .refuses(stage, fields)
                 .map_or(Ok(()), |what| Err(unfit(what)))
         }
+        Act::Attach(attachment) => check_attachment(handling, attachment),
         _ => Ok(()),
     }
 }
@@ -267,6 +272,26 @@ fn check_move(
         }),
         None => Ok(()),
     }
+}
+
+fn check_attachment(handling: &Handling, new: &Attachment) -> Result<(), Refusal> {
+    fits(&new.name, "the file's name", FILE_NAME_BYTES_MAX)?;
+    if new.about.trim().is_empty() {
+        return Err(unfit("say in a line what the file is".to_owned()));
+    }
+    if new.about.chars().count() > NAME_CHARS_MAX {
+        return Err(unfit(format!(
+            "the line about the file is longer than {NAME_CHARS_MAX} characters"
+        )));
+    }
+    let known = handling.attachments();
+    let bytes: u64 = known.map(|(_, known, _)| known.size_bytes).sum();
+    if bytes.saturating_add(new.size_bytes) > ATTACHED_BYTES_MAX {
+        return Err(unfit(format!(
+            "the files attached to this incident would be more than {ATTACHED_BYTES_MAX} bytes together"
+        )));
+    }
+    Ok(())
 }
 
 fn with_reason(reason: &str) -> Result<(), Refusal> {

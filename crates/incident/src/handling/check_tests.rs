@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Act, CommentKind, Decision, Exposure, Handling, Incident, IncidentState, Joined, Lane, Level,
-    Person, Sequence, TaskState, Timestamp,
+    Act, Attachment, CommentKind, Decision, Exposure, Handling, Incident, IncidentState, Joined,
+    Lane, Level, Person, Sequence, TaskState, Timestamp,
 };
 use proptest::prelude::*;
 
 use super::{Flows, check};
-use crate::handling::{MEASURES, measure};
+use crate::handling::{ATTACHED_BYTES_MAX, MEASURES, measure};
 
 const FLOW: &str = "id = \"pan_leak\"\ntitle = \"Stray card data\"\nfollows = \"12.10.7\"\nrequirement = \"12.10.7\"\n\
 [[stage]]\nid = \"lessons\"\ntitle = \"What was learnt\"\nmeaning = \"m\"\n[[stage.field]]\nid = \"text\"\nlabel = \"Text\"\n";
@@ -251,6 +251,45 @@ fn what_somebody_changed_meanwhile_is_not_overwritten() {
     );
     remark.seen = 0;
     assert_eq!(desk.ask(&remark), Ok(()));
+}
+
+#[test]
+fn a_file_has_a_name_a_line_about_it_and_room() {
+    let mut desk = Desk::new();
+    let file = |name: &str, about: &str, size_bytes| {
+        Act::Attach(Attachment {
+            name: name.to_owned(),
+            about: about.to_owned(),
+            size_bytes,
+            masked: 0,
+            hash: String::new(),
+            hash_kind: String::new(),
+            kept_hash: String::new(),
+            entries: 1,
+        })
+    };
+    desk.refuses(file(" ", "x", 1), "", "the file's name is empty");
+    desk.refuses(
+        file(&"n".repeat(201), "x", 1),
+        "",
+        "the file's name is longer than 200 bytes",
+    );
+    desk.refuses(file("a", " ", 1), "", "say in a line what the file is");
+    desk.refuses(
+        file("a", &"ä".repeat(501), 1),
+        "",
+        "the line about the file is longer than 500 characters",
+    );
+    desk.does(file("a", "the mail", ATTACHED_BYTES_MAX - 1), "");
+    desk.refuses(
+        file("b", "one more", 2),
+        "",
+        "the files attached to this incident would be more than 1073741824 bytes together",
+    );
+    desk.does(file("b", "one more", 1), "");
+    let (_, second, entries) = desk.handling.attachments().nth(1).expect("two");
+    let at = desk.handling.taken[1].sequence.0;
+    assert_eq!((second.name.as_str(), entries), ("b", at - 1..at));
 }
 
 #[test]

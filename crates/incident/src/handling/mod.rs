@@ -8,7 +8,9 @@ mod flow;
 mod life;
 mod measures;
 
-pub use check::{COMMENT_BYTES_MAX, NAME_CHARS_MAX, Refusal, check};
+pub use check::{
+    ATTACHED_BYTES_MAX, COMMENT_BYTES_MAX, FILE_NAME_BYTES_MAX, NAME_CHARS_MAX, Refusal, check,
+};
 pub use flow::{Choice, FieldKind, Flow, FlowError, FlowField, FlowStage, Flows};
 pub use life::{Move, moves};
 pub use measures::{MEASURES, Measure, measure};

@@ -36,6 +36,12 @@ pub enum GrantError {
         /// Why.
         why: &'static str,
     },
+    /// A role that nobody takes by themselves, for however short a time.
+    #[error("{role} is given by an administrator alone: its notes are privileged")]
+    GivenOnly {
+        /// The role.
+        role: Role,
+    },
     /// A role that is only held for the whole installation.
     #[error("{role} is only for the whole installation")]
     ForAllOnly {

@@ -202,6 +202,12 @@ impl Role {
     pub const fn is_for_all_only(self) -> bool {
         matches!(self, Self::Admin)
     }
+
+    /// Whether an administrator alone gives it: whoever could take it for an hour would read what is privileged.
+    #[must_use]
+    pub fn is_given_only(self) -> bool {
+        self.may(Right::CounselNotes)
+    }
 }
 
 impl Right {

@@ -1,5 +1,6 @@
 //! What every request passes: the host it names, where it was made, who makes it, and what they may.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
@@ -22,6 +23,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 const FORM_BYTES_MAX: usize = 64 * 1024;
 /// What a page that renews itself sends: it is nobody's doing.
 const REFRESH: &str = "x-magewarden-refresh";
+
+/// Whether a page that is open renews itself.
+pub(crate) fn is_refresh(headers: &HeaderMap) -> bool {
+    headers.contains_key(REFRESH)
+}
 
 /// Names of loopback.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
@@ -201,7 +207,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
     if session.is_empty() {
         return Ok(None);
     }
-    let is_activity = request.uri.path() != "/live" && !headers.contains_key(REFRESH);
+    let is_activity = request.uri.path() != "/live" && !is_refresh(headers);
     let known = people.session(&session, is_activity, now).await?;
     Ok(known.map(|known| Caller {
         principal: known.principal,
@@ -320,13 +326,14 @@ pub(crate) async fn only_logged_in(caller: Caller, request: Request, next: Next)
 /// Lets those through who see the incident that is asked for. To others it isn't there.
 pub(crate) async fn allow_incident(
     State(console): State<Console>,
-    Path(id): Path<String>,
+    Path(named): Path<BTreeMap<String, String>>,
     caller: Caller,
     Seen(sight): Seen,
     request: Request,
     next: Next,
 ) -> Response {
-    let sees = match console.desk.in_brief(&id) {
+    let id = named.get("id").map_or("", String::as_str);
+    let sees = match console.desk.in_brief(id) {
         Some(incident) => caller.principal.sees(&incident.scopes, &console.stores),
         None => true,
     };

@@ -6,6 +6,8 @@
 mod cookie;
 mod fields;
 mod guard;
+pub(crate) mod multipart;
+mod upload;
 
 use std::sync::Arc;
 
@@ -13,15 +15,20 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use engine::attach::Shelf;
+use engine::counsel::Counsel;
 use engine::decider::Decider;
 use engine::desk::{Desk, Sight};
 use engine::people::{Act, People};
 use engine::trail::Trail;
+use engine::watching::Watching;
 use model::{Principal, StoreMap, Timestamp};
+use tokio::sync::Semaphore;
 
 pub(crate) use cookie::Cookies;
 pub(crate) use fields::Fields;
-pub(crate) use guard::{allow, allow_incident, guard, local, only_logged_in};
+pub(crate) use guard::{allow, allow_incident, guard, is_refresh, local, only_logged_in};
+pub(crate) use upload::Unread;
 
 /// Who may use a console.
 #[derive(Clone)]
@@ -51,7 +58,20 @@ pub struct Console {
     pub(crate) decider: Option<Decider>,
     /// What notes who read evidence.
     pub(crate) trail: Option<Trail>,
+    /// What takes and reads counsel's notes.
+    pub(crate) counsel: Option<Counsel>,
+    /// What knows who looked at what.
+    pub(crate) watching: Option<Watching>,
+    /// Where attached files are read from.
+    pub(crate) shelf: Option<Arc<Shelf>>,
+    /// Bytes of the largest file that is taken.
+    pub(crate) attachment_bytes_max: usize,
+    /// Whose turn it is to send a large body.
+    uploads: Arc<Semaphore>,
 }
+
+/// Bytes of the largest file that is taken, where settings say nothing else.
+const ATTACHMENT_BYTES_MAX: usize = 10 << 20;
 
 impl From<Desk> for Console {
     /// One that only shows, on loopback.
@@ -64,6 +84,11 @@ impl From<Desk> for Console {
             is_secure: false,
             decider: None,
             trail: None,
+            counsel: None,
+            watching: None,
+            shelf: None,
+            attachment_bytes_max: ATTACHMENT_BYTES_MAX,
+            uploads: Arc::new(Semaphore::new(upload::AT_ONCE)),
         }
     }
 }
@@ -75,6 +100,42 @@ impl Console {
         Self {
             decider: Some(decider),
             trail: Some(trail),
+            ..self
+        }
+    }
+
+    /// Takes counsel's notes, and shows them to counsel.
+    #[must_use]
+    pub fn advised(self, counsel: Counsel) -> Self {
+        Self {
+            counsel: Some(counsel),
+            ..self
+        }
+    }
+
+    /// Tells people what is new at incidents they watch or lead.
+    #[must_use]
+    pub fn watching(self, watching: Watching) -> Self {
+        Self {
+            watching: Some(watching),
+            ..self
+        }
+    }
+
+    /// Gives out attached files.
+    #[must_use]
+    pub fn reading(self, shelf: Arc<Shelf>) -> Self {
+        Self {
+            shelf: Some(shelf),
+            ..self
+        }
+    }
+
+    /// Takes files of at most so many bytes.
+    #[must_use]
+    pub fn taking_up_to(self, attachment_bytes_max: usize) -> Self {
+        Self {
+            attachment_bytes_max,
             ..self
         }
     }

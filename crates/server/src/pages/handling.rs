@@ -9,8 +9,8 @@ use engine::content::flows;
 use engine::decider::{DecideError, Wish};
 use engine::desk::{Sight, Work};
 use model::{
-    Act, CommentKind, Incident, IncidentState, Level, Person, Right, Taken, Task, TaskState,
-    Timestamp,
+    Act, Attachment, CommentKind, Incident, IncidentState, Level, Person, Right, Taken, Task,
+    TaskState, Timestamp,
 };
 
 use super::{incident, no_incident};
@@ -39,6 +39,12 @@ pub(super) struct Remark<'a> {
     pub(super) is_guess: bool,
 }
 
+/// An attached file.
+pub(super) struct File<'a> {
+    pub(super) taken: &'a Taken,
+    pub(super) attachment: &'a Attachment,
+}
+
 /// A measure and what it is computed from.
 pub(super) struct Measured {
     pub(super) title: &'static str,
@@ -52,6 +58,8 @@ pub(super) struct Handled {
     /// Whether this person may work on it; only then are there forms.
     pub(super) works: bool,
     pub(super) decides: bool,
+    /// Whether this person may see sealed records of it.
+    pub(super) reads: bool,
     /// Whether decisions are taken here at all.
     pub(super) is_open: bool,
     pub(super) me: Person,
@@ -72,6 +80,7 @@ impl Handled {
         Self {
             works: may(Right::Work),
             decides: may(Right::Decide),
+            reads: may(Right::SeeEvidence),
             is_open: true,
             me: sight.person(),
             csrf: caller.csrf.clone(),
@@ -176,6 +185,12 @@ impl Handled {
             _ => None,
         };
         taken.filter_map(remark).collect()
+    }
+
+    pub(super) fn files(&self) -> Vec<File<'_>> {
+        let files = self.work.handling.attachments();
+        let file = |(taken, attachment, _)| File { taken, attachment };
+        files.map(file).collect()
     }
 
     /// The record, the newest first, and how many lines are left out.
@@ -345,7 +360,7 @@ fn meaning(state: IncidentState) -> &'static str {
 }
 
 /// An act as a line of the record.
-fn line(act: &Act) -> String {
+pub(super) fn line(act: &Act) -> String {
     let person = |person: &Option<Person>| {
         person
             .as_ref()
@@ -377,6 +392,7 @@ fn line(act: &Act) -> String {
                 title.map_or(stage.as_str(), |stage| &stage.title)
             )
         }
+        Act::Attach(attachment) => format!("attached “{}”", attachment.name),
         _ => act.name().replace('_', " "),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
@@ -13,7 +14,8 @@ use report::bar;
 
 use super::handling::Handled;
 use super::{Frame, no_incident, number, page};
-use crate::access::{Caller, Console, Seen};
+use crate::access::{Caller, Console, Fields, Seen, is_refresh};
+use crate::counsel;
 
 /// Pages whose evidence commands name.
 const PAGES_MAX: usize = 4;
@@ -39,6 +41,8 @@ struct IncidentPage {
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
     handled: Handled,
+    /// For counsel alone; nobody else's page has the section.
+    counsel: Option<counsel::View>,
     skipped: usize,
     findings: Vec<Member>,
 }
@@ -226,10 +230,15 @@ pub(crate) async fn incident(
     caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
     let Some(work) = sight.incident(&id) else {
         return no_incident(&sight);
     };
+    // A page that renews itself in the background is looked at by nobody.
+    if let Some(watching) = console.watching.as_ref().filter(|_| !is_refresh(&headers)) {
+        watching.look(&sight, &work).await;
+    }
     let mut handled = Handled::new(&sight, work, &caller);
     handled.is_open = console.decider.is_some();
     show(&console, &sight, &caller, handled, number(&query, "from")).await
@@ -241,6 +250,22 @@ pub(super) async fn show(
     sight: &Sight,
     caller: &Caller,
     handled: Handled,
+    skipped: usize,
+) -> Response {
+    let counsel = match counsel::view(console, sight, caller, &handled.work.incident.id).await {
+        Ok(counsel) => counsel,
+        Err(refused) => return refused,
+    };
+    show_with(console, sight, caller, handled, counsel, skipped).await
+}
+
+/// The same with counsel's section as it is given.
+async fn show_with(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    handled: Handled,
+    counsel: Option<counsel::View>,
     skipped: usize,
 ) -> Response {
     let incident = Arc::clone(&handled.work.incident);
@@ -278,5 +303,41 @@ pub(super) async fn show(
         skipped,
         findings,
         handled,
+        counsel,
     })
+}
+
+/// The page of an incident to which a file wasn't attached: why, and what was typed.
+pub(crate) async fn attach_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work<Incident>,
+    (status, problem): (StatusCode, String),
+    typed: Fields,
+) -> Response {
+    let mut handled = Handled::new(sight, work, caller);
+    (handled.problem, handled.typed) = (problem, typed);
+    let mut response = show(console, sight, caller, handled, 0).await;
+    *response.status_mut() = status;
+    response
+}
+
+/// The page of an incident on which a note of counsel's wasn't written: why, and what was typed.
+pub(crate) async fn counsel_refused(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    work: Work<Incident>,
+    (status, refused): (StatusCode, counsel::View),
+) -> Response {
+    let mut view = match counsel::view(console, sight, caller, &work.incident.id).await {
+        Ok(view) => view.unwrap_or_default(),
+        Err(response) => return response,
+    };
+    (view.problem, view.typed) = (refused.problem, refused.typed);
+    let handled = Handled::new(sight, work, caller);
+    let mut response = show_with(console, sight, caller, handled, Some(view), 0).await;
+    *response.status_mut() = status;
+    response
 }

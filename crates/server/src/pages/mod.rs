@@ -21,7 +21,7 @@ use model::{Lane, Right, Timestamp, Via};
 use crate::access::{Caller, Console, Seen};
 
 pub(crate) use handling::decide;
-pub(crate) use incident::incident;
+pub(crate) use incident::{attach_refused, counsel_refused, incident};
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
@@ -50,7 +50,7 @@ struct Missing {
     hint: &'static str,
 }
 
-fn missing(of: &Sight, what: &'static str) -> Response {
+pub(crate) fn missing(of: &Sight, what: &'static str) -> Response {
     let page = page(&Missing {
         frame: Frame::new(of),
         what,

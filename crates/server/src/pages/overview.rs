@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
+use axum::extract::State;
 use axum::response::Response;
 use engine::desk::{Clock, Sight, SourceView, Work};
+use engine::watching::{self, Change};
 use model::{Level, Scope, TaskState, Timestamp};
 
 use super::{Frame, page};
-use crate::access::Seen;
+use crate::access::{Console, Seen};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
 /// Clocks and tasks shown at once.
 const CLOCKS_MAX: usize = 8;
+/// Lines of what is new.
+const NEWS_MAX: usize = 20;
 /// Boxes of the picture in a row, and their size in its units.
 const BOX_WIDTH: usize = 180;
 const BOX_HEIGHT: usize = 56;
@@ -34,6 +38,34 @@ struct Site {
     places: Vec<Place>,
 }
 
+/// A line of what is new.
+struct News {
+    work: Work,
+    at: Timestamp,
+    /// Who did it; empty for what was found.
+    who: String,
+    what: String,
+}
+
+impl News {
+    fn new(change: Change) -> Self {
+        let (who, what) = match change.what {
+            watching::News::Decided(taken) => {
+                let what = super::handling::line(&taken.decision.act);
+                (taken.decision.by.name, what)
+            }
+            watching::News::Found(1) => (String::new(), "one more finding".to_owned()),
+            watching::News::Found(more) => (String::new(), format!("{more} more findings")),
+        };
+        Self {
+            work: change.work,
+            at: change.at,
+            who,
+            what,
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
@@ -46,6 +78,9 @@ struct Overview {
     clocks: Vec<(Clock, Work)>,
     sites: Vec<Site>,
     mine: Vec<(String, String, u32, Option<Timestamp>)>,
+    /// What is new where they watch or lead, and how much more of it there is.
+    news: Vec<News>,
+    more_news: usize,
     sources: Vec<SourceView>,
     ailing: Vec<SourceView>,
     gaps: usize,
@@ -82,7 +117,11 @@ impl Overview {
 }
 
 /// The first page.
-pub(crate) async fn overview(Seen(sight): Seen) -> Response {
+pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) -> Response {
+    let news = match &console.watching {
+        Some(watching) => watching.news(&sight).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
     let all: Vec<Work> = sight.incidents();
     let open: Vec<&Work> = all.iter().filter(|work| !work.state.is_over()).collect();
     let sources = sight.sources();
@@ -102,6 +141,8 @@ pub(crate) async fn overview(Seen(sight): Seen) -> Response {
         clocks: clocks(&open),
         sites: sites(&sight, &open),
         mine: mine(&sight, &open),
+        more_news: news.len().saturating_sub(NEWS_MAX),
+        news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),
         sources,
         gaps: sight.gaps().len(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{Act, CommentKind, Decision, Handling, IncidentState, Person, Sequence, TaskState};
+use model::{
+    Act, Attachment, CommentKind, Decision, Handling, IncidentState, Person, Sequence, TaskState,
+};
 
 use crate::NOW;
 
@@ -119,6 +121,16 @@ pub(crate) fn handling(text: &str) -> Handling {
             stage: text(),
             fields: BTreeMap::from([(text(), text())]),
         },
+        Act::Attach(Attachment {
+            name: text(),
+            about: text(),
+            size_bytes: 7,
+            masked: 1,
+            hash: text(),
+            hash_kind: text(),
+            kept_hash: text(),
+            entries: 1,
+        }),
     ];
     let mut handling = Handling::default();
     for act in acts {

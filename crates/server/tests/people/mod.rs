@@ -1,6 +1,9 @@
 //! The console with people: who gets in, how, and what each of them sees – by requests, as a browser sends them.
 
+mod attaching;
+mod counsel;
 mod roles;
+mod watching;
 mod ways;
 
 use std::cell::Cell;

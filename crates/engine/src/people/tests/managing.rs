@@ -313,6 +313,10 @@ fn glass_is_broken_with_a_reason_for_an_hour_in_one_session() {
             breaks(Grant::all(Role::Auditor), why, &code).await,
             "may not be one person",
         );
+        refused(
+            breaks(Grant::all(Role::Counsel), why, &code).await,
+            "privileged",
+        );
         breaks(lead(), why, &code).await.expect("broken");
         let told = stage.told();
         assert_eq!(told.last().expect("told"), "glass_broken bob by bob");

@@ -67,7 +67,10 @@ async fn account(
         let own = principal.grants.iter();
         let mut all: Vec<_> = own.cloned().collect();
         all.push(Grant::all(*role));
-        may_further && !principal.grants.contains(&Grant::all(*role)) && Grant::check(&all).is_ok()
+        may_further
+            && !role.is_given_only()
+            && !principal.grants.contains(&Grant::all(*role))
+            && Grant::check(&all).is_ok()
     });
     Ok(show(&Account {
         frame: Frame::new(&seen.0),
