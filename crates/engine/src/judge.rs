@@ -373,7 +373,7 @@ pub fn understand(format: &str, payload: &[u8], context: &Context) -> Option<Und
 }
 
 /// The place in the installation that an event names.
-fn scope(event: &Event<'_>, context: &Context) -> Scope {
+pub(crate) fn scope(event: &Event<'_>, context: &Context) -> Scope {
     let short = |field| {
         event
             .text(field)

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod content;
 pub mod decider;
 pub mod desk;
+pub mod evidence;
 pub mod exercise;
 pub mod handled;
 pub mod health;

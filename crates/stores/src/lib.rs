@@ -17,7 +17,7 @@ mod state;
 pub use database::Database;
 pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
-pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,

@@ -158,13 +158,13 @@ pub(super) fn serve_and_follow(
     data: &Path,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let reader = engine::report::entry_reader(
+    let (reader, finder) = engine::evidence::of_ledger(
         &data.join("ledger"),
         &data.join("keys"),
         pipeline.context().clone(),
     )
     .or_fail("check that --data is readable")?;
-    let desk = Desk::new(reader);
+    let desk = Desk::searching(reader, finder);
     desk.publish(Update::Gaps(watch.gaps));
     pipeline.show_on(desk.clone());
     let resume = pipeline.positions().clone();

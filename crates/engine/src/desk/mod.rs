@@ -1,5 +1,6 @@
 //! What pages and reports read: the latest state the pipeline published. Cheap to read, one writer.
 
+mod about;
 mod sight;
 
 use std::cmp::Reverse;
@@ -10,12 +11,15 @@ use model::{Finding, Handling, Incident, IncidentState, Lane, Mark, SourceId, Ti
 use stores::Outcome;
 use tokio::sync::watch;
 
+use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
+use crate::ledger::LedgerError;
 use crate::live::Delay;
 
+pub use about::{About, Touched};
 pub use sight::{Sight, Work};
 
 /// Outcomes that are remembered; whoever comes later asks the outbox.
@@ -165,10 +169,14 @@ struct State {
 /// Reads an entry of the ledger.
 pub type EntryReader = Box<dyn Fn(u64) -> Option<EntryView> + Send + Sync>;
 
+/// Finds entries of the ledger.
+pub type EntryFinder = Box<dyn Fn(&Search) -> Result<Listed, LedgerError> + Send + Sync>;
+
 struct Inner {
     state: RwLock<State>,
     version: watch::Sender<u64>,
     read_entry: EntryReader,
+    find_entries: EntryFinder,
 }
 
 /// The latest state; clones share it.
@@ -176,13 +184,20 @@ struct Inner {
 pub struct Desk(Arc<Inner>);
 
 impl Desk {
-    /// Makes an empty desk that reads entries through `read_entry`.
+    /// Makes an empty desk that reads entries through `read_entry`, and finds none.
     #[must_use]
     pub fn new(read_entry: EntryReader) -> Self {
+        Self::searching(read_entry, Box::new(|_| Ok(Listed::default())))
+    }
+
+    /// Makes an empty desk that reads entries through `read_entry` and finds them through `find_entries`.
+    #[must_use]
+    pub fn searching(read_entry: EntryReader, find_entries: EntryFinder) -> Self {
         Self(Arc::new(Inner {
             state: RwLock::default(),
             version: watch::Sender::new(0),
             read_entry,
+            find_entries,
         }))
     }
 
@@ -332,6 +347,16 @@ impl Desk {
         self.state().findings.get(id).cloned()
     }
 
+    /// Every finding with the incident it is in.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Arc<Finding>, Option<Arc<Incident>>)> {
+        let state = self.state();
+        let incident = |id| state.incidents.get(state.incident_of.get(id)?).cloned();
+        let all = state.findings.iter();
+        all.map(|(id, finding)| (Arc::clone(finding), incident(id)))
+            .collect()
+    }
+
     /// Every source.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceView> {
@@ -360,6 +385,15 @@ impl Desk {
     #[must_use]
     pub fn entry(&self, sequence: u64) -> Option<EntryView> {
         (self.0.read_entry)(sequence)
+    }
+
+    /// Entries that are asked for. Reads files: not for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when they can't be read.
+    pub fn entries(&self, search: &Search) -> Result<Listed, LedgerError> {
+        (self.0.find_entries)(search)
     }
 
     /// Changes with every piece of news.

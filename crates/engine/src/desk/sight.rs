@@ -12,8 +12,10 @@ use model::{
 };
 
 use super::{Desk, EntryView, GapView, Overview, SourceView};
+use crate::evidence::{self, Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
+use crate::ledger::LedgerError;
 
 /// An incident and how it is handled.
 #[derive(Clone, Debug)]
@@ -134,6 +136,22 @@ impl Sight {
         is_seen.then_some(finding)
     }
 
+    /// Findings with the incidents they are in: those of incidents they see, and those in none at places they see.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Arc<Finding>, Option<Arc<Incident>>)> {
+        let mut all = self.desk.findings();
+        if self.is_narrow() {
+            all.retain(|(finding, incident)| {
+                let scopes = match incident {
+                    Some(incident) => &*incident.scopes,
+                    None => std::slice::from_ref(&finding.scope),
+                };
+                self.principal.sees(scopes, &self.stores)
+            });
+        }
+        all
+    }
+
     /// One sealed entry, masked as it is. Whoever shows it notes that it was read.
     #[must_use]
     pub fn entry(&self, sequence: u64) -> Option<EntryView> {
@@ -147,6 +165,33 @@ impl Sight {
             .as_ref()
             .map_or(Scope::Unknown, |understood| understood.place.clone());
         self.may(Right::SeeEvidence, &[place]).then_some(entry)
+    }
+
+    /// Sealed entries as lists tell them: those whose place they may see evidence of. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when they can't be read.
+    pub fn entries(&self, search: &Search) -> Result<Listed, LedgerError> {
+        if !self.principal.may_somewhere(Right::SeeEvidence) {
+            return Ok(Listed::default());
+        }
+        if self.principal.may_all(Right::SeeEvidence) {
+            return self.desk.entries(search);
+        }
+        // The index is asked for their places alone: how much there is elsewhere isn't told by what a search takes.
+        let mut search = search.clone();
+        let may = |place: &Scope| self.may(Right::SeeEvidence, std::slice::from_ref(place));
+        if search.places.is_empty() {
+            search.places = evidence::places(&self.stores).collect();
+        }
+        search.places.retain(may);
+        if search.places.is_empty() {
+            return Ok(Listed::default());
+        }
+        let mut listed = self.desk.entries(&search)?;
+        listed.lines.retain(|line| may(&line.place));
+        Ok(listed)
     }
 
     fn sees_sources(&self) -> bool {
