@@ -96,6 +96,8 @@ pub fn router(console: impl Into<Console>) -> Router {
         )
         .route("/api/incidents", get(pages::api_incidents))
         .route("/api/v1/incidents", get(api::incidents))
+        .route("/entities/{kind}/{name}", get(pages::entity))
+        .route("/api/v1/entities/{kind}/{name}", get(pages::api_entity))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));
@@ -113,7 +115,9 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
         .route_layer(may(Right::SeeIncidents));
     let evidence = Router::new()
+        .route("/entries", get(pages::entries))
         .route("/entries/{sequence}", get(pages::entry))
+        .route("/api/v1/entries", get(pages::api_entries))
         .route_layer(may(Right::SeeEvidence));
     let sources = Router::new()
         .route("/sources", get(pages::sources))

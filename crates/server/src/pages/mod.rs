@@ -1,5 +1,7 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod entity;
+mod entries;
 mod handling;
 mod incident;
 mod modules;
@@ -15,11 +17,14 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{EntryView, GapView, Overview, Sight, SourceView, Work};
+use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
-use model::{Incident, Lane, Right, Timestamp, Via};
+use model::{Actor, Incident, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
+pub(crate) use entity::{api_entity, entity};
+pub(crate) use entries::{api_entries, entries};
 pub(crate) use handling::decide;
 pub(crate) use incident::{api_incident, incident};
 pub(crate) use modules::{api_modules, modules};
@@ -137,6 +142,38 @@ pub(crate) fn encoded(text: &str) -> String {
         .collect()
 }
 
+/// The page of somebody or something.
+pub(crate) fn entity_link(entity: &Entity) -> String {
+    format!("/entities/{}/{}", entity.kind.name(), encoded(&entity.name))
+}
+
+/// The page of an actor; empty where there is none.
+pub(crate) fn actor_link(actor: &Actor) -> String {
+    let entity = Entity::of_actor(actor);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The page of a module or package; empty where there is none.
+fn module_link(name: &str) -> String {
+    let entity = Entity::new(EntityKind::Module, name);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The page of a place; empty where there is none.
+pub(crate) fn place_link(place: &Scope) -> String {
+    let entity = Entity::of_place(place);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The first part of a text that stands in a line: whole elsewhere, so only a mark says that there is more.
+pub(crate) fn shortened(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let begin = text.get(..text.floor_char_boundary(bytes));
+    format!("{}…", begin.unwrap_or_default())
+}
+
 /// A record's own time for people: to the second, with its zone.
 fn moment(time: &str) -> String {
     let second = time.split(['.', 'Z']).next().unwrap_or_default();
@@ -218,6 +255,7 @@ pub(crate) fn names(incident: &Incident, lower: &str) -> bool {
 #[template(path = "entry.html")]
 struct EntryPage {
     frame: Frame,
+    line: Line,
     entry: EntryView,
 }
 
@@ -237,6 +275,7 @@ pub(crate) async fn entry(
     }
     page(&EntryPage {
         frame: Frame::new(&sight),
+        line: Line::of(&entry),
         entry,
     })
 }

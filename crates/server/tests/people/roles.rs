@@ -11,7 +11,7 @@ fn each_sees_what_their_roles_cover_and_no_more() {
     let stage = stage();
     stage.first();
     let viewer = stage.invited("viewer", Grant::all(Role::Viewer));
-    for path in ["/entries/0", "/administration/people"] {
+    for path in ["/entries/0", "/entries", "/administration/people"] {
         let answer = stage.get(&viewer, path);
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         let why = answer.of("main p", "");
@@ -49,10 +49,21 @@ fn each_sees_what_their_roles_cover_and_no_more() {
         ("/incidents/i2", StatusCode::NOT_FOUND),
         ("/api/incidents/i2", StatusCode::NOT_FOUND),
         ("/incidents/none", StatusCode::NOT_FOUND),
+        ("/entries", StatusCode::OK),
+        ("/entities/store/view%3Aus_en", StatusCode::OK),
+        ("/api/v1/entities/store/website%3Aus", StatusCode::OK),
+        ("/entities/store/installation", StatusCode::NOT_FOUND),
+        ("/entities/store/view%3Afr", StatusCode::NOT_FOUND),
         ("/api/incidents/none", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(stage.get(&us, path).status, status, "{path}");
     }
+    // Somebody who is in both incidents is told with the one that is seen.
+    let told = stage.get(&us, "/entities/administrator/plain").body;
+    assert!(
+        told.contains("/incidents/i1") && !told.contains("i2"),
+        "{told}"
+    );
     let (hidden, none) = (
         stage.get(&us, "/api/incidents/i2"),
         stage.get(&us, "/api/incidents/none"),
