@@ -18,6 +18,8 @@ const LINES_MAX: usize = 20;
 const TOLD_MAX: usize = 16;
 /// Hours of which activity is told, before it was seen last.
 const HOURS_MAX: i64 = 72;
+/// Hours that are shown even when it was seen in one of them alone: a day, of which one sees when.
+const HOURS_MIN: i64 = 24;
 /// Microseconds of one.
 const HOUR: i64 = 3600 * Timestamp::SECOND;
 
@@ -318,6 +320,7 @@ fn hours(lines: &[Line]) -> Vec<(Timestamp, u64)> {
         *counts.entry(at).or_default() += 1;
     }
     let first = counts.first_key_value().map_or(last, |(first, _)| *first);
+    let first = first.min(last + 1 - HOURS_MIN);
     (first..=last)
         .map(|at| (Timestamp(at * HOUR), counts.get(&at).copied().unwrap_or(0)))
         .collect()
@@ -354,7 +357,8 @@ mod tests {
             .iter()
             .map(|(at, count)| (at.0 / HOUR, *count))
             .collect();
-        assert_eq!(counts, [(0, 1), (1, 2), (2, 0), (3, 1)]);
+        assert_eq!(counts.len(), 24);
+        assert_eq!(counts[20..], [(0, 1), (1, 2), (2, 0), (3, 1)]);
         let counted = hours(&[line(0), line(100 * HOUR), line(29 * HOUR)]);
         assert_eq!(counted.len(), 72);
         assert_eq!(counted[0], (Timestamp(29 * HOUR), 1));

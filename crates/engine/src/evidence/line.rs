@@ -19,8 +19,10 @@ const VERBS: [&str; 16] = [
     "select", "insert", "update", "delete", "replace", "create", "alter", "drop", "truncate",
     "grant", "revoke", "set", "show", "call", "load", "rename",
 ];
-/// What our own entries tell of.
-const OWN: [(&str, &str); 8] = [
+/// Format of our own entries.
+const OWN_FORMAT: &str = "magewarden_v1";
+/// What they tell of.
+const OWN: [(&str, &str); 9] = [
     ("finding", "a finding"),
     ("incident", "an incident's state"),
     ("decision", "a person's decision"),
@@ -28,6 +30,7 @@ const OWN: [(&str, &str); 8] = [
     ("read", "that somebody read evidence"),
     ("input", "an input that was read"),
     ("exercise", "that an exercise begins"),
+    ("redacted", "that payloads were destroyed"),
     ("ledger_broken", "that a ledger was set aside"),
 ];
 
@@ -157,6 +160,9 @@ impl<'a> Fields<'a> {
             return "destroyed by a sealed decision".to_owned();
         };
         if self.0.understood.is_none() {
+            if self.0.format == OWN_FORMAT && text.is_empty() {
+                return "the time, while nothing arrived".to_owned();
+            }
             return own(text).unwrap_or_else(|| {
                 if self.0.quarantined {
                     "could not be read"
@@ -301,6 +307,7 @@ mod tests {
             &[],
         );
         check("magewarden_v1", r#"{"what":"burnt","v":1}"#, "a line", &[]);
+        check("magewarden_v1", "", "the time, while nothing arrived", &[]);
         check("nginx_combined", "nothing of the kind", "a line", &[]);
     }
 }

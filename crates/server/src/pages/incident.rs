@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
-use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation};
+use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation, Timestamp};
 use report::bar;
 
 use super::handling::Handled;
+use super::pictures::Pictures;
 use super::{Frame, json, missing, number, page};
 use crate::access::{Caller, Console, Seen};
 
@@ -42,6 +43,7 @@ struct IncidentPage {
     handled: Handled,
     skipped: usize,
     findings: Vec<Member>,
+    pictures: Pictures,
 }
 
 /// A finding of an incident as its page tells it.
@@ -215,6 +217,12 @@ impl IncidentPage {
         all.split_at(all.len().min(DUTIES_MAX))
     }
 
+    /// The time of a day.
+    fn clock(&self, time: &Timestamp) -> String {
+        let whole = report::when(time);
+        whole.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
     fn before(&self) -> usize {
         self.skipped.saturating_sub(FINDINGS_MAX)
     }
@@ -259,6 +267,7 @@ pub(super) async fn show(
         .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
         .collect();
     findings.sort_by_key(|(finding, _)| finding.first);
+    let pictures = Pictures::new(sight, &incident, &findings, FINDINGS_MAX);
     let skipped = skipped.min(findings.len());
     let findings: Vec<Member> = findings
         .into_iter()
@@ -284,6 +293,7 @@ pub(super) async fn show(
         into,
         skipped,
         findings,
+        pictures,
         handled,
     })
 }

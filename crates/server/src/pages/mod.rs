@@ -8,6 +8,7 @@ mod modules;
 mod overview;
 mod payment_pages;
 pub(crate) mod people;
+mod pictures;
 mod queue;
 
 use std::collections::BTreeMap;

@@ -1,14 +1,15 @@
 //! Entries and who or what they name: their pages, their filters, the same by the API, and hostile names in their addresses.
 
 use axum::http::StatusCode;
-use engine::desk::{Desk, Update};
+use engine::desk::{Desk, SourceView, Update};
 use engine::evidence::{Line, Listed, Search};
+use engine::health::{Hole, Trouble};
 use model::{Actor, ActorKind, Scope};
 use scraper::Html;
 use serde_json::Value;
 
 use crate::hostile::HOSTILE;
-use crate::{desk, entry, finding, get, incident, selector, skeleton};
+use crate::{NOW, desk, entry, finding, get, incident, selector, skeleton};
 
 /// Entries of the tests' ledger. Few: whole pages are read again and again.
 const ENTRIES: u64 = 7;
@@ -124,6 +125,79 @@ fn an_entitys_page_tells_incidents_what_was_touched_when_and_its_entries() {
     let empty = Desk::new(Box::new(|_| None));
     let (status, _, page) = get(&empty, "/entities/administrator/eve");
     assert!(status == StatusCode::NOT_FOUND && page.contains("Nothing is known of it"));
+}
+
+#[test]
+fn an_incident_is_drawn_as_steps_and_with_the_holes_of_what_was_seen() {
+    let desk = desk("eve");
+    let at = |seconds: i64| NOW.plus_seconds(seconds);
+    let findings: Vec<_> = (0..30)
+        .map(|number| {
+            let mut finding = finding(&format!("{number:02}"), "eve");
+            // Two of one rule after each other are a step.
+            finding.rule = format!("rule-{}", number / 2);
+            (finding.first, finding.last) = (at(number * 10), at(number * 10));
+            finding
+        })
+        .collect();
+    let all: Vec<_> = findings.iter().collect();
+    let mut long = incident("long", "eve", &all);
+    long.last = at(300);
+    desk.publish(Update::Decided {
+        findings,
+        incidents: vec![long],
+    });
+    let (_, _, page) = get(&desk, "/incidents/long");
+    let document = Html::parse_document(&page);
+    let steps: Vec<_> = document.select(&selector("svg.chain g")).collect();
+    assert_eq!(steps.len(), 10);
+    let of_first: Vec<_> = steps[0]
+        .text()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .collect();
+    assert_eq!(
+        of_first[1..],
+        ["2 findings", "eve", "Title eve", "eve", "host eve"]
+    );
+    let links: Vec<_> = steps[0]
+        .select(&selector("a"))
+        .filter_map(|link| link.attr("href"))
+        .collect();
+    let expected = [
+        "/entities/administrator/eve",
+        "/incidents/long#f00",
+        "/entities/store/host%3Aeve",
+    ];
+    assert_eq!(links, expected);
+    assert!(page.contains("and 5 later steps"));
+    assert!(page.contains("No source is known to have had a hole"));
+    assert_eq!(
+        document
+            .select(&selector("svg.times rect.critical"))
+            .count(),
+        30
+    );
+    let hole = |trouble, since, until: Option<i64>| Hole {
+        trouble,
+        since: at(since),
+        until: until.map(at),
+    };
+    desk.publish(Update::Sources(vec![SourceView {
+        id: "file:a".to_owned(),
+        state: "reading".to_owned(),
+        holes: vec![
+            hole(Trouble::Silent, 60, Some(120)),
+            hole(Trouble::Lost, -9000, Some(-8000)),
+            hole(Trouble::Failing, 200, None),
+        ],
+        ..SourceView::default()
+    }]));
+    let (_, _, page) = get(&desk, "/incidents/long");
+    let document = Html::parse_document(&page);
+    assert_eq!(document.select(&selector("svg.times rect.hole")).count(), 2);
+    assert!(page.contains("file:a: silent") && page.contains("file:a: failing, since"));
+    assert!(!page.contains("file:a: lost"));
 }
 
 fn told(desk: &Desk, path: &str) -> (StatusCode, Value) {
