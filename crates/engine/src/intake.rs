@@ -72,6 +72,8 @@ impl TokenKey {
         if let (None, Some(id)) = (event.text(Field::AdminName), event.int(Field::AdminId)) {
             tokens.push(self.administrator(&format!("user_id {id}")));
         }
+        let signatures = event.list(Field::Signatures).iter().take(SIGNATURES_MAX);
+        tokens.extend(signatures.map(|name| self.token(Field::Signatures, name)));
         tokens.push(self.place(&scope(event, context)));
         tokens
     }
@@ -89,6 +91,8 @@ pub fn tokens(key: TokenKey, format: &str, payload: &[u8], context: &Context) ->
         .unwrap_or_else(|| vec![key.place(&Scope::Unknown)])
 }
 
+/// Signatures by which one entry is found.
+const SIGNATURES_MAX: usize = 16;
 /// The fields by whose value entries are found. What is changed here, or in places, is a new version of the index
 /// (`stores/src/index/mod.rs`).
 const INDEXED: [Field; 6] = [

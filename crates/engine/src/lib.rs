@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod projection;
 pub mod report;
 pub mod restart;
+pub mod rulebook;
 pub mod sealed;
 pub mod state;
 pub mod trail;

@@ -98,6 +98,10 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/incidents", get(api::incidents))
         .route("/entities/{kind}/{name}", get(pages::entity))
         .route("/api/v1/entities/{kind}/{name}", get(pages::api_entity))
+        .route("/rules", get(pages::rules))
+        .route("/rules/{id}", get(pages::rule))
+        .route("/api/v1/rules", get(pages::api_rules))
+        .route("/api/v1/rules/{id}", get(pages::api_rule))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));

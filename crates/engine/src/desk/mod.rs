@@ -1,6 +1,7 @@
 //! What pages and reports read: the latest state the pipeline published. Cheap to read, one writer.
 
 mod about;
+mod behaviour;
 mod sight;
 
 use std::cmp::Reverse;
@@ -18,8 +19,10 @@ use crate::inventory::List;
 use crate::judge::Understood;
 use crate::ledger::LedgerError;
 use crate::live::Delay;
+use crate::rulebook::RuleBook;
 
 pub use about::{About, Touched};
+pub use behaviour::Behaviour;
 pub use sight::{Sight, Work};
 
 /// Outcomes that are remembered; whoever comes later asks the outbox.
@@ -145,6 +148,8 @@ pub enum Update {
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
     Listed(Vec<(SourceId, Arc<List>)>),
+    /// The rules that are judged by.
+    Rules(Arc<RuleBook>),
     /// Counters.
     Overview(Overview),
 }
@@ -163,6 +168,7 @@ struct State {
     sources: Vec<SourceView>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
+    rules: Arc<RuleBook>,
     overview: Option<Overview>,
 }
 
@@ -247,6 +253,7 @@ impl Desk {
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
+                Update::Rules(book) => state.rules = book,
                 Update::Overview(overview) => state.overview = Some(overview),
             }
         }
@@ -373,6 +380,12 @@ impl Desk {
     #[must_use]
     pub fn lists(&self) -> BTreeMap<SourceId, Arc<List>> {
         self.state().lists.clone()
+    }
+
+    /// The rules that are judged by.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleBook> {
+        Arc::clone(&self.state().rules)
     }
 
     /// The counters, once there are any.

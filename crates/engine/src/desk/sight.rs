@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use model::{
     Finding, Handling, Incident, IncidentState, Lane, Level, Person, Principal, Right, Scope,
-    StoreMap,
+    StoreMap, Timestamp,
 };
 
 use super::{Desk, EntryView, GapView, Overview, SourceView};
@@ -16,6 +16,7 @@ use crate::evidence::{self, Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
 use crate::ledger::LedgerError;
+use crate::rulebook::RuleBook;
 
 /// An incident and how it is handled.
 #[derive(Clone, Debug)]
@@ -192,6 +193,17 @@ impl Sight {
         let mut listed = self.desk.entries(&search)?;
         listed.lines.retain(|line| may(&line.place));
         Ok(listed)
+    }
+
+    /// The rules that are judged by: of everybody who sees incidents, since findings are explained by them.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleBook> {
+        self.desk.rules()
+    }
+
+    /// What time it is, as far as counters and findings tell; for a console that has no clock.
+    pub(super) fn told_time(&self) -> Option<Timestamp> {
+        self.desk.overview().map(|overview| overview.now)
     }
 
     fn sees_sources(&self) -> bool {

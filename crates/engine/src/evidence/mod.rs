@@ -34,6 +34,8 @@ pub struct Search {
     pub source: Option<String>,
     /// Who or what must all be named in it.
     pub entities: Vec<Entity>,
+    /// A signature or content rule that its content has.
+    pub signature: Option<String>,
     /// Places, of which it must be at one.
     pub places: Vec<Scope>,
     /// First entry.
@@ -165,7 +167,11 @@ fn find(ledger: &Ledger, search: &Search, context: &Context) -> Result<Listed, L
         from: search.from,
         to: search.to,
         source: search.source.clone().map(SourceId),
-        tokens: Vec::new(),
+        tokens: search
+            .signature
+            .iter()
+            .map(|name| key.token(Field::Signatures, name))
+            .collect(),
         any,
         first: search.first,
         end: search.end,

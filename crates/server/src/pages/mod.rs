@@ -10,6 +10,7 @@ mod payment_pages;
 pub(crate) mod people;
 mod pictures;
 mod queue;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
+pub(crate) use rules::{api_rule, api_rules, rule, rules};
 
 /// Texts shown of a line that lists several.
 const TEXTS_MAX: usize = 5;
@@ -158,6 +160,11 @@ pub(crate) fn actor_link(actor: &Actor) -> String {
 fn module_link(name: &str) -> String {
     let entity = Entity::new(EntityKind::Module, name);
     entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The page of a rule.
+pub(crate) fn rule_link(id: &str) -> String {
+    format!("/rules/{}", encoded(id))
 }
 
 /// The page of a place; empty where there is none.

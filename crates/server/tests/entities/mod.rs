@@ -1,9 +1,12 @@
 //! Entries and who or what they name: their pages, their filters, the same by the API, and hostile names in their addresses.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use engine::desk::{Desk, SourceView, Update};
 use engine::evidence::{Line, Listed, Search};
 use engine::health::{Hole, Trouble};
+use engine::rulebook::RuleBook;
 use model::{Actor, ActorKind, Scope};
 use scraper::Html;
 use serde_json::Value;
@@ -198,6 +201,90 @@ fn an_incident_is_drawn_as_steps_and_with_the_holes_of_what_was_seen() {
     assert_eq!(document.select(&selector("svg.times rect.hole")).count(), 2);
     assert!(page.contains("file:a: silent") && page.contains("file:a: failing, since"));
     assert!(!page.contains("file:a: lost"));
+}
+
+#[test]
+fn rules_tell_what_they_look_for_and_what_they_did_of_late() {
+    let desk = desk("eve");
+    desk.publish(Update::Rules(Arc::new(RuleBook::new(&[]))));
+    let (mut old, mut other) = (finding("old", "eve"), finding("other", "eve"));
+    (old.first, old.last) = (NOW.plus_seconds(-90_000), NOW.plus_seconds(-90_000));
+    other.rule = "skimmer-config-sql".to_owned();
+    desk.publish(Update::Decided {
+        findings: vec![old, other],
+        incidents: Vec::new(),
+    });
+    let (_, rules) = told(&desk, "/api/v1/rules");
+    let find = |id: &str| {
+        let all = rules["items"].as_array().expect("a list").iter();
+        all.clone()
+            .find(|rule| rule["id"] == id)
+            .expect("listed")
+            .clone()
+    };
+    // A detector in code stands in no file.
+    let dump = find("database-dump");
+    for (name, value) in [("day", 1), ("week", 2), ("total", 2), ("incidents", 1)] {
+        assert_eq!(dump[name], value, "{name}");
+    }
+    assert_eq!(
+        (&dump["kind"], &dump["level"]),
+        (&"code".into(), &"critical".into())
+    );
+    assert_eq!(find("skimmer-config-sql")["day"], 1);
+    assert_eq!(find("js-hidden-socket")["kind"], "signature");
+    let (_, _, page) = get(&desk, "/rules?q=skimmer-config");
+    assert!(page.contains("href=\"/rules/skimmer-config-sql\"") && !page.contains("database-dump"));
+    let (_, _, page) = get(&desk, "/rules/skimmer-config-sql");
+    assert!(page.contains("db.tables_written: core_config_data") && page.contains("because eve"));
+    let (_, _, page) = get(&desk, "/rules/database-dump");
+    assert!(page.contains("/incidents/b1#fa1") && page.contains("a detector in code"));
+    let (_, _, page) = get(&desk, "/rules/yara%3Ajs_card_fields_to_reversed_host");
+    assert!(page.contains("rule js_card_fields_to_reversed_host {") && page.contains("/entries/6"));
+    let (_, one) = told(&desk, "/api/v1/rules/database-dump");
+    assert_eq!(one["incidents"][0]["id"], "b1");
+    for path in ["/rules/none", "/api/v1/rules/none"] {
+        assert_eq!(get(&desk, path).0, StatusCode::NOT_FOUND, "{path}");
+    }
+    let (mut path, mut seen) = ("/rules".to_owned(), 0);
+    loop {
+        let (_, _, page) = get(&desk, &path);
+        assert!(page.len() < 200_000, "{path}");
+        let document = Html::parse_document(&page);
+        seen += document.select(&selector("td a[href^='/rules/']")).count();
+        match document.select(&selector("a[rel=next]")).next() {
+            Some(next) => path = next.attr("href").expect("a link").to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(Some(seen), rules["items"].as_array().map(Vec::len));
+}
+
+#[test]
+fn a_hostile_rules_name_is_text_alone() {
+    for text in HOSTILE {
+        let desk = desk("x");
+        let mut named = finding("n", text);
+        named.rule = format!("r{text}");
+        desk.publish(Update::Decided {
+            findings: vec![named],
+            incidents: Vec::new(),
+        });
+        let (status, _, page) = get(&desk, &format!("/rules/r{}", encoded(text)));
+        assert_eq!(status, StatusCode::OK, "{text:?}");
+        let (_, _, list) = get(&desk, "/rules");
+        for page in [page, list] {
+            let document = Html::parse_document(&page);
+            assert_eq!(
+                document
+                    .select(&selector("main script, img, iframe, [onload]"))
+                    .count(),
+                0,
+                "{text:?}"
+            );
+            assert_eq!(document.select(&selector("script")).count(), 1, "{text:?}");
+        }
+    }
 }
 
 fn told(desk: &Desk, path: &str) -> (StatusCode, Value) {
