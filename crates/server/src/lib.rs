@@ -94,6 +94,11 @@ pub fn router(console: impl Into<Console>) -> Router {
             "/incidents",
             get(pages::queue).post(pages::decide_on_several),
         )
+        // Loaded again, the address of the form is the queue.
+        .route(
+            "/incidents/views",
+            get(pages::queue).post(pages::change_views),
+        )
         .route("/api/incidents", get(pages::api_incidents))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/entities/{kind}/{name}", get(pages::entity))

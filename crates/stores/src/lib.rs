@@ -21,7 +21,7 @@ pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,
-    TokenRow,
+    TokenRow, ViewRow,
 };
 pub use place::{Server, StatePlace};
 pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};

@@ -11,6 +11,7 @@ pub(crate) mod people;
 mod pictures;
 mod queue;
 mod rules;
+mod views;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
+pub(crate) use views::change_views;
 
 /// Texts shown of a line that lists several.
 const TEXTS_MAX: usize = 5;
