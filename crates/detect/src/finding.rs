@@ -171,7 +171,8 @@ fn payment_tables(command: &str) -> Vec<&str> {
 const PATTERN_MAX: usize = 200;
 
 /// A path with its numbers and secrets folded, so that a walk over ids is one asset; at most 200 bytes.
-fn path_pattern(path: &str) -> String {
+#[must_use]
+pub fn path_pattern(path: &str) -> String {
     let mut out = String::new();
     for (at, part) in path.split('/').enumerate() {
         let part = match part {

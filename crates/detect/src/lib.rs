@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Event, EventRef, Finding, InstallationId, Lane, Level, Scope, Timestamp};
 
+pub use finding::path_pattern;
 pub use place::place;
 pub use sigma::{ExampleOutcome, RuleError, RuleSource, test_examples};
 use window::{Seen, Windows};

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use model::{Finding, Incident, IncidentState, Sequence, Timestamp};
+use parse::Context;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::ledger::Ledger;
+use crate::ledger::{Beside, Ledger};
 use crate::sealed::Decided;
 
 /// Reads the payload of an entry; `None` when it isn't there or was destroyed.
@@ -50,15 +51,13 @@ impl Archive {
 
     /// Reads from the ledger in a folder; it is opened when something is read first.
     #[must_use]
-    pub fn of_ledger(ledger: &Path, keys: &Path) -> Self {
+    pub fn of_ledger(ledger: &Path, keys: &Path, context: Context) -> Self {
         let (folder, keys) = (ledger.to_owned(), keys.to_owned());
-        let open: Mutex<Option<Ledger>> = Mutex::default();
+        let open = OnceLock::new();
         Self::new(Box::new(move |sequence| {
-            let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            if open.as_ref().is_none_or(|known| sequence.0 >= known.len()) {
-                *open = Some(Ledger::open_read(&folder, &keys).ok()?);
-            }
-            open.as_ref()?.read(sequence).ok()?.payload
+            let opened = open.get_or_init(|| Beside::open(&folder, &keys, context.clone()).ok());
+            let read = |ledger: &Ledger| ledger.read(sequence);
+            opened.as_ref()?.with(sequence.0 + 1, read).ok()?.payload
         }))
     }
 

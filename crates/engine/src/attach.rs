@@ -3,18 +3,18 @@
 //! Invariant: nothing is kept in which a card number can be read, as far as `cardholder` finds one at leisure. Text is
 //! masked; what can't be – an office document, a picture, an archive – is looked into and refused when one is found.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use cardholder::{Form, Scanner, search_deep};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use incident::handling::FILE_NAME_BYTES_MAX;
 use model::{Attachment, MarkKind, Sequence};
+use parse::Context;
 use sha2::{Digest as _, Sha256};
 use sources::{Limits, UnpackError, unpack};
 
 use crate::hide;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Beside, Ledger, LedgerError};
 
 /// Bytes of one entry's payload: whoever reads an entry holds no more.
 pub(crate) const PART_BYTES: usize = 1 << 20;
@@ -222,24 +222,16 @@ pub enum ShelfError {
 }
 
 /// Reads what people put into the ledger, beside whoever writes it.
-pub struct Shelf {
-    ledger: PathBuf,
-    keys: PathBuf,
-    open: Mutex<Ledger>,
-}
+pub struct Shelf(Beside);
 
 impl Shelf {
-    /// Opens the ledger to read.
+    /// Opens the ledger to read. `context` as in [`crate::ledger::Ledger::create_or_open`].
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when it can't be read.
-    pub fn open(ledger: &Path, keys: &Path) -> Result<Self, LedgerError> {
-        Ok(Self {
-            open: Mutex::new(Ledger::open_read(ledger, keys)?),
-            ledger: ledger.to_owned(),
-            keys: keys.to_owned(),
-        })
+    pub fn open(ledger: &Path, keys: &Path, context: Context) -> Result<Self, LedgerError> {
+        Ok(Self(Beside::open(ledger, keys, context)?))
     }
 
     /// Reads in the ledger, as it is once it holds `size` entries.
@@ -248,11 +240,7 @@ impl Shelf {
         size: u64,
         read: impl FnOnce(&Ledger) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if size > open.len() {
-            *open = Ledger::open_read(&self.ledger, &self.keys)?;
-        }
-        read(&open)
+        self.0.with(size, read)
     }
 
     /// Reads an attachment from the entries that hold it.

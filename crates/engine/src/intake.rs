@@ -8,9 +8,11 @@ use std::hash::Hasher as _;
 use std::ops::Range;
 
 use cardholder::Masker;
-use model::{Event, Field, Generation, Mark, Position, RecordIdentity, SourceId, Timestamp};
+use model::{Event, Field, Generation, Mark, Position, RecordIdentity, Scope, SourceId, Timestamp};
 use parse::{Context, Format, Frame, ParseError, RECORD_BYTES_MAX, SourceState};
 use siphasher::sip::SipHasher13;
+
+use crate::judge::scope;
 
 /// One masked record, not yet sealed.
 #[derive(Debug)]
@@ -39,18 +41,41 @@ impl TokenKey {
     /// Hash under which an entry is found by a field's value: SipHash-1-3 over name, `=`, value.
     #[must_use]
     pub fn token(&self, field: Field, value: &str) -> u64 {
+        self.hash(field.name(), value)
+    }
+
+    /// Hash under which the entries of a place are found.
+    #[must_use]
+    pub fn place(&self, place: &Scope) -> u64 {
+        self.hash("place", &place.to_string())
+    }
+
+    /// Hash under which an administrator's entries are found, by the name that findings call them by.
+    #[must_use]
+    pub fn administrator(&self, name: &str) -> u64 {
+        self.token(Field::AdminName, name)
+    }
+
+    fn hash(&self, name: &str, value: &str) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
-        hasher.write(field.name().as_bytes());
+        hasher.write(name.as_bytes());
         hasher.write(b"=");
         hasher.write(value.as_bytes());
         hasher.finish()
     }
 
-    fn of_event(self, event: &Event<'_>) -> Vec<u64> {
-        INDEXED
+    fn of_event(self, event: &Event<'_>, context: &Context) -> Vec<u64> {
+        let fields = INDEXED
             .iter()
-            .filter_map(|field| Some(self.token(*field, event.text(*field)?)))
-            .collect()
+            .filter_map(|field| Some(self.token(*field, event.text(*field)?)));
+        let mut tokens: Vec<u64> = fields.collect();
+        if let (None, Some(id)) = (event.text(Field::AdminName), event.int(Field::AdminId)) {
+            tokens.push(self.administrator(&format!("user_id {id}")));
+        }
+        let signatures = event.list(Field::Signatures).iter().take(SIGNATURES_MAX);
+        tokens.extend(signatures.map(|name| self.token(Field::Signatures, name)));
+        tokens.push(self.place(&scope(event, context)));
+        tokens
     }
 }
 
@@ -61,13 +86,23 @@ pub fn tokens(key: TokenKey, format: &str, payload: &[u8], context: &Context) ->
         .and_then(|format| {
             let mut state = SourceState::default();
             let event = format.parse(payload, context, &mut state).ok()?;
-            Some(key.of_event(&event))
+            Some(key.of_event(&event, context))
         })
-        .unwrap_or_default()
+        .unwrap_or_else(|| vec![key.place(&Scope::Unknown)])
 }
 
-/// The fields by whose value entries are found.
-pub const INDEXED: [Field; 3] = [Field::ClientIp, Field::DbUser, Field::Host];
+/// Signatures by which one entry is found.
+const SIGNATURES_MAX: usize = 16;
+/// The fields by whose value entries are found. What is changed here, or in places, is a new version of the index
+/// (`stores/src/index/mod.rs`).
+const INDEXED: [Field; 6] = [
+    Field::ClientIp,
+    Field::DbUser,
+    Field::Host,
+    Field::AdminName,
+    Field::Package,
+    Field::Module,
+];
 
 /// Records masked together, sharing one buffer.
 #[derive(Debug, Default)]
@@ -262,12 +297,12 @@ impl Intake {
             .expect("the range was just appended");
         let mut marks = Vec::new();
         masker.mask(masked, &mut marks);
-        let mut tokens = Vec::new();
+        let mut tokens = vec![self.tokens.place(&Scope::Unknown)];
         let read = self.format.parse(masked, context, &mut self.state);
         heard(&read);
         let (said, quarantined) = match &read {
             Ok(event) => {
-                tokens = self.tokens.of_event(event);
+                tokens = self.tokens.of_event(event, context);
                 (event.time, false)
             }
             // An empty line is no record anyone lost.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use detect::shape::{ShapeError, Shaper, Shapes};
 use detect::{Detector, RuleError, RuleSource};
@@ -17,6 +18,7 @@ use parse::{Context, Format, Joined, Joiner, SourceState};
 
 use crate::archive::Archive;
 use crate::content;
+use crate::rulebook::RuleBook;
 
 /// Different user agents after which an address is taken for a proxy: never an actor alone.
 const PROXY_AGENTS_MIN: usize = 64;
@@ -101,6 +103,7 @@ pub struct Judge {
     pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
     pub(crate) counters: JudgeCounters,
+    book: Arc<RuleBook>,
     pub(crate) handlings: BTreeMap<String, Handling>,
 }
 
@@ -143,8 +146,15 @@ impl Judge {
             changed: BTreeSet::new(),
             rehearsing: false,
             counters: JudgeCounters::default(),
+            book: Arc::new(RuleBook::new(own_rules)),
             handlings: BTreeMap::new(),
         })
+    }
+
+    /// The rules it judges by, as people read them.
+    #[must_use]
+    pub fn book(&self) -> Arc<RuleBook> {
+        Arc::clone(&self.book)
     }
 
     /// How records are read: zone, trusted proxies, table prefix.
@@ -379,7 +389,7 @@ pub fn understand(format: &str, payload: &[u8], context: &Context) -> Option<Und
 }
 
 /// The place in the installation that an event names.
-fn scope(event: &Event<'_>, context: &Context) -> Scope {
+pub(crate) fn scope(event: &Event<'_>, context: &Context) -> Scope {
     let short = |field| {
         event
             .text(field)

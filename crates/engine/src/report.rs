@@ -1,17 +1,13 @@
-//! From a pipeline's end state to a document, and entries for pages.
+//! From a pipeline's end state to a document.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use model::{Sequence, Timestamp};
-use parse::Context;
+use model::Timestamp;
 use report::{Document, EntryLine, InputLine};
 
 use crate::analyze::Outcome;
-use crate::desk::{EntryReader, EntryView};
-use crate::judge::understand;
-use crate::ledger::{Entry, Ledger, LedgerError};
+use crate::evidence::view;
 use crate::pipeline::Pipeline;
 
 /// Entries shown of one finding.
@@ -122,56 +118,4 @@ pub fn entries(pipeline: &Pipeline) -> BTreeMap<u64, EntryLine> {
             ))
         })
         .collect()
-}
-
-/// `context` where what it says is wanted.
-fn view(entry: Entry, context: Option<&Context>) -> EntryView {
-    let read = |payload| understand(&entry.header.format, payload, context?);
-    EntryView {
-        understood: entry.payload.as_deref().and_then(read),
-        sequence: entry.header.sequence.0,
-        source: entry.header.source.0,
-        format: entry.header.format,
-        said: entry.header.said,
-        received: entry.header.received,
-        lane: entry.header.lane,
-        quarantined: entry.header.quarantined,
-        text: entry
-            .payload
-            .map(|payload| String::from_utf8_lossy(&payload).into_owned()),
-        marks: entry.header.marks,
-        leaf_hash: entry
-            .leaf_hash
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-        offset_bytes: entry
-            .header
-            .identity
-            .map(|identity| identity.position.offset_bytes),
-    }
-}
-
-/// Makes a reader of entries for pages, which understands them by `context`; it opens the ledger again when an entry is newer than what it knows.
-///
-/// # Errors
-///
-/// [`LedgerError`] when the ledger can't be read.
-pub fn entry_reader(
-    ledger: &Path,
-    keys: &Path,
-    context: Context,
-) -> Result<EntryReader, LedgerError> {
-    let (ledger, keys) = (ledger.to_owned(), keys.to_owned());
-    let open = Mutex::new(Ledger::open_read(&ledger, &keys)?);
-    Ok(Box::new(move |sequence| {
-        let mut open = open
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if sequence >= open.len() {
-            *open = Ledger::open_read(&ledger, &keys).ok()?;
-        }
-        let entry = open.read(Sequence(sequence)).ok()?;
-        Some(view(entry, Some(&context)))
-    }))
 }

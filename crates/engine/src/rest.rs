@@ -6,8 +6,9 @@ use model::{Act, Decision, Finding, Incident, Timestamp};
 use crate::archive::Archive;
 use crate::judge::{Judge, note_change};
 
-/// How long ago what rests ended and was sealed: no identifier bridges more, and nothing is told again after a start.
-pub(crate) const REST_SECONDS: i64 = 72 * 3600;
+/// How long ago what rests ended and was sealed: no identifier bridges more, nothing is told again after a start, and pages that tell
+/// of a week have it at hand.
+pub(crate) const REST_SECONDS: i64 = 8 * 24 * 3600;
 
 impl Judge {
     /// Where what rests is read again from here on. Without it nothing rests.

@@ -268,7 +268,8 @@ fn rows_that_went_back_under_a_run_are_written_again_from_the_ledger() {
         folder.path().join("ledger"),
         InstallationId("shop".to_owned()),
     );
-    let reader = Ledger::open_read(&path, &folder.path().join("keys")).expect("opened");
+    let reader =
+        Ledger::open_read(&path, &folder.path().join("keys"), &Context::default()).expect("opened");
     // As when a copy of the database takes over that hadn't heard of the last rows.
     let mut beside = engine::state::open(&reader, &path, None, &installation).expect("taken");
     let rows = |state: &mut stores::State| {

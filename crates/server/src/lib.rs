@@ -87,7 +87,18 @@ pub fn router(console: impl Into<Console>) -> Router {
             "/incidents",
             get(pages::queue).post(pages::decide_on_several),
         )
+        // Loaded again, the address of the form is the queue.
+        .route(
+            "/incidents/views",
+            get(pages::queue).post(pages::change_views),
+        )
         .route("/api/v1/incidents", get(api::incidents))
+        .route("/entities/{kind}/{name}", get(pages::entity))
+        .route("/api/v1/entities/{kind}/{name}", get(pages::api_entity))
+        .route("/rules", get(pages::rules))
+        .route("/rules/{id}", get(pages::rule))
+        .route("/api/v1/rules", get(pages::api_rules))
+        .route("/api/v1/rules/{id}", get(pages::api_rule))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));
@@ -133,7 +144,9 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(from_fn_with_state(console.clone(), access::allow_incident))
         .route_layer(may(Right::CounselNotes));
     let evidence = Router::new()
+        .route("/entries", get(pages::entries))
         .route("/entries/{sequence}", get(pages::entry))
+        .route("/api/v1/entries", get(pages::api_entries))
         .route_layer(may(Right::SeeEvidence));
     let sources = Router::new()
         .route("/sources", get(pages::sources))

@@ -1,6 +1,7 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
 mod described;
+mod entities;
 mod hostile;
 #[path = "../../engine/tests/house/mod.rs"]
 #[expect(dead_code, reason = "the engine's own tests use all of it")]
@@ -146,6 +147,10 @@ fn entry(sequence: u64, text: &str) -> EntryView {
             place: Scope::Host(text.to_owned()),
             fields: vec![
                 ("url", text.to_owned()),
+                ("admin.name", text.to_owned()),
+                ("db.user", text.to_owned()),
+                ("c-ip", text.to_owned()),
+                ("package.name", text.to_owned()),
                 ("page.difference", format!("x{text}")),
             ],
         }),
@@ -155,9 +160,11 @@ fn entry(sequence: u64, text: &str) -> EntryView {
 /// A desk where every log-borne field holds `text`.
 fn desk(text: &str) -> Desk {
     let shown = Arc::<str>::from(text);
-    let desk = Desk::new(Box::new(move |sequence| {
-        (sequence < 100).then(|| entry(sequence, &shown))
-    }));
+    let listed = Arc::clone(&shown);
+    let desk = Desk::searching(
+        Box::new(move |sequence| (sequence < 100).then(|| entry(sequence, &shown))),
+        Box::new(move |search| Ok(entities::listed(search, &listed))),
+    );
     let finding = finding("a1", text);
     desk.publish(Update::Decided {
         incidents: vec![incident("b1", text, &[&finding])],
@@ -210,8 +217,9 @@ fn desk(text: &str) -> Desk {
     desk
 }
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/",
+    "/entries",
     "/incidents?state=all",
     "/incidents/b1",
     "/entries/3",

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (
         1,
         "projections",
@@ -34,6 +34,7 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         "attached",
         include_str!("../migrations/0006_attached.sql"),
     ),
+    (7, "views", include_str!("../migrations/0007_views.sql")),
 ];
 
 /// Most connections beside the state's own.

@@ -106,6 +106,20 @@ impl SegmentFiles {
         Ok(Self::load(folder, ends, 0, None)?.0)
     }
 
+    /// Takes in what was written since a folder was opened to read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the files can't be read: it stays as it was.
+    pub fn look_again(&mut self) -> Result<(), StoreError> {
+        if !self.writer {
+            let ends = self.starts.get(1..).unwrap_or_default();
+            let again = Self::load(&self.folder, ends, 0, None)?.0;
+            *self = again;
+        }
+        Ok(())
+    }
+
     fn load(
         folder: &Path,
         ends: &[Place],
@@ -496,6 +510,24 @@ mod tests {
             }
             assert_eq!(again.read(count).expect("read"), None);
         }
+    }
+
+    #[test]
+    fn a_reader_takes_in_what_was_written_since() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut files, _) = SegmentFiles::open(folder.path(), &[], 0).expect("opened");
+        files.append(&rows(0, 250)).expect("appended");
+        let mut reader = SegmentFiles::open_read(folder.path(), &[]).expect("opened");
+        for (at, step) in [(250, 0), (250, 6), (256, 300), (556, 1)] {
+            files.append(&rows(at, step)).expect("appended");
+            reader.look_again().expect("read");
+            assert_eq!(reader.len(), at + step);
+            assert_eq!(reader.read(3).expect("read"), rows(3, 1).pop());
+            let last = at + step - 1;
+            assert_eq!(reader.read(last).expect("read"), rows(last, 1).pop());
+        }
+        files.look_again().expect("a writer knows");
+        assert_eq!(files.len(), 557);
     }
 
     #[test]

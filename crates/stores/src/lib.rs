@@ -18,12 +18,12 @@ mod state;
 pub use database::Database;
 pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
-pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
 pub use looked::{Looked, Looks};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,
-    TokenRow,
+    TokenRow, ViewRow,
 };
 pub use place::{Server, StatePlace};
 pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};

@@ -179,13 +179,13 @@ pub(super) fn serve_and_follow(
     data: &Path,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let reader = engine::report::entry_reader(
+    let (reader, finder) = engine::evidence::of_ledger(
         &data.join("ledger"),
         &data.join("keys"),
         pipeline.context().clone(),
     )
     .or_fail("check that --data is readable")?;
-    let desk = Desk::new(reader);
+    let desk = Desk::searching(reader, finder);
     desk.publish(Update::Gaps(watch.gaps));
     pipeline.show_on(desk.clone());
     let resume = pipeline.positions().clone();
@@ -218,8 +218,12 @@ pub(super) fn serve_and_follow(
             let (outbox, waker) = (pipeline.outbox(), running.waker());
             let hash_key = pipeline.key_for("attachment");
             let known = Arc::new(stores.clone());
-            let shelf = Shelf::open(&data.join("ledger"), &data.join("keys"))
-                .or_fail("check that --data is readable")?;
+            let shelf = Shelf::open(
+                &data.join("ledger"),
+                &data.join("keys"),
+                pipeline.context().clone(),
+            )
+            .or_fail("check that --data is readable")?;
             let shelf = Arc::new(shelf);
             let counsel = Counsel::open(
                 &data.join("keys"),

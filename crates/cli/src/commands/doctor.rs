@@ -97,7 +97,8 @@ impl Doctor {
         let database = engine::state::database(&folder, place.as_ref()).map_err(failed)?;
         // The rows first: what is sealed meanwhile isn't missing in them.
         let rows = Snapshot::read(&database).map_err(failed)?;
-        let ledger = Ledger::open_read(&folder, &keys).or_fail("check that --data is readable")?;
+        let ledger = Ledger::open_read(&folder, &keys, &Context::default())
+            .or_fail("check that --data is readable")?;
         let compared = compare(&ledger, &rows)
             .or_fail("the ledger isn't what was sealed: magewarden verify says what differs")?;
         self.print(&compared).or_fail("write to another place")?;

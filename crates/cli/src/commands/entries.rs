@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use engine::evidence;
 use engine::judge::understand;
 use engine::ledger::{Entry, Query};
 use model::{Field, Scope, Sequence, SourceId, Timestamp};
@@ -47,6 +48,15 @@ pub(crate) struct Entries {
     /// Scope: a host name of the shop
     #[arg(long)]
     host: Option<String>,
+    /// Actor: an administrator of the shop, by name
+    #[arg(long)]
+    administrator: Option<String>,
+    /// A module (`Vendor_Module`) or package (`vendor/package`)
+    #[arg(long)]
+    module: Option<String>,
+    /// Scope: `website:CODE`, `store:CODE`, `view:CODE`, `host:NAME`, `installation` or `unknown`; that entries were sealed under
+    #[arg(long, value_name = "PLACE")]
+    place: Option<String>,
     /// Websites, stores, views and hosts of the shop (TOML; docs/stores.md), to tell each entry's place by
     #[arg(long, value_name = "FILE")]
     stores: Option<PathBuf>,
@@ -61,20 +71,40 @@ pub(crate) struct Entries {
 impl Entries {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let ledger = super::verify::open_ledger(&self.ledger)?;
         let hint = "magewarden verify the ledger";
         let context = parse::Context {
             stores: read_stores(self.stores.as_deref())?,
             ..parse::Context::default()
         };
+        let ledger = super::verify::open_ledger(&self.ledger, &context)?;
         let found = if self.sequence.is_empty() {
             let key = ledger.token_key();
             let named = [
                 (Field::ClientIp, &self.address),
                 (Field::DbUser, &self.account),
                 (Field::Host, &self.host),
+                (Field::AdminName, &self.administrator),
             ];
+            let place = self.place.as_deref().map(|text| {
+                evidence::place(text).ok_or_else(|| {
+                    Failure::say(
+                        format!("there is no place `{text}`"),
+                        "website:CODE, store:CODE, view:CODE, host:NAME, installation or unknown",
+                    )
+                })
+            });
+            let place = place.transpose()?;
+            let mut any: Vec<Vec<u64>> = Vec::new();
+            any.extend(place.map(|place| {
+                let places = evidence::within(&place, &context.stores);
+                places.iter().map(|place| key.place(place)).collect()
+            }));
+            any.extend(self.module.as_ref().map(|name| {
+                let fields = [Field::Module, Field::Package];
+                fields.map(|field| key.token(field, name)).to_vec()
+            }));
             let query = Query {
+                any,
                 from: time(self.from.as_deref())?,
                 to: time(self.to.as_deref())?,
                 source: self.source.clone().map(SourceId),
@@ -82,6 +112,7 @@ impl Entries {
                     .into_iter()
                     .filter_map(|(field, value)| Some(key.token(field, value.as_ref()?)))
                     .collect(),
+                ..Query::default()
             };
             ledger.find(&query, self.limit).or_fail(hint)?
         } else {

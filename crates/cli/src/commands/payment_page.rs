@@ -54,7 +54,7 @@ enum Format {
 impl PaymentPage {
     /// Runs the command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        let ledger = super::verify::open_ledger(&self.ledger)?;
+        let ledger = super::verify::open_ledger(&self.ledger, &parse::Context::default())?;
         let ways = match self.way {
             Some(Way::Browser) => &["browser"][..],
             Some(Way::Fetch) => &["fetch"][..],

@@ -120,7 +120,7 @@ impl Scan {
 
     /// Scans what a ledger sealed: a number here is one the mask missed.
     fn ledger(&self, path: &Path, rows: &mut Vec<Value>) -> Result<(), Failure> {
-        let ledger = super::verify::open_ledger(path)?;
+        let ledger = super::verify::open_ledger(path, &parse::Context::default())?;
         let mut bar = Bar::bytes(ledger.len(), "scanning entries");
         for sequence in 0..ledger.len() {
             bar.advance(1);

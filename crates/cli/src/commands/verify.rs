@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use engine::ledger::{self, Ledger};
+use parse::Context;
 use serde_json::json;
 
 use super::Output;
@@ -35,11 +36,11 @@ pub(crate) struct Verify {
 }
 
 /// Opens a ledger to read from; the keys lie beside it unless told otherwise.
-pub(crate) fn open_ledger(path: &Path) -> Result<Ledger, Failure> {
+pub(crate) fn open_ledger(path: &Path, context: &Context) -> Result<Ledger, Failure> {
     let keys = path
         .parent()
         .map_or_else(|| PathBuf::from("keys"), |parent| parent.join("keys"));
-    Ledger::open_read(path, &keys)
+    Ledger::open_read(path, &keys, context)
         .or_fail("name the folder that holds `segments/`; its keys lie in `keys/` beside it")
 }
 

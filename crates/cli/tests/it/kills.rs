@@ -120,7 +120,11 @@ impl Shop {
     /// How often each numbered record is in the ledger.
     fn sealed(&self) -> BTreeMap<u64, u64> {
         let data = self.data();
-        let Ok(ledger) = Ledger::open_read(&data.join("ledger"), &data.join("keys")) else {
+        let Ok(ledger) = Ledger::open_read(
+            &data.join("ledger"),
+            &data.join("keys"),
+            &parse::Context::default(),
+        ) else {
             return BTreeMap::new();
         };
         let mut seen = BTreeMap::new();

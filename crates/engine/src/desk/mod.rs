@@ -1,5 +1,7 @@
 //! What pages and reports read: the latest state the pipeline published. Cheap to read, one writer.
 
+mod about;
+mod behaviour;
 mod brief;
 mod sight;
 
@@ -13,12 +15,17 @@ use stores::Outcome;
 use tokio::sync::watch;
 
 use crate::archive::Archive;
+use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::health::Hole;
 use crate::inventory::List;
 use crate::judge::Understood;
+use crate::ledger::LedgerError;
 use crate::live::Delay;
+use crate::rulebook::RuleBook;
 
+pub use about::{About, Touched};
+pub use behaviour::Behaviour;
 pub use brief::{Brief, Clock, Words};
 pub use sight::{Sight, Work};
 
@@ -149,6 +156,8 @@ pub enum Update {
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
     Listed(Vec<(SourceId, Arc<List>)>),
+    /// The rules that are judged by.
+    Rules(Arc<RuleBook>),
     /// Counters.
     Overview(Overview),
 }
@@ -175,16 +184,21 @@ struct State {
     sources: Vec<SourceView>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
+    rules: Arc<RuleBook>,
     overview: Option<Overview>,
 }
 
 /// Reads an entry of the ledger.
 pub type EntryReader = Box<dyn Fn(u64) -> Option<EntryView> + Send + Sync>;
 
+/// Finds entries of the ledger.
+pub type EntryFinder = Box<dyn Fn(&Search) -> Result<Listed, LedgerError> + Send + Sync>;
+
 struct Inner {
     state: RwLock<State>,
     version: watch::Sender<u64>,
     read_entry: EntryReader,
+    find_entries: EntryFinder,
 }
 
 /// The latest state; clones share it.
@@ -214,13 +228,20 @@ impl State {
 }
 
 impl Desk {
-    /// Makes an empty desk that reads entries through `read_entry`.
+    /// Makes an empty desk that reads entries through `read_entry`, and finds none.
     #[must_use]
     pub fn new(read_entry: EntryReader) -> Self {
+        Self::searching(read_entry, Box::new(|_| Ok(Listed::default())))
+    }
+
+    /// Makes an empty desk that reads entries through `read_entry` and finds them through `find_entries`.
+    #[must_use]
+    pub fn searching(read_entry: EntryReader, find_entries: EntryFinder) -> Self {
         Self(Arc::new(Inner {
             state: RwLock::default(),
             version: watch::Sender::new(0),
             read_entry,
+            find_entries,
         }))
     }
 
@@ -290,6 +311,7 @@ impl Desk {
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
+                Update::Rules(book) => state.rules = book,
                 Update::Overview(overview) => state.overview = Some(overview),
             }
         }
@@ -403,6 +425,22 @@ impl Desk {
         known.or_else(|| archive?.finding(id).map(|(finding, _)| Arc::new(finding)))
     }
 
+    /// Every finding that doesn't rest, with the incident it is in.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Arc<Finding>, Option<Arc<Brief>>)> {
+        let state = self.state();
+        let incident = |id| state.briefs.get(state.incident_of.get(id)?).cloned();
+        let all = state.findings.iter();
+        all.map(|(id, finding)| (Arc::clone(finding), incident(id)))
+            .collect()
+    }
+
+    /// Whether an incident is read from the ledger, with its findings.
+    #[must_use]
+    pub fn rests(&self, incident: &str) -> bool {
+        !self.state().incidents.contains_key(incident)
+    }
+
     /// Every source.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceView> {
@@ -421,6 +459,12 @@ impl Desk {
         self.state().lists.clone()
     }
 
+    /// The rules that are judged by.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleBook> {
+        Arc::clone(&self.state().rules)
+    }
+
     /// The counters, once there are any.
     #[must_use]
     pub fn overview(&self) -> Option<Overview> {
@@ -431,6 +475,15 @@ impl Desk {
     #[must_use]
     pub fn entry(&self, sequence: u64) -> Option<EntryView> {
         (self.0.read_entry)(sequence)
+    }
+
+    /// Entries that are asked for. Reads files: not for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when they can't be read.
+    pub fn entries(&self, search: &Search) -> Result<Listed, LedgerError> {
+        (self.0.find_entries)(search)
     }
 
     /// Changes with every piece of news.

@@ -4,16 +4,24 @@
 //! lists, not by its address, not as a number. An incident is seen whole or not at all: of one that
 //! touches several stores, a person for one of them would otherwise read about the others.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use model::{
     Finding, Handling, Incident, IncidentState, Lane, Level, Person, Principal, Right, Scope,
-    StoreMap,
+    StoreMap, Timestamp,
 };
 
 use super::{Brief, Desk, EntryView, GapView, Overview, SourceView};
+use crate::evidence::{self, Listed, Search};
 use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
+use crate::ledger::LedgerError;
+use crate::rulebook::RuleBook;
+
+/// Incidents of long ago that are read for one page, and their findings.
+const OLD_INCIDENTS_MAX: usize = 20;
+const OLD_FINDINGS_MAX: usize = 500;
 
 /// An incident and how it is handled.
 #[derive(Debug)]
@@ -163,6 +171,47 @@ impl Sight {
         is_seen.then_some(finding)
     }
 
+    /// Findings of the last days with the incidents they are in: those of incidents they see, and those in none at places they see.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Arc<Finding>, Option<Arc<Brief>>)> {
+        let mut all = self.desk.findings();
+        if self.is_narrow() {
+            all.retain(|(finding, incident)| {
+                let scopes = match incident {
+                    Some(incident) => &*incident.scopes,
+                    None => std::slice::from_ref(&finding.scope),
+                };
+                self.principal.sees(scopes, &self.stores)
+            });
+        }
+        all
+    }
+
+    /// Findings of the newest incidents of long ago that are such ones. Reads files.
+    #[must_use]
+    pub fn findings_at_rest(
+        &self,
+        is_such: impl Fn(&Brief) -> bool,
+    ) -> Vec<(Arc<Finding>, Option<Arc<Brief>>)> {
+        let all = self.incidents().into_iter().map(|work| work.incident);
+        let mut old: Vec<Arc<Brief>> = all
+            .filter(|brief| is_such(brief) && self.desk.rests(&brief.id))
+            .collect();
+        old.sort_by_key(|brief| Reverse(brief.last));
+        let incidents = old.into_iter().take(OLD_INCIDENTS_MAX);
+        let findings = incidents.flat_map(|brief| {
+            let joined = self.desk.incident(&brief.id);
+            let joined = joined
+                .map(|incident| incident.findings.clone())
+                .unwrap_or_default();
+            joined
+                .into_iter()
+                .map(move |joined| (joined.finding, Arc::clone(&brief)))
+        });
+        let read = |(id, brief): (String, Arc<Brief>)| Some((self.desk.finding(&id)?, Some(brief)));
+        findings.take(OLD_FINDINGS_MAX).filter_map(read).collect()
+    }
+
     /// One sealed entry, masked as it is. Whoever shows it notes that it was read.
     #[must_use]
     pub fn entry(&self, sequence: u64) -> Option<EntryView> {
@@ -176,6 +225,44 @@ impl Sight {
             .as_ref()
             .map_or(Scope::Unknown, |understood| understood.place.clone());
         self.may(Right::SeeEvidence, &[place]).then_some(entry)
+    }
+
+    /// Sealed entries as lists tell them: those whose place they may see evidence of. Reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when they can't be read.
+    pub fn entries(&self, search: &Search) -> Result<Listed, LedgerError> {
+        if !self.principal.may_somewhere(Right::SeeEvidence) {
+            return Ok(Listed::default());
+        }
+        if self.principal.may_all(Right::SeeEvidence) {
+            return self.desk.entries(search);
+        }
+        // The index is asked for their places alone: how much there is elsewhere isn't told by what a search takes.
+        let mut search = search.clone();
+        let may = |place: &Scope| self.may(Right::SeeEvidence, std::slice::from_ref(place));
+        if search.places.is_empty() {
+            search.places = evidence::places(&self.stores).collect();
+        }
+        search.places.retain(may);
+        if search.places.is_empty() {
+            return Ok(Listed::default());
+        }
+        let mut listed = self.desk.entries(&search)?;
+        listed.lines.retain(|line| may(&line.place));
+        Ok(listed)
+    }
+
+    /// The rules that are judged by: of everybody who sees incidents, since findings are explained by them.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleBook> {
+        self.desk.rules()
+    }
+
+    /// What time it is, as far as counters and findings tell; for a console that has no clock.
+    pub(super) fn told_time(&self) -> Option<Timestamp> {
+        self.desk.overview().map(|overview| overview.now)
     }
 
     fn sees_sources(&self) -> bool {

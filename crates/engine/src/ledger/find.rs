@@ -1,7 +1,7 @@
-//! Finding entries by time, source, actor and scope.
+//! Finding entries by time, number, source, actor and scope.
 
 use model::{Sequence, SourceId, Timestamp};
-use stores::IndexQuery;
+use stores::{BLOCK_ENTRIES, IndexQuery, Order};
 
 use super::{Ledger, LedgerError};
 
@@ -16,6 +16,22 @@ pub struct Query {
     pub source: Option<SourceId>,
     /// Hashes of actors and scopes ([`crate::intake::TokenKey::token`]) that must all be there.
     pub tokens: Vec<u64>,
+    /// Groups of such hashes, of each of which one must be there.
+    pub any: Vec<Vec<u64>>,
+    /// First entry.
+    pub first: u64,
+    /// The entry after the last one; `None` is the end.
+    pub end: Option<u64>,
+}
+
+/// What a search found in a part of the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Entries in the order asked for, each with its time, said or else received.
+    pub entries: Vec<(Sequence, Timestamp)>,
+    /// Where to go on: the end (newest first) or the first entry (oldest first) of what wasn't looked through.
+    /// `None` when all was.
+    pub next: Option<u64>,
 }
 
 impl Ledger {
@@ -25,29 +41,56 @@ impl Ledger {
     ///
     /// [`LedgerError`] when entries can't be read.
     pub fn find(&self, query: &Query, limit: usize) -> Result<Vec<Sequence>, LedgerError> {
+        let found = self.find_in(query, Order::Oldest, limit, u64::MAX)?;
+        Ok(found.entries.iter().map(|(number, _)| *number).collect())
+    }
+
+    /// Finds entries in an order, at most `limit`, in the index of `blocks_max` times 256 entries at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find`].
+    pub fn find_in(
+        &self,
+        query: &Query,
+        order: Order,
+        limit: usize,
+        blocks_max: u64,
+    ) -> Result<Found, LedgerError> {
         let mut tokens = query.tokens.clone();
         tokens.extend(query.source.as_ref().map(source_token));
-        let by_time = query.from.is_some() || query.to.is_some();
         let index = IndexQuery {
             from: query.from.map(|time| time.0),
             to: query.to.map(|time| time.0),
             tokens,
+            any: query.any.clone(),
+            first: query.first,
+            end: query.end,
         };
-        let mut found = Vec::new();
-        self.index.search(&index, |number| {
-            let sequence = Sequence(number);
-            let fits = if by_time {
-                let header = self.header(sequence)?;
-                let time = header.said.unwrap_or(header.received);
-                query.from.is_none_or(|from| time >= from) && query.to.is_none_or(|to| time <= to)
-            } else {
-                true
-            };
-            if fits && found.len() < limit {
-                found.push(sequence);
+        let mut found = Found::default();
+        let left = self.index.search_in(&index, order, blocks_max, |number| {
+            let header = self.header(Sequence(number))?;
+            let time = header.said.unwrap_or(header.received);
+            let fits =
+                query.from.is_none_or(|from| time >= from) && query.to.is_none_or(|to| time <= to);
+            if fits && found.entries.len() == limit {
+                found.next = Some(match order {
+                    Order::Oldest => number,
+                    Order::Newest => number + 1,
+                });
+                return Ok::<_, LedgerError>(false);
             }
-            Ok::<_, LedgerError>(found.len() < limit)
+            if fits {
+                found.entries.push((Sequence(number), time));
+            }
+            Ok(true)
         })?;
+        if let Some(block) = left {
+            found.next = Some(match order {
+                Order::Oldest => block * BLOCK_ENTRIES,
+                Order::Newest => (block + 1) * BLOCK_ENTRIES,
+            });
+        }
         Ok(found)
     }
 }

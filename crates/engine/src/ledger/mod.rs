@@ -3,6 +3,7 @@
 //! One writer. An entry is durable before [`Ledger::append`] returns. Payloads are encrypted under a
 //! key per source and day, so that one can be destroyed while every proof holds.
 
+mod beside;
 mod find;
 mod keys;
 mod open;
@@ -20,15 +21,17 @@ use custody::{
     hash_leaf,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use model::{Lane, Mark, RecordIdentity, Sequence, SourceId, Timestamp};
+use model::{Lane, Mark, RecordIdentity, Scope, Sequence, SourceId, Timestamp};
 use sha2::Sha256;
 use stores::{BLOCK_ENTRIES, BlockIndex, Cut, Indexed, Row, SegmentFiles, StoreError};
 
 use crate::intake::TokenKey;
 
+pub use beside::Beside;
 pub use custody::EntryKind;
-pub use find::Query;
+pub use find::{Found, Query};
 use keys::{Keys, PayloadKeys};
+pub use stores::Order;
 pub use verify::{Break, Report, verify};
 
 /// Levels of a full block's subtree: 2⁸ leaves.
@@ -190,6 +193,10 @@ impl Ledger {
         let mut all = Vec::with_capacity(tokens.len() + 1);
         all.push(find::source_token(&header.source));
         all.extend_from_slice(tokens);
+        // What names nothing – our own entries, what was destroyed – is of no place anyone could tell.
+        if tokens.is_empty() {
+            all.push(self.token_key().place(&Scope::Unknown));
+        }
         let whole = self.index.push(&Indexed {
             time: header.said.unwrap_or(header.received).0,
             tokens: &all,

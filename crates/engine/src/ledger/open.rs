@@ -127,18 +127,28 @@ impl Ledger {
         })
     }
 
-    /// Opens a ledger to read.
+    /// Opens a ledger to read. `context` as in [`Self::create_or_open`].
     ///
     /// # Errors
     ///
     /// [`LedgerError`] when files or keys can't be read.
-    pub fn open_read(folder: &Path, keys: &Path) -> Result<Self, LedgerError> {
+    pub fn open_read(folder: &Path, keys: &Path, context: &Context) -> Result<Self, LedgerError> {
         let keys = Keys::load(keys)?;
         let (index, ends) = BlockIndex::open(folder, false)?;
         let files = SegmentFiles::open_read(&folder.join("segments"), &ends)?;
         let mut ledger = Self::new(folder, files, index, keys, String::new());
-        ledger.read_tail(&Context::default())?;
+        ledger.read_tail(context)?;
         Ok(ledger)
+    }
+
+    /// Takes in what was sealed since it was opened to read.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`] when it can't be read.
+    pub fn look_again(&mut self, context: &Context) -> Result<(), LedgerError> {
+        self.files.look_again()?;
+        self.read_new(context)
     }
 
     fn new(
@@ -200,6 +210,11 @@ impl Ledger {
                 self.tree.push_subtree(root, BLOCK_LEVEL);
             }
         }
+        self.read_new(context)
+    }
+
+    /// Reads the entries that the tree doesn't know.
+    fn read_new(&mut self, context: &Context) -> Result<(), LedgerError> {
         for number in self.tree.size()..self.files.len() {
             let sequence = Sequence(number);
             let Some(row) = self.files.read(number)? else {

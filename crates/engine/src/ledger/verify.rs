@@ -191,7 +191,9 @@ impl Walk {
             .parent()
             .map(|parent| parent.join("keys"))
             .filter(|keys| keys.join("wrapping.key").is_file());
-        let reader = match keys.map(|keys| super::Ledger::open_read(folder, &keys)) {
+        let reader = match keys
+            .map(|keys| super::Ledger::open_read(folder, &keys, &parse::Context::default()))
+        {
             Some(Ok(reader)) => Some(reader),
             Some(Err(error)) => {
                 self.breaks.push(Break {

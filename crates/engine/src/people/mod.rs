@@ -12,6 +12,7 @@ mod password;
 mod session;
 mod token;
 mod totp;
+mod views;
 
 use crate::hide::is_hidden;
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use manage::AccountView;
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
 pub use session::{Session, SessionView};
 pub use token::{TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView};
+pub use views::{Saved, SavedView};
 
 /// Failures after which an account is locked (req. 8.3.4 allows ten).
 pub const FAILURES_MAX: i64 = 6;

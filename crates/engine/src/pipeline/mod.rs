@@ -92,6 +92,7 @@ impl Pipeline {
         let handlings = self.judge().handlings().clone();
         desk.publish(Update::Handled(handlings.into_iter().collect()));
         desk.publish(Update::Listed(self.projection.lists(true)));
+        desk.publish(Update::Rules(self.judge().book()));
         self.desk = Some(desk);
     }
 

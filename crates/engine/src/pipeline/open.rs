@@ -81,7 +81,8 @@ impl Pipeline {
                 (projection.map_err(state_failed)?, Positions::new())
             }
         };
-        let archive = Archive::of_ledger(&settings.ledger, &settings.keys);
+        let archive =
+            Archive::of_ledger(&settings.ledger, &settings.keys, settings.context.clone());
         let resumed = restart::resume(&mut ledger, &mut judge, &mut projection, &archive).map_err(
             |source| PipelineError::Restart {
                 path: path.clone(),

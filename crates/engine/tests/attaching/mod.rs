@@ -32,7 +32,12 @@ fn attach(
 
 /// What is kept of an incident's attachments.
 fn kept(house: &House, folder: &Path, incident: &str) -> Vec<Content> {
-    let shelf = Shelf::open(&folder.join("ledger"), &folder.join("keys")).expect("opened");
+    let shelf = Shelf::open(
+        &folder.join("ledger"),
+        &folder.join("keys"),
+        parse::Context::default(),
+    )
+    .expect("opened");
     let handling = house.desk.handling(incident);
     handling
         .attachments()

@@ -65,12 +65,15 @@ impl House {
     pub(crate) fn open(folder: &Path) -> Self {
         let mut pipeline = open(folder);
         let (ledger, keys) = (folder.join("ledger"), folder.join("keys"));
-        let reader = engine::report::entry_reader(&ledger, &keys, parse::Context::default());
-        let desk = Desk::new(reader.expect("opened"));
+        let context = parse::Context::default();
+        let reading = engine::evidence::of_ledger(&ledger, &keys, context);
+        let (read, find) = reading.expect("opened");
+        let desk = Desk::searching(read, find);
         pipeline.show_on(desk.clone());
         let running = Running::start(Vec::new()).expect("no source");
         let stores = Arc::new(StoreMap::default());
-        let shelf = Arc::new(Shelf::open(&ledger, &keys).expect("opened"));
+        let shelf =
+            Arc::new(Shelf::open(&ledger, &keys, parse::Context::default()).expect("opened"));
         let counsel = Counsel::open(
             &keys,
             pipeline.outbox(),

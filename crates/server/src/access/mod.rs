@@ -218,6 +218,13 @@ impl Console {
     }
 }
 
+/// Does what reads files or takes long where nobody waits behind it; `None` when it panicked.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
 impl Caller {
     /// As the engine wants to know who does something.
     pub(crate) fn act(&self) -> Act<'_> {

@@ -9,10 +9,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
-use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation};
+use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation, Timestamp};
 use report::bar;
 
 use super::handling::Handled;
+use super::pictures::Pictures;
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, is_refresh};
 use crate::counsel;
@@ -23,6 +24,8 @@ const PAGES_MAX: usize = 4;
 const FILES_MAX: usize = 8;
 /// Findings shown on one page.
 const FINDINGS_MAX: usize = 25;
+/// Findings that pictures are drawn of.
+const DRAWN_MAX: usize = 200;
 /// Entries of one finding whose text is shown, and further ones linked.
 const SHOWN_MAX: usize = 2;
 const LINKED_MAX: usize = 22;
@@ -45,6 +48,7 @@ struct IncidentPage {
     counsel: Option<counsel::View>,
     skipped: usize,
     findings: Vec<Member>,
+    pictures: Pictures,
 }
 
 /// A finding of an incident as its page tells it.
@@ -218,6 +222,12 @@ impl IncidentPage {
         all.split_at(all.len().min(DUTIES_MAX))
     }
 
+    /// The time of a day.
+    fn clock(&self, time: &Timestamp) -> String {
+        let whole = report::when(time);
+        whole.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
     fn before(&self) -> usize {
         self.skipped.saturating_sub(FINDINGS_MAX)
     }
@@ -279,9 +289,15 @@ async fn show_with(
     };
     // In order of time, as the incident has them: only those shown are read.
     let skipped = skipped.min(incident.findings.len());
-    let joined = incident.findings.iter().skip(skipped).take(FINDINGS_MAX);
-    let findings: Vec<Member> = joined
-        .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
+    let read = |from, count| {
+        let joined = incident.findings.iter().skip(from).take(count);
+        joined
+            .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
+            .collect::<Vec<_>>()
+    };
+    let pictures = Pictures::new(sight, &incident, &read(0, DRAWN_MAX), FINDINGS_MAX);
+    let findings: Vec<Member> = read(skipped, FINDINGS_MAX)
+        .into_iter()
         .map(|(finding, because)| Member::new(sight, finding, because))
         .collect();
     let read = findings.iter().flat_map(|member| &member.shown);
@@ -302,6 +318,7 @@ async fn show_with(
         into,
         skipped,
         findings,
+        pictures,
         handled,
         counsel,
     })

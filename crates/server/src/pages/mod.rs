@@ -1,12 +1,17 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod entity;
+mod entries;
 mod handling;
 mod incident;
 mod modules;
 mod overview;
 mod payment_pages;
 pub(crate) mod people;
+mod pictures;
 mod queue;
+mod rules;
+mod views;
 
 use std::collections::BTreeMap;
 
@@ -15,17 +20,22 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, GapView, Overview, Sight, SourceView};
+use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
-use model::{Lane, Right, Timestamp, Via};
+use model::{Actor, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
+pub(crate) use entity::{api_entity, entity};
+pub(crate) use entries::{api_entries, entries};
 pub(crate) use handling::decide;
 pub(crate) use incident::{attach_refused, counsel_refused, incident};
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
+pub(crate) use rules::{api_rule, api_rules, rule, rules};
+pub(crate) use views::change_views;
 
 /// Texts shown of a line that lists several.
 const TEXTS_MAX: usize = 5;
@@ -142,6 +152,43 @@ pub(crate) fn encoded(text: &str) -> String {
         .collect()
 }
 
+/// The page of somebody or something.
+pub(crate) fn entity_link(entity: &Entity) -> String {
+    format!("/entities/{}/{}", entity.kind.name(), encoded(&entity.name))
+}
+
+/// The page of an actor; empty where there is none.
+pub(crate) fn actor_link(actor: &Actor) -> String {
+    let entity = Entity::of_actor(actor);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The page of a module or package; empty where there is none.
+fn module_link(name: &str) -> String {
+    let entity = Entity::new(EntityKind::Module, name);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The page of a rule.
+pub(crate) fn rule_link(id: &str) -> String {
+    format!("/rules/{}", encoded(id))
+}
+
+/// The page of a place; empty where there is none.
+pub(crate) fn place_link(place: &Scope) -> String {
+    let entity = Entity::of_place(place);
+    entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// The first part of a text that stands in a line: whole elsewhere, so only a mark says that there is more.
+pub(crate) fn shortened(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let begin = text.get(..text.floor_char_boundary(bytes));
+    format!("{}…", begin.unwrap_or_default())
+}
+
 /// A record's own time for people: to the second, with its zone.
 fn moment(time: &str) -> String {
     let second = time.split(['.', 'Z']).next().unwrap_or_default();
@@ -223,6 +270,7 @@ pub(crate) fn names(incident: &Brief, lower: &str) -> bool {
 #[template(path = "entry.html")]
 struct EntryPage {
     frame: Frame,
+    line: Line,
     entry: EntryView,
 }
 
@@ -242,6 +290,7 @@ pub(crate) async fn entry(
     }
     page(&EntryPage {
         frame: Frame::new(&sight),
+        line: Line::of(&entry),
         entry,
     })
 }

@@ -27,6 +27,8 @@ struct Place {
     name: String,
     /// Where the queue shows its incidents.
     link: String,
+    /// Where all is told that is known of it; empty when nothing can be.
+    about: String,
     /// The worst of the incidents that are worked on there; `None` when there is none.
     level: Option<Level>,
     count: usize,
@@ -205,6 +207,7 @@ fn sites(sight: &Sight, open: &[&Work]) -> Vec<Site> {
         Place {
             name: name.to_owned(),
             link: format!("/incidents?store={}", super::encoded(link)),
+            about: super::place_link(scope),
             level: found.map(|(level, _)| *level),
             count: found.map_or(0, |(_, count)| *count),
         }

@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::decider::Wish;
 use engine::desk::Work;
+use engine::people::SavedView;
 use model::{Act, IncidentState, Level, Right, Scope, Timestamp};
 use report::bar;
 
@@ -22,7 +23,7 @@ const PROBLEMS_MAX: usize = 5;
 
 /// Which incidents are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Filter {
+pub(super) struct Filter {
     /// `work` (what somebody has to work on, unless said otherwise), `over`, `all`, or a state's name.
     state: String,
     severity: String,
@@ -33,7 +34,7 @@ struct Filter {
 }
 
 impl Filter {
-    fn new(query: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(query: &BTreeMap<String, String>) -> Self {
         let text = |name: &str| query.get(name).map_or("", |text| text.trim()).to_owned();
         let state = text("state");
         Self {
@@ -50,7 +51,7 @@ impl Filter {
     }
 
     /// As the address has it.
-    fn query(&self) -> String {
+    pub(super) fn query(&self) -> String {
         let mut out = Vec::new();
         for (name, value) in [
             ("state", &self.state),
@@ -126,6 +127,10 @@ struct Queue {
     key: String,
     /// What became of a decision on several.
     told: String,
+    /// Views they keep.
+    views: Vec<SavedView>,
+    /// Whether they may keep some.
+    keeps: bool,
 }
 
 impl Queue {
@@ -170,7 +175,21 @@ pub(crate) async fn queue(
     State(console): State<Console>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    show(seen, &caller, &console, &query, String::new())
+    show_with(seen, &caller, &console, &query, String::new()).await
+}
+
+/// The queue, with what is to be told first.
+pub(super) async fn show_with(
+    seen: Seen,
+    caller: &Caller,
+    console: &Console,
+    query: &BTreeMap<String, String>,
+    told: String,
+) -> Response {
+    match super::views::of(console, caller).await {
+        Ok(views) => show(seen, caller, console, query, told, views),
+        Err(response) => response,
+    }
 }
 
 fn show(
@@ -179,6 +198,7 @@ fn show(
     console: &Console,
     query: &BTreeMap<String, String>,
     told: String,
+    views: Vec<SavedView>,
 ) -> Response {
     let filter = Filter::new(query);
     let me = sight.person().account;
@@ -201,8 +221,8 @@ fn show(
         .map(|work| work.incident.last)
         .max()
         .unwrap_or_default();
-    let views = sight.stores().views.keys();
-    let stores = views.filter(|code| {
+    let codes = sight.stores().views.keys();
+    let stores = codes.filter(|code| {
         sight
             .principal()
             .sees(&[Scope::View((*code).clone())], sight.stores())
@@ -219,6 +239,8 @@ fn show(
         csrf: caller.csrf.clone(),
         key: engine::trail::new_id(),
         told,
+        views,
+        keeps: !caller.session.is_empty(),
         filter,
     })
 }
@@ -241,13 +263,14 @@ pub(crate) async fn decide(
     .map(|(name, field)| (name.to_owned(), fields.text(field).to_owned()))
     .collect();
     let Some(decider) = &console.decider else {
-        return show(
+        return show_with(
             seen,
             &caller,
             &console,
             &query,
             "this console only shows".to_owned(),
-        );
+        )
+        .await;
     };
     let act = match fields.text("act") {
         "acknowledge" => Act::Acknowledge,
@@ -259,13 +282,14 @@ pub(crate) async fn decide(
         },
         "watch" => Act::Watch { on: true },
         _ => {
-            return show(
+            return show_with(
                 seen,
                 &caller,
                 &console,
                 &query,
                 "choose what to do".to_owned(),
-            );
+            )
+            .await;
         }
     };
     let (mut done, mut problems) = (0, Vec::new());
@@ -298,7 +322,7 @@ pub(crate) async fn decide(
     if more > 0 {
         told.push_str(&format!("; and {more} more"));
     }
-    show(seen, &caller, &console, &query, told)
+    show_with(seen, &caller, &console, &query, told).await
 }
 
 #[cfg(test)]

@@ -163,7 +163,8 @@ impl Sealing {
 
     /// Everything that is sealed, once nothing waits.
     pub(super) fn sealed(&self) -> Vec<Decided> {
-        let ledger = Ledger::open_read(&self.folder.join("ledger"), &self.folder.join("keys"));
+        let (folder, keys) = (self.folder.join("ledger"), self.folder.join("keys"));
+        let ledger = Ledger::open_read(&folder, &keys, &parse::Context::default());
         let ledger = ledger.expect("opened");
         (0..ledger.len())
             .filter_map(|number| ledger.read(Sequence(number)).expect("read").payload)

@@ -11,7 +11,7 @@ fn each_sees_what_their_roles_cover_and_no_more() {
     let stage = stage();
     stage.first();
     let viewer = stage.invited("viewer", Grant::all(Role::Viewer));
-    for path in ["/entries/0", "/administration/people"] {
+    for path in ["/entries/0", "/entries", "/administration/people"] {
         let answer = stage.get(&viewer, path);
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         let why = answer.of("main p", "");
@@ -49,14 +49,91 @@ fn each_sees_what_their_roles_cover_and_no_more() {
         ("/incidents/i2", StatusCode::NOT_FOUND),
         ("/api/v1/incidents/i2", StatusCode::NOT_FOUND),
         ("/incidents/none", StatusCode::NOT_FOUND),
+        ("/entries", StatusCode::OK),
+        ("/entities/store/view%3Aus_en", StatusCode::OK),
+        ("/api/v1/entities/store/website%3Aus", StatusCode::OK),
+        ("/entities/store/installation", StatusCode::NOT_FOUND),
+        ("/entities/store/view%3Afr", StatusCode::NOT_FOUND),
         ("/api/v1/incidents/none", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(stage.get(&us, path).status, status, "{path}");
     }
+    // Somebody who is in both incidents is told with the one that is seen.
+    let told = stage.get(&us, "/entities/administrator/plain").body;
+    assert!(
+        told.contains("/incidents/i1") && !told.contains("i2"),
+        "{told}"
+    );
     for path in ["/api/v1/incidents", "/incidents"] {
         let hidden = stage.get(&us, &format!("{path}/i2")).body;
         let none = stage.get(&us, &format!("{path}/none")).body;
         assert_eq!(hidden, none, "what is for others isn't there");
+    }
+}
+
+#[test]
+fn a_view_of_the_queue_is_kept_under_a_name_opened_and_removed_by_its_person_alone() {
+    let stage = stage();
+    stage.first();
+    let [ana, bob] = ["ana", "bob"].map(|name| stage.invited(name, Grant::all(Role::Analyst)));
+    let fields = [
+        ("name", "Mine & <b>high</b>"),
+        ("state", "all"),
+        ("severity", "high"),
+        ("q", "a b&c"),
+    ];
+    let kept = stage.post(&ana, "/incidents/views", &fields);
+    let link = "/incidents?state=all&severity=high&q=a%20b%26c";
+    assert_eq!(kept.header("location"), link, "{}", kept.body);
+    let page = stage.get(&ana, "/incidents");
+    assert_eq!(page.of(".views a", "href"), link);
+    assert_eq!(page.of(".views a", ""), "Mine & <b>high</b>");
+    assert_eq!(stage.get(&ana, link).status, StatusCode::OK);
+    assert!(
+        !stage
+            .get(&bob, "/incidents")
+            .body
+            .contains("class=\"chips views\"")
+    );
+    let remove = [("remove", "Mine & <b>high</b>")];
+    stage.post(&bob, "/incidents/views", &remove);
+    assert!(
+        stage
+            .get(&ana, "/incidents")
+            .body
+            .contains("class=\"chips views\"")
+    );
+    for name in ["", " ", &"x".repeat(61)] {
+        let page = stage.post(&ana, "/incidents/views", &[("name", name)]);
+        assert!(page.of("[role=alert]", "").contains("1 to 60"), "{name}");
+    }
+    let gone = stage.post(&ana, "/incidents/views", &remove);
+    assert_eq!(gone.header("location"), "/incidents");
+    assert!(
+        !stage
+            .get(&ana, "/incidents")
+            .body
+            .contains("class=\"chips views\"")
+    );
+    for text in HOSTILE
+        .iter()
+        .filter(|text| !text.contains(char::is_control))
+    {
+        let name: String = text.chars().take(60).collect();
+        stage.post(&ana, "/incidents/views", &[("name", &name), ("q", text)]);
+        let page = stage.get(&ana, "/incidents");
+        for tag in ["<img", "<iframe", "<b>", "<svg/", "<base", "<marquee"] {
+            assert!(!page.body.contains(tag), "{text:?}");
+        }
+        assert!(
+            page.of(".views a", "href").starts_with("/incidents"),
+            "{text:?}"
+        );
+        stage.post(
+            &ana,
+            "/incidents/views",
+            &[("remove", &page.of(".views input[name=remove]", "value"))],
+        );
     }
 }
 

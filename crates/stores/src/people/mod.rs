@@ -6,6 +6,7 @@
 mod account;
 mod invitation;
 mod session;
+mod view;
 
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
@@ -13,6 +14,7 @@ use sqlx::any::AnyRow;
 pub use account::{AccountRow, IdentityRow};
 pub use invitation::{InvitationRow, Joining};
 pub use session::{SessionRow, TokenRow};
+pub use view::ViewRow;
 
 /// The tables of people can't be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use stores::{
     AccountRow, Database, IdentityRow, InvitationRow, Joining, PeopleStore, SessionRow, TokenRow,
+    ViewRow,
 };
 
 use super::everywhere;
@@ -349,5 +350,53 @@ fn sessions_and_tokens_end_when_they_should() {
         assert!(!store.revoke_token("t").await.expect("asked"));
         assert_eq!(store.unused_since(5).await.expect("read"), []);
         assert_eq!(store.unused_since(6).await.expect("read").len(), 1);
+    });
+}
+
+#[test]
+fn views_are_their_accounts_own_one_of_a_name_and_so_many_at_most() {
+    check(&async |store| {
+        for (id, name) in [("1", "anna"), ("2", "ben")] {
+            assert!(
+                store
+                    .add_account(&account(id, name))
+                    .await
+                    .expect("written")
+            );
+        }
+        let view = |account: &str, name: &str, query: &str| ViewRow {
+            account: account.to_owned(),
+            name: name.to_owned(),
+            query: query.to_owned(),
+            made: 7,
+        };
+        for name in ["b", "Ä'\"; --"] {
+            assert!(
+                store
+                    .put_view(&view("1", name, "q=1"), 2)
+                    .await
+                    .expect("written")
+            );
+        }
+        assert!(!store.put_view(&view("1", "c", ""), 2).await.expect("asked"));
+        assert!(
+            store
+                .put_view(&view("1", "b", "q=2"), 2)
+                .await
+                .expect("written")
+        );
+        assert!(
+            store
+                .put_view(&view("2", "b", ""), 2)
+                .await
+                .expect("written")
+        );
+        let anna = store.views_of("1").await.expect("read");
+        assert_eq!(anna, [view("1", "b", "q=2"), view("1", "Ä'\"; --", "q=1")]);
+        assert!(!store.remove_view("2", "c").await.expect("asked"));
+        assert!(store.remove_view("1", "b").await.expect("written"));
+        assert!(!store.remove_view("1", "b").await.expect("asked"));
+        assert_eq!(store.views_of("2").await.expect("read").len(), 1);
+        assert_eq!(store.views_of("1").await.expect("read").len(), 1);
     });
 }

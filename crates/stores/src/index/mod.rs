@@ -3,8 +3,11 @@
 //!
 //! Derived from the segments and disposable. `blocks` holds a record of 88 bytes per block: segment
 //! (4, big-endian as all), end of leaves (8), end of payloads (8), root (32), first and last time
-//! (8, 8), place and length of its postings (8, 4), check (8, FNV-1a over record and postings).
+//! (8, 8), place and length of its postings (8, 4), check (8, FNV-1a over version, record and postings): a block of
+//! another version doesn't hold, and is made again.
 //! `postings` holds per block its tokens in order, each with a bitmap of 256 entries (8 + 32).
+
+mod search;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,13 +16,15 @@ use std::path::{Path, PathBuf};
 
 use crate::{Place, StoreError};
 
+use search::{Bitmap, place};
+pub use search::{IndexQuery, Order};
+
 /// Entries in one block.
 pub const BLOCK_ENTRIES: u64 = 256;
+/// What entries are indexed by: raised whenever that changes. Version 1 knew no administrators, packages and places.
+const VERSION: u64 = 2;
 const RECORD_BYTES: usize = 88;
 const POSTING_BYTES: usize = 40;
-
-/// Which entries of a block name something.
-type Bitmap = [u64; 4];
 
 /// What is indexed of one entry.
 #[derive(Clone, Debug)]
@@ -28,23 +33,6 @@ pub struct Indexed<'a> {
     pub time: i64,
     /// Hashes of source, actors and scope.
     pub tokens: &'a [u64],
-}
-
-/// What is looked for.
-#[derive(Clone, Debug, Default)]
-pub struct IndexQuery {
-    /// Earliest time, said or else received, in microseconds.
-    pub from: Option<i64>,
-    /// Latest time, in microseconds.
-    pub to: Option<i64>,
-    /// Hashes that must all be there.
-    pub tokens: Vec<u64>,
-}
-
-impl IndexQuery {
-    fn fits(&self, first: i64, last: i64) -> bool {
-        self.from.is_none_or(|from| last >= from) && self.to.is_none_or(|to| first <= to)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -252,46 +240,6 @@ impl BlockIndex {
         Ok(())
     }
 
-    /// The entries that name every token asked for, of blocks within the time asked for, in order:
-    /// exactly those by token, all of a block by time.
-    ///
-    /// # Errors
-    ///
-    /// The closure's, and [`StoreError`] when the index can't be read. `visit` ends the search by
-    /// giving false.
-    pub fn search<E: From<StoreError>>(
-        &self,
-        query: &IndexQuery,
-        mut visit: impl FnMut(u64) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        for (at, block) in self.blocks.iter().enumerate() {
-            if !query.fits(block.first, block.last) {
-                continue;
-            }
-            let found = if query.tokens.is_empty() {
-                [u64::MAX; 4]
-            } else {
-                let bytes = self.postings(at, block)?;
-                query.tokens.iter().fold([u64::MAX; 4], |found, token| {
-                    and(found, posting(&bytes, *token))
-                })
-            };
-            if !visit_block(at as u64, found, BLOCK_ENTRIES, &mut visit)? {
-                return Ok(());
-            }
-        }
-        if query.fits(self.open.first, self.open.last) {
-            let found = query.tokens.iter().fold([u64::MAX; 4], |found, token| {
-                and(
-                    found,
-                    self.open.postings.get(token).copied().unwrap_or_default(),
-                )
-            });
-            visit_block(self.blocks(), found, self.open.count, &mut visit)?;
-        }
-        Ok(())
-    }
-
     /// Forgets what one entry names: its payload is destroyed, and what named its actors with it.
     ///
     /// # Errors
@@ -355,34 +303,6 @@ impl BlockIndex {
     }
 }
 
-fn place(within: u64) -> (usize, u64) {
-    (
-        usize::try_from(within / 64).unwrap_or(0),
-        1 << (within % 64),
-    )
-}
-
-fn and(a: Bitmap, b: Bitmap) -> Bitmap {
-    std::array::from_fn(|at| a.get(at).copied().unwrap_or(0) & b.get(at).copied().unwrap_or(0))
-}
-
-fn visit_block<E>(
-    number: u64,
-    found: Bitmap,
-    count: u64,
-    visit: &mut impl FnMut(u64) -> Result<bool, E>,
-) -> Result<bool, E> {
-    for within in 0..count {
-        let (word, bit) = place(within);
-        if found.get(word).is_some_and(|word| word & bit != 0)
-            && !visit(number * BLOCK_ENTRIES + within)?
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn encode_postings(postings: &BTreeMap<u64, Bitmap>) -> Vec<u8> {
     let mut out = Vec::with_capacity(postings.len() * POSTING_BYTES);
     for (token, bitmap) in postings {
@@ -404,23 +324,11 @@ fn decode_posting(entry: &[u8; POSTING_BYTES]) -> (u64, Bitmap) {
     (number(entry, 0), bitmap)
 }
 
-/// The bitmap of a token among a block's postings.
-fn posting(bytes: &[u8], token: u64) -> Bitmap {
-    let entries = bytes.as_chunks::<POSTING_BYTES>().0;
-    // Zeros that a forgetting left behind lie at the end.
-    let used = entries.partition_point(|entry| decode_posting(entry).1 != [0; 4]);
-    let entries = entries.get(..used).unwrap_or(entries);
-    entries
-        .binary_search_by_key(&token, |entry| number(entry, 0))
-        .ok()
-        .and_then(|at| entries.get(at))
-        .map(|entry| decode_posting(entry).1)
-        .unwrap_or_default()
-}
-
 fn check(record: &[u8], postings: &[u8]) -> [u8; 8] {
-    let hash = record
+    let hash = VERSION
+        .to_be_bytes()
         .iter()
+        .chain(record)
         .chain(postings)
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -473,7 +381,7 @@ fn decode(record: &[u8; RECORD_BYTES], postings: &File) -> Option<(Block, Place)
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
+    use super::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
     use crate::{Place, StoreError};
     use std::fs;
     use std::path::Path;
@@ -562,6 +470,111 @@ mod tests {
             ..IndexQuery::default()
         };
         assert_eq!(found(&index, &time), (512..768).collect::<Vec<_>>());
+    }
+
+    /// Finds in an order within some blocks, at most three: the entries, and the block it did not come to.
+    #[track_caller]
+    fn check(
+        index: &BlockIndex,
+        query: &IndexQuery,
+        order: Order,
+        blocks_max: u64,
+        expected: (&[u64], Option<u64>),
+    ) {
+        let mut found = Vec::new();
+        let left = index.search_in(query, order, blocks_max, |number| {
+            found.push(number);
+            Ok::<_, StoreError>(found.len() < 3)
+        });
+        let left = left.expect("searched");
+        assert_eq!((found.as_slice(), left), expected, "{query:?} {order:?}");
+    }
+
+    #[test]
+    fn a_search_goes_either_way_between_two_numbers_and_says_where_it_stopped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = filled(folder.path());
+        let (oldest, newest) = (Order::Oldest, Order::Newest);
+        check(&index, &by(&[5]), oldest, 9, (&[0, 5, 10], None));
+        // The last block isn't whole.
+        check(&index, &by(&[5]), newest, 9, (&[995, 990, 985], None));
+        let between = |tokens: &[u64], first, end| IndexQuery {
+            first,
+            end: Some(end),
+            ..by(tokens)
+        };
+        check(
+            &index,
+            &between(&[5], 251, 262),
+            oldest,
+            9,
+            (&[255, 260], None),
+        );
+        check(
+            &index,
+            &between(&[5], 251, 262),
+            newest,
+            9,
+            (&[260, 255], None),
+        );
+        check(
+            &index,
+            &between(&[], 998, 5000),
+            newest,
+            9,
+            (&[999, 998], None),
+        );
+        check(&index, &between(&[], 1000, 5000), newest, 9, (&[], None));
+        check(&index, &between(&[], 7, 7), oldest, 9, (&[], None));
+        check(&index, &by(&[77]), newest, 1, (&[], Some(2)));
+        check(
+            &index,
+            &between(&[77], 0, 768),
+            newest,
+            1,
+            (&[700], Some(1)),
+        );
+        check(&index, &by(&[77]), oldest, 2, (&[], Some(2)));
+    }
+
+    #[test]
+    fn of_each_group_one_must_be_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = filled(folder.path());
+        let any = |any: &[&[u64]]| IndexQuery {
+            any: any.iter().map(|group| group.to_vec()).collect(),
+            ..by(&[5])
+        };
+        assert_eq!(found(&index, &any(&[&[77, 78]])), [700]);
+        assert_eq!(found(&index, &any(&[&[78], &[77]])), [0_u64; 0]);
+        assert_eq!(found(&index, &any(&[&[]])), [0_u64; 0]);
+        assert_eq!(found(&index, &any(&[&[5, 77], &[77]])), [700]);
+    }
+
+    #[test]
+    fn blocks_of_another_version_are_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(filled(folder.path()));
+        // As version 1 wrote it: the check without a version.
+        let path = folder.path().join("blocks");
+        let (mut records, postings) = (
+            fs::read(&path).expect("read"),
+            fs::read(folder.path().join("postings")).expect("read"),
+        );
+        for record in records.chunks_exact_mut(super::RECORD_BYTES) {
+            let (body, told) = record.split_at_mut(super::RECORD_BYTES - 8);
+            let from = usize::try_from(super::number(body, 68)).expect("short");
+            let length = u32::from_be_bytes(body[76..80].try_into().expect("four")) as usize;
+            let bytes = body.iter().chain(&postings[from..from + length]);
+            let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            told.copy_from_slice(&hash.to_be_bytes());
+        }
+        fs::write(&path, records).expect("written");
+        let (_, known) = BlockIndex::open(folder.path(), true).expect("opened");
+        assert_eq!(known.len(), 0);
+        assert_eq!(found(&filled(folder.path()), &by(&[77])), [700]);
     }
 
     #[test]
