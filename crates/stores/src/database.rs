@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (
         1,
         "projections",
@@ -29,6 +29,7 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         "handling",
         include_str!("../migrations/0005_handling.sql"),
     ),
+    (6, "sign_in", include_str!("../migrations/0006_sign_in.sql")),
 ];
 
 /// Most connections beside the state's own.

@@ -20,8 +20,8 @@ pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
-    AccountRow, IdentityRow, InvitationRow, Joining, PeopleStore, PeopleStoreError, SessionRow,
-    TokenRow,
+    AccountRow, CeremonyRow, DirectoryAccess, DirectoryChange, IdentityRow, InvitationRow, Joining,
+    PasskeyRow, PeopleStore, PeopleStoreError, SessionRow, TokenRow,
 };
 pub use place::{Server, StatePlace};
 pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};

@@ -348,6 +348,8 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
             "owner",
             "handling",
             "outbox",
+            "ceremony",
+            "passkey",
             "identity",
             "session",
             "api_token",

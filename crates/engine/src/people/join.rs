@@ -231,7 +231,11 @@ impl People {
         let fresh = secret()?;
         let joining = Joining {
             invitation: row.hash,
-            password: self.password_row(&account.id, row.password, now).await?,
+            // A provider knows who has none.
+            password: match row.password.as_str() {
+                "" => None,
+                _ => Some(self.password_row(&account.id, row.password, now).await?),
+            },
             factor: IdentityRow {
                 used: step,
                 ..identity_row("totp", &account.id, sealed, now)

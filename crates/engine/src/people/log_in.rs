@@ -141,7 +141,8 @@ impl People {
         let token = secret()?;
         let row = session_row(&token, &account.id, FULL, now)?;
         self.store().begin_session(&row, Some(&old)).await?;
-        self.tell_own(now, from, AccessKind::LoggedIn, &account.name);
+        let factors = FULL.to_owned();
+        self.tell_own(now, from, AccessKind::LoggedIn { factors }, &account.name);
         Ok(Fresh { token })
     }
 

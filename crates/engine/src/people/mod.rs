@@ -4,6 +4,7 @@
 //! [`AccessEvent`] by what was given to [`People::open`]; no secret is in it. What is shown to somebody once – a link, a
 //! token, a session – is stored as its hash alone: 256 random bits need no slow one.
 
+mod directory;
 mod join;
 mod log_in;
 mod manage;
@@ -23,6 +24,7 @@ use stores::{AccountRow, Database, PeopleStore, PeopleStoreError, StoreError};
 
 use password::Hashing;
 
+pub use directory::{DirectorySettings, Resource};
 pub use join::{Step, Welcome};
 pub use log_in::Fresh;
 pub use manage::AccountView;
@@ -121,6 +123,15 @@ pub enum PeopleError {
     /// A token is for what its owner may do.
     #[error("a token may do only what you may do yourself")]
     Beyond,
+    /// What a directory sent isn't of its standard.
+    #[error("{refusal}")]
+    Directory {
+        /// What is wrong with it.
+        refusal: ::directory::Refusal,
+    },
+    /// An account that is kept from the directory.
+    #[error("this account is kept from the directory by a setting")]
+    Kept,
     /// The tables can't be read or written.
     #[error("the accounts can't be read or written")]
     Store {
@@ -163,6 +174,13 @@ pub struct Act<'a> {
     pub now: Timestamp,
 }
 
+/// How people are known by others than this console.
+#[derive(Clone, Debug, Default)]
+pub struct SignIn {
+    /// What the company's directory may do.
+    pub directory: DirectorySettings,
+}
+
 /// What takes events to be sealed. Must return at once.
 pub type Tell = Box<dyn Fn(AccessEvent) + Send + Sync>;
 
@@ -170,7 +188,11 @@ struct Inner {
     store: PeopleStore,
     key: [u8; 32],
     hashing: Hashing,
+    sign_in: SignIn,
     tell: Tell,
+    /// Held by whoever takes an administrator away, from the look whether another is left to the write: of two such at
+    /// once both would see the other's.
+    changing: tokio::sync::Mutex<()>,
     /// Kept open.
     _database: Database,
 }
@@ -187,13 +209,29 @@ impl People {
     ///
     /// [`PeopleError::Key`], [`PeopleError::Random`].
     pub fn open(database: &Database, keys: &Path, tell: Tell) -> Result<Self, PeopleError> {
+        Self::open_with(database, keys, SignIn::default(), tell)
+    }
+
+    /// The same for people whom others know, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`People::open`].
+    pub fn open_with(
+        database: &Database,
+        keys: &Path,
+        sign_in: SignIn,
+        tell: Tell,
+    ) -> Result<Self, PeopleError> {
         let fresh = random()?;
         let key = stores::read_or_make(&keys.join("people.key"), || fresh);
         Ok(Self(Arc::new(Inner {
             store: PeopleStore::new(database.pool().clone()),
             key: key.map_err(|source| PeopleError::Key { source })?,
             hashing: Hashing::default(),
+            sign_in,
             tell,
+            changing: tokio::sync::Mutex::default(),
             _database: database.clone(),
         })))
     }

@@ -4,14 +4,18 @@
 //! statement or one transaction here, and says whether it was this caller's.
 
 mod account;
+mod directory;
 mod invitation;
+mod passkey;
 mod session;
 
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
 pub use account::{AccountRow, IdentityRow};
+pub use directory::{DirectoryAccess, DirectoryChange};
 pub use invitation::{InvitationRow, Joining};
+pub use passkey::{CeremonyRow, PasskeyRow};
 pub use session::{SessionRow, TokenRow};
 
 /// The tables of people can't be read or written.

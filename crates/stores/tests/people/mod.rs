@@ -1,7 +1,8 @@
 //! The contract of the tables of people: what two requests may do at once is done once.
 
 use stores::{
-    AccountRow, Database, IdentityRow, InvitationRow, Joining, PeopleStore, SessionRow, TokenRow,
+    AccountRow, CeremonyRow, Database, DirectoryAccess, DirectoryChange, IdentityRow,
+    InvitationRow, Joining, PasskeyRow, PeopleStore, SessionRow, TokenRow,
 };
 
 use super::everywhere;
@@ -69,6 +70,7 @@ fn token(name: &str, account: &str) -> TokenRow {
         created: 1,
         expires: 100,
         last_used: 0,
+        purpose: String::new(),
     }
 }
 
@@ -86,7 +88,7 @@ fn invitation(hash: &str, account: &str) -> InvitationRow {
 fn joining(invitation: &str, account: AccountRow) -> Joining {
     Joining {
         invitation: invitation.to_owned(),
-        password: identity("password", &account.id, "p"),
+        password: Some(identity("password", &account.id, "p")),
         factor: identity("totp", &account.id, "t"),
         session: session(&format!("session by {invitation}"), &account.id),
         account,
@@ -349,5 +351,181 @@ fn sessions_and_tokens_end_when_they_should() {
         assert!(!store.revoke_token("t").await.expect("asked"));
         assert_eq!(store.unused_since(5).await.expect("read"), []);
         assert_eq!(store.unused_since(6).await.expect("read").len(), 1);
+    });
+}
+
+fn passkey(id: &str, account: &str) -> PasskeyRow {
+    PasskeyRow {
+        id: id.to_owned(),
+        account: account.to_owned(),
+        name: "key".to_owned(),
+        body: "0".to_owned(),
+        created: 3,
+        last_used: 0,
+    }
+}
+
+#[test]
+fn a_directory_makes_changes_and_ends_an_account_in_one() {
+    check(&async |store| {
+        let anna = account("1", "anna");
+        let said = identity("directory", "1", "{}");
+        assert!(store.provision(&anna, &said).await.expect("written"));
+        assert!(!store.provision(&anna, &said).await.expect("asked"));
+        assert_eq!(store.identities("directory").await.expect("read"), [said]);
+        store
+            .put_identity(&identity("totp", "1", "t"))
+            .await
+            .expect("written");
+        store
+            .put_identity(&identity("password", "1", "p"))
+            .await
+            .expect("written");
+        store
+            .begin_session(&session("s", "1"), None)
+            .await
+            .expect("written");
+        assert!(store.add_token(&token("t", "1")).await.expect("written"));
+        assert!(
+            store
+                .add_passkey(&passkey("k", "1"))
+                .await
+                .expect("written")
+        );
+        let mut change = DirectoryChange {
+            account: AccountRow {
+                shown: "Anna B".to_owned(),
+                grants: "[2]".to_owned(),
+                ..anna
+            },
+            grants_before: "[9]".to_owned(),
+            access: DirectoryAccess::Ends,
+            identity: identity("directory", "1", "{\"ended\":1}"),
+        };
+        assert!(
+            !store.change_by_directory(&change).await.expect("asked"),
+            "granted meanwhile"
+        );
+        assert!(
+            store.session("s").await.expect("read").is_some(),
+            "nothing of it was done"
+        );
+        change.grants_before = "[]".to_owned();
+        assert!(store.change_by_directory(&change).await.expect("written"));
+        let after = store
+            .account("1")
+            .await
+            .expect("read")
+            .expect("kept for the record");
+        assert_eq!(
+            (
+                after.state.as_str(),
+                after.shown.as_str(),
+                after.grants.as_str()
+            ),
+            ("disabled", "Anna B", "[2]")
+        );
+        assert_eq!(store.session("s").await.expect("read"), None);
+        assert_eq!(store.token("hash of t").await.expect("read"), None);
+        assert_eq!(store.passkeys_of("1").await.expect("read"), []);
+        assert_eq!(store.identity("totp", "1").await.expect("read"), None);
+        assert!(
+            store
+                .identity("password", "1")
+                .await
+                .expect("read")
+                .is_some(),
+            "it doesn't come back"
+        );
+        assert!(
+            !store.add_passkey(&passkey("k", "1")).await.expect("asked"),
+            "not for one that ended"
+        );
+        change.grants_before = "[2]".to_owned();
+        change.access = DirectoryAccess::Returns;
+        assert!(store.change_by_directory(&change).await.expect("written"));
+        assert_eq!(
+            store
+                .account("1")
+                .await
+                .expect("read")
+                .expect("there")
+                .state,
+            "active"
+        );
+    });
+}
+
+#[test]
+fn a_passkey_is_one_accounts_and_each_state_of_it_is_used_once() {
+    check(&async |store| {
+        for (id, name) in [("1", "anna"), ("2", "bob")] {
+            store
+                .add_account(&account(id, name))
+                .await
+                .expect("written");
+        }
+        assert!(
+            store
+                .add_passkey(&passkey("k", "1"))
+                .await
+                .expect("written")
+        );
+        assert!(!store.add_passkey(&passkey("k", "2")).await.expect("asked"));
+        assert!(store.use_passkey("k", "0", "1", 9).await.expect("used"));
+        assert!(!store.use_passkey("k", "0", "1", 9).await.expect("asked"));
+        assert_eq!(store.passkeys_of("1").await.expect("read")[0].last_used, 9);
+        assert!(
+            !store.remove_passkey("2", "k").await.expect("asked"),
+            "another's"
+        );
+        assert!(store.remove_passkey("1", "k").await.expect("removed"));
+        store
+            .add_passkey(&passkey("k", "1"))
+            .await
+            .expect("written");
+        store.reset("1").await.expect("reset");
+        assert_eq!(store.passkeys_of("1").await.expect("read"), []);
+    });
+}
+
+#[test]
+fn what_was_begun_comes_back_once_in_time_and_as_what_it_is() {
+    check(&async |store| {
+        let row = |hash: &str, created| CeremonyRow {
+            hash: hash.to_owned(),
+            kind: "oidc".to_owned(),
+            account: String::new(),
+            body: "{}".to_owned(),
+            created,
+        };
+        for (hash, created) in [("a", 10), ("b", 10), ("c", 1)] {
+            store
+                .begin_ceremony(&row(hash, created))
+                .await
+                .expect("written");
+        }
+        assert_eq!(
+            store.take_ceremony("a", "passkey", 5).await.expect("asked"),
+            None
+        );
+        assert_eq!(
+            store.take_ceremony("a", "oidc", 5).await.expect("taken"),
+            Some(row("a", 10))
+        );
+        assert_eq!(
+            store.take_ceremony("a", "oidc", 5).await.expect("asked"),
+            None
+        );
+        assert_eq!(
+            store.take_ceremony("c", "oidc", 5).await.expect("asked"),
+            None,
+            "too late"
+        );
+        store.sweep_ceremonies(11).await.expect("swept");
+        assert_eq!(
+            store.take_ceremony("b", "oidc", 5).await.expect("asked"),
+            None
+        );
     });
 }
