@@ -8,6 +8,7 @@ mod api;
 mod metrics;
 mod pages;
 mod qr;
+mod scim;
 mod tls;
 
 use std::convert::Infallible;
@@ -124,7 +125,7 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(may(Right::SeeSources));
     let people = match &console.access {
         Access::Open => Router::new(),
-        Access::People { .. } => pages::people::routes(),
+        Access::People { .. } => pages::people::routes().merge(scim::routes()),
     };
     Router::new()
         .merge(incidents)

@@ -21,6 +21,7 @@ use sources::env_php::{self, ShopConfig};
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
+use super::sign_in::{Directory, SignInSettings};
 use super::state::{self, StateFlags};
 use super::{FOUND, Output, grants, now, platform, watched};
 use crate::failure::{Failure, OrFail};
@@ -103,6 +104,9 @@ pub(crate) struct Up {
     checkpoints: Option<PathBuf>,
     #[command(flatten)]
     console: ConsoleFlags,
+    /// Of the settings file alone.
+    #[arg(skip)]
+    sign_in: SignInSettings,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -177,6 +181,7 @@ struct File {
     names: Vec<String>,
     database: Database,
     source: Vec<SourceSettings>,
+    directory: Directory,
 }
 
 impl Up {
@@ -245,6 +250,7 @@ impl Up {
             ));
         }
         let (state, place) = (self.state.place()?, self.console.place()?);
+        let sign_in = self.sign_in.checked()?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -283,7 +289,7 @@ impl Up {
             sources,
             gaps,
             place,
-            whom: For::People,
+            whom: For::People(Box::new(sign_in)),
         };
         serve_and_follow(pipeline, watch, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -324,7 +330,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -345,6 +351,7 @@ impl Up {
         own.tls_certificate = own.tls_certificate.take().or(file.tls_certificate);
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
+        self.sign_in.directory = file.directory;
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

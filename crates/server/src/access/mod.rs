@@ -21,7 +21,7 @@ use model::{Principal, StoreMap, Timestamp};
 
 pub(crate) use cookie::Cookies;
 pub(crate) use fields::Fields;
-pub(crate) use guard::{allow, allow_incident, guard, local, only_logged_in};
+pub(crate) use guard::{allow, allow_incident, guard, is_loopback_name, local, only_logged_in};
 
 /// Who may use a console.
 #[derive(Clone)]

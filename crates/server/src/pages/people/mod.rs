@@ -30,6 +30,10 @@ pub(crate) fn routes() -> Router<Console> {
             post(administration::disable),
         )
         .route("/administration/people/reset", post(administration::reset))
+        .route(
+            "/administration/people/directory",
+            post(administration::directory),
+        )
         .route_layer(from_fn_with_state(Right::SeeAdministration, allow));
     let account = Router::new()
         .route("/logout", get(log_in::out_page).post(log_in::out))
