@@ -69,6 +69,7 @@ impl Place {
         match self.names.first() {
             // A proxy in front has a port of its own, which isn't known here.
             Some(name) if self.tls.is_none() => format!("https://{name}"),
+            Some(name) if bound.port() == 443 => format!("{scheme}://{name}"),
             Some(name) => format!("{scheme}://{name}:{}", bound.port()),
             None => format!("{scheme}://{bound}"),
         }
@@ -227,9 +228,10 @@ fn for_people(
     data: &Path,
     runtime: &Runtime,
     link: &str,
-    sign_in: SignIn,
+    mut sign_in: SignIn,
     trail: Trail,
 ) -> Result<Access, Failure> {
+    link.clone_into(&mut sign_in.address);
     const HINT: &str = "check that --data is writable and the state's place can be reached";
     let people = People::open_with(
         pipeline.database(),

@@ -21,7 +21,7 @@ use sources::env_php::{self, ShopConfig};
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
-use super::sign_in::{Directory, SignInSettings};
+use super::sign_in::{Directory, Provider, SignInSettings};
 use super::state::{self, StateFlags};
 use super::{FOUND, Output, grants, now, platform, watched};
 use crate::failure::{Failure, OrFail};
@@ -182,6 +182,7 @@ struct File {
     database: Database,
     source: Vec<SourceSettings>,
     directory: Directory,
+    provider: Vec<Provider>,
 }
 
 impl Up {
@@ -330,7 +331,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -352,6 +353,7 @@ impl Up {
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
         self.sign_in.directory = file.directory;
+        self.sign_in.providers = file.provider;
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

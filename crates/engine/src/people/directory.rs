@@ -392,6 +392,10 @@ impl People {
             access,
             identity,
         };
+        if access == DirectoryAccess::Returns {
+            // What was known before they left opens nothing.
+            self.forget_password(&change.account.id, act.now).await?;
+        }
         if !self.store().change_by_directory(&change).await? {
             return Err(PeopleError::Changed);
         }

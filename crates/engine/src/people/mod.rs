@@ -10,6 +10,7 @@ mod log_in;
 mod manage;
 mod own;
 mod password;
+mod provider;
 mod session;
 mod token;
 mod totp;
@@ -29,6 +30,7 @@ pub use join::{Step, Welcome};
 pub use log_in::Fresh;
 pub use manage::AccountView;
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
+pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
 pub use session::{Session, SessionView};
 pub use token::{TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView};
 
@@ -129,6 +131,18 @@ pub enum PeopleError {
         /// What is wrong with it.
         refusal: ::directory::Refusal,
     },
+    /// A provider that vouches for nobody.
+    #[error("{source}")]
+    Provider {
+        /// Why.
+        source: ::provider::ProviderError,
+    },
+    /// Somebody a provider vouches for, without an account that may be used.
+    #[error("the provider knows who you are, but you aren't let in: {why}")]
+    NotHere {
+        /// Why.
+        why: &'static str,
+    },
     /// An account that is kept from the directory.
     #[error("this account is kept from the directory by a setting")]
     Kept,
@@ -175,10 +189,14 @@ pub struct Act<'a> {
 }
 
 /// How people are known by others than this console.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct SignIn {
     /// What the company's directory may do.
     pub directory: DirectorySettings,
+    /// Providers by which people log in.
+    pub providers: Vec<OpenId>,
+    /// Where browsers reach the console, without a slash at its end, e.g. `https://console.example.com`.
+    pub address: String,
 }
 
 /// What takes events to be sealed. Must return at once.

@@ -26,6 +26,9 @@ const REFRESH: &str = "x-magewarden-refresh";
 /// Names of loopback.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
+/// Below it one comes in by a provider or a passkey.
+const COMING: &str = "/login/";
+
 /// Pages by which one comes in, and what they look like.
 const PUBLIC: [&str; 7] = [
     "/login",
@@ -156,6 +159,7 @@ async fn admit(
     };
     let mut request = Request::from_parts(parts, body);
     let is_public = PUBLIC.contains(&path.as_str())
+        || path.starts_with(COMING)
         || path == "/metrics" && is_loopback_name && is_loopback_peer(request.extensions());
     match caller {
         None if !is_public => {

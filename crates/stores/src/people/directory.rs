@@ -1,5 +1,7 @@
 //! People as the company's directory has them: made, changed and ended, each in one.
 
+use sqlx::Row as _;
+
 use super::account::{AccountRow, IdentityRow, insert, put, take_access};
 use super::{PeopleStore, PeopleStoreError};
 
@@ -85,5 +87,40 @@ impl PeopleStore {
         put(&change.identity, &mut all).await?;
         all.commit().await?;
         Ok(true)
+    }
+
+    /// Makes an invited account one that is used, without the links it was sent. Earlier passwords stay only so that none
+    /// comes back: one opens nothing without a second factor.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeopleStore::provision`].
+    pub async fn activate(&self, id: &str, now: i64) -> Result<(), PeopleStoreError> {
+        let mut all = self.pool.begin().await?;
+        sqlx::query("UPDATE account SET state = 'active', last_seen = $1 WHERE id = $2 AND state = 'invited'")
+            .bind(now)
+            .bind(id)
+            .execute(&mut *all)
+            .await?;
+        sqlx::query("DELETE FROM invitation WHERE account = $1")
+            .bind(id)
+            .execute(&mut *all)
+            .await?;
+        all.commit().await?;
+        Ok(())
+    }
+
+    /// How many identities of a kind an account has.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeopleStore::provision`].
+    pub async fn links_of(&self, kind: &str, account: &str) -> Result<i64, PeopleStoreError> {
+        let row = sqlx::query("SELECT COUNT(*) FROM identity WHERE kind = $1 AND account = $2")
+            .bind(kind)
+            .bind(account)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(row.try_get(0)?)
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod administration;
 mod log_in;
+mod provider;
 mod welcome;
 
 use axum::Router;
@@ -48,6 +49,8 @@ pub(crate) fn routes() -> Router<Console> {
         .route_layer(from_fn(only_logged_in));
     Router::new()
         .route("/login", get(log_in::page).post(log_in::name))
+        .route("/login/with/{id}", get(provider::begin))
+        .route("/login/back/{id}", get(provider::back))
         .route("/login/code", get(log_in::code_page).post(log_in::code))
         .route("/welcome", get(welcome::page).post(welcome::password))
         .route("/welcome/code", post(welcome::code))
@@ -78,6 +81,9 @@ impl Fault {
             PeopleError::Days => "days",
             PeopleError::Grants { .. } | PeopleError::Beyond => "role",
             PeopleError::Late
+            | PeopleError::Provider { .. }
+            | PeopleError::NotHere { .. }
+            | PeopleError::Kept
             | PeopleError::NoInvitation
             | PeopleError::NotAllowed { .. }
             | PeopleError::Oneself
