@@ -162,6 +162,15 @@ pub fn router(console: impl Into<Console>) -> Router {
                 )
             }),
         )
+        .route(
+            "/passkey.js",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+                    include_str!("../static/passkey.js"),
+                )
+            }),
+        )
         .fallback(pages::no_page)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(console.clone(), access::guard))

@@ -1,7 +1,7 @@
 -- What a token is for: empty for what the console shows and does, `directory` for one that provisions people and does
 -- nothing else.
 ALTER TABLE api_token ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
--- Public keys of people's authenticators; `id` is the credential's, in base64url. What a directory says of somebody is an
+-- Public keys of people's authenticators; `id` is the credential's, hexadecimal. What a directory says of somebody is an
 -- `identity` of kind `directory` with the account's id as subject, who they are at a provider one of kind `oidc` with the
 -- provider's issuer and subject.
 CREATE TABLE passkey (

@@ -9,6 +9,7 @@ mod join;
 mod log_in;
 mod manage;
 mod own;
+mod passkey;
 mod password;
 mod provider;
 mod session;
@@ -29,6 +30,7 @@ pub use directory::{DirectorySettings, Resource};
 pub use join::{Step, Welcome};
 pub use log_in::Fresh;
 pub use manage::AccountView;
+pub use passkey::{Asked, PasskeyView};
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
 pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
 pub use session::{Session, SessionView};
@@ -131,6 +133,20 @@ pub enum PeopleError {
         /// What is wrong with it.
         refusal: ::directory::Refusal,
     },
+    /// No passkey is known, or none can be.
+    #[error("there is no passkey here: log in with a code")]
+    NoPasskeys,
+    /// Too many passkeys.
+    #[error("an account has at most ten passkeys: remove one first")]
+    Passkeys,
+    /// A passkey's answer that isn't right.
+    #[error("the passkey wasn't taken: it is none of this account's, or what it said isn't right")]
+    Passkey,
+    /// A passkey whose counter went back.
+    #[error(
+        "this passkey's counter went back, so there may be a copy of it: it isn't taken, and it is told; remove it and add another one"
+    )]
+    PasskeyCopied,
     /// A provider that vouches for nobody.
     #[error("{source}")]
     Provider {
@@ -206,6 +222,7 @@ struct Inner {
     store: PeopleStore,
     key: [u8; 32],
     hashing: Hashing,
+    webauthn: Option<webauthn_rs::Webauthn>,
     sign_in: SignIn,
     tell: Tell,
     /// Held by whoever takes an administrator away, from the look whether another is left to the write: of two such at
@@ -247,6 +264,7 @@ impl People {
             store: PeopleStore::new(database.pool().clone()),
             key: key.map_err(|source| PeopleError::Key { source })?,
             hashing: Hashing::default(),
+            webauthn: passkey::webauthn(&sign_in.address),
             sign_in,
             tell,
             changing: tokio::sync::Mutex::default(),

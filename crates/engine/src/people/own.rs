@@ -15,7 +15,7 @@ use super::{
 const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
 
 impl People {
-    async fn own(&self, act: Act<'_>) -> Result<AccountRow, PeopleError> {
+    pub(super) async fn own(&self, act: Act<'_>) -> Result<AccountRow, PeopleError> {
         if !is_person(act.by) {
             return Err(PeopleError::NoSuch);
         }

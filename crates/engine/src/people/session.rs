@@ -13,8 +13,18 @@ pub(super) const PENDING_OIDC: &str = "oidc pending";
 pub(super) const FULL: &str = "password totp";
 pub(super) const OIDC: &str = "oidc";
 pub(super) const OIDC_TOTP: &str = "oidc totp";
+pub(super) const OIDC_PASSKEY: &str = "oidc passkey";
+pub(super) const PASSWORD_PASSKEY: &str = "password passkey";
+pub(super) const PASSKEY: &str = "passkey";
 /// Every one that opens anything: what isn't here opens nothing.
-const ALL_FULL: [&str; 3] = [FULL, OIDC, OIDC_TOTP];
+const ALL_FULL: [&str; 6] = [
+    FULL,
+    OIDC,
+    OIDC_TOTP,
+    OIDC_PASSKEY,
+    PASSWORD_PASSKEY,
+    PASSKEY,
+];
 /// Seconds between two writes that somebody is there. Idleness is told that much early, never late.
 const SEEN_SECONDS: i64 = 60;
 

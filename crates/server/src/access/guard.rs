@@ -30,13 +30,14 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 const COMING: &str = "/login/";
 
 /// Pages by which one comes in, and what they look like.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 8] = [
     "/login",
     "/login/code",
     "/welcome",
     "/welcome/code",
     "/style.css",
     "/live.js",
+    "/passkey.js",
     "/icon.svg",
 ];
 

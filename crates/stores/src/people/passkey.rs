@@ -11,7 +11,7 @@ const CEREMONIES_MAX: i64 = 10_000;
 /// A passkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasskeyRow {
-    /// The credential's id, in base64url.
+    /// The credential's id, hexadecimal.
     pub id: String,
     /// The account.
     pub account: String,

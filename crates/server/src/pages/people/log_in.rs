@@ -18,6 +18,7 @@ struct Name {
     fault: Fault,
     name: String,
     next: String,
+    has_passkeys: bool,
     /// Providers: their names in addresses, and on their buttons.
     providers: Vec<(String, String)>,
 }
@@ -28,6 +29,7 @@ struct Code {
     frame: Frame,
     fault: Fault,
     next: String,
+    has_passkeys: bool,
 }
 
 #[derive(Template)]
@@ -49,6 +51,7 @@ pub(super) async fn page(
     show(&Name {
         next: next_of(&query),
         providers: entrance.people.providers(),
+        has_passkeys: entrance.people.has_passkeys(),
         ..Name::default()
     })
 }
@@ -80,15 +83,20 @@ pub(super) fn again(people: &People, error: &PeopleError, name: &str, next: &str
             name: name.to_owned(),
             next: next.to_owned(),
             providers: people.providers(),
+            has_passkeys: people.has_passkeys(),
             ..Name::default()
         })),
     }
 }
 
 /// Asks for a code.
-pub(super) async fn code_page(Query(query): Query<BTreeMap<String, String>>) -> Response {
+pub(super) async fn code_page(
+    entrance: Entrance,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     show(&Code {
         next: next_of(&query),
+        has_passkeys: entrance.people.has_passkeys(),
         ..Code::default()
     })
 }
@@ -112,6 +120,7 @@ pub(super) async fn code(entrance: Entrance, sent: Fields) -> Response {
             Some(fault) => unfit(show(&Code {
                 fault,
                 next: next.to_owned(),
+                has_passkeys: people.has_passkeys(),
                 ..Code::default()
             })),
         },

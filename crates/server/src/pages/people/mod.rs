@@ -3,6 +3,7 @@
 mod account;
 mod administration;
 mod log_in;
+mod passkey;
 mod provider;
 mod welcome;
 
@@ -41,6 +42,9 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
         .route("/account/factor", post(account::factor))
+        .route("/account/passkeys/begin", post(passkey::begin))
+        .route("/account/passkeys/add", post(passkey::add))
+        .route("/account/passkeys/remove", post(passkey::remove))
         .route("/account/sessions", post(account::sessions))
         .route("/account/tokens", post(account::make_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
@@ -49,6 +53,8 @@ pub(crate) fn routes() -> Router<Console> {
         .route_layer(from_fn(only_logged_in));
     Router::new()
         .route("/login", get(log_in::page).post(log_in::name))
+        .route("/login/passkey/begin", post(passkey::ask))
+        .route("/login/passkey", post(passkey::log_in))
         .route("/login/with/{id}", get(provider::begin))
         .route("/login/back/{id}", get(provider::back))
         .route("/login/code", get(log_in::code_page).post(log_in::code))
