@@ -45,7 +45,8 @@ async function logIn(form) {
 
 for (const [name, act] of [["add", add], ["login", logIn]]) {
   for (const form of document.querySelectorAll(`form[data-passkey=${name}]`)) {
-    if (!window.PublicKeyCredential) continue;
+    // A passkey is of a name: at an address of digits there is none.
+    if (!window.PublicKeyCredential || /^[\d.]+$|:/.test(location.hostname)) continue;
     form.hidden = false;
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
