@@ -240,7 +240,7 @@ impl People {
                 }
                 if !self.may_be_linked(&account).await? {
                     return refuse(
-                        "your account has a password here; an administrator resets it first",
+                        "your account has a password here, or is somebody else's there; an administrator resets it first",
                     );
                 }
                 if account.state == "disabled" {
@@ -288,11 +288,14 @@ impl People {
     /// Whether an account that isn't linked yet may be, by its name alone: one that waits for its person, or that has no
     /// other way in. Whoever may choose their name at the provider would else be whom they like here.
     async fn may_be_linked(&self, account: &AccountRow) -> Result<bool, PeopleError> {
+        if self.store().links_of(KIND, &account.id).await? > 0 {
+            return Ok(false);
+        }
         if account.state == "invited" {
             return Ok(true);
         }
         let password = self.store().identity("password", &account.id).await?;
-        Ok(secret_of(password).is_none() && self.store().links_of(KIND, &account.id).await? == 0)
+        Ok(secret_of(password).is_none())
     }
 
     async fn made(

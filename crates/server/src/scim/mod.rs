@@ -191,7 +191,7 @@ async fn list(
         .collect();
     answer(
         StatusCode::OK,
-        &shape::list(found.len(), start.max(1), page),
+        &shape::list(found.len(), start.max(1), &page),
     )
 }
 
@@ -286,8 +286,8 @@ async fn end(entrance: Entrance, caller: Caller, Path(id): Path<String>) -> Resp
 }
 
 async fn resource_types(Place(place): Place) -> Response {
-    let all = vec![shape::resource_type(&place)];
-    answer(StatusCode::OK, &shape::list(1, 1, all))
+    let all = [shape::resource_type(&place)];
+    answer(StatusCode::OK, &shape::list(1, 1, &all))
 }
 
 async fn resource_type(Place(place): Place, Path(id): Path<String>) -> Response {
@@ -298,10 +298,7 @@ async fn resource_type(Place(place): Place, Path(id): Path<String>) -> Response 
 }
 
 async fn schemas(Place(place): Place) -> Response {
-    answer(
-        StatusCode::OK,
-        &shape::list(1, 1, vec![shape::schema(&place)]),
-    )
+    answer(StatusCode::OK, &shape::list(1, 1, &[shape::schema(&place)]))
 }
 
 async fn schema(Place(place): Place, Path(id): Path<String>) -> Response {

@@ -60,7 +60,7 @@ pub(super) fn values(of: &Resource, name: &str) -> Vec<Value> {
 }
 
 /// A page of a list.
-pub(super) fn list(total: usize, start: usize, page: Vec<Value>) -> Value {
+pub(super) fn list(total: usize, start: usize, page: &[Value]) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": total,

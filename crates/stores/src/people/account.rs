@@ -136,7 +136,7 @@ pub(super) async fn take_access(
         "DELETE FROM invitation WHERE account = $1",
         "DELETE FROM passkey WHERE account = $1",
         "DELETE FROM ceremony WHERE account = $1",
-        "DELETE FROM identity WHERE account = $1 AND kind = 'totp'",
+        "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
     ] {
         sqlx::query(text).bind(id).execute(&mut *connection).await?;
     }
@@ -235,7 +235,7 @@ impl PeopleStore {
         let mut all = self.pool.begin().await?;
         for text in [
             "UPDATE account SET state = 'invited', failures = 0, locked_until = 0 WHERE id = $1",
-            "DELETE FROM identity WHERE account = $1 AND kind = 'totp'",
+            "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
             "DELETE FROM passkey WHERE account = $1",
             "DELETE FROM ceremony WHERE account = $1",
             "DELETE FROM session WHERE account = $1",

@@ -373,6 +373,12 @@ fn a_directory_makes_changes_and_ends_an_account_in_one() {
         assert!(store.provision(&anna, &said).await.expect("written"));
         assert!(!store.provision(&anna, &said).await.expect("asked"));
         assert_eq!(store.identities("directory").await.expect("read"), [said]);
+        let link = IdentityRow {
+            subject: "issuer 1".to_owned(),
+            ..identity("oidc", "1", "")
+        };
+        store.put_identity(&link).await.expect("written");
+        assert_eq!(store.links_of("oidc", "1").await.expect("counted"), 1);
         store
             .put_identity(&identity("totp", "1", "t"))
             .await
@@ -429,6 +435,7 @@ fn a_directory_makes_changes_and_ends_an_account_in_one() {
         assert_eq!(store.token("hash of t").await.expect("read"), None);
         assert_eq!(store.passkeys_of("1").await.expect("read"), []);
         assert_eq!(store.identity("totp", "1").await.expect("read"), None);
+        assert_eq!(store.links_of("oidc", "1").await.expect("counted"), 0);
         assert!(
             store
                 .identity("password", "1")
