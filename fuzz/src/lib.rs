@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 14] = [
+pub const BODIES: [(&str, fn(&[u8])); 15] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -26,6 +26,7 @@ pub const BODIES: [(&str, fn(&[u8])); 14] = [
     ("script", script),
     ("reports", reports),
     ("module_xml", module_xml),
+    ("scim", scim),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -197,4 +198,29 @@ pub fn module_xml(bytes: &[u8]) {
         assert!(text.is_none_or(|text| text.len() <= bytes.len()));
     });
     assert!(seen <= bytes.len());
+}
+
+/// A filter that is read is written as one that is read the same; a change never changes a name, nor grows what is kept.
+pub fn scim(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(filter) = directory::Filter::read(&text) {
+        let again = directory::Filter::read(&filter.to_string());
+        // Written with all its brackets it may be longer, or deeper, than one may be.
+        assert!(again.is_err() || again == Ok(filter.clone()), "{filter}");
+        filter.fits(&|_| vec![text.as_ref().into(), true.into()]);
+    }
+    drop(directory::FilterPath::read(&text));
+    let user = directory::User { user_name: "anna".to_owned(), active: true, ..Default::default() };
+    let quoted = format!("{text:?}").replace("\\u{", "").replace("\\'", "'");
+    let made = format!(r#"{{"Operations":[{{"op":"add","path":{quoted},"value":{text}}},{{"op":"Replace","path":"active","value":"False"}}]}}"#);
+    for body in [bytes, made.as_bytes()] {
+        if let Ok(changed) = directory::patched(body, &user) {
+            assert_eq!(changed.user_name, "anna");
+            let most = [&changed.roles, &changed.groups].map(|all| all.as_ref().map_or(0, std::collections::BTreeSet::len));
+            assert!(most.iter().all(|count| *count <= directory::WORDS_MAX));
+        }
+    }
+    if let Ok(user) = directory::read(bytes) {
+        assert!(!user.user_name.is_empty() && user.user_name.len() <= 256);
+    }
 }

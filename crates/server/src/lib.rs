@@ -11,6 +11,7 @@ mod live;
 mod metrics;
 mod pages;
 mod qr;
+mod scim;
 mod tls;
 
 use std::future::{Future, IntoFuture as _};
@@ -157,7 +158,7 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(may(Right::SeeSources));
     let people = match &console.access {
         Access::Open => Router::new(),
-        Access::People { .. } => pages::people::routes(),
+        Access::People { .. } => pages::people::routes().merge(scim::routes()),
     };
     Router::new()
         .merge(incidents)
@@ -192,6 +193,15 @@ pub fn router(console: impl Into<Console>) -> Router {
                 (
                     [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
                     include_str!("../static/live.js"),
+                )
+            }),
+        )
+        .route(
+            "/passkey.js",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+                    include_str!("../static/passkey.js"),
                 )
             }),
         )

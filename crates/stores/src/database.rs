@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (
         1,
         "projections",
@@ -35,6 +35,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
         include_str!("../migrations/0006_attached.sql"),
     ),
     (7, "views", include_str!("../migrations/0007_views.sql")),
+    (8, "sign_in", include_str!("../migrations/0008_sign_in.sql")),
 ];
 
 /// Most connections beside the state's own.

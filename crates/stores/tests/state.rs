@@ -421,6 +421,8 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
             "outbox",
             "upload",
             "looked",
+            "ceremony",
+            "passkey",
             "identity",
             "session",
             "api_token",

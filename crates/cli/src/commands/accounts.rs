@@ -26,6 +26,7 @@ use crate::terminal::inert;
     magewarden accounts invite anna --role admin --role analyst\n  \
     magewarden accounts invite bob --role analyst --scope website:us --address https://console.example.com\n  \
     magewarden accounts token siem --role viewer --expires 30d > siem.token\n  \
+    magewarden accounts directory-token entra --expires 366d > entra.token\n  \
     magewarden accounts reset-factor anna          she lost her phone; make sure that it is her who asks\n  \
     magewarden accounts disable bob                out everywhere, at once\n  \
     sudo -u magewarden magewarden accounts list --config /etc/magewarden/up.toml --data /var/lib/magewarden\n\n\
@@ -86,6 +87,14 @@ enum What {
         #[command(flatten)]
         roles: Roles,
         /// When it ends: 30d are 30 days, at most 366
+        #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = TOKEN_DAYS)]
+        expires: i64,
+    },
+    /// Print a token for the company's directory (SCIM 2.0 at /scim/v2); it provisions people and does nothing else
+    DirectoryToken {
+        /// Name of the token: the directory
+        name: String,
+        /// When it ends: 90d are 90 days, at most 366
         #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = TOKEN_DAYS)]
         expires: i64,
     },
@@ -241,6 +250,10 @@ impl Accounts {
                 let token = people.make_token(act, name, &grants, *expires).await?;
                 format!("{token}\n")
             }
+            What::DirectoryToken { name, expires } => {
+                let token = people.make_directory_token(act, name, *expires).await?;
+                format!("{token}\n")
+            }
             What::Revoke { name } => {
                 people.revoke_token(act, name).await?;
                 String::new()
@@ -318,7 +331,11 @@ async fn list(people: &People, act: Act<'_>, format: Output) -> Result<String, P
             text.push_str(&format!(
                 "{:<20} {:<9} {}  until {}\n",
                 token.name,
-                "token",
+                if token.is_directory {
+                    "directory"
+                } else {
+                    "token"
+                },
                 inert(&words(&token.grants)),
                 report::when(&token.expires)
             ));
@@ -341,6 +358,7 @@ async fn list(people: &People, act: Act<'_>, format: Output) -> Result<String, P
         })).collect::<Vec<_>>(),
         "tokens": tokens.iter().map(|token| json!({
             "name": token.name,
+            "directory": token.is_directory,
             "grants": token.grants,
             "expires": token.expires.to_string(),
             "last_used": token.last_used.map(|time| time.to_string()),

@@ -13,7 +13,7 @@ use engine::counsel::Counsel;
 use engine::decider::Decider;
 use engine::desk::{Desk, GapView, Update};
 use engine::live::Live;
-use engine::people::{People, Tell};
+use engine::people::{People, SignIn, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
 use engine::watching::Watching;
@@ -82,6 +82,7 @@ impl Place {
         match self.names.first() {
             // A proxy in front has a port of its own, which isn't known here.
             Some(name) if self.tls.is_none() => format!("https://{name}"),
+            Some(name) if bound.port() == 443 => format!("{scheme}://{name}"),
             Some(name) => format!("{scheme}://{name}:{}", bound.port()),
             None => format!("{scheme}://{bound}"),
         }
@@ -155,10 +156,9 @@ fn tell(trail: Trail) -> Tell {
 }
 
 /// Whether a console is for people, or for anybody at this machine to look at.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
-    /// People with accounts.
-    People,
+    /// People with accounts, and how others know them.
+    People(Box<SignIn>),
     /// Anybody who reaches it.
     Anybody,
 }
@@ -211,10 +211,10 @@ pub(super) fn serve_and_follow(
     let stores = pipeline.context().stores.clone();
     let mut console = match watch.whom {
         For::Anybody => Console::new(desk.clone(), Access::Open, stores),
-        For::People => {
+        For::People(sign_in) => {
             let (trail, writing) = Trail::begin(pipeline.outbox(), running.waker());
             drop(runtime.spawn(writing));
-            let access = for_people(&pipeline, data, &runtime, &link, trail.clone())?;
+            let access = for_people(&pipeline, data, &runtime, &link, *sign_in, trail.clone())?;
             let (outbox, waker) = (pipeline.outbox(), running.waker());
             let hash_key = pipeline.key_for("attachment");
             let known = Arc::new(stores.clone());
@@ -272,11 +272,18 @@ fn for_people(
     data: &Path,
     runtime: &Runtime,
     link: &str,
+    mut sign_in: SignIn,
     trail: Trail,
 ) -> Result<Access, Failure> {
+    link.clone_into(&mut sign_in.address);
     const HINT: &str = "check that --data is writable and the state's place can be reached";
-    let people =
-        People::open(pipeline.database(), &data.join("keys"), tell(trail)).or_fail(HINT)?;
+    let people = People::open_with(
+        pipeline.database(),
+        &data.join("keys"),
+        sign_in,
+        tell(trail),
+    )
+    .or_fail(HINT)?;
     let first = runtime.block_on(people.first_invitation(now()));
     if let Some(token) = first.or_fail(HINT)? {
         drop(writeln!(

@@ -16,6 +16,7 @@ mod rules;
 mod scan;
 mod settings;
 mod shape;
+mod sign_in;
 mod state;
 mod up;
 mod verify;

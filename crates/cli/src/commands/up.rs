@@ -21,6 +21,7 @@ use sources::env_php::{self, ShopConfig};
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::settings::{Reading, SourceSettings, source_flag};
+use super::sign_in::{Directory, Provider, SignInSettings};
 use super::state::{self, StateFlags};
 use super::{FOUND, Output, grants, now, platform, watched};
 use crate::failure::{Failure, OrFail};
@@ -103,6 +104,9 @@ pub(crate) struct Up {
     checkpoints: Option<PathBuf>,
     #[command(flatten)]
     console: ConsoleFlags,
+    /// Of the settings file alone.
+    #[arg(skip)]
+    sign_in: SignInSettings,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -178,6 +182,8 @@ struct File {
     attachment_mib: Option<u8>,
     database: Database,
     source: Vec<SourceSettings>,
+    directory: Directory,
+    provider: Vec<Provider>,
 }
 
 impl Up {
@@ -246,6 +252,7 @@ impl Up {
             ));
         }
         let (state, place) = (self.state.place()?, self.console.place()?);
+        let sign_in = self.sign_in.checked()?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -284,7 +291,7 @@ impl Up {
             sources,
             gaps,
             place,
-            whom: For::People,
+            whom: For::People(Box::new(sign_in)),
         };
         serve_and_follow(pipeline, watch, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -325,7 +332,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -347,6 +354,8 @@ impl Up {
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
         own.attachment_mib = own.attachment_mib.or(file.attachment_mib);
+        self.sign_in.directory = file.directory;
+        self.sign_in.providers = file.provider;
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor of each crate (`style.md` §3 in `ARCHITECTURE.md`).
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 15] = [
     ("model", 0),
     ("cardholder", 1),
     ("parse", 1),
@@ -14,9 +14,11 @@ const FLOORS: [(&str, u8); 13] = [
     ("incident", 1),
     ("custody", 1),
     ("report", 1),
+    ("directory", 1),
     ("sources", 2),
     ("stores", 2),
     ("sinks", 2),
+    ("provider", 2),
     ("engine", 3),
     ("server", 4),
     ("cli", 5),

@@ -8,7 +8,7 @@ use stores::{AccountRow, IdentityRow, InvitationRow, Joining};
 
 use super::log_in::{Fresh, session_row};
 use super::password::{self, PREVIOUS, PasswordFault};
-use super::session::FULL;
+use super::session::{FULL, OIDC_TOTP};
 use super::{
     Act, INVITATION_SECONDS, People, PeopleError, fold, grants, hash, hex, json, random, secret,
     shown, totp,
@@ -158,7 +158,9 @@ impl People {
             return Ok(());
         };
         let mut hashes: Vec<String> = serde_json::from_str(&identity.previous)?;
-        hashes.insert(0, identity.secret);
+        if !identity.secret.is_empty() {
+            hashes.insert(0, identity.secret);
+        }
         if self.0.hashing.is_any(password, hashes).await? {
             let fault = PasswordFault::Reused;
             return Err(PeopleError::Password { fault });
@@ -179,12 +181,27 @@ impl People {
                 return Ok(old);
             }
             let mut previous: Vec<String> = serde_json::from_str(&old.previous)?;
-            previous.insert(0, old.secret);
+            if !old.secret.is_empty() {
+                previous.insert(0, old.secret);
+            }
             // With the present one they are the last four.
             previous.truncate(PREVIOUS - 1);
             row.previous = serde_json::to_string(&previous)?;
         }
         Ok(row)
+    }
+
+    /// Lets a password open nothing any more; it stays among the earlier ones, so that it doesn't come back.
+    pub(super) async fn forget_password(
+        &self,
+        account: &str,
+        now: Timestamp,
+    ) -> Result<(), PeopleError> {
+        let row = self.password_row(account, String::new(), now).await?;
+        if row.previous != "[]" {
+            self.store().put_identity(&row).await?;
+        }
+        Ok(())
     }
 
     /// The second step: a code of the new factor. Everything that was chosen becomes true, and a session begins.
@@ -229,14 +246,23 @@ impl People {
         };
         let sealed = totp::seal(&self.0.key, &account.id, &opened)?;
         let fresh = secret()?;
+        let factors = if row.password.is_empty() {
+            OIDC_TOTP
+        } else {
+            FULL
+        };
         let joining = Joining {
             invitation: row.hash,
-            password: self.password_row(&account.id, row.password, now).await?,
+            // A provider knows who has none.
+            password: match row.password.as_str() {
+                "" => None,
+                _ => Some(self.password_row(&account.id, row.password, now).await?),
+            },
             factor: IdentityRow {
                 used: step,
                 ..identity_row("totp", &account.id, sealed, now)
             },
-            session: session_row(&fresh, &account.id, FULL, now)?,
+            session: session_row(&fresh, &account.id, factors, now)?,
             account,
         };
         if !self.store().join(&joining).await? {

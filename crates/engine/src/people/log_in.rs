@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use model::{AccessKind, Timestamp};
-use stores::{AccountRow, SessionRow};
+use stores::{AccountRow, IdentityRow, SessionRow};
 use tokio::time::{Instant, sleep_until};
 
-use super::session::{FULL, PENDING};
+use super::session::{FULL, OIDC_TOTP, PENDING, PENDING_OIDC};
 use super::{
     FAILURES_MAX, LOCK_SECONDS, People, PeopleError, STEP_SECONDS_MAX, UNUSED_DAYS_MAX, fold, hash,
     secret, totp,
@@ -75,7 +75,7 @@ impl People {
             && let Attempt::Counted(failures) = self.begin(account, from, now).await?
         {
             let identity = self.store().identity("password", &account.id).await?;
-            hashes.extend(identity.map(|identity| identity.secret));
+            hashes.extend(secret_of(identity));
             counted = Some(failures);
         }
         let fits = self.0.hashing.is_any(password, hashes).await?;
@@ -117,17 +117,7 @@ impl People {
         from: &str,
         now: Timestamp,
     ) -> Result<Fresh, PeopleError> {
-        let old = hash(pending);
-        let row = self.store().session(&old).await?;
-        let fits = |row: &SessionRow| {
-            row.factors == PENDING && Timestamp(row.created).plus_seconds(STEP_SECONDS_MAX) > now
-        };
-        let Some(row) = row.filter(fits) else {
-            return Err(PeopleError::Late);
-        };
-        let account = self.store().account(&row.account).await?;
-        let account = account.filter(|account| account.state == "active");
-        let account = account.ok_or(PeopleError::Late)?;
+        let (old, row, account) = self.pending(pending, now).await?;
         match self.prove(&account, code, from, now).await {
             Ok(()) => {}
             Err(PeopleError::LogIn) => {
@@ -137,12 +127,53 @@ impl People {
             }
             Err(error) => return Err(error),
         }
+        let factors = if row.factors == PENDING_OIDC {
+            OIDC_TOTP
+        } else {
+            FULL
+        };
+        let token = self
+            .begin_full(&account, factors, Some(&old), from, now)
+            .await?;
+        Ok(Fresh { token })
+    }
+
+    /// The first step's session by its hash, and whose it is.
+    pub(super) async fn pending(
+        &self,
+        pending: &str,
+        now: Timestamp,
+    ) -> Result<(String, SessionRow, AccountRow), PeopleError> {
+        let old = hash(pending);
+        let row = self.store().session(&old).await?;
+        let fits = |row: &SessionRow| {
+            [PENDING, PENDING_OIDC].contains(&row.factors.as_str())
+                && Timestamp(row.created).plus_seconds(STEP_SECONDS_MAX) > now
+        };
+        let Some(row) = row.filter(fits) else {
+            return Err(PeopleError::Late);
+        };
+        let account = self.store().account(&row.account).await?;
+        let account = account.filter(|account| account.state == "active");
+        Ok((old, row, account.ok_or(PeopleError::Late)?))
+    }
+
+    /// Begins a session of somebody who showed everything, in place of the first step's where there was one.
+    pub(super) async fn begin_full(
+        &self,
+        account: &AccountRow,
+        factors: &str,
+        instead: Option<&str>,
+        from: &str,
+        now: Timestamp,
+    ) -> Result<String, PeopleError> {
         self.store().used_account(&account.id, now.0, true).await?;
         let token = secret()?;
-        let row = session_row(&token, &account.id, FULL, now)?;
-        self.store().begin_session(&row, Some(&old)).await?;
-        self.tell_own(now, from, AccessKind::LoggedIn, &account.name);
-        Ok(Fresh { token })
+        let row = session_row(&token, &account.id, factors, now)?;
+        self.store().begin_session(&row, instead).await?;
+        let factors = factors.to_owned();
+        self.tell_own(now, from, AccessKind::LoggedIn { factors }, &account.name);
+        Ok(token)
     }
 
     /// Takes a code of an account, once; a wrong one counts as a failure to log in, a right one takes its count back.
@@ -197,10 +228,7 @@ impl People {
             return Err(PeopleError::LogIn);
         };
         let identity = self.store().identity("password", &account.id).await?;
-        let hashes = identity
-            .map(|identity| identity.secret)
-            .into_iter()
-            .collect();
+        let hashes = secret_of(identity).into_iter().collect();
         if self.0.hashing.is_any(password, hashes).await? {
             self.store().uncount_attempt(&account.id).await?;
             return Ok(());
@@ -268,6 +296,12 @@ impl People {
         }
         Ok(())
     }
+}
+
+/// A password's hash; none where it opens nothing any more.
+pub(super) fn secret_of(identity: Option<IdentityRow>) -> Option<String> {
+    let secret = identity.map(|identity| identity.secret);
+    secret.filter(|secret| !secret.is_empty())
 }
 
 /// A session of an account that begins now.

@@ -6,7 +6,7 @@ use stores::AccountRow;
 use super::{
     Act, People, PeopleError, UNUSED_DAYS_MAX, fold, grants, hex, json, log_in, need, random,
 };
-use crate::people::{IDLE_SECONDS, SESSION_SECONDS_MAX};
+use crate::people::{IDLE_SECONDS, SESSION_SECONDS_MAX, STEP_SECONDS_MAX};
 
 /// An account as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,7 @@ impl People {
         name: &str,
         given: &[Grant],
     ) -> Result<(), PeopleError> {
+        let _changing = self.0.changing.lock().await;
         let account = self.other(act, name).await?;
         let after = checked(given)?;
         let before = grants(&account.grants)?;
@@ -135,6 +136,7 @@ impl People {
     ///
     /// [`PeopleError::NotAllowed`], [`PeopleError::Oneself`], [`PeopleError::NoSuch`], [`PeopleError::LastAdmin`].
     pub async fn disable(&self, act: Act<'_>, name: &str) -> Result<(), PeopleError> {
+        let _changing = self.0.changing.lock().await;
         let account = self.other(act, name).await?;
         self.keep_an_admin(&account).await?;
         if self.store().disable(&account.id).await? {
@@ -168,7 +170,7 @@ impl People {
     }
 
     /// Refuses to take the last administrator away.
-    async fn keep_an_admin(&self, account: &AccountRow) -> Result<(), PeopleError> {
+    pub(super) async fn keep_an_admin(&self, account: &AccountRow) -> Result<(), PeopleError> {
         if account.state != "active" || !is_admin(account)? {
             return Ok(());
         }
@@ -189,6 +191,9 @@ impl People {
         let before = |seconds: i64| now.plus_seconds(-seconds).0;
         self.store()
             .sweep(before(SESSION_SECONDS_MAX), before(IDLE_SECONDS), now.0)
+            .await?;
+        self.store()
+            .sweep_ceremonies(before(STEP_SECONDS_MAX))
             .await?;
         let unused = before(UNUSED_DAYS_MAX * log_in::DAY);
         for account in self.store().unused_since(unused).await? {

@@ -4,11 +4,14 @@
 //! [`AccessEvent`] by what was given to [`People::open`]; no secret is in it. What is shown to somebody once – a link, a
 //! token, a session – is stored as its hash alone: 256 random bits need no slow one.
 
+mod directory;
 mod join;
 mod log_in;
 mod manage;
 mod own;
+mod passkey;
 mod password;
+mod provider;
 mod session;
 mod token;
 mod totp;
@@ -24,10 +27,13 @@ use stores::{AccountRow, Database, PeopleStore, PeopleStoreError, StoreError};
 
 use password::Hashing;
 
+pub use directory::{DirectorySettings, Resource};
 pub use join::{Step, Welcome};
 pub use log_in::Fresh;
 pub use manage::AccountView;
+pub use passkey::{Asked, PasskeyView};
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
+pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
 pub use session::{Session, SessionView};
 pub use token::{TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView};
 pub use views::{Saved, SavedView};
@@ -123,6 +129,41 @@ pub enum PeopleError {
     /// A token is for what its owner may do.
     #[error("a token may do only what you may do yourself")]
     Beyond,
+    /// What a directory sent isn't of its standard.
+    #[error("{refusal}")]
+    Directory {
+        /// What is wrong with it.
+        refusal: ::directory::Refusal,
+    },
+    /// No passkey is known, or none can be.
+    #[error("there is no passkey here: log in with a code")]
+    NoPasskeys,
+    /// Too many passkeys.
+    #[error("an account has at most ten passkeys: remove one first")]
+    Passkeys,
+    /// A passkey's answer that isn't right.
+    #[error("the passkey wasn't taken: it is none of this account's, or what it said isn't right")]
+    Passkey,
+    /// A passkey whose counter went back.
+    #[error(
+        "this passkey's counter went back, so there may be a copy of it: it isn't taken, and it is told; remove it and add another one"
+    )]
+    PasskeyCopied,
+    /// A provider that vouches for nobody.
+    #[error("{source}")]
+    Provider {
+        /// Why.
+        source: ::provider::ProviderError,
+    },
+    /// Somebody a provider vouches for, without an account that may be used.
+    #[error("the provider knows who you are, but you aren't let in: {why}")]
+    NotHere {
+        /// Why.
+        why: &'static str,
+    },
+    /// An account that is kept from the directory.
+    #[error("this account is kept from the directory by a setting")]
+    Kept,
     /// The tables can't be read or written.
     #[error("the accounts can't be read or written")]
     Store {
@@ -165,6 +206,17 @@ pub struct Act<'a> {
     pub now: Timestamp,
 }
 
+/// How people are known by others than this console.
+#[derive(Clone, Default)]
+pub struct SignIn {
+    /// What the company's directory may do.
+    pub directory: DirectorySettings,
+    /// Providers by which people log in.
+    pub providers: Vec<OpenId>,
+    /// Where browsers reach the console, without a slash at its end, e.g. `https://console.example.com`.
+    pub address: String,
+}
+
 /// What takes events to be sealed. Must return at once.
 pub type Tell = Box<dyn Fn(AccessEvent) + Send + Sync>;
 
@@ -172,7 +224,12 @@ struct Inner {
     store: PeopleStore,
     key: [u8; 32],
     hashing: Hashing,
+    webauthn: Option<webauthn_rs::Webauthn>,
+    sign_in: SignIn,
     tell: Tell,
+    /// Held by whoever takes an administrator away, from the look whether another is left to the write: of two such at
+    /// once both would see the other's.
+    changing: tokio::sync::Mutex<()>,
     /// Kept open.
     _database: Database,
 }
@@ -189,13 +246,30 @@ impl People {
     ///
     /// [`PeopleError::Key`], [`PeopleError::Random`].
     pub fn open(database: &Database, keys: &Path, tell: Tell) -> Result<Self, PeopleError> {
+        Self::open_with(database, keys, SignIn::default(), tell)
+    }
+
+    /// The same for people whom others know, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`People::open`].
+    pub fn open_with(
+        database: &Database,
+        keys: &Path,
+        sign_in: SignIn,
+        tell: Tell,
+    ) -> Result<Self, PeopleError> {
         let fresh = random()?;
         let key = stores::read_or_make(&keys.join("people.key"), || fresh);
         Ok(Self(Arc::new(Inner {
             store: PeopleStore::new(database.pool().clone()),
             key: key.map_err(|source| PeopleError::Key { source })?,
             hashing: Hashing::default(),
+            webauthn: passkey::webauthn(&sign_in.address),
+            sign_in,
             tell,
+            changing: tokio::sync::Mutex::default(),
             _database: database.clone(),
         })))
     }

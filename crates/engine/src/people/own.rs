@@ -5,6 +5,7 @@ use crate::hide::hide;
 use model::{AccessKind, Grant, GrantError, Right};
 use stores::{AccountRow, InvitationRow};
 
+use super::log_in::secret_of;
 use super::session::Raised;
 use super::{
     Act, BREAK_GLASS_SECONDS, People, PeopleError, grants, hash, is_person, need, password,
@@ -14,7 +15,7 @@ use super::{
 const REASON_CHARACTERS: std::ops::RangeInclusive<usize> = 10..=500;
 
 impl People {
-    async fn own(&self, act: Act<'_>) -> Result<AccountRow, PeopleError> {
+    pub(super) async fn own(&self, act: Act<'_>) -> Result<AccountRow, PeopleError> {
         if !is_person(act.by) {
             return Err(PeopleError::NoSuch);
         }
@@ -62,17 +63,19 @@ impl People {
         code: &str,
     ) -> Result<String, PeopleError> {
         let account = self.own(act).await?;
-        self.prove_password(&account, present, act.from, act.now)
-            .await?;
+        // Whom a provider knows has none.
+        if !self.has_no_password(&account.id).await? {
+            self.prove_password(&account, present, act.from, act.now)
+                .await?;
+        }
         self.prove(&account, code, act.from, act.now).await?;
         let identity = self.store().identity("password", &account.id).await?;
-        let identity = identity.ok_or(PeopleError::NoSuch)?;
         let token = self.send_to(&account, act).await?;
         let row = InvitationRow {
             hash: hash(&token),
             name: account.name,
             shown: account.shown,
-            password: identity.secret,
+            password: secret_of(identity).unwrap_or_default(),
             secret: self.new_secret(&hash(&token))?,
             ..InvitationRow::default()
         };

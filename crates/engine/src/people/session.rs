@@ -6,9 +6,25 @@ use stores::{AccountRow, SessionRow};
 
 use super::{Act, IDLE_SECONDS, People, PeopleError, SESSION_SECONDS_MAX, grants, hash};
 
-/// Factors of a session after the first step, and after all.
+/// Factors of a session after the first step.
 pub(super) const PENDING: &str = "password";
+pub(super) const PENDING_OIDC: &str = "oidc pending";
+/// Factors of a session after all.
 pub(super) const FULL: &str = "password totp";
+pub(super) const OIDC: &str = "oidc";
+pub(super) const OIDC_TOTP: &str = "oidc totp";
+pub(super) const OIDC_PASSKEY: &str = "oidc passkey";
+pub(super) const PASSWORD_PASSKEY: &str = "password passkey";
+pub(super) const PASSKEY: &str = "passkey";
+/// Every one that opens anything: what isn't here opens nothing.
+const ALL_FULL: [&str; 6] = [
+    FULL,
+    OIDC,
+    OIDC_TOTP,
+    OIDC_PASSKEY,
+    PASSWORD_PASSKEY,
+    PASSKEY,
+];
 /// Seconds between two writes that somebody is there. Idleness is told that much early, never late.
 const SEEN_SECONDS: i64 = 60;
 
@@ -59,7 +75,7 @@ impl People {
             drop(self.store().end_session(&row.hash).await);
             return Ok(None);
         }
-        if row.factors != FULL {
+        if !ALL_FULL.contains(&row.factors.as_str()) {
             return Ok(None);
         }
         let account = self.store().account(&row.account).await?;
@@ -120,7 +136,7 @@ impl People {
         let rows = self.store().sessions_of(&by.account).await?;
         let live = rows
             .into_iter()
-            .filter(|row| row.factors == FULL && is_live(row, now));
+            .filter(|row| ALL_FULL.contains(&row.factors.as_str()) && is_live(row, now));
         let view = |row: SessionRow| SessionView {
             created: Timestamp(row.created),
             seen: Timestamp(row.seen),

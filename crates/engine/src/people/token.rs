@@ -11,9 +11,9 @@ pub const TOKEN_DAYS: i64 = 90;
 /// Most days.
 pub const TOKEN_DAYS_MAX: i64 = 366;
 /// What a token begins with, so that it is known where it leaks.
-const PREFIX: &str = "mgw_";
+pub(super) const PREFIX: &str = "mgw_";
 /// Seconds between two writes that a token is used.
-const USED_SECONDS: i64 = 60;
+pub(super) const USED_SECONDS: i64 = 60;
 
 /// A token as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct TokenView {
     pub is_own: bool,
     /// What it may do, as far as who made it still may.
     pub grants: Vec<Grant>,
+    /// Whether it is a directory's: provisions people, and nothing else.
+    pub is_directory: bool,
     /// When it ends.
     pub expires: Timestamp,
     /// When it was last used.
@@ -75,6 +77,7 @@ impl People {
             created: act.now.0,
             expires: expires.0,
             last_used: 0,
+            purpose: String::new(),
         };
         if !self.store().add_token(&row).await? {
             return Err(PeopleError::NameTaken);
@@ -103,7 +106,7 @@ impl People {
         let Some(row) = self.store().token(&hash(text)).await? else {
             return Ok(None);
         };
-        if row.expires <= now.0 {
+        if row.expires <= now.0 || !row.purpose.is_empty() {
             return Ok(None);
         }
         let label = format!("token {}", row.name);
@@ -146,7 +149,8 @@ impl People {
             .filter(|row| all || row.account == by.account)
             .map(|row| {
                 Ok(TokenView {
-                    is_own: row.account == by.account,
+                    is_own: !by.account.is_empty() && row.account == by.account,
+                    is_directory: row.purpose == super::directory::DIRECTORY,
                     grants: grants(&row.grants)?,
                     expires: Timestamp(row.expires),
                     last_used: (row.last_used > 0).then_some(Timestamp(row.last_used)),

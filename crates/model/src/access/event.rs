@@ -36,7 +36,11 @@ pub enum AccessKind {
     /// Took the invitation: set a password and a second factor.
     Joined,
     /// Logged in with every factor.
-    LoggedIn,
+    LoggedIn {
+        /// Which, e.g. `password totp`, `passkey` or `oidc totp`; empty in what was sealed before they were told.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        factors: String,
+    },
     /// Gave a wrong name, password or code.
     LogInFailed,
     /// Was locked after too many failures.
@@ -85,6 +89,49 @@ pub enum AccessKind {
     },
     /// Gave it back before its time.
     GlassMended,
+    /// Was made by the company's directory, with no roles unless they stand beside.
+    Provisioned,
+    /// Is described anew by the directory: the name that pages show.
+    Described,
+    /// May be used again: the directory, which ended it, says so.
+    Returned,
+    /// A token for a directory was made: it provisions people and does nothing else.
+    DirectoryTokenMade {
+        /// Until when.
+        expires: Timestamp,
+    },
+    /// Was made because a provider vouched for somebody without an account.
+    MadeByProvider {
+        /// The provider's name in the settings.
+        provider: String,
+    },
+    /// From now on is a provider's subject, whatever the provider calls them.
+    Linked {
+        /// The provider's name in the settings.
+        provider: String,
+    },
+    /// Somebody a provider vouched for wasn't let in.
+    ProviderRefused {
+        /// The provider's name in the settings.
+        provider: String,
+        /// Why, in words of ours.
+        why: String,
+    },
+    /// A passkey was added.
+    PasskeyAdded {
+        /// What its owner calls it.
+        name: String,
+    },
+    /// A passkey was removed.
+    PasskeyRemoved {
+        /// What its owner called it.
+        name: String,
+    },
+    /// A passkey's counter went back: there may be a copy of it. It was refused.
+    PasskeyCopied {
+        /// What its owner calls it.
+        name: String,
+    },
 }
 
 impl AccessKind {
@@ -94,7 +141,7 @@ impl AccessKind {
         match self {
             Self::Invited { .. } => "invited",
             Self::Joined => "joined",
-            Self::LoggedIn => "logged_in",
+            Self::LoggedIn { .. } => "logged_in",
             Self::LogInFailed => "log_in_failed",
             Self::Locked { .. } => "locked",
             Self::LoggedOut => "logged_out",
@@ -109,6 +156,16 @@ impl AccessKind {
             Self::TokenRevoked => "token_revoked",
             Self::GlassBroken { .. } => "glass_broken",
             Self::GlassMended => "glass_mended",
+            Self::Provisioned => "provisioned",
+            Self::Described => "described",
+            Self::Returned => "returned",
+            Self::DirectoryTokenMade { .. } => "directory_token_made",
+            Self::MadeByProvider { .. } => "made_by_provider",
+            Self::Linked { .. } => "linked",
+            Self::ProviderRefused { .. } => "provider_refused",
+            Self::PasskeyAdded { .. } => "passkey_added",
+            Self::PasskeyRemoved { .. } => "passkey_removed",
+            Self::PasskeyCopied { .. } => "passkey_copied",
         }
     }
 }

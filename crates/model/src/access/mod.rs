@@ -202,6 +202,8 @@ pub enum Via {
     },
     /// A token for programs.
     Token,
+    /// A token of the company's directory: provisions people, and nothing else.
+    Directory,
     /// By having the data folder: the command line.
     Machine,
     /// Nobody was asked: a console that only shows, on loopback.

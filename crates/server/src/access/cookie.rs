@@ -1,4 +1,5 @@
-//! The one cookie: a session's token, for this host alone, unseen by scripts and by other sites.
+//! The cookies: a session's token, for this host alone, unseen by scripts and by other sites; and what a browser keeps
+//! while its person is away at a provider, which comes back with them from there.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -7,23 +8,43 @@ use axum::http::{HeaderMap, HeaderValue, header};
 pub(crate) struct Cookies {
     /// The token a browser sent; empty when none.
     pub(crate) session: String,
+    /// What the browser keeps of something that was begun; empty when nothing.
+    pub(crate) begun: String,
     is_secure: bool,
 }
 
+/// Seconds for which a browser keeps what was begun.
+const BEGUN_SECONDS: i64 = 10 * 60;
+
 impl Cookies {
     pub(crate) fn new(headers: &HeaderMap, is_secure: bool) -> Self {
-        let name = name(is_secure);
-        let all = headers.get_all(header::COOKIE).into_iter();
-        let session = all
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(of, _)| *of == name)
-            .map(|(_, value)| value.to_owned());
+        let find = |name: &str| {
+            let all = headers.get_all(header::COOKIE).into_iter();
+            let found = all
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(';'))
+                .filter_map(|pair| pair.trim().split_once('='))
+                .find(|(of, _)| *of == name);
+            found.map_or_else(String::new, |(_, value)| value.to_owned())
+        };
         Self {
-            session: session.unwrap_or_default(),
+            session: find(name(is_secure)),
+            begun: find(&begun_name(is_secure)),
             is_secure,
         }
+    }
+
+    /// Sets what a browser keeps of something that was begun, or takes it away when it is empty. It is sent by a link of
+    /// another site, too, as the way back from a provider is one; it opens nothing by itself.
+    pub(crate) fn set_begun(&self, token: &str) -> (header::HeaderName, HeaderValue) {
+        let name = begun_name(self.is_secure);
+        let seconds = if token.is_empty() { 0 } else { BEGUN_SECONDS };
+        let mut text = format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}");
+        if self.is_secure {
+            text.push_str("; Secure");
+        }
+        let value = HeaderValue::try_from(text).expect("tokens are hexadecimal");
+        (header::SET_COOKIE, value)
     }
 
     /// Sets a session's token, or takes it away when it is empty.
@@ -52,6 +73,10 @@ fn name(is_secure: bool) -> &'static str {
     }
 }
 
+fn begun_name(is_secure: bool) -> String {
+    format!("{}-begun", name(is_secure))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Cookies;
@@ -71,6 +96,27 @@ mod tests {
         check("__Host-magewarden=abc", true, "abc");
         check("__Host-magewarden=abc", false, "");
         check("xmagewarden=abc; =; ;magewarden", false, "");
+    }
+
+    #[test]
+    fn what_was_begun_comes_back_by_another_sites_link_and_is_no_session() {
+        let value = HeaderValue::from_static("__Host-magewarden-begun=cd; __Host-magewarden=ab");
+        let cookies = Cookies::new(&HeaderMap::from_iter([(header::COOKIE, value)]), true);
+        assert_eq!(
+            (cookies.session.as_str(), cookies.begun.as_str()),
+            ("ab", "cd")
+        );
+        assert_eq!(
+            cookies.set_begun("cd").1,
+            "__Host-magewarden-begun=cd; Path=/; HttpOnly; SameSite=Lax; Max-Age=600; Secure"
+        );
+        assert!(
+            cookies
+                .set_begun("")
+                .1
+                .to_str()
+                .is_ok_and(|text| text.contains("Max-Age=0"))
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use model::{Principal, Right, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::{Access, Caller, Console, Cookies, Fields, Seen};
-use crate::pages;
+use crate::{pages, scim};
 
 /// What pages may load: their own style, script and pictures, nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -32,14 +32,18 @@ pub(crate) fn is_refresh(headers: &HeaderMap) -> bool {
 /// Names of loopback.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
+/// Below it one comes in by a provider or a passkey.
+const COMING: &str = "/login/";
+
 /// Pages by which one comes in, and what they look like.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 8] = [
     "/login",
     "/login/code",
     "/welcome",
     "/welcome/code",
     "/style.css",
     "/live.js",
+    "/passkey.js",
     "/icon.svg",
 ];
 
@@ -51,7 +55,7 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let name = host_name(request.headers()).to_ascii_lowercase();
-    let is_loopback_name = LOOPBACK.contains(&name.as_str());
+    let is_loopback_name = is_loopback_name(&name);
     if !is_loopback_name && !console.names.contains(&name) {
         return (
             StatusCode::MISDIRECTED_REQUEST,
@@ -97,6 +101,15 @@ fn host_name(headers: &HeaderMap) -> &str {
     }
 }
 
+/// Whether a host, with its port or without, is this machine as it calls itself.
+pub(crate) fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    LOOPBACK.contains(&name.to_ascii_lowercase().as_str())
+}
+
 fn changes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
@@ -136,12 +149,24 @@ async fn admit(
     let path = request.uri().path().to_owned();
     // A body can't be looked at from two threads, so it isn't held while the accounts are asked.
     let (parts, body) = request.into_parts();
+    if scim::is_here(&path) {
+        return match identify_directory(console, &parts).await {
+            Ok(Some(caller)) => {
+                let mut request = Request::from_parts(parts, body);
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Ok(None) => scim::unknown(),
+            Err(error) => pages::trouble(&error),
+        };
+    }
     let caller = match identify(console, &parts).await {
         Ok(caller) => caller,
         Err(error) => return pages::trouble(&error),
     };
     let mut request = Request::from_parts(parts, body);
     let is_public = PUBLIC.contains(&path.as_str())
+        || path.starts_with(COMING)
         || path == "/metrics" && is_loopback_name && is_loopback_peer(request.extensions());
     match caller {
         None if !is_public => {
@@ -172,6 +197,37 @@ fn is_loopback_peer(extensions: &Extensions) -> bool {
     peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
 }
 
+/// The token a program sent; empty when it sent something else.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let value = value.to_str().unwrap_or_default();
+    Some(match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => "",
+    })
+}
+
+/// The directory whose token it is: no session and no other token opens its door.
+async fn identify_directory(
+    console: &Console,
+    request: &Parts,
+) -> Result<Option<Caller>, PeopleError> {
+    let Access::People { people, now } = &console.access else {
+        return Ok(None);
+    };
+    let (Some(token), now) = (bearer(&request.headers), now()) else {
+        return Ok(None);
+    };
+    let principal = people.directory(token, now).await?;
+    Ok(principal.map(|principal| Caller {
+        principal,
+        csrf: String::new(),
+        session: String::new(),
+        from: from(&request.extensions),
+        now,
+    }))
+}
+
 async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, PeopleError> {
     let from = from(&request.extensions);
     let (people, now) = match &console.access {
@@ -187,14 +243,8 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
         Access::People { people, now } => (people, now()),
     };
     let headers = &request.headers;
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let value = value.to_str().unwrap_or_default();
-        let principal = match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                people.token(token.trim(), now).await?
-            }
-            _ => None,
-        };
+    if let Some(token) = bearer(headers) {
+        let principal = people.token(token, now).await?;
         return Ok(principal.map(|principal| Caller {
             principal,
             csrf: String::new(),

@@ -27,7 +27,9 @@ use tokio::sync::Semaphore;
 
 pub(crate) use cookie::Cookies;
 pub(crate) use fields::Fields;
-pub(crate) use guard::{allow, allow_incident, guard, is_refresh, local, only_logged_in};
+pub(crate) use guard::{
+    allow, allow_incident, guard, is_loopback_name, is_refresh, local, only_logged_in,
+};
 pub(crate) use upload::Unread;
 
 /// Who may use a console.

@@ -31,13 +31,13 @@ pub struct AccountRow {
 /// What shows that somebody is an account's person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityRow {
-    /// `password` or `totp`.
+    /// `password`, `totp`, `directory` or `oidc`.
     pub kind: String,
-    /// Whose, in the kind's own terms; the account's id for both.
+    /// Whose, in the kind's own terms: the provider's for `oidc`, the account's id for the others.
     pub subject: String,
     /// The account.
     pub account: String,
-    /// A password's hash (PHC), a second factor's sealed secret.
+    /// A password's hash (PHC), a second factor's sealed secret, what a directory says as JSON.
     pub secret: String,
     /// Earlier ones, as JSON.
     pub previous: String,
@@ -119,6 +119,30 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Takes an account out of use, and away whatever anybody could come in by; its earlier passwords stay, so that none
+/// comes back. False when it was out of use.
+pub(super) async fn take_access(
+    id: &str,
+    connection: &mut AnyConnection,
+) -> Result<bool, sqlx::Error> {
+    let done =
+        sqlx::query("UPDATE account SET state = 'disabled' WHERE id = $1 AND state <> 'disabled'")
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+    for text in [
+        "DELETE FROM session WHERE account = $1",
+        "DELETE FROM api_token WHERE account = $1",
+        "DELETE FROM invitation WHERE account = $1",
+        "DELETE FROM passkey WHERE account = $1",
+        "DELETE FROM ceremony WHERE account = $1",
+        "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
+    ] {
+        sqlx::query(text).bind(id).execute(&mut *connection).await?;
+    }
+    Ok(done.rows_affected() == 1)
+}
+
 impl PeopleStore {
     /// Every account, by name.
     ///
@@ -188,31 +212,20 @@ impl PeopleStore {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Takes an account out of use with its sessions, tokens and invitations, in one; false when it already was.
+    /// Takes an account out of use with its sessions, tokens, invitations, passkeys and second factor, in one; false when
+    /// it already was.
     ///
     /// # Errors
     ///
     /// As [`PeopleStore::accounts`].
     pub async fn disable(&self, id: &str) -> Result<bool, PeopleStoreError> {
         let mut all = self.pool.begin().await?;
-        let done = sqlx::query(
-            "UPDATE account SET state = 'disabled' WHERE id = $1 AND state <> 'disabled'",
-        )
-        .bind(id)
-        .execute(&mut *all)
-        .await?;
-        for text in [
-            "DELETE FROM session WHERE account = $1",
-            "DELETE FROM api_token WHERE account = $1",
-            "DELETE FROM invitation WHERE account = $1",
-        ] {
-            sqlx::query(text).bind(id).execute(&mut *all).await?;
-        }
+        let done = take_access(id, &mut all).await?;
         all.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done)
     }
 
-    /// Takes an account's password, second factor, sessions and invitations away and lets it be invited again; its
+    /// Takes an account's password, second factor, passkeys, sessions and invitations away and lets it be invited again; its
     /// earlier passwords stay, so that none comes back.
     ///
     /// # Errors
@@ -222,7 +235,9 @@ impl PeopleStore {
         let mut all = self.pool.begin().await?;
         for text in [
             "UPDATE account SET state = 'invited', failures = 0, locked_until = 0 WHERE id = $1",
-            "DELETE FROM identity WHERE account = $1 AND kind <> 'password'",
+            "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
+            "DELETE FROM passkey WHERE account = $1",
+            "DELETE FROM ceremony WHERE account = $1",
             "DELETE FROM session WHERE account = $1",
             "DELETE FROM invitation WHERE account = $1",
         ] {
@@ -333,6 +348,19 @@ impl PeopleStore {
             .fetch_optional(&self.pool)
             .await?;
         Ok(row.as_ref().map(read_identity).transpose()?)
+    }
+
+    /// Everything of a kind, by subject.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeopleStore::accounts`].
+    pub async fn identities(&self, kind: &str) -> Result<Vec<IdentityRow>, PeopleStoreError> {
+        let rows = sqlx::query("SELECT * FROM identity WHERE kind = $1 ORDER BY subject")
+            .bind(kind)
+            .fetch_all(&self.pool)
+            .await?;
+        all(&rows, read_identity)
     }
 
     /// Writes an identity, over one that is there.

@@ -37,8 +37,8 @@ pub struct Joining {
     pub invitation: String,
     /// The account as it will be; made when it isn't there.
     pub account: AccountRow,
-    /// Its password.
-    pub password: IdentityRow,
+    /// Its password; none for somebody whom a provider knows.
+    pub password: Option<IdentityRow>,
     /// Its second factor.
     pub factor: IdentityRow,
     /// The session that begins.
@@ -153,7 +153,9 @@ impl PeopleStore {
         if known.rows_affected() == 0 && !account::insert(account, &mut all).await? {
             return Ok(false);
         }
-        account::put(&joining.password, &mut all).await?;
+        if let Some(password) = &joining.password {
+            account::put(password, &mut all).await?;
+        }
         account::put(&joining.factor, &mut all).await?;
         sqlx::query("DELETE FROM session WHERE account = $1")
             .bind(&account.id)

@@ -4,7 +4,9 @@
 //! statement or one transaction here, and says whether it was this caller's.
 
 mod account;
+mod directory;
 mod invitation;
+mod passkey;
 mod session;
 mod view;
 
@@ -12,7 +14,9 @@ use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
 pub use account::{AccountRow, IdentityRow};
+pub use directory::{DirectoryAccess, DirectoryChange};
 pub use invitation::{InvitationRow, Joining};
+pub use passkey::{CeremonyRow, PasskeyRow};
 pub use session::{SessionRow, TokenRow};
 pub use view::ViewRow;
 

@@ -12,7 +12,7 @@ pub struct SessionRow {
     pub hash: String,
     /// The account.
     pub account: String,
-    /// Which factors were right: `password`, or `password totp`.
+    /// What was shown so far: `password` or `oidc` alone wait for the second factor.
     pub factors: String,
     /// What a form of this session must send.
     pub csrf: String,
@@ -43,6 +43,8 @@ pub struct TokenRow {
     pub expires: i64,
     /// When it was last used, in microseconds; zero when it never was.
     pub last_used: i64,
+    /// Empty, or `directory` for one that provisions people and does nothing else.
+    pub purpose: String,
 }
 
 fn read_session(row: &AnyRow) -> Result<SessionRow, sqlx::Error> {
@@ -67,6 +69,7 @@ fn read_token(row: &AnyRow) -> Result<TokenRow, sqlx::Error> {
         created: row.try_get("created")?,
         expires: row.try_get("expires")?,
         last_used: row.try_get("last_used")?,
+        purpose: row.try_get("purpose")?,
     })
 }
 
@@ -208,8 +211,8 @@ impl PeopleStore {
     /// As [`PeopleStore::begin_session`].
     pub async fn add_token(&self, row: &TokenRow) -> Result<bool, PeopleStoreError> {
         let done = sqlx::query(
-            "INSERT INTO api_token (hash, name, account, grants, created, expires, last_used) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO api_token (hash, name, account, grants, created, expires, last_used, purpose) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
         )
         .bind(&row.hash)
         .bind(&row.name)
@@ -218,6 +221,7 @@ impl PeopleStore {
         .bind(row.created)
         .bind(row.expires)
         .bind(row.last_used)
+        .bind(&row.purpose)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)

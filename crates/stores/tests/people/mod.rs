@@ -1,5 +1,7 @@
 //! The contract of the tables of people: what two requests may do at once is done once.
 
+mod others;
+
 use stores::{
     AccountRow, Database, IdentityRow, InvitationRow, Joining, PeopleStore, SessionRow, TokenRow,
     ViewRow,
@@ -70,6 +72,7 @@ fn token(name: &str, account: &str) -> TokenRow {
         created: 1,
         expires: 100,
         last_used: 0,
+        purpose: String::new(),
     }
 }
 
@@ -87,7 +90,7 @@ fn invitation(hash: &str, account: &str) -> InvitationRow {
 fn joining(invitation: &str, account: AccountRow) -> Joining {
     Joining {
         invitation: invitation.to_owned(),
-        password: identity("password", &account.id, "p"),
+        password: Some(identity("password", &account.id, "p")),
         factor: identity("totp", &account.id, "t"),
         session: session(&format!("session by {invitation}"), &account.id),
         account,

@@ -1,6 +1,7 @@
 //! How people come in and are out: each claim on empty tables, with a clock of its own.
 
 mod coming;
+mod directory;
 mod managing;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::{AccessEvent, Grant, Principal, Role, Timestamp};
 use stores::{Database, StatePlace};
 
-use super::{Act, People, PeopleError, Step, totp};
+use super::{Act, People, PeopleError, SignIn, Step, totp};
 
 const START: Timestamp = Timestamp::from_seconds(1_785_924_930);
 const PASSWORD: &str = "a quiet river 7";
@@ -122,6 +123,11 @@ fn by(principal: &Principal, now: Timestamp) -> Act<'_> {
 
 /// Runs a claim with nobody there.
 fn check(claim: impl AsyncFnOnce(Stage)) {
+    check_with(SignIn::default(), claim);
+}
+
+/// The same for people whom others know, too.
+fn check_with(sign_in: SignIn, claim: impl AsyncFnOnce(Stage)) {
     let folder = tempfile::tempdir().expect("a folder");
     let place = StatePlace::File(folder.path().join("state.sqlite"));
     let database = Database::open(&place).expect("opened");
@@ -136,7 +142,8 @@ fn check(claim: impl AsyncFnOnce(Stage)) {
             .unwrap_or_else(PoisonError::into_inner)
             .push(event)
     };
-    let people = People::open(&database, folder.path(), Box::new(tell)).expect("opened");
+    let people =
+        People::open_with(&database, folder.path(), sign_in, Box::new(tell)).expect("opened");
     runtime.block_on(claim(Stage { people, events }));
     runtime.block_on(database.pool().close());
 }

@@ -4,7 +4,8 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::people::{
-    PASSWORD_CHARACTERS_MIN, PeopleError, SessionView, TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView,
+    PASSWORD_CHARACTERS_MIN, PasskeyView, PeopleError, SessionView, TOKEN_DAYS, TOKEN_DAYS_MAX,
+    TokenView,
 };
 use model::{Grant, Principal, Right, Role, Timestamp, Via};
 
@@ -26,6 +27,8 @@ struct Account {
     raised_until: Option<Timestamp>,
     sessions: Vec<SessionView>,
     tokens: Vec<TokenView>,
+    has_passkeys: bool,
+    passkeys: Vec<PasskeyView>,
     /// Roles that may be taken for an hour.
     further: Vec<Role>,
     password_hint: String,
@@ -34,12 +37,14 @@ struct Account {
 }
 
 /// What was done, by the word in the address.
-const DONE: [(&str, &str); 5] = [
+const DONE: [(&str, &str); 7] = [
     (
         "password",
         "Your password is changed; you are logged out elsewhere.",
     ),
     ("sessions", "You are logged out elsewhere."),
+    ("passkey", "The passkey is added: log in with it."),
+    ("removed", "The passkey is removed."),
     ("revoked", "The token is taken back."),
     (
         "broken",
@@ -62,6 +67,7 @@ async fn account(
         .sessions(&principal, &caller.session, caller.now)
         .await?;
     let tokens = entrance.people.tokens(&principal).await?;
+    let passkeys = entrance.people.passkeys(caller.act()).await?;
     let may_further = principal.may_all(Right::BreakGlass) && principal.via == Via::Session;
     let further = Role::ALL.into_iter().filter(|role| {
         let own = principal.grants.iter();
@@ -80,6 +86,8 @@ async fn account(
             _ => None,
         },
         tokens: tokens.into_iter().filter(|token| token.is_own).collect(),
+        has_passkeys: entrance.people.has_passkeys(),
+        passkeys,
         csrf: caller.csrf.clone(),
         password_hint: format!(
             "At least {PASSWORD_CHARACTERS_MIN} characters, with letters and digits; none of your last four."
@@ -122,7 +130,7 @@ fn shown(page: Result<Response, PeopleError>) -> Response {
 }
 
 /// Goes back to the page, which says what was done or what is wrong.
-async fn answer(
+pub(super) async fn answer(
     entrance: Entrance,
     seen: Seen,
     caller: Caller,

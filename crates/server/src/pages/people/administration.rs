@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use engine::people::{AccountView, PeopleError, TokenView};
+use engine::people::{AccountView, PeopleError, TOKEN_DAYS_MAX, TokenView};
 use model::{Grant, Right, Role, Scope, StoreMap};
 
 use super::super::{Frame, encoded, page as show};
@@ -24,6 +24,10 @@ struct Administration {
     done: String,
     /// A link that was just made: it is shown once.
     link: String,
+    /// A directory's token that was just made: likewise.
+    token: String,
+    days: i64,
+    days_hint: String,
     csrf: String,
     may_manage: bool,
     accounts: Vec<AccountView>,
@@ -42,6 +46,7 @@ struct News {
     about: String,
     done: String,
     link: String,
+    token: String,
     name: String,
 }
 
@@ -88,7 +93,10 @@ async fn list(
         about: news.about,
         done: news.done,
         link: news.link,
+        token: news.token,
         name: news.name,
+        days: TOKEN_DAYS_MAX,
+        days_hint: format!("At most {TOKEN_DAYS_MAX}"),
         csrf: caller.csrf.clone(),
         may_manage: caller.principal.may_all(Right::ManagePeople),
         places: places(seen.0.stores()),
@@ -254,6 +262,30 @@ pub(super) async fn reset(
             shown(list(&entrance, &seen, &caller, news).await)
         }
         Err(error) => wrong(&entrance, &seen, &caller, "reset", name, error).await,
+    }
+}
+
+/// Makes the directory's token, and shows it once.
+pub(super) async fn directory(
+    entrance: Entrance,
+    seen: Seen,
+    caller: Caller,
+    sent: Fields,
+) -> Response {
+    let days = sent.text("days").parse().unwrap_or(0);
+    let made = entrance
+        .people
+        .make_directory_token(caller.act(), sent.text("name"), days)
+        .await;
+    match made {
+        Ok(token) => {
+            let news = News {
+                token,
+                ..News::default()
+            };
+            shown(list(&entrance, &seen, &caller, news).await)
+        }
+        Err(error) => wrong(&entrance, &seen, &caller, "directory", "", error).await,
     }
 }
 

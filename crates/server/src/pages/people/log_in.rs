@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use engine::people::PeopleError;
+use engine::people::{People, PeopleError};
 
 use super::super::{Frame, encoded, page as show};
 use super::{Fault, unfit};
@@ -18,6 +18,9 @@ struct Name {
     fault: Fault,
     name: String,
     next: String,
+    has_passkeys: bool,
+    /// Providers: their names in addresses, and on their buttons.
+    providers: Vec<(String, String)>,
 }
 
 #[derive(Template, Default)]
@@ -26,6 +29,7 @@ struct Code {
     frame: Frame,
     fault: Fault,
     next: String,
+    has_passkeys: bool,
 }
 
 #[derive(Template)]
@@ -40,9 +44,14 @@ fn next_of(query: &BTreeMap<String, String>) -> String {
 }
 
 /// Asks for name and password.
-pub(super) async fn page(Query(query): Query<BTreeMap<String, String>>) -> Response {
+pub(super) async fn page(
+    entrance: Entrance,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     show(&Name {
         next: next_of(&query),
+        providers: entrance.people.providers(),
+        has_passkeys: entrance.people.has_passkeys(),
         ..Name::default()
     })
 }
@@ -61,27 +70,33 @@ pub(super) async fn name(entrance: Entrance, sent: Fields) -> Response {
             let to = Redirect::to(&format!("/login/code?next={}", encoded(next)));
             ([cookies.set(&fresh.token)], to).into_response()
         }
-        Err(error) => again(&error, name, next),
+        Err(error) => again(&people, &error, name, next),
     }
 }
 
 /// The first step once more, with what was wrong.
-fn again(error: &PeopleError, name: &str, next: &str) -> Response {
+pub(super) fn again(people: &People, error: &PeopleError, name: &str, next: &str) -> Response {
     match Fault::of("login", error) {
         None => super::trouble(error),
         Some(fault) => unfit(show(&Name {
             fault,
             name: name.to_owned(),
             next: next.to_owned(),
+            providers: people.providers(),
+            has_passkeys: people.has_passkeys(),
             ..Name::default()
         })),
     }
 }
 
 /// Asks for a code.
-pub(super) async fn code_page(Query(query): Query<BTreeMap<String, String>>) -> Response {
+pub(super) async fn code_page(
+    entrance: Entrance,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     show(&Code {
         next: next_of(&query),
+        has_passkeys: entrance.people.has_passkeys(),
         ..Code::default()
     })
 }
@@ -105,10 +120,11 @@ pub(super) async fn code(entrance: Entrance, sent: Fields) -> Response {
             Some(fault) => unfit(show(&Code {
                 fault,
                 next: next.to_owned(),
+                has_passkeys: people.has_passkeys(),
                 ..Code::default()
             })),
         },
-        Err(error) => again(&error, "", next),
+        Err(error) => again(&people, &error, "", next),
     }
 }
 

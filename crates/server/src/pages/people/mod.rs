@@ -3,6 +3,8 @@
 mod account;
 mod administration;
 mod log_in;
+mod passkey;
+mod provider;
 mod welcome;
 
 use axum::Router;
@@ -30,12 +32,19 @@ pub(crate) fn routes() -> Router<Console> {
             post(administration::disable),
         )
         .route("/administration/people/reset", post(administration::reset))
+        .route(
+            "/administration/people/directory",
+            post(administration::directory),
+        )
         .route_layer(from_fn_with_state(Right::SeeAdministration, allow));
     let account = Router::new()
         .route("/logout", get(log_in::out_page).post(log_in::out))
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
         .route("/account/factor", post(account::factor))
+        .route("/account/passkeys/begin", post(passkey::begin))
+        .route("/account/passkeys/add", post(passkey::add))
+        .route("/account/passkeys/remove", post(passkey::remove))
         .route("/account/sessions", post(account::sessions))
         .route("/account/tokens", post(account::make_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
@@ -44,6 +53,10 @@ pub(crate) fn routes() -> Router<Console> {
         .route_layer(from_fn(only_logged_in));
     Router::new()
         .route("/login", get(log_in::page).post(log_in::name))
+        .route("/login/passkey/begin", post(passkey::ask))
+        .route("/login/passkey", post(passkey::log_in))
+        .route("/login/with/{id}", get(provider::begin))
+        .route("/login/back/{id}", get(provider::back))
         .route("/login/code", get(log_in::code_page).post(log_in::code))
         .route("/welcome", get(welcome::page).post(welcome::password))
         .route("/welcome/code", post(welcome::code))
@@ -74,6 +87,9 @@ impl Fault {
             PeopleError::Days => "days",
             PeopleError::Grants { .. } | PeopleError::Beyond => "role",
             PeopleError::Late
+            | PeopleError::Provider { .. }
+            | PeopleError::NotHere { .. }
+            | PeopleError::Kept
             | PeopleError::NoInvitation
             | PeopleError::NotAllowed { .. }
             | PeopleError::Oneself
