@@ -4,132 +4,35 @@ mod about;
 mod behaviour;
 mod brief;
 mod sight;
+mod views;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use incident::Rested;
-use model::{Finding, Handling, Incident, IncidentState, Lane, Mark, SourceId, Timestamp};
+use model::{Finding, Handling, Incident, IncidentState, SourceId};
 use stores::Outcome;
 use tokio::sync::watch;
 
 use crate::archive::Archive;
 use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
-use crate::health::Hole;
 use crate::inventory::List;
-use crate::judge::Understood;
 use crate::ledger::LedgerError;
-use crate::live::Delay;
 use crate::rulebook::RuleBook;
 
 pub use about::{About, Touched};
 pub use behaviour::Behaviour;
 pub use brief::{Brief, Clock, Words};
 pub use sight::{Sight, Work};
+pub use views::{EntryView, GapView, Overview, SourceView};
 
 /// Outcomes that are remembered; whoever comes later asks the outbox.
 const SETTLED_MAX: usize = 1024;
 
 /// Changes whose incidents are remembered; whoever looks away for longer is told that there is news.
 const CHANGES_MAX: usize = 1024;
-
-/// A sealed entry as a page shows it.
-#[derive(Clone, Debug)]
-pub struct EntryView {
-    /// Place in the ledger.
-    pub sequence: u64,
-    /// Where it came from.
-    pub source: String,
-    /// Format it is read as.
-    pub format: String,
-    /// When the record says it happened.
-    pub said: Option<Timestamp>,
-    /// When it was received.
-    pub received: Timestamp,
-    /// Live or exercise.
-    pub lane: Lane,
-    /// Whether it could not be read.
-    pub quarantined: bool,
-    /// The masked bytes as text; `None` once destroyed.
-    pub text: Option<String>,
-    /// What was masked.
-    pub marks: Vec<Mark>,
-    /// Hash of the leaf, hexadecimal.
-    pub leaf_hash: String,
-    /// First byte in its source.
-    pub offset_bytes: Option<u64>,
-    /// What was understood of it; `None` when it can't be read.
-    pub understood: Option<Understood>,
-}
-
-/// A source and its health.
-#[derive(Clone, Debug, Default)]
-pub struct SourceView {
-    /// The source.
-    pub id: String,
-    /// Format it is read as.
-    pub format: String,
-    /// `reading`, `waiting`, `failing` or `not read`.
-    pub state: String,
-    /// Records, or bytes of a file, that went before they could be read.
-    pub lost: u64,
-    /// Records sealed.
-    pub records: u64,
-    /// Bytes sealed.
-    pub bytes: u64,
-    /// Records in quarantine.
-    pub quarantined: u64,
-    /// Seconds between the last event's time and now.
-    pub lag_seconds: Option<i64>,
-    /// The last event's time.
-    pub last_event: Option<Timestamp>,
-    /// What happened last, or why it isn't read.
-    pub reason: String,
-    /// How long its records waited to be judged, since this start.
-    pub delay: Delay,
-    /// When it gave nothing that it should have given, since this start.
-    pub holes: Vec<Hole>,
-}
-
-/// Something magewarden can't see of this shop, and how to close it.
-#[derive(Clone, Debug)]
-pub struct GapView {
-    /// What isn't seen.
-    pub what: String,
-    /// Why it matters.
-    pub why_it_matters: String,
-    /// The statement or setting that closes it.
-    pub statement: String,
-    /// What it costs the shop.
-    pub price: String,
-    /// What undoes it.
-    pub undo: String,
-}
-
-/// Counters of the whole.
-#[derive(Clone, Debug)]
-pub struct Overview {
-    /// The installation.
-    pub installation: String,
-    /// Live or exercise.
-    pub lane: Lane,
-    /// Records judged.
-    pub records: u64,
-    /// Events read from them.
-    pub events: u64,
-    /// Findings.
-    pub findings: u64,
-    /// Entries in the ledger.
-    pub ledger_size: u64,
-    /// The last checkpoint, a signed note.
-    pub checkpoint: String,
-    /// When this process started.
-    pub started: Timestamp,
-    /// When these counters were taken.
-    pub now: Timestamp,
-}
 
 /// What the pipeline tells.
 #[derive(Debug)]
