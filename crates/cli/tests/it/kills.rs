@@ -224,7 +224,7 @@ fn kills_at_any_moment_lose_and_double_nothing() {
 fn a_full_disk_stops_acknowledging_says_so_and_goes_on_by_itself() {
     let mut shop = Shop::new();
     // A limit on the size of files stands for the disk: writes beyond it fail.
-    let mut running = shop.start(&["env", "--ignore-signal=XFSZ", "prlimit", "--fsize=262144:"]);
+    let mut running = shop.start(&["env", "--ignore-signal=XFSZ", "prlimit", "--fsize=524288:"]);
     let lines = BufReader::new(running.0.stderr.take().expect("piped")).lines();
     let (told, news) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -245,7 +245,7 @@ fn a_full_disk_stops_acknowledging_says_so_and_goes_on_by_itself() {
     };
     shop.write(50);
     shop.wait_until_sealed();
-    for _ in 0..40 {
+    for _ in 0..80 {
         shop.write(50);
         std::thread::sleep(Duration::from_millis(10));
     }
