@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""The API against its own description: whatever is asked, no error of the server, no status and no body that isn't described.
+
+usage: api.py MAGEWARDEN [SEED]
+
+Reads `/api/v1/openapi.json` from a running console and asks every operation with values that fit, that don't, and that are attacks.
+"""
+import http.client
+import json
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+
+from attacks import attacks
+from handling import STORES, line
+from shared import free_port, need, stage, wait_for
+
+SECONDS = 25
+KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "null": type(None)}
+KNOWN = {"type", "enum", "const", "oneOf", "allOf", "$ref", "properties", "required", "items", "additionalProperties", "minLength", "maxLength", "pattern", "minimum", "maximum",
+         "description", "default", "format", "title"}
+
+
+class Description:
+    """What the document says, and whether a value is so."""
+
+    def __init__(self, document):
+        self.document = document
+
+    def at(self, schema):
+        while "$ref" in schema:
+            at = self.document
+            for part in schema["$ref"].removeprefix("#/").split("/"):
+                at = at[part]
+            schema = at
+        return schema
+
+    def misfit(self, value, schema, where="$"):
+        """Why a value doesn't fit, or nothing."""
+        schema = self.at(schema)
+        need(set(schema) <= KNOWN, "the document uses words this test doesn't know", set(schema) - KNOWN)
+        kinds = schema.get("type", list(KINDS))
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        if not any(isinstance(value, KINDS[kind]) and (isinstance(value, bool) == (kind == "boolean")) for kind in kinds):
+            return f"{where} is {value!r:.80}, not {kinds}"
+        if "enum" in schema and value not in schema["enum"] or "const" in schema and value != schema["const"]:
+            return f"{where} is {value!r:.80}, none of {schema.get('enum', schema.get('const'))}"
+        if isinstance(value, str):
+            if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 60) or "pattern" in schema and not re.search(schema["pattern"], value):
+                return f"{where} is {value!r:.80}, which doesn't fit {schema}"
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+                return f"{where} is {value}, out of bounds"
+        elif isinstance(value, list):
+            for number, one in enumerate(value):
+                if why := self.misfit(one, schema.get("items", {}), f"{where}[{number}]"):
+                    return why
+        elif isinstance(value, dict):
+            for name in schema.get("required", []):
+                if name not in value:
+                    return f"{where} lacks {name}"
+            for name, one in value.items():
+                inner = schema.get("properties", {}).get(name, schema.get("additionalProperties", {}))
+                if inner is False:
+                    return f"{where} has {name}"
+                if why := self.misfit(one, inner if isinstance(inner, dict) else {}, f"{where}.{name}"):
+                    return why
+        for part in schema.get("allOf", []):
+            if why := self.misfit(value, part, where):
+                return why
+        if "oneOf" in schema and sum(self.misfit(value, part, where) is None for part in schema["oneOf"]) != 1:
+            return f"{where} fits not one of several: {value!r:.200}"
+        return None
+
+
+class Asker:
+    """Makes up values: most fit, some nearly, some are attacks or of another kind."""
+
+    def __init__(self, description, texts, known, seed):
+        self.description, self.texts, self.known, self.random = description, texts, known, random.Random(seed)
+
+    def odd(self):
+        pick = self.random
+        return pick.choice([None, True, False, -1, 0, 1, 2 ** 31, 2 ** 53, 2 ** 63, -2 ** 63, 10 ** 30, 1.5, 1e300, "", "\0", [], {}, [[]], {"": {}}, "null", "9" * 400, pick.choice(self.texts)])
+
+    def value(self, schema, name=""):
+        pick, schema = self.random, self.description.at(schema)
+        if pick.random() < 0.12:
+            return self.odd()
+        if name in self.known and pick.random() < 0.7:
+            return pick.choice(self.known[name])
+        for several in ("oneOf", "allOf"):
+            if several in schema:
+                return self.value(pick.choice(schema[several]), name)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return pick.choice(schema["enum"])
+        kind = schema.get("type", "string")
+        kind = pick.choice(kind) if isinstance(kind, list) else kind
+        if kind == "object":
+            out = {key: self.value(inner, key) for key, inner in schema.get("properties", {}).items() if key in schema.get("required", []) or pick.random() < 0.6}
+            if pick.random() < 0.06 and out:
+                out.pop(pick.choice(list(out)))
+            if pick.random() < 0.06 or schema.get("additionalProperties") and pick.random() < 0.7:
+                out[pick.choice(self.texts)] = self.odd()
+            return out
+        if kind == "array":
+            return [self.value(schema.get("items", {})) for _ in range(pick.randrange(4))]
+        if kind == "integer":
+            low, high = schema.get("minimum", 0), schema.get("maximum", 1000)
+            return pick.choice([low, high, low - 1, high + 1, pick.randint(low, high)])
+        if kind == "boolean":
+            return pick.random() < 0.5
+        return None if kind == "null" else pick.choice([pick.choice(self.texts), "x", "word", "x" * schema.get("maxLength", 20), "x" * (schema.get("maxLength", 20) + 1)])
+
+
+def main():
+    magewarden = pathlib.Path(sys.argv[1]).resolve()
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000
+    with stage("api") as (started, folder):
+        data, log, port = folder / "data", folder / "access.log", free_port()
+        (folder / "stores.toml").write_text(STORES)
+        run = lambda role: subprocess.run([str(magewarden), "accounts", "token", role, "--role", role, "--data", str(data)], capture_output=True, text=True, check=True).stdout.strip()
+        tokens = [run(role) for role in ("incident_lead", "analyst", "auditor", "counsel", "viewer")]
+        log.write_text("".join(line(host, store, path, address) for host, store, path, address in (
+            ("shop.example.com", "fr", "/checkout?cvv=737&step=1", "198.51.100.7"), ("us.example.com", "", "/media/x.php", "203.0.113.9"))))
+        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port)],
+                                        stderr=open(folder / "err", "w")))
+
+        def ask(method, path, token, body=None, **headers):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            headers = {"Content-Type": "application/json", **headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+            connection.request(method, "/api/v1" + path, body, headers)
+            answer = connection.getresponse()
+            kind = answer.headers.get("Content-Type", "").split(";")[0]
+            told = b"" if kind == "text/event-stream" else answer.read()
+            connection.close()
+            return answer.status, kind, told
+
+        def there():
+            try:
+                return json.loads(ask("GET", "/incidents", tokens[0])[2]).get("items")
+            except (OSError, ValueError):
+                return None
+
+        items = wait_for("incidents", 40, there)
+        document = json.loads(ask("GET", "/openapi.json", tokens[0])[2])
+        description = Description(document)
+        findings = [one["finding"].get("id", "x") for one in json.loads(ask("GET", f"/incidents/{items[0]['id']}/findings", tokens[0])[2])["items"]]
+        rules = [one["id"] for one in json.loads(ask("GET", "/rules", tokens[0])[2])["items"]][:5]
+        texts = [text.decode(errors="replace")[:2000] for text in attacks("127.0.0.1:9")]
+        known = {"id": [one["id"] for one in items] + rules, "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
+                 "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": ["198.51.100.7"], "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200]}
+        asker = Asker(description, texts, known, seed)
+        pick, counts, wrong = asker.random, {}, []
+        operations = [(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items()]
+        end, turn = time.monotonic() + SECONDS, 0
+        while time.monotonic() < end and len(wrong) < 20:
+            path, method, operation = operations[turn % len(operations)]
+            turn += 1
+            query, headers, target = [], {}, path
+            for one in operation.get("parameters", []):
+                if not one.get("required") and pick.random() < 0.5:
+                    continue
+                value = asker.value(one["schema"], one["name"])
+                text = value if isinstance(value, str) else json.dumps(value)
+                if one["in"] == "path":
+                    target = target.replace("{%s}" % one["name"], urllib.parse.quote(text, safe="") or "x")
+                elif one["in"] == "header":
+                    headers[one["name"]] = re.sub(r"[^\x20-\x7e]", "?", text)[:3000]
+                else:
+                    query.append((one["name"], text))
+            if pick.random() < 0.05:
+                query.append((pick.choice(texts), "x"))
+            body = None
+            if "requestBody" in operation:
+                kind, content = pick.choice(list(operation["requestBody"]["content"].items()))
+                headers["Content-Type"] = kind
+                body = json.dumps(asker.value(content["schema"])).encode() if kind == "application/json" else pick.choice(texts).encode()
+                if pick.random() < 0.05:
+                    body = pick.choice([b"", b"{", b"\xff\xfe", b"[" * 5000, b'{"act":1,"act":2}', body + b"x", b" " * 70_000])
+            token = None if pick.random() < 0.03 else pick.choice(tokens)
+            address = target + ("?" + urllib.parse.urlencode(query) if query else "")
+            if len(address) > 7000:
+                continue
+            said = f"seed {seed}: {method.upper()} {address[:300]} {(body or b'')[:200]!r}"
+            try:
+                status, kind, told = ask(method.upper(), address, token, body, **headers)
+            except (OSError, http.client.HTTPException) as error:
+                wrong.append(f"{said}: {error!r}")
+                continue
+            name = (operation["operationId"], status)
+            counts[name] = counts.get(name, 0) + 1
+            answer = operation["responses"].get(str(status))
+            if status >= 500 and not (status == 503 and answer) or answer is None:
+                wrong.append(f"{said}: {status} isn't described: {told[:200]!r}")
+            elif kind not in answer.get("content", {}):
+                wrong.append(f"{said}: {status} {kind} isn't described: {told[:200]!r}")
+            elif kind.endswith("json"):
+                why = description.misfit(json.loads(told), answer["content"][kind].get("schema", {}))
+                if why:
+                    wrong.append(f"{said}: {status}: {why}")
+        need(not wrong, "the API is as it is described", "\n".join(dict.fromkeys(wrong)))
+        well = {operation["operationId"] for _, _, operation in operations if any(name == operation["operationId"] and status < 300 for name, status in counts)}
+        lacking = {operation["operationId"] for _, _, operation in operations} - well
+        need(len(lacking) <= 1, "every operation was done well at least once", (lacking, counts))
+        print(f"1 passed, 0 failed ({sum(counts.values())} requests, seed {seed}, {len({status for _, status in counts})} kinds of status)")
+
+
+if __name__ == "__main__":
+    main()
