@@ -346,6 +346,7 @@ pub fn broken_ledger(
         false_positives: vec![
             "A disk that lost or changed bytes, or a restored older copy".to_owned(),
         ],
+        external: None,
     }
 }
 

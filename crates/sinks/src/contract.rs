@@ -53,6 +53,7 @@ pub fn finding() -> Finding {
         attack: vec!["T1190".to_owned(), "T1505.003".to_owned()],
         requirements: vec!["10.4.1".to_owned()],
         false_positives: vec!["a nightly report".to_owned()],
+        external: None,
     }
 }
 
