@@ -3,6 +3,7 @@
 mod attaching;
 mod counsel;
 mod roles;
+mod telling;
 mod watching;
 mod ways;
 
