@@ -1,3 +1,5 @@
+//! What claims of other systems become, and which are refused.
+
 use super::{Claim, vet};
 use model::{Level, Scope, Timestamp};
 use serde_json::{Value, json};
