@@ -238,6 +238,7 @@ impl Dumps {
             attack: vec!["T1005".to_owned()],
             requirements: vec!["10.2.1.1".to_owned(), "10.4.1".to_owned()],
             false_positives: vec!["a backup of single tables".to_owned()],
+            external: None,
         })
     }
 }

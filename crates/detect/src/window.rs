@@ -474,6 +474,7 @@ impl Window {
             attack: spec.about.attack.clone(),
             requirements: spec.about.requirements.clone(),
             false_positives: spec.about.false_positives.clone(),
+            external: None,
         })
     }
 }

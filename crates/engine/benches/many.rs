@@ -157,5 +157,6 @@ fn finding(number: i64, of: i64, at: i64) -> Finding {
             "An export that somebody asked for",
             "A report of the accounting that runs once a month",
         ]),
+        external: None,
     }
 }

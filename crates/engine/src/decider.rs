@@ -1,6 +1,6 @@
 //! Where a person's decision enters: may they, does it fit, what in it must be masked; then the outbox, and the wait until it is sealed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,12 +16,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::attach::{Unfit, vet};
 use crate::content::flows;
 use crate::desk::Desk;
+use crate::external::Quota;
 use crate::handled::state_of;
 use crate::hide::hide;
 use crate::sealed::{Decided, VERSION};
 
 /// Longest wait for a decision's being sealed; it is safe before that, and counts after.
-const SEAL_MAX: Duration = Duration::from_secs(5);
+pub(crate) const SEAL_MAX: Duration = Duration::from_secs(5);
 
 /// Files that are looked into at once: each may take some seconds and, unpacked, a hundred megabytes.
 const VETTED_AT_ONCE: usize = 1;
@@ -119,18 +120,20 @@ pub struct Handed {
 #[derive(Clone)]
 pub struct Decider(Arc<Inner>);
 
-struct Inner {
-    outbox: Outbox,
-    desk: Desk,
-    stores: Arc<StoreMap>,
-    waker: Waker,
-    hash_key: [u8; 32],
+pub(crate) struct Inner {
+    pub(crate) outbox: Outbox,
+    pub(crate) desk: Desk,
+    pub(crate) stores: Arc<StoreMap>,
+    pub(crate) waker: Waker,
+    pub(crate) hash_key: [u8; 32],
+    /// Of findings that other systems tell.
+    pub(crate) quota: Mutex<Quota>,
     vetting: Arc<Semaphore>,
 }
 
 impl Decider {
-    /// Makes one that puts decisions into `outbox` and wakes the pipeline. Files in which something is masked are hashed
-    /// under `hash_key`, which only this installation has.
+    /// Makes one that puts decisions into `outbox` and wakes the pipeline. Files in which something is masked, and
+    /// ids in other systems, are hashed under `hash_key`, which only this installation has.
     #[must_use]
     pub fn new(
         outbox: Outbox,
@@ -145,8 +148,13 @@ impl Decider {
             stores,
             waker,
             hash_key,
+            quota: Mutex::default(),
             vetting: Arc::new(Semaphore::new(VETTED_AT_ONCE)),
         }))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// Takes a decision; gives the number of its entry.

@@ -273,14 +273,7 @@ impl Judge {
         }
         let mut at = before;
         while let Some(finding) = out.get_mut(at) {
-            let agents = &self.agents;
-            // An address that many clients share names nobody.
-            finding.actors.retain(|actor| {
-                actor.kind != ActorKind::Address
-                    || agents
-                        .get(&actor.value)
-                        .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
-            });
+            self.leave_out_shared(finding);
             self.wake_for(finding);
             let known = self.grouper.finding(&finding.id);
             // After a start, a finding may be made again from fewer of its events.
@@ -298,6 +291,17 @@ impl Judge {
             }
             at += 1;
         }
+    }
+
+    /// Leaves out of a finding the addresses that many clients share: they name nobody.
+    pub(crate) fn leave_out_shared(&self, finding: &mut Finding) {
+        finding.actors.retain(|actor| {
+            actor.kind != ActorKind::Address
+                || self
+                    .agents
+                    .get(&actor.value)
+                    .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
+        });
     }
 
     /// Counts the different user agents of an address, up to what makes it a proxy.

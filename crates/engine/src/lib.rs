@@ -14,6 +14,7 @@ pub mod decider;
 pub mod desk;
 pub mod evidence;
 pub mod exercise;
+pub mod external;
 pub mod handled;
 pub mod health;
 mod hide;

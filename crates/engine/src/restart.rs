@@ -17,6 +17,7 @@ use stores::Outcome;
 
 use crate::archive::Archive;
 use crate::desk::{Brief, Words};
+use crate::external::Pending;
 use crate::inventory::is_listed;
 use crate::judge::{Judge, SealedRecord};
 use crate::ledger::{Ledger, LedgerError, Query};
@@ -89,7 +90,7 @@ pub fn resume(
     let reflects = projection.reflects();
     let warm = warm_from(ledger)?;
     let mut handlings = projection.handlings()?;
-    let mut redactions = Vec::new();
+    let (mut redactions, mut pending) = (Vec::new(), Pending::default());
     relist(ledger, projection)?;
     // What was decided comes first: a finding that is known is not made again.
     for number in reflects..ledger.len() {
@@ -97,12 +98,14 @@ pub fn resume(
         projection.observed(&header);
         match header.kind {
             EntryKind::Observed if is_listed(&header.source) => list(ledger, &header, projection)?,
-            EntryKind::Decided => decided(ledger, &header, projection, &mut handlings)?,
+            EntryKind::Decided => {
+                decided(ledger, &header, projection, &mut handlings, &mut pending)?;
+            }
             EntryKind::Redacted => redactions.push(header.sequence),
             _ => {}
         }
         // Entries from there on may not be judged yet, so that the rows mustn't say that they reflect them.
-        if projection.unwritten() >= UNWRITTEN_MAX && number < warm {
+        if projection.unwritten() >= UNWRITTEN_MAX && number < warm && pending.is_empty() {
             projection.save(number + 1)?;
         }
     }
@@ -121,6 +124,13 @@ pub fn resume(
         replay(ledger, judge, Sequence(number), &mut out)?;
     }
     judge.rehearse(false);
+    for sequence in pending.entries() {
+        let header = ledger.header(sequence)?;
+        let payload = ledger.read(sequence)?.payload.unwrap_or_default();
+        if let Ok(Decided::External { finding, .. }) = serde_json::from_slice(&payload) {
+            judge.hear(*finding, sequence, header.lane, header.received, &mut out);
+        }
+    }
     // A finding whose entries are old is known; only ones made now are told.
     out.retain(|finding| judge.finding(&finding.id) == Some(finding));
     let mut incidents: Vec<String> = judge.take_changed().into_iter().collect();
@@ -224,6 +234,7 @@ fn decided(
     header: &Header,
     projection: &mut Projection,
     handlings: &mut BTreeMap<String, Handling>,
+    pending: &mut Pending,
 ) -> Result<(), RestartError> {
     let payload = ledger.read(header.sequence)?.payload.unwrap_or_default();
     // A decision of a later version tells this one nothing.
@@ -234,7 +245,9 @@ fn decided(
         projection.settled(id, Outcome::Sealed(header.sequence.0));
     }
     match told {
+        Decided::External { finding, .. } => pending.told(&finding, header.sequence),
         Decided::Finding { finding, .. } => {
+            pending.sealed(&finding);
             projection.finding(&finding, header.sequence, header.received)?;
         }
         Decided::Incident { incident, .. } => {
@@ -346,6 +359,7 @@ pub fn broken_ledger(
         false_positives: vec![
             "A disk that lost or changed bytes, or a restored older copy".to_owned(),
         ],
+        external: None,
     }
 }
 

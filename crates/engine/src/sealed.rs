@@ -58,6 +58,19 @@ pub enum Decided {
         /// Base64 of salt and sealed note.
         note: String,
     },
+    /// A finding as another system told it: what comes of it is sealed after it, as a `Finding`.
+    External {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// Who sent it.
+        by: Person,
+        /// When.
+        at: Timestamp,
+        /// What was told, masked; it rests on no event but this entry.
+        finding: Box<Finding>,
+    },
     /// An input that was read to its end.
     Input {
         /// Version of this shape.
@@ -144,9 +157,10 @@ impl Decided {
     pub fn outbox_id(&self) -> Option<&str> {
         match self {
             Self::Decision { decision, .. } => Some(&decision.id),
-            Self::Access { id, .. } | Self::Read { id, .. } | Self::CounselNote { id, .. } => {
-                Some(id)
-            }
+            Self::Access { id, .. }
+            | Self::Read { id, .. }
+            | Self::CounselNote { id, .. }
+            | Self::External { id, .. } => Some(id),
             _ => None,
         }
     }

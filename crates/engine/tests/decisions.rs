@@ -4,6 +4,7 @@ mod advising;
 mod attaching;
 mod house;
 mod opened;
+mod telling;
 
 use std::fs;
 

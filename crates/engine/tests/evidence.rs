@@ -257,6 +257,7 @@ fn finding(id: &str, scope: Scope) -> Finding {
         attack: Vec::new(),
         requirements: Vec::new(),
         false_positives: Vec::new(),
+        external: None,
     }
 }
 

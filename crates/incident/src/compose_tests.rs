@@ -54,6 +54,7 @@ fn finding(id: &str, rule: &str, assets: Vec<Asset>, rows: Option<Count>) -> Fin
         attack: Vec::new(),
         requirements: Vec::new(),
         false_positives: Vec::new(),
+        external: None,
     }
 }
 

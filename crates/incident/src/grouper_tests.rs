@@ -81,6 +81,7 @@ pub(crate) fn finding(short: &Short, level: Level) -> Finding {
         attack: short.attack.split_whitespace().map(str::to_owned).collect(),
         requirements: Vec::new(),
         false_positives: Vec::new(),
+        external: None,
     }
 }
 

@@ -179,12 +179,25 @@ pub struct Count {
     pub grade: Grade,
 }
 
+/// Where a finding of another system is found there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// The system, e.g. `qradar`.
+    pub system: String,
+    /// Its id there, masked.
+    pub id: String,
+    /// Its address there, `https` or `http`, masked; never followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
 /// A rule's claim about events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Hash of installation, rule id, group key and first event; 32 hexadecimal digits.
+    /// Hash of installation, rule id, group key and first event; 32 hexadecimal digits. Of another system's, a keyed hash of
+    /// installation, system and its id there.
     pub id: String,
-    /// Stable id of the rule.
+    /// Stable id of the rule; `external:SYSTEM` where another system made it.
     pub rule: String,
     /// The rule's title.
     pub title: String,
@@ -218,4 +231,7 @@ pub struct Finding {
     pub requirements: Vec<String>,
     /// What else it could be.
     pub false_positives: Vec<String>,
+    /// Where it is from, when another system made it; such a one counts as events how often it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<Box<External>>,
 }

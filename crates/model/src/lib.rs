@@ -28,7 +28,7 @@ pub use decision::{Act, Attachment, CommentKind, Decision, Person, TaskState};
 pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;
 pub use finding::{
-    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Level,
+    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, External, Finding, Grade, Level,
 };
 pub use handling::{Handling, Stage, Taken, Task};
 pub use identity::{

@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod attachments;
 mod counsel;
+mod findings;
 mod live;
 mod metrics;
 mod pages;
@@ -103,6 +104,10 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));
+    let told = Router::new()
+        .route("/api/v1/findings", post(findings::post))
+        .layer(DefaultBodyLimit::max(findings::BODY_BYTES_MAX))
+        .route_layer(may(Right::Work));
     let incident = Router::new()
         .route("/incidents/{id}", get(pages::incident))
         // Loaded again, the address of a form is the page it is on.
@@ -162,6 +167,7 @@ pub fn router(console: impl Into<Console>) -> Router {
     };
     Router::new()
         .merge(incidents)
+        .merge(told)
         .merge(incident)
         .merge(privileged)
         .merge(evidence)

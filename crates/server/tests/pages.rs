@@ -74,6 +74,7 @@ fn finding(id: &str, text: &str) -> Finding {
         attack: vec!["T1190".to_owned()],
         requirements: vec!["10.4.1".to_owned()],
         false_positives: vec![text.to_owned()],
+        external: None,
     }
 }
 

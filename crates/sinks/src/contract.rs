@@ -1,11 +1,12 @@
 //! What every sink must do, whatever it tells: run for each of them.
 
 use model::{
-    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Exposure, Finding, Grade,
-    Incident, IncidentState, Joined, Lane, Level, Scope, Sequence, Timestamp,
+    Act, Actor, ActorKind, Asset, AssetKind, Count, DataClass, Decision, EventRef, Exposure,
+    Finding, Grade, Incident, IncidentState, Joined, Lane, Level, Person, Scope, Sequence,
+    Timestamp,
 };
 
-use crate::Sink;
+use crate::{Decided, Sink};
 
 /// A finding with every field filled, and text that breaks careless writers.
 #[must_use]
@@ -53,6 +54,7 @@ pub fn finding() -> Finding {
         attack: vec!["T1190".to_owned(), "T1505.003".to_owned()],
         requirements: vec!["10.4.1".to_owned()],
         false_positives: vec!["a nightly report".to_owned()],
+        external: None,
     }
 }
 
@@ -94,7 +96,26 @@ pub fn incident() -> Incident {
     }
 }
 
-/// Checks that a sink takes findings and incidents, again when they grow, and whatever text they
+/// A decision on [`incident`].
+#[must_use]
+pub fn decision() -> Decision {
+    Decision {
+        id: "ffeeddccbbaa99887766554433221100".to_owned(),
+        incident: incident().id,
+        by: Person {
+            account: "17".to_owned(),
+            name: "Ana \"A\"".to_owned(),
+        },
+        at: Timestamp::from_seconds(1_785_925_000),
+        seen: 0,
+        act: Act::Move {
+            to: IncidentState::Declared,
+        },
+        reason: "the agency denies it\n\u{202e}".to_owned(),
+    }
+}
+
+/// Checks that a sink takes findings, incidents and decisions, again when they grow, and whatever text they
 /// hold; and that it may be flushed when nothing waits. Whoever is told must be there.
 ///
 /// # Panics
@@ -117,6 +138,15 @@ pub fn check(sink: &mut dyn Sink) {
     }];
     for step in steps.into_iter().chain([
         sink.incident(&incident(), "shop"),
+        sink.decision(
+            &Decided {
+                decision: &decision(),
+                sequence: Sequence(9),
+                state: IncidentState::Declared,
+                severity: Level::High,
+            },
+            "shop",
+        ),
         sink.flush(),
         sink.flush(),
     ]) {

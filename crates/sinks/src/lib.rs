@@ -7,7 +7,7 @@ pub mod memory;
 pub mod ocsf;
 pub mod webhook;
 
-use model::{Finding, Incident};
+use model::{Decision, Finding, Incident, IncidentState, Level, Sequence};
 
 /// Why a sink could not tell.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,19 @@ pub enum SinkError {
     },
 }
 
+/// A person's decision, sealed, and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided<'a> {
+    /// The decision, masked.
+    pub decision: &'a Decision,
+    /// Its entry.
+    pub sequence: Sequence,
+    /// Where the incident is in its life from then on.
+    pub state: IncidentState,
+    /// Its severity from then on.
+    pub severity: Level,
+}
+
 /// Someone to tell.
 pub trait Sink: Send {
     /// Its name in settings and counters.
@@ -54,6 +67,15 @@ pub trait Sink: Send {
     ///
     /// [`SinkError`] when it could not be told.
     fn incident(&mut self, incident: &Incident, installation: &str) -> Result<(), SinkError>;
+
+    /// Tells of a person's decision. A sink for findings alone leaves it out.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`] when it could not be told.
+    fn decision(&mut self, _decided: &Decided<'_>, _installation: &str) -> Result<(), SinkError> {
+        Ok(())
+    }
 
     /// Waits for what waits to be told, for a bounded time.
     ///

@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use model::{Finding, Incident};
+use model::{Decision, Finding, Incident, IncidentState, Level, Sequence};
 
-use crate::{Sink, SinkError};
+use crate::{Decided, Sink, SinkError};
 
 /// What a sink was told.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,19 @@ pub enum Told {
         installation: String,
         /// The incident.
         incident: Box<Incident>,
+    },
+    /// A decision of an installation.
+    Decision {
+        /// The installation.
+        installation: String,
+        /// The decision.
+        decision: Box<Decision>,
+        /// Its entry.
+        sequence: Sequence,
+        /// The incident's state from then on.
+        state: IncidentState,
+        /// Its severity.
+        severity: Level,
     },
 }
 
@@ -65,6 +78,16 @@ impl Sink for Memory {
         self.keep(Told::Incident {
             installation: installation.to_owned(),
             incident,
+        })
+    }
+
+    fn decision(&mut self, decided: &Decided<'_>, installation: &str) -> Result<(), SinkError> {
+        self.keep(Told::Decision {
+            installation: installation.to_owned(),
+            decision: Box::new(decided.decision.clone()),
+            sequence: decided.sequence,
+            state: decided.state,
+            severity: decided.severity,
         })
     }
 

@@ -108,7 +108,7 @@ fn document(finding: &Finding, installation: &str, told: bool) -> Value {
     } else {
         &[]
     };
-    json!({
+    let mut document = json!({
         "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
         "activity_id": activity_id, "activity_name": activity,
         "type_uid": 200_400 + activity_id, "type_name": format!("Detection Finding: {activity}"),
@@ -132,7 +132,11 @@ fn document(finding: &Finding, installation: &str, told: bool) -> Value {
             "requirements": finding.requirements, "false_positives": finding.false_positives,
             "entries": finding.events.iter().map(|event| event.sequence.0).collect::<Vec<_>>(),
         },
-    })
+    });
+    if let Some(external) = &finding.external {
+        document["unmapped"]["external"] = json!(external);
+    }
+    document
 }
 
 fn millis(micros: i64) -> i64 {

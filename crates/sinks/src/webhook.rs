@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use model::{Finding, Incident};
-use serde_json::json;
+use model::{Act, Decision, Finding, Incident};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Sink, SinkError};
+use crate::{Decided, Sink, SinkError};
 
 /// Messages that may wait.
 pub const WAITING_MAX: usize = 1000;
@@ -181,6 +181,16 @@ impl Sink for Webhook {
         self.put(&incident.id, body.to_string())
     }
 
+    fn decision(&mut self, decided: &Decided<'_>, installation: &str) -> Result<(), SinkError> {
+        let decision = decided.decision;
+        let body = json!({
+            "version": 1, "type": "decision", "installation": installation,
+            "decision": told(decision), "entry": decided.sequence,
+            "state": decided.state, "severity": decided.severity,
+        });
+        self.put(&decision.id, body.to_string())
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         let start = Instant::now();
         loop {
@@ -195,6 +205,30 @@ impl Sink for Webhook {
             }
         }
     }
+}
+
+/// What of a decision leaves: who did what, and when. What people wrote – reasons, remarks, tasks, what they filled in, what
+/// they say of files – stays here, where it is known who reads it.
+fn told(decision: &Decision) -> Value {
+    let mut told = json!({
+        "id": decision.id, "incident": decision.incident, "at": decision.at,
+        "by": decision.by, "act": decision.act.name(),
+    });
+    let more = match &decision.act {
+        Act::Move { to } => json!({ "to": to }),
+        Act::Severity { to, .. } => json!({ "to": to }),
+        Act::Lead { to } => json!({ "to": to }),
+        Act::ChangeTask { task, state, .. } => json!({ "task": task, "state": state }),
+        Act::Merge { into } => json!({ "into": into }),
+        Act::Split { findings } => json!({ "findings": findings }),
+        Act::Stage { flow, stage, .. } => json!({ "flow": flow, "stage": stage }),
+        Act::Attach(attachment) => json!({ "size_bytes": attachment.size_bytes }),
+        _ => json!({}),
+    };
+    if let (Some(told), Value::Object(more)) = (told.as_object_mut(), more) {
+        told.extend(more);
+    }
+    told
 }
 
 impl Caller {
@@ -294,7 +328,8 @@ fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Webhook, sign};
-    use crate::{Sink as _, contract};
+    use crate::{Decided, Sink as _, contract};
+    use model::{Act, Attachment, CommentKind, Decision, IncidentState, Level, Sequence};
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, channel};
@@ -387,13 +422,99 @@ mod tests {
 
     #[test]
     fn fulfils_the_contract() {
-        let (url, texts) = receiver(&[200, 200, 200]);
+        let (url, texts) = receiver(&[200, 200, 200, 200]);
         contract::check(&mut Webhook::new(&url, b"key").expect("allowed"));
         let ids: Vec<String> = texts
             .iter()
             .map(|text| header(&text, "webhook-id:").to_owned())
             .collect();
-        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[2] != ids[3]);
+    }
+
+    /// Tells a decision; gives its id as it was sent, and its body.
+    fn sent(act: Act) -> (String, serde_json::Value) {
+        let (url, texts) = receiver(&[200]);
+        let mut webhook = Webhook::new(&url, b"key").expect("allowed");
+        let decision = Decision {
+            act,
+            ..contract::decision()
+        };
+        let decided = Decided {
+            decision: &decision,
+            sequence: Sequence(9),
+            state: IncidentState::Declared,
+            severity: Level::High,
+        };
+        webhook.decision(&decided, "shop").expect("queued");
+        let text = texts.recv().expect("called");
+        let (head, body) = text.split_once("\r\n\r\n").expect("whole");
+        let id = header(head, "webhook-id:");
+        let seconds = header(head, "webhook-timestamp:").parse().expect("seconds");
+        assert_eq!(
+            header(head, "webhook-signature:"),
+            sign(b"key", id, seconds, body)
+        );
+        (id.to_owned(), serde_json::from_str(body).expect("JSON"))
+    }
+
+    #[test]
+    fn a_decision_says_who_did_what_and_has_one_id() {
+        let to = IncidentState::Declared;
+        let (id, body) = sent(Act::Move { to });
+        assert_eq!(sent(Act::Move { to }), (id.clone(), body.clone()));
+        assert!(id.starts_with(&contract::decision().id), "{id}");
+        let by = serde_json::json!({"account": "17", "name": "Ana \"A\""});
+        let expected = serde_json::json!({
+            "version": 1, "type": "decision", "installation": "shop", "entry": 9,
+            "state": "declared", "severity": "high",
+            "decision": {
+                "id": contract::decision().id, "incident": contract::incident().id, "by": by,
+                "at": 1_785_925_000_000_000_i64, "act": "move", "to": "declared",
+            },
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_people_wrote_does_not_leave() {
+        let text = || "what I wrote".to_owned();
+        let attachment = Attachment {
+            name: text(),
+            about: text(),
+            size_bytes: 5,
+            masked: 0,
+            hash: text(),
+            hash_kind: "sha256".to_owned(),
+            kept_hash: text(),
+            entries: 1,
+        };
+        let fields = std::iter::once(("why".to_owned(), text())).collect();
+        for act in [
+            Act::Comment {
+                text: text(),
+                kind: CommentKind::Fact,
+            },
+            Act::AddTask {
+                title: text(),
+                owner: None,
+                due: None,
+            },
+            Act::Stage {
+                flow: "response".to_owned(),
+                stage: "decide".to_owned(),
+                fields,
+            },
+            Act::Attach(attachment),
+        ] {
+            let name = act.name();
+            let (_, body) = sent(act);
+            assert_eq!(body["decision"]["act"], name);
+            let body = body.to_string();
+            assert!(
+                !body.contains("I wrote") && !body.contains("denies"),
+                "{body}"
+            );
+        }
     }
 
     #[test]

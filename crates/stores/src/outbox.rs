@@ -73,6 +73,22 @@ impl Outbox {
         self.put_with(row, None).await
     }
 
+    /// Puts rows, all or none; those that are known keep their own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they can't be written: nothing is.
+    pub async fn put_all(&self, rows: &[OutboxRow]) -> Result<(), StoreError> {
+        let write = async {
+            let mut all = self.database.pool().begin().await?;
+            for row in rows {
+                insert(&mut all, row).await?;
+            }
+            all.commit().await
+        };
+        write.await.map_err(|source| self.failed(source))
+    }
+
     /// Puts a row with content that goes into the ledger beside it, both or neither. A row that is known keeps its own.
     ///
     /// # Errors
@@ -121,13 +137,7 @@ impl Outbox {
     /// Writes both; tells whether the row is new.
     async fn insert(&self, row: &OutboxRow, content: Option<&str>) -> Result<bool, sqlx::Error> {
         let mut both = self.database.pool().begin().await?;
-        let written = sqlx::query("INSERT INTO outbox (id, written, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING")
-            .bind(row.id.as_str())
-            .bind(row.written)
-            .bind(row.body.as_str())
-            .execute(&mut *both)
-            .await?;
-        let is_new = written.rows_affected() == 1;
+        let is_new = insert(&mut both, row).await?;
         if let Some(content) = content.filter(|_| is_new) {
             sqlx::query("INSERT INTO upload (id, body) VALUES ($1, $2)")
                 .bind(row.id.as_str())
@@ -142,6 +152,19 @@ impl Outbox {
     fn failed(&self, source: sqlx::Error) -> StoreError {
         self.database.place().failed(source)
     }
+}
+
+/// Writes a row; tells whether it is new.
+async fn insert(to: &mut AnyConnection, row: &OutboxRow) -> Result<bool, sqlx::Error> {
+    let written = sqlx::query(
+        "INSERT INTO outbox (id, written, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(row.id.as_str())
+    .bind(row.written)
+    .bind(row.body.as_str())
+    .execute(to)
+    .await?;
+    Ok(written.rows_affected() == 1)
 }
 
 fn outcome(row: &AnyRow) -> Result<Option<Outcome>, sqlx::Error> {

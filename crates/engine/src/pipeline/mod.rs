@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+mod external;
 mod judging;
 mod open;
 mod own;

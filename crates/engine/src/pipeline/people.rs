@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use model::{Act, Attachment, Decision, Sequence, SourceId, Timestamp};
+use model::{Act, Attachment, Decision, Finding, Sequence, SourceId, Timestamp};
 use stores::{OutboxRow, Outcome};
 
-use super::{Pipeline, PipelineError};
+use super::{Pipeline, PipelineError, note};
 use crate::attach::{PART_BYTES, hash_of};
 use crate::counsel;
 use crate::desk::Update;
+use crate::handled::{severity_of, state_of};
 use crate::ledger::{EntryKind, NewEntry};
 use crate::sealed::Decided;
 
@@ -36,6 +37,7 @@ impl Pipeline {
                 return Err(PipelineError::Projection { path, source });
             }
         };
+        let before = self.ledger.len();
         let mut outcomes = BTreeMap::new();
         let mut rows = rows.into_iter().map(|row| (read(&row), row)).peekable();
         while let Some((told, row)) = rows.next() {
@@ -48,8 +50,20 @@ impl Pipeline {
                 self.settled(row.id, outcome, &mut outcomes);
                 continue;
             }
+            if let Told::External(finding) = told {
+                let mut together = vec![(finding, row)];
+                while let Some((Told::External(finding), row)) =
+                    rows.next_if(|(told, _)| matches!(told, Told::External(_)))
+                {
+                    together.push((finding, row));
+                }
+                self.take_told(together, now, &mut outcomes)?;
+                continue;
+            }
             let mut together = vec![(told, row)];
-            while let Some(more) = rows.next_if(|(told, _)| !matches!(told, Told::Decision(_))) {
+            while let Some(more) =
+                rows.next_if(|(told, _)| !matches!(told, Told::Decision(_) | Told::External(_)))
+            {
                 together.push(more);
             }
             self.take_deeds(together, now, &mut outcomes)?;
@@ -62,10 +76,20 @@ impl Pipeline {
         if let Some(desk) = &self.desk {
             desk.publish(Update::Settled(outcomes));
         }
+        // What is known or refused seals nothing that a checkpoint follows: unwritten, those rows would be read as waiting
+        // before all that come later.
+        if self.ledger.len() == before {
+            self.save()?;
+        }
         Ok(())
     }
 
-    fn settled(&mut self, id: String, outcome: Outcome, outcomes: &mut BTreeMap<String, Outcome>) {
+    pub(super) fn settled(
+        &mut self,
+        id: String,
+        outcome: Outcome,
+        outcomes: &mut BTreeMap<String, Outcome>,
+    ) {
         self.projection.settled(&id, outcome.clone());
         outcomes.insert(id, outcome);
     }
@@ -83,7 +107,7 @@ impl Pipeline {
             match told {
                 Told::Deed => {}
                 Told::Counsel => entry.source = SourceId(counsel::SOURCE.to_owned()),
-                Told::Decision(_) | Told::Other => {
+                Told::Decision(_) | Told::External(_) | Told::Other => {
                     let refused = Outcome::Refused("it is nothing that people do".to_owned());
                     self.settled(row.id, refused, outcomes);
                     continue;
@@ -176,7 +200,7 @@ impl Pipeline {
         ))
     }
 
-    fn entry_of(&self, body: String, now: Timestamp) -> NewEntry {
+    pub(super) fn entry_of(&self, body: String, now: Timestamp) -> NewEntry {
         NewEntry {
             source: SourceId(PEOPLE.to_owned()),
             ..self.own_entry(EntryKind::Decided, body.into_bytes(), now)
@@ -195,6 +219,18 @@ impl Pipeline {
                 path: self.path.clone(),
                 source,
             })?;
+        if let Some(incident) = self.judging.judge().incident(&decision.incident) {
+            let decided = sinks::Decided {
+                decision,
+                sequence,
+                state: state_of(incident, Some(handling)),
+                severity: severity_of(incident, Some(handling)),
+            };
+            for sink in &mut self.sinks {
+                let result = sink.decision(&decided, &self.installation.0);
+                note(&mut self.sink_errors, sink.name(), result);
+            }
+        }
         if let Some(desk) = &self.desk {
             desk.publish(Update::Handled(vec![(
                 decision.incident.clone(),
@@ -218,6 +254,7 @@ enum Told {
     Decision(Box<Decision>),
     Deed,
     Counsel,
+    External(Box<Finding>),
     Other,
 }
 
@@ -226,6 +263,7 @@ fn read(row: &OutboxRow) -> Told {
         Ok(Decided::Decision { decision, .. }) => Told::Decision(decision),
         Ok(Decided::Access { .. } | Decided::Read { .. }) => Told::Deed,
         Ok(Decided::CounselNote { .. }) => Told::Counsel,
+        Ok(Decided::External { finding, .. }) => Told::External(finding),
         _ => Told::Other,
     }
 }

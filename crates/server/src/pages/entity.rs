@@ -152,6 +152,7 @@ fn told(about: &About) -> Value {
         json!({
             "id": finding.id, "rule": finding.rule, "title": finding.title, "level": finding.level,
             "first": finding.first.to_string(), "last": finding.last.to_string(), "incident": incident,
+            "external": finding.external,
         })
     });
     let touched = about.touched.iter().map(|one| {

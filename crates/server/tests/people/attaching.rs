@@ -141,7 +141,22 @@ impl Sealing {
     }
 
     pub(super) fn token(&self, browser: &Browser, role: &str) -> String {
-        let fields = [("name", "siem"), ("role", role), ("days", "30")];
+        self.token_at(browser, "siem", role, "")
+    }
+
+    pub(super) fn token_at(
+        &self,
+        browser: &Browser,
+        name: &str,
+        role: &str,
+        place: &str,
+    ) -> String {
+        let fields = [
+            ("name", name),
+            ("role", role),
+            ("place", place),
+            ("days", "30"),
+        ];
         let page = self.stage.post(browser, "/account/tokens", &fields);
         format!("Bearer {}", page.of("pre.secret", ""))
     }

@@ -4,6 +4,7 @@ mod attaching;
 mod counsel;
 mod roles;
 mod scim;
+mod telling;
 mod watching;
 mod ways;
 

@@ -250,6 +250,7 @@ impl Listener {
                 | EventFFlags::O_NONBLOCK,
         )
         .map_err(refused)?;
+        ignore_own(&group).map_err(refused)?;
         mark(&group, root).map_err(refused)?;
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
         let unheard = mounts_below(root, &mounts)
@@ -282,6 +283,28 @@ impl Listener {
             unheard,
         })
     }
+}
+
+/// Leaves out the files that this process has open: an event brings a descriptor, and closing it would end every lock the process
+/// holds on that file (fcntl_locking(2)), those of the state's database among them, which others then take for theirs.
+///
+/// By the descriptors that are open, since to open a file anew and close it would do the same.
+fn ignore_own(group: &Fanotify) -> Result<(), Errno> {
+    let own = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+    for descriptor in own.flatten().map(|entry| entry.path()) {
+        if !std::fs::metadata(&descriptor).is_ok_and(|file| file.is_file()) {
+            continue;
+        }
+        group.mark(
+            MarkFlags::FAN_MARK_ADD
+                | MarkFlags::FAN_MARK_IGNORED_MASK
+                | MarkFlags::FAN_MARK_IGNORED_SURV_MODIFY,
+            MaskFlags::FAN_CLOSE_WRITE,
+            nix::fcntl::AT_FDCWD,
+            Some(&descriptor),
+        )?;
+    }
+    Ok(())
 }
 
 /// Listens to the whole file system a folder lies on: who writes may see it by another mount, in a sandbox or a container.
