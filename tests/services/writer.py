@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 
+from console import Accounts
 from shared import free_port, need, observations, page, stage, wait_for
 
 SHELL = "<?php @eval($_POST['x']);"
@@ -70,6 +71,13 @@ def main():
         if is_root:
             up, console, sources, told = start("named", RIGHTS)
             need("fanotify tells who wrote" in sources, "it is allowed to listen", sources)
+
+            # Others close the state's files, too; what is heard of that must not end the locks held on them.
+            Accounts(console).run("list")
+            state = {str((folder / "named" / name).stat().st_ino) for name in ("state.sqlite", "state.sqlite-shm")}
+            held = [line.split() for line in pathlib.Path("/proc/locks").read_text().splitlines()]
+            held = {words[5].split(":")[-1] for words in held if words[1] == "POSIX" and words[4] == str(up.pid)}
+            need(state <= held, "the state stays locked", (state, held))
 
             def by(path, program, change="created"):
                 one = told(path, change)

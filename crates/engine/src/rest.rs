@@ -10,6 +10,9 @@ use crate::judge::{Judge, note_change};
 /// of a week have it at hand.
 pub(crate) const REST_SECONDS: i64 = 8 * 24 * 3600;
 
+/// Incidents that one finding wakes: whoever tells of years mustn't have all of them held again.
+const WOKEN_MAX: usize = 64;
+
 impl Judge {
     /// Where what rests is read again from here on. Without it nothing rests.
     pub fn remember_by(&mut self, archive: Archive) {
@@ -80,8 +83,8 @@ impl Judge {
         let Some(archive) = self.archive.clone() else {
             return;
         };
-        for id in self.grouper.resting_near(finding) {
-            self.wake(&id);
+        for id in self.grouper.resting_near(finding).iter().take(WOKEN_MAX) {
+            self.wake(id);
         }
         if self.grouper.finding(&finding.id).is_some() || !archive.knows(&finding.id) {
             return;

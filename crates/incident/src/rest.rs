@@ -98,7 +98,7 @@ impl Grouper {
         self.sharing.learn(finding, &self.settings);
     }
 
-    /// Incidents at rest that a finding may belong to: to be woken before it is pushed.
+    /// Incidents at rest that a finding may belong to, those that ended last first: to be woken before it is pushed.
     #[must_use]
     pub fn resting_near(&self, finding: &Finding) -> Vec<String> {
         let gap = self.settings.longest_gap();
@@ -110,10 +110,12 @@ impl Grouper {
             reaches(finding.first, *last) && reaches(*first, finding.last)
         };
         let spans = self.resting.spans.iter();
-        spans
+        let mut near: Vec<(Timestamp, &String)> = spans
             .filter(|(_, span)| near(span))
-            .map(|(id, _)| id.clone())
-            .collect()
+            .map(|(id, (_, last))| (*last, id))
+            .collect();
+        near.sort_unstable_by(|a, b| b.cmp(a));
+        near.into_iter().map(|(_, id)| id.clone()).collect()
     }
 
     /// Whether an incident rests.

@@ -93,7 +93,10 @@ impl Provider {
             roles_claim: self.roles_claim.clone(),
             amr: self.amr.clone(),
             acr: self.acr.clone(),
-            authorities: authorities.or_fail("check the path of ca_file")?,
+            authorities: authorities.or_fail(&format!(
+                "check the path of ca_file, {}",
+                self.ca_file.clone().unwrap_or_default().display()
+            ))?,
         });
         Ok(OpenId {
             id: self.id.clone(),
