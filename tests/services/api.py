@@ -155,7 +155,9 @@ def main():
         rules = [one["id"] for one in json.loads(ask("GET", "/rules", tokens[0])[2])["items"]][:5]
         texts = [text.decode(errors="replace")[:2000] for text in attacks("127.0.0.1:9")]
         known = {"id": [one["id"] for one in items] + rules, "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
-                 "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": ["198.51.100.7"], "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200]}
+                 "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": ["198.51.100.7"], "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200],
+                 "system": ["edr"], "external_id": ["1", "2"], "first": ["2026-08-05T10:00:00Z"], "last": ["2026-08-05T10:00:00Z"], "scope": [{"kind": "unknown"}], "actors": [[]],
+                 "assets": [[]], "attack": [["T1005"]], "requirements": [["10.4.1"]], "link": ["https://edr.example/1"], "level": ["high"]}
         asker = Asker(description, texts, known, seed)
         pick, counts, wrong = asker.random, {}, []
         operations = [(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items()]
