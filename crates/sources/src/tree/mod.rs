@@ -8,6 +8,7 @@
 mod accounts;
 mod content;
 mod layout;
+mod marks;
 mod packages;
 mod process;
 mod record;
