@@ -126,7 +126,7 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
         need('href="/payment-pages"' in shown(), "an incident leads to the page")
         need(len(on_page()) < 200_000 and len(json.loads(page(console, "/api/payment-pages"))["pages"]) == len(pairs), "the same as JSON")
         for view in VIEWS:
-            wait_for(f"{view} as the store of an incident", 60, lambda: re.search(rf"<dt>Which store</dt><dd>[^<]*\bview {view}\b", shown()))
+            wait_for(f"{view} as the store of an incident", 60, lambda: re.search(rf"<dt>Which store</dt><dd>(?:(?!</dd>).)*\bview {view}\b", shown()))
         up.send_signal(signal.SIGTERM)
         up.wait(60)
         verified(magewarden, data)
