@@ -15,16 +15,17 @@ import json
 import os
 import pathlib
 import random
+import selectors
+import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "services")]
 
-from console import Accounts, Person
+from console import Accounts, Person, post
 from shared import free_port, need, wait_for
 
 TRIES, SECONDS, PAUSE = 10, 60, 2
@@ -78,41 +79,61 @@ def pages(port, headers):
     return listed["items"]
 
 
-class Open(threading.Thread):
-    """A page that stays open, as the console's own script keeps it: told of news, it loads itself again."""
+class Opened:
+    """Pages that stay open, as the console's own script keeps them: told of news, each loads itself again. All by one thread, which waits."""
 
-    def __init__(self, port, cookie, path, script):
-        super().__init__(daemon=True)
-        self.port, self.headers, self.path, self.script = port, {"Cookie": cookie}, path, script
-        self.loads, self.told, self.over = 0, 0, threading.Event()
+    # By the kind of news: up to how many seconds the script waits, and how many lie between two loads.
+    SCRIPT = {"incidents": (1, 5), "counters": (5, 15)}
 
-    def run(self):
-        stream = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        stream.request("GET", "/live", headers=self.headers)
-        answer, kind, due = stream.getresponse(), "message", None
-        answer.fp.raw._sock.settimeout(0.2)
-        rest = b""
-        last = 0.0
-        while not self.over.is_set():
-            try:
-                rest += answer.read1(4096)
-            except OSError:
-                pass
-            *lines, rest = rest.split(b"\n")
-            for line in lines:
-                if line.startswith(b"event:"):
-                    kind = line[6:].strip().decode()
-                if line.startswith(b"data:"):
-                    self.told += 1
-                    least, most = self.script[kind]
-                    at = max(time.time() + random.uniform(0, least), last + random.uniform(least, most))
-                    due = at if due is None else min(due, at)
-            if due is not None and time.time() >= due:
-                due, last = None, time.time()
-                status = first_byte(self.port, self.path, {**self.headers, "X-Magewarden-Refresh": "1"})[1]
-                need(status == 200, f"{self.path} answers {status}")
-                self.loads += 1
-        stream.close()
+    def __init__(self, port, cookie, count):
+        self.port, self.headers = port, {"Cookie": cookie, "X-Magewarden-Refresh": "1"}
+        self.select, self.loads, self.told = selectors.DefaultSelector(), 0, dict.fromkeys(self.SCRIPT, 0)
+        for _ in range(count):
+            stream = socket.create_connection(("127.0.0.1", port))
+            stream.sendall(f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: {cookie}\r\n\r\n".encode())
+            page = {"path": random.choice(["/", "/incidents"]), "rest": b"", "last": 0.0, "due": None}
+            self.select.register(stream, selectors.EVENT_READ, page)
+
+    def run(self, until, step):
+        """Keeps them open until then; calls `step` in between."""
+        while time.time() < until:
+            step()
+            for key, _ in self.select.select(0.05):
+                heard = key.fileobj.recv(65536)
+                need(heard, "a page that is open was hung up on")
+                *lines, key.data["rest"] = (key.data["rest"] + heard).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"event:"):
+                        self.hear(key.data, line[6:].strip().decode())
+            for page in [key.data for key in self.select.get_map().values()]:
+                if page["due"] is not None and time.time() >= page["due"]:
+                    page["due"], page["last"] = None, time.time()
+                    status = first_byte(self.port, page["path"], self.headers)[1]
+                    need(status == 200, f"{page['path']} answers {status}")
+                    self.loads += 1
+
+    def hear(self, page, kind):
+        self.told[kind] += 1
+        wait, pause = self.SCRIPT[kind]
+        at = max(time.time() + random.uniform(0, wait), page["last"] + random.uniform(wait, pause))
+        page["due"] = at if page["due"] is None else min(page["due"], at)
+
+
+class Changes:
+    """Somebody who watches an incident every two seconds, one after the other."""
+
+    def __init__(self, port, person, items):
+        self.port, self.person, self.items, self.csrf = port, person, items, person.csrf()
+        self.next, self.done = time.time(), 0
+
+    def __call__(self):
+        if time.time() < self.next:
+            return
+        self.next += PAUSE
+        item = self.items[self.done % len(self.items)]
+        status, _, shown = post(self.port, "/incidents", self.person.cookie, csrf=self.csrf, incident=f"{item['id']}:{item['version']}", act="watch")
+        need(status == 303, f"watching is answered {status}", shown)
+        self.done += 1
 
 
 def main():
@@ -137,26 +158,15 @@ def main():
         said("after the pages", **memory(up))
         person = Person(port, f"eve{time.time_ns()}")
         if people:
-            opened = [Open(port, person.cookie, random.choice(["/", "/incidents"]), {"incidents": (1, 5), "counters": (5, 15)}) for _ in range(people)]
-            for one in opened:
-                one.start()
-            time.sleep(10)
-            for one in opened:
-                one.loads = one.told = 0
-            before, until, at = busy(up), time.time() + SECONDS, 0
-            csrf = person.csrf()
-            while time.time() < until:
-                item = items[at % len(items)]
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-                body = f"csrf={csrf}&incident={item['id']}%3A0&act=watch"
-                connection.request("POST", "/incidents", body, {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://127.0.0.1:{port}", "Cookie": person.cookie})
-                connection.getresponse().read()
-                at += 1
-                time.sleep(PAUSE)
-            cost = (busy(up) - before) / SECONDS
-            for one in opened:
-                one.over.set()
-            said("pages that stay open", people=people, share_of_a_core=round(cost, 3), told=sum(one.told for one in opened), loads=sum(one.loads for one in opened), changes=at, **memory(up))
+            opened, changes = Opened(port, person.cookie, people), Changes(port, person, items)
+            opened.run(time.time() + 10, lambda: None)
+            opened.loads, opened.told = 0, dict.fromkeys(opened.told, 0)
+            before, began = busy(up), time.time()
+            opened.run(began + SECONDS, changes)
+            cost = (busy(up) - before) / (time.time() - began)
+            need(opened.told["incidents"] >= people * changes.done // 2, "pages that are open are told", (opened.told, changes.done))
+            need(opened.loads >= people, "they load themselves again", opened.loads)
+            said("pages that stay open", people=people, share_of_a_core=round(cost, 3), told=opened.told, loads=opened.loads, changes=changes.done, **memory(up))
     finally:
         up.terminate()
         up.wait(60)

@@ -34,7 +34,7 @@ pub(crate) async fn form(
     request: Request,
 ) -> Response {
     let (Some(decider), Some(work)) = (&console.decider, sight.incident(&id)) else {
-        return pages::missing(&sight, "There is no such incident");
+        return pages::no_incident(&sight);
     };
     let (parts, body) = request.into_parts();
     let mut typed = Fields::default();

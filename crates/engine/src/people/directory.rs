@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use stores::{AccountRow, DirectoryAccess, DirectoryChange, IdentityRow, TokenRow};
 
 use super::manage::checked;
-use super::token::{PREFIX, TOKEN_DAYS_MAX, USED_SECONDS};
+use super::token::{PREFIX, USED_SECONDS};
 use super::{
-    Act, People, PeopleError, fold, grants, hash, hex, is_person, json, log_in, need, random,
-    secret, shown,
+    Act, People, PeopleError, fold, grants, hash, hex, is_person, json, need, random, shown,
 };
 
 /// The kind of what a directory says of an account, among its identities; its token's purpose, too.
@@ -114,26 +113,14 @@ impl People {
             return Err(PeopleError::Beyond);
         }
         let name = fold(name)?;
-        if !(1..=TOKEN_DAYS_MAX).contains(&days) {
-            return Err(PeopleError::Days);
-        }
-        let token = format!("{PREFIX}{}", secret()?);
-        let expires = act.now.plus_seconds(days * log_in::DAY);
         let row = TokenRow {
-            hash: hash(&token),
             name,
-            account: String::new(),
             grants: "[]".to_owned(),
-            created: act.now.0,
-            expires: expires.0,
-            last_used: 0,
             purpose: DIRECTORY.to_owned(),
+            ..TokenRow::default()
         };
-        if !self.store().add_token(&row).await? {
-            return Err(PeopleError::NameTaken);
-        }
-        self.tell(act, AccessKind::DirectoryTokenMade { expires }, &row.name);
-        Ok(token)
+        let told = |expires| AccessKind::DirectoryTokenMade { expires };
+        self.add_token(act, row, days, told).await
     }
 
     /// Who a directory's token is; nobody for any other.

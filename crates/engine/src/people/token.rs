@@ -48,9 +48,6 @@ impl People {
     ) -> Result<String, PeopleError> {
         let name = fold(name)?;
         let given = checked(given)?;
-        if !(1..=TOKEN_DAYS_MAX).contains(&days) {
-            return Err(PeopleError::Days);
-        }
         // A program makes no others: a token that leaked must end when it ends.
         if !is_person(act.by) {
             return Err(PeopleError::Beyond);
@@ -67,26 +64,42 @@ impl People {
                 return Err(PeopleError::Beyond);
             }
         }
+        let row = TokenRow {
+            name,
+            account: act.by.account.clone(),
+            grants: json(&given)?,
+            ..TokenRow::default()
+        };
+        let told = |expires| AccessKind::TokenMade {
+            grants: given,
+            expires,
+        };
+        self.add_token(act, row, days, told).await
+    }
+
+    /// Makes a token for so many days, and tells that it was made.
+    pub(super) async fn add_token(
+        &self,
+        act: Act<'_>,
+        row: TokenRow,
+        days: i64,
+        told: impl FnOnce(Timestamp) -> AccessKind,
+    ) -> Result<String, PeopleError> {
+        if !(1..=TOKEN_DAYS_MAX).contains(&days) {
+            return Err(PeopleError::Days);
+        }
         let token = format!("{PREFIX}{}", secret()?);
         let expires = act.now.plus_seconds(days * log_in::DAY);
         let row = TokenRow {
             hash: hash(&token),
-            name,
-            account: act.by.account.clone(),
-            grants: json(&given)?,
             created: act.now.0,
             expires: expires.0,
-            last_used: 0,
-            purpose: String::new(),
+            ..row
         };
         if !self.store().add_token(&row).await? {
             return Err(PeopleError::NameTaken);
         }
-        let kind = AccessKind::TokenMade {
-            grants: given,
-            expires,
-        };
-        self.tell(act, kind, &row.name);
+        self.tell(act, told(expires), &row.name);
         Ok(token)
     }
 

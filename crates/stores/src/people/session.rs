@@ -27,7 +27,7 @@ pub struct SessionRow {
 }
 
 /// A token for programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenRow {
     /// SHA-256 of it, hexadecimal.
     pub hash: String,
