@@ -82,8 +82,8 @@ def pages(port, headers):
 class Opened:
     """Pages that stay open, as the console's own script keeps them: told of news, each loads itself again. All by one thread, which waits."""
 
-    # By the kind of news: up to how many seconds the script waits, and how many lie between two loads.
-    SCRIPT = {"incidents": (1, 5), "counters": (5, 15)}
+    # As live.js has it: by the kind of news up to how many seconds it waits, and how many lie between two loads.
+    SCRIPT = {"incidents": (1, 5, 10), "counters": (5, 15, 30)}
 
     def __init__(self, port, cookie, count):
         self.port, self.headers = port, {"Cookie": cookie, "X-Magewarden-Refresh": "1"}
@@ -114,8 +114,8 @@ class Opened:
 
     def hear(self, page, kind):
         self.told[kind] += 1
-        wait, pause = self.SCRIPT[kind]
-        at = max(time.time() + random.uniform(0, wait), page["last"] + random.uniform(wait, pause))
+        wait, least, most = self.SCRIPT[kind]
+        at = max(time.time() + random.uniform(0, wait), page["last"] + random.uniform(least, most))
         page["due"] = at if page["due"] is None else min(page["due"], at)
 
 

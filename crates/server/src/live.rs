@@ -18,6 +18,8 @@ use crate::access::{Access, Caller, Console};
 
 /// Pause between two looks whether an open page's session goes on.
 const CHECK: Duration = Duration::from_secs(30);
+/// Pause between two tellings of anything.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two tellings that counters may have changed: they do all the time.
 const COUNTERS_PAUSE: Duration = Duration::from_secs(15);
 
@@ -31,7 +33,9 @@ pub(crate) async fn live(
     let mut before = *sight.version().borrow();
     let mut counted: Option<Instant> = None;
     // What changed nothing they see is no event: its time alone would tell of another store.
-    let news = WatchStream::from_changes(console.desk.version()).filter_map(move |version| {
+    // One change is several pieces of news: told together.
+    let versions = WatchStream::from_changes(console.desk.version()).throttle(PAUSE);
+    let news = versions.filter_map(move |version| {
         let after = std::mem::replace(&mut before, version);
         if sight.has_changes(after) {
             return Some(Some(("incidents", version)));

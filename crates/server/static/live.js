@@ -51,15 +51,15 @@ function count() {
 }
 // A changed incident is shown within a second, and what changes all the time now and then: many pages don't ask at the same moment.
 let last = 0, due = 0;
-function soon(wait, pause) {
-  const at = Math.max(Date.now() + Math.random() * wait, last + wait + Math.random() * (pause - wait));
+function soon(wait, least, most) {
+  const at = Math.max(Date.now() + Math.random() * wait, last + least + Math.random() * (most - least));
   if (due && due <= at) return;
   due = at;
   setTimeout(() => { if (due === at) { due = 0; last = Date.now(); refresh(); } }, at - Date.now());
 }
 const news = new EventSource("/live");
-news.addEventListener("incidents", () => soon(1000, 5000));
-news.addEventListener("counters", () => soon(5000, 15000));
+news.addEventListener("incidents", () => soon(1000, 5000, 10000));
+news.addEventListener("counters", () => soon(5000, 15000, 30000));
 // Refused, rather than cut off: the session is over, and what it showed goes away.
 news.onerror = () => { if (news.readyState === EventSource.CLOSED) location.reload(); };
 count();

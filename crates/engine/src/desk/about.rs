@@ -81,7 +81,9 @@ impl Sight {
         let packages = self.packages(entity);
         let names = Names::new(self, entity, &packages);
         let mut findings: Vec<(Arc<Finding>, Option<Arc<Brief>>)> = self.findings();
-        findings.extend(self.findings_at_rest(|brief| names.are_of(brief)));
+        let held: BTreeSet<String> = findings.iter().map(|(one, _)| one.id.clone()).collect();
+        let old = self.findings_at_rest(|brief| names.are_of(brief));
+        findings.extend(old.into_iter().filter(|(one, _)| !held.contains(&one.id)));
         findings.retain(|(finding, _)| names.are_in(finding));
         findings.sort_by(|(a, _), (b, _)| (b.last, &b.id).cmp(&(a.last, &a.id)));
         let search = |order, limit| Search {

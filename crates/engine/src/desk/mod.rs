@@ -341,7 +341,12 @@ impl Desk {
     /// Whether an incident is read from the ledger, with its findings.
     #[must_use]
     pub fn rests(&self, incident: &str) -> bool {
-        !self.state().incidents.contains_key(incident)
+        let state = self.state();
+        // One that was woken is at hand; of its findings, those told since alone.
+        state.incidents.get(incident).is_none_or(|incident| {
+            let mut joined = incident.findings.iter();
+            joined.any(|joined| !state.findings.contains_key(&joined.finding))
+        })
     }
 
     /// Every source.

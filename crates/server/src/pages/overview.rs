@@ -155,15 +155,18 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
 
 /// The clocks that end first.
 fn clocks(open: &[&Work]) -> Vec<(Clock, Work)> {
-    let all = open
-        .iter()
-        .flat_map(|work| work.incident.clocks.iter().map(move |clock| (clock, *work)));
-    let mut all: Vec<(&Clock, &Work)> = all.collect();
-    if all.len() > CLOCKS_MAX {
-        all.select_nth_unstable_by(CLOCKS_MAX, |(a, _), (b, _)| a.cmp(b));
-        all.truncate(CLOCKS_MAX);
+    let mut all: Vec<(&Clock, &Work)> = Vec::new();
+    for work in open {
+        // Each has its own in order: one that ends too late is followed by later ones.
+        for clock in &work.incident.clocks {
+            let at = all.partition_point(|(known, _)| *known <= clock);
+            if at >= CLOCKS_MAX {
+                break;
+            }
+            all.insert(at, (clock, work));
+            all.truncate(CLOCKS_MAX);
+        }
     }
-    all.sort_by_key(|(clock, _)| *clock);
     let clocks = all.into_iter();
     clocks
         .map(|(clock, work)| (clock.clone(), work.clone()))
@@ -265,7 +268,7 @@ fn sites(sight: &Sight, open: &[&Work]) -> Vec<Site> {
         .collect();
     if !rest.is_empty() {
         out.push(Site {
-            name: "not one store's".to_owned(),
+            name: "other places".to_owned(),
             places: rest,
         });
     }
