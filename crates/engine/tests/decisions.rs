@@ -4,6 +4,7 @@ mod advising;
 mod attaching;
 mod house;
 mod opened;
+mod resting;
 mod telling;
 
 use std::fs;

@@ -15,7 +15,7 @@ use report::bar;
 use super::handling::Handled;
 use super::pictures::Pictures;
 use super::{Frame, no_incident, number, page};
-use crate::access::{Caller, Console, Fields, Seen, is_refresh};
+use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
 
 /// Pages whose evidence commands name.
@@ -47,6 +47,8 @@ struct IncidentPage {
     /// For counsel alone; nobody else's page has the section.
     counsel: Option<counsel::View>,
     skipped: usize,
+    /// Findings of this page that can't be read.
+    unread: usize,
     findings: Vec<Member>,
     pictures: Pictures,
 }
@@ -289,14 +291,19 @@ async fn show_with(
     };
     // In order of time, as the incident has them: only those shown are read.
     let skipped = skipped.min(incident.findings.len());
-    let read = |from, count| {
-        let joined = incident.findings.iter().skip(from).take(count);
+    let (eyes, of) = (sight.clone(), Arc::clone(&incident));
+    let read = move |from, count| {
+        let joined = of.findings.iter().skip(from).take(count);
         joined
-            .filter_map(|joined| Some((sight.finding(&joined.finding)?, joined.because.clone())))
+            .filter_map(|joined| Some((eyes.finding(&joined.finding)?, joined.because.clone())))
             .collect::<Vec<_>>()
     };
-    let pictures = Pictures::new(sight, &incident, &read(0, DRAWN_MAX), FINDINGS_MAX);
-    let findings: Vec<Member> = read(skipped, FINDINGS_MAX)
+    let read = aside(move || (read(0, DRAWN_MAX), read(skipped, FINDINGS_MAX))).await;
+    let (drawn, shown) = read.unwrap_or_default();
+    let wanted = (incident.findings.len() - skipped).min(FINDINGS_MAX);
+    let unread = wanted.saturating_sub(shown.len());
+    let pictures = Pictures::new(sight, &incident, &drawn, FINDINGS_MAX);
+    let findings: Vec<Member> = shown
         .into_iter()
         .map(|(finding, because)| Member::new(sight, finding, because))
         .collect();
@@ -317,6 +324,7 @@ async fn show_with(
         incident,
         into,
         skipped,
+        unread,
         findings,
         pictures,
         handled,

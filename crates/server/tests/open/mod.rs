@@ -1,11 +1,11 @@
-//! Pages that stay open: what they are told.
+//! Pages that stay open, and pages of what is read from the ledger: what they are told.
 
 use axum::body::Body;
 use axum::http::Request;
-use engine::desk::Update;
+use engine::desk::{Desk, Update};
 use tower::ServiceExt as _;
 
-use super::desk;
+use super::{desk, finding, get, incident};
 
 #[test]
 fn an_open_page_is_told_of_news() {
@@ -34,4 +34,19 @@ fn an_open_page_is_told_of_news() {
             .expect("bytes");
         assert!(news.starts_with(b"event: counters\n"), "{news:?}");
     });
+}
+
+#[test]
+fn findings_that_cannot_be_read_are_told() {
+    let desk = Desk::new(Box::new(|_| None));
+    let known = finding("f1", "x");
+    let gone = finding("f2", "x");
+    desk.publish(Update::Decided {
+        incidents: vec![incident("i1", "x", &[&known, &gone])],
+        findings: vec![known],
+    });
+    let page = get(&desk, "/incidents/i1").2;
+    let told = "1 of the findings of this page can't be read from the ledger";
+    assert!(page.contains(told), "{page}");
+    assert!(page.contains("because x"), "the other is shown");
 }
