@@ -34,7 +34,7 @@ pub(crate) async fn form(
     request: Request,
 ) -> Response {
     let (Some(decider), Some(work)) = (&console.decider, sight.incident(&id)) else {
-        return pages::no_incident(&sight);
+        return pages::no_incident(&sight, &id);
     };
     let (parts, body) = request.into_parts();
     let mut typed = Fields::default();

@@ -394,7 +394,7 @@ pub(crate) async fn allow_incident(
     if is_for_programs(&request) {
         return crate::api::no_incident();
     }
-    pages::no_incident(&sight)
+    pages::no_incident(&sight, id)
 }
 
 #[cfg(test)]

@@ -423,7 +423,7 @@ pub(crate) async fn decide(
     fields: Fields,
 ) -> Response {
     let (Some(decider), Some(work)) = (&console.decider, sight.incident(&id)) else {
-        return no_incident(&sight);
+        return no_incident(&sight, &id);
     };
     let mut handled = Handled::new(&sight, work, &caller);
     let place = match fields.text("act") {

@@ -245,7 +245,7 @@ pub(crate) async fn incident(
     headers: HeaderMap,
 ) -> Response {
     let Some(work) = sight.incident(&id) else {
-        return no_incident(&sight);
+        return no_incident(&sight, &id);
     };
     // A page that renews itself in the background is looked at by nobody.
     if let Some(watching) = console.watching.as_ref().filter(|_| !is_refresh(&headers)) {

@@ -69,9 +69,15 @@ pub(crate) fn missing(of: &Sight, what: &'static str) -> Response {
     (StatusCode::NOT_FOUND, page).into_response()
 }
 
-/// None, or none for them to see.
-pub(crate) fn no_incident(of: &Sight) -> Response {
-    missing(of, "There is no such incident")
+/// None, or none for them to see; or one that lists have and the ledger no longer gives.
+pub(crate) fn no_incident(of: &Sight, id: &str) -> Response {
+    match of.in_brief(id) {
+        Some(_) => missing(
+            of,
+            "This incident can't be read from the ledger: magewarden verify says whether it was destroyed or damaged",
+        ),
+        None => missing(of, "There is no such incident"),
+    }
 }
 
 /// A path that leads nowhere.

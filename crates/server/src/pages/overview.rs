@@ -18,11 +18,8 @@ const BURNING_MAX: usize = 6;
 const CLOCKS_MAX: usize = 8;
 /// Lines of what is new.
 const NEWS_MAX: usize = 20;
-/// Boxes of the picture in a row, and their size in its units.
-const BOX_WIDTH: usize = 180;
-const BOX_HEIGHT: usize = 56;
 
-/// A store view, or a place that is none, in the picture.
+/// A store view, or a place that is none, as a box.
 struct Place {
     name: String,
     /// Where the queue shows its incidents.
@@ -92,29 +89,6 @@ struct Overview {
 impl Overview {
     fn next(&self, work: &Work) -> &'static str {
         super::handling::next(work)
-    }
-
-    /// Left edge and top of a box.
-    fn at(&self, row: &usize, column: &usize) -> (usize, usize) {
-        (150 + column * (BOX_WIDTH + 12), self.top(row))
-    }
-
-    fn top(&self, row: &usize) -> usize {
-        8 + row * (BOX_HEIGHT + 12)
-    }
-
-    fn height(&self) -> usize {
-        8 + self.sites.len() * (BOX_HEIGHT + 12)
-    }
-
-    fn width(&self) -> usize {
-        let longest = self
-            .sites
-            .iter()
-            .map(|site| site.places.len())
-            .max()
-            .unwrap_or(1);
-        150 + longest * (BOX_WIDTH + 12)
     }
 }
 

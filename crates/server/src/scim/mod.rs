@@ -6,7 +6,6 @@ mod shape;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -219,21 +218,26 @@ async fn read(
     told(StatusCode::OK, user, &place)
 }
 
-/// A body, or the answer to one that is too long.
-fn body(bytes: Result<Bytes, BytesRejection>) -> Result<Bytes, Box<Response>> {
-    bytes.map_err(|rejection| Box::new(failed(rejection.status(), None, "the body can't be taken")))
+/// A body; one that can't be taken, since it is too long, is answered as SCIM does.
+struct Sent(Bytes);
+
+impl<S: Send + Sync> axum::extract::FromRequest<S> for Sent {
+    type Rejection = Response;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Response> {
+        let taken = Bytes::from_request(request, state).await;
+        taken
+            .map(Self)
+            .map_err(|rejection| failed(rejection.status(), None, "the body can't be taken"))
+    }
 }
 
 async fn create(
     entrance: Entrance,
     caller: Caller,
     Place(place): Place,
-    bytes: Result<Bytes, BytesRejection>,
+    Sent(bytes): Sent,
 ) -> Response {
-    let bytes = match body(bytes) {
-        Ok(bytes) => bytes,
-        Err(response) => return *response,
-    };
     match directory::read(&bytes) {
         Ok(user) => {
             let made = entrance.people.provision(caller.act(), user).await;
@@ -248,12 +252,8 @@ async fn replace(
     caller: Caller,
     Place(place): Place,
     Path(id): Path<String>,
-    bytes: Result<Bytes, BytesRejection>,
+    Sent(bytes): Sent,
 ) -> Response {
-    let bytes = match body(bytes) {
-        Ok(bytes) => bytes,
-        Err(response) => return *response,
-    };
     match directory::read(&bytes) {
         Ok(user) => {
             let user = entrance.people.put_user(caller.act(), &id, user).await;
@@ -268,12 +268,8 @@ async fn change(
     caller: Caller,
     Place(place): Place,
     Path(id): Path<String>,
-    bytes: Result<Bytes, BytesRejection>,
+    Sent(bytes): Sent,
 ) -> Response {
-    let bytes = match body(bytes) {
-        Ok(bytes) => bytes,
-        Err(response) => return *response,
-    };
     let user = entrance.people.patch_user(caller.act(), &id, &bytes).await;
     told(StatusCode::OK, user, &place)
 }

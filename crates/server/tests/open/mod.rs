@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use engine::desk::{Desk, Update};
+use engine::desk::{Brief, Desk, Update, Words};
 use tower::ServiceExt as _;
 
 use super::{desk, finding, get, incident};
@@ -49,4 +49,23 @@ fn findings_that_cannot_be_read_are_told() {
     let told = "1 of the findings of this page can't be read from the ledger";
     assert!(page.contains(told), "{page}");
     assert!(page.contains("because x"), "the other is shown");
+}
+
+#[test]
+fn an_incident_that_lists_have_and_the_ledger_does_not_give_is_told() {
+    let desk = Desk::new(Box::new(|_| None));
+    let incident = incident("i1", "x", &[&finding("f1", "x")]);
+    let brief = Brief::of(&incident, &mut Words::default());
+    desk.publish(Update::Resting(vec![brief]));
+    assert!(get(&desk, "/incidents").2.contains("/incidents/i1"));
+    assert!(
+        get(&desk, "/incidents/i1")
+            .2
+            .contains("be read from the ledger")
+    );
+    assert!(
+        get(&desk, "/incidents/i2")
+            .2
+            .contains("There is no such incident")
+    );
 }
