@@ -1,8 +1,9 @@
 //! The console beyond loopback: TLS 1.2 or 1.3, with a certificate that somebody else keeps fresh.
 //!
-//! Handshakes run beside each other, each with a limit of time; as many connections as are open at most wait for no
-//! stranger who opens one and says nothing.
+//! Handshakes run beside each other, each with a limit of time. Who opens connections and says nothing holds nobody up:
+//! where too many wait, the one that waited longest ends.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -107,20 +108,25 @@ async fn accept(
     acceptor: TlsAcceptor,
     done: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
+    // They end with this task.
     let mut handshakes = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::with_capacity(HANDSHAKES_MAX);
     loop {
-        while handshakes.try_join_next().is_some() {}
-        if handshakes.len() >= HANDSHAKES_MAX {
-            handshakes.join_next().await;
-        }
         let (stream, peer) = Listener::accept(&mut listener).await;
+        while handshakes.try_join_next().is_some() {}
+        oldest_first.retain(|handshake| !handshake.is_finished());
+        if oldest_first.len() >= HANDSHAKES_MAX
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
         let (acceptor, done) = (acceptor.clone(), done.clone());
-        handshakes.spawn(async move {
+        oldest_first.push_back(handshakes.spawn(async move {
             // Whoever can't do it is gone; that is no news.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
                 drop(done.send((stream, peer)).await);
             }
-        });
+        }));
     }
 }
 
