@@ -80,7 +80,8 @@ pub(crate) async fn incidents(
     if limit == 0 || limit > ITEMS_MAX {
         return problem(StatusCode::BAD_REQUEST, "limit lies between 1 and 200");
     }
-    let mut all = sight.incidents();
+    let all = sight.incidents();
+    let mut all: Vec<&Work> = all.iter().collect();
     all.retain(|work| {
         state.is_none_or(|state| work.state == state)
             && severity.is_none_or(|severity| work.severity == severity)
@@ -98,7 +99,7 @@ pub(crate) async fn incidents(
         .last()
         .filter(|_| has_more)
         .map(|work| format!("{}.{}", work.incident.detected.0, work.incident.id));
-    let items: Vec<Value> = all.iter().map(summary).collect();
+    let items: Vec<Value> = all.into_iter().map(summary).collect();
     answer(&json!({ "items": items, "total": total, "next": next }))
 }
 

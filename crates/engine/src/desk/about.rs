@@ -178,12 +178,13 @@ impl Sight {
             EntityKind::Module => "what was touched",
             _ => "who did it",
         };
-        let all = self.incidents().into_iter();
+        let all = self.incidents();
         let mut parts: Vec<(Work, &'static str, usize)> = all
+            .iter()
             .filter_map(|work| {
                 let count = counts.get(work.incident.id.as_str()).copied().unwrap_or(0);
                 let is_in = count > 0 || names.are_of(&work.incident);
-                is_in.then_some((work, part, count))
+                is_in.then(|| (work.clone(), part, count))
             })
             .collect();
         parts.sort_by(|(a, ..), (b, ..)| {

@@ -3,15 +3,16 @@
 mod about;
 mod behaviour;
 mod brief;
+mod in_order;
 mod sight;
 mod views;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use incident::Rested;
-use model::{Finding, Handling, Incident, IncidentState, SourceId};
+use model::{Finding, Handling, Incident, IncidentState, Lane, SourceId};
 use stores::Outcome;
 use tokio::sync::watch;
 
@@ -21,10 +22,12 @@ use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
 use crate::ledger::LedgerError;
 use crate::rulebook::RuleBook;
+use in_order::InOrder;
 
 pub use about::{About, Touched};
 pub use behaviour::Behaviour;
 pub use brief::{Brief, Clock, Words};
+pub use in_order::Figures;
 pub use sight::{Sight, Work};
 pub use views::{EntryView, GapView, Overview, SourceView};
 
@@ -70,8 +73,10 @@ struct State {
     /// Every incident in brief.
     briefs: BTreeMap<String, Arc<Brief>>,
     words: Words,
-    /// Those that go on, in order; made when somebody asks.
-    listed: OnceLock<Arc<[Work]>>,
+    /// Those that go on; made when somebody asks.
+    in_order: OnceLock<Arc<InOrder>>,
+    /// Those of exercises: every page asks.
+    exercises: BTreeSet<String>,
     /// Where what rests is read.
     archive: Option<Archive>,
     /// Incidents that don't rest.
@@ -109,6 +114,13 @@ struct Inner {
 pub struct Desk(Arc<Inner>);
 
 impl State {
+    fn keep(&mut self, brief: Brief) {
+        if brief.lane == Lane::Exercise {
+            self.exercises.insert(brief.id.clone());
+        }
+        self.briefs.insert(brief.id.clone(), Arc::new(brief));
+    }
+
     fn list(&self) -> Arc<[Work]> {
         let goes_on = |brief: &&Arc<Brief>| brief.state != IncidentState::Merged;
         let untouched = Arc::<Handling>::default();
@@ -159,7 +171,7 @@ impl Desk {
             }
             state.changes.push_back((version, changed));
             if !matches!(update, Update::Sources(_) | Update::Overview(_)) {
-                state.listed.take();
+                state.in_order.take();
             }
             match update {
                 Update::Decided {
@@ -179,17 +191,16 @@ impl Desk {
                             }
                         }
                         let brief = Brief::of(&incident, &mut state.words);
-                        state.briefs.insert(incident.id.clone(), Arc::new(brief));
+                        state.keep(brief);
                         state
                             .incidents
                             .insert(incident.id.clone(), Arc::new(incident));
                     }
                 }
                 Update::Resting(briefs) => {
-                    let briefs = briefs.into_iter();
-                    state
-                        .briefs
-                        .extend(briefs.map(|brief| (brief.id.clone(), Arc::new(brief))));
+                    for brief in briefs {
+                        state.keep(brief);
+                    }
                 }
                 Update::Rested(rested) => {
                     for id in &rested.incidents {
@@ -231,13 +242,21 @@ impl Desk {
         state.archive = Some(archive);
     }
 
+    fn in_order(&self) -> Arc<InOrder> {
+        let state = self.state();
+        let in_order = || Arc::new(InOrder::new(state.list()));
+        Arc::clone(state.in_order.get_or_init(in_order))
+    }
+
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
-    ///
-    /// Put in order once after each change, for however many look.
     #[must_use]
     pub fn incidents(&self) -> Arc<[Work]> {
-        let state = self.state();
-        Arc::clone(state.listed.get_or_init(|| state.list()))
+        Arc::clone(&self.in_order().works)
+    }
+
+    /// What is said of all of them.
+    pub(crate) fn figures(&self) -> Arc<Figures> {
+        self.in_order().figures()
     }
 
     /// Incidents that changed after a version; `None` when that is too long ago to tell.
@@ -255,12 +274,11 @@ impl Desk {
         Some(ids.filter_map(|id| state.briefs.get(id).cloned()).collect())
     }
 
-    /// Whether an incident is such a one.
-    pub(crate) fn any_incident(&self, is_such: impl Fn(&Brief) -> bool) -> bool {
-        self.state()
-            .briefs
-            .values()
-            .any(|incident| is_such(incident))
+    /// Whether an incident of an exercise is such a one.
+    pub(crate) fn any_exercise(&self, is_such: impl Fn(&Brief) -> bool) -> bool {
+        let state = self.state();
+        let exercises = state.exercises.iter().filter_map(|id| state.briefs.get(id));
+        exercises.into_iter().any(|incident| is_such(incident))
     }
 
     /// How an incident is handled; the empty one where nobody decided anything.

@@ -8,11 +8,11 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use model::{
-    Finding, Handling, Incident, IncidentState, Lane, Level, Person, Principal, Right, Scope,
-    StoreMap, Timestamp,
+    Finding, Handling, Incident, IncidentState, Level, Person, Principal, Right, Scope, StoreMap,
+    Timestamp,
 };
 
-use super::{Brief, Desk, EntryView, GapView, Overview, SourceView};
+use super::{Brief, Desk, EntryView, Figures, GapView, Overview, SourceView};
 use crate::evidence::{self, Listed, Search};
 use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
@@ -118,18 +118,29 @@ impl Sight {
 
     /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
     #[must_use]
-    pub fn incidents(&self) -> Vec<Work> {
+    pub fn incidents(&self) -> Arc<[Work]> {
         let all = self.desk.incidents();
+        if !self.is_narrow() {
+            return all;
+        }
         let sees = |work: &&Work| self.principal.sees(&work.incident.scopes, &self.stores);
         all.iter().filter(sees).cloned().collect()
     }
 
-    /// Whether an incident they see is of an exercise. Asked by every page: nothing is put in order for it.
+    /// What is said of the incidents they see that somebody has to work on.
+    #[must_use]
+    pub fn figures(&self) -> Arc<Figures> {
+        if self.is_narrow() {
+            return Arc::new(Figures::of(&self.incidents()));
+        }
+        self.desk.figures()
+    }
+
+    /// Whether an incident they see is of an exercise.
     #[must_use]
     pub fn has_exercise(&self) -> bool {
-        self.desk.any_incident(|incident| {
-            incident.lane == Lane::Exercise && self.principal.sees(&incident.scopes, &self.stores)
-        })
+        self.desk
+            .any_exercise(|incident| self.principal.sees(&incident.scopes, &self.stores))
     }
 
     /// One incident, those that went into others too.
@@ -193,9 +204,12 @@ impl Sight {
         &self,
         is_such: impl Fn(&Brief) -> bool,
     ) -> Vec<(Arc<Finding>, Option<Arc<Brief>>)> {
-        let all = self.incidents().into_iter().map(|work| work.incident);
+        let all = self.incidents();
         let mut old: Vec<Arc<Brief>> = all
+            .iter()
+            .map(|work| &work.incident)
             .filter(|brief| is_such(brief) && self.desk.rests(&brief.id))
+            .cloned()
             .collect();
         old.sort_by_key(|brief| Reverse(brief.last));
         let incidents = old.into_iter().take(OLD_INCIDENTS_MAX);
@@ -324,7 +338,7 @@ impl Sight {
                 .into_iter()
                 .filter_map(|brief| self.brief(&brief))
                 .collect(),
-            None => self.incidents(),
+            None => self.incidents().to_vec(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use engine::desk::{Clock, Sight, SourceView, Work};
+use engine::desk::{Clock, Figures, Sight, SourceView, Work};
 use engine::watching::{self, Change};
 use model::{Level, Scope, TaskState, Timestamp};
 
@@ -14,8 +14,8 @@ use crate::access::{Console, Seen};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
-/// Clocks and tasks shown at once.
-const CLOCKS_MAX: usize = 8;
+/// Tasks shown at once.
+const TASKS_MAX: usize = 8;
 /// Lines of what is new.
 const NEWS_MAX: usize = 20;
 
@@ -98,25 +98,21 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
         Some(watching) => watching.news(&sight).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    let all: Vec<Work> = sight.incidents();
-    let open: Vec<&Work> = all.iter().filter(|work| !work.state.is_over()).collect();
+    let (all, figures) = (sight.incidents(), sight.figures());
     let sources = sight.sources();
     let ails = |source: &&SourceView| source.state != "reading" && !source.reason.is_empty();
     let page_of = Overview {
         frame: Frame::new(&sight),
-        burning: open
+        burning: all
             .iter()
-            .take(BURNING_MAX)
-            .map(|work| (*work).clone())
+            .take(figures.open.min(BURNING_MAX))
+            .cloned()
             .collect(),
-        open: open.len(),
-        unseen: open
-            .iter()
-            .filter(|work| work.handling.acknowledged.is_none())
-            .count(),
-        clocks: clocks(&open),
-        sites: sites(&sight, &open),
-        mine: mine(&sight, &open),
+        open: figures.open,
+        unseen: figures.unseen,
+        clocks: figures.clocks.clone(),
+        sites: sites(&sight, &figures),
+        mine: mine(&sight, &figures.with_tasks),
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),
@@ -127,28 +123,8 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
     page(&page_of)
 }
 
-/// The clocks that end first.
-fn clocks(open: &[&Work]) -> Vec<(Clock, Work)> {
-    let mut all: Vec<(&Clock, &Work)> = Vec::new();
-    for work in open {
-        // Each has its own in order: one that ends too late is followed by later ones.
-        for clock in &work.incident.clocks {
-            let at = all.partition_point(|(known, _)| *known <= clock);
-            if at >= CLOCKS_MAX {
-                break;
-            }
-            all.insert(at, (clock, work));
-            all.truncate(CLOCKS_MAX);
-        }
-    }
-    let clocks = all.into_iter();
-    clocks
-        .map(|(clock, work)| (clock.clone(), work.clone()))
-        .collect()
-}
-
 /// My open tasks: incident, title, number, due.
-fn mine(sight: &Sight, open: &[&Work]) -> Vec<(String, String, u32, Option<Timestamp>)> {
+fn mine(sight: &Sight, open: &[Work]) -> Vec<(String, String, u32, Option<Timestamp>)> {
     let me = sight.person().account;
     let mut mine: Vec<_> = open
         .iter()
@@ -165,20 +141,13 @@ fn mine(sight: &Sight, open: &[&Work]) -> Vec<(String, String, u32, Option<Times
         })
         .collect();
     mine.sort_by_key(|(_, _, number, due)| (due.is_none(), *due, *number));
-    mine.truncate(CLOCKS_MAX);
+    mine.truncate(TASKS_MAX);
     mine
 }
 
 /// The stores they see, each with the worst that is worked on there; what isn't one store's has boxes of its own.
-fn sites(sight: &Sight, open: &[&Work]) -> Vec<Site> {
-    let mut worst: BTreeMap<&Scope, (Level, usize)> = BTreeMap::new();
-    for work in open {
-        for scope in &work.incident.scopes {
-            let (level, count) = worst.entry(scope).or_insert((work.severity, 0));
-            *level = (*level).max(work.severity);
-            *count += 1;
-        }
-    }
+fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
+    let worst = &figures.places;
     let place = |name: &str, link: &str, scope: &Scope| {
         let found = worst.get(scope);
         Place {

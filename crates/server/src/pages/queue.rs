@@ -202,15 +202,12 @@ fn show(
 ) -> Response {
     let filter = Filter::new(query);
     let me = sight.person().account;
-    let mut incidents = sight.incidents();
-    incidents.retain(|work| filter.fits(work, &me));
-    let total = incidents.len();
+    let all = sight.incidents();
+    let fitting: Vec<&Work> = all.iter().filter(|work| filter.fits(work, &me)).collect();
+    let total = fitting.len();
     let skipped = number(query, "from").min(total);
-    let incidents: Vec<Work> = incidents
-        .into_iter()
-        .skip(skipped)
-        .take(QUEUE_MAX)
-        .collect();
+    let shown = fitting.into_iter().skip(skipped).take(QUEUE_MAX);
+    let incidents: Vec<Work> = shown.cloned().collect();
     let from = incidents
         .iter()
         .map(|work| work.incident.first)
