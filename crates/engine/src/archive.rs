@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -11,6 +12,7 @@ use model::{Finding, Incident, IncidentState, Sequence, Timestamp};
 use parse::Context;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use crate::compact::Compact;
 use crate::ledger::{Beside, Ledger};
 use crate::sealed::Decided;
 
@@ -28,17 +30,24 @@ struct Inner {
 
 #[derive(Default)]
 struct Places {
-    findings: BTreeMap<u128, Place>,
+    findings: Compact<Place>,
     /// Names of incidents and the entries of their last states.
     incidents: Vec<(Arc<str>, Option<Sequence>)>,
-    numbers: BTreeMap<Arc<str>, u32>,
+    numbers: BTreeMap<Arc<str>, NonZeroU32>,
+}
+
+/// Where in the list the incident of a number is.
+const fn at(number: NonZeroU32) -> usize {
+    number.get() as usize - 1
 }
 
 #[derive(Clone, Copy, Default)]
 struct Place {
-    sequence: Option<Sequence>,
+    /// The entry's number and one, so that none takes no room.
+    after: Option<NonZeroU64>,
     detected: Timestamp,
-    incident: Option<u32>,
+    /// The incident's place in the list and one.
+    incident: Option<NonZeroU32>,
 }
 
 impl Archive {
@@ -72,7 +81,8 @@ impl Archive {
         let number = match places.numbers.get(incident.id.as_str()) {
             Some(number) => *number,
             None => {
-                let Ok(number) = u32::try_from(places.incidents.len()) else {
+                let number = u32::try_from(places.incidents.len() + 1).ok();
+                let Some(number) = number.and_then(NonZeroU32::new) else {
                     return;
                 };
                 let name: Arc<str> = incident.id.as_str().into();
@@ -81,7 +91,7 @@ impl Archive {
                 number
             }
         };
-        if let Some((_, known)) = places.incidents.get_mut(number as usize) {
+        if let Some((_, known)) = places.incidents.get_mut(at(number)) {
             *known = Some(sequence);
         }
         // What went into another is told of by the other.
@@ -89,7 +99,7 @@ impl Archive {
             return;
         }
         for joined in &incident.findings {
-            let place = places.findings.entry(key(&joined.finding)).or_default();
+            let place = places.findings.entry(key(&joined.finding));
             place.incident = Some(number);
         }
     }
@@ -101,19 +111,19 @@ impl Archive {
             .places
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let place = places.findings.entry(key(id)).or_default();
-        place.detected = match place.sequence {
+        let place = places.findings.entry(key(id));
+        place.detected = match place.after {
             Some(_) => place.detected.min(detected),
             None => detected,
         };
-        place.sequence = Some(sequence);
+        place.after = NonZeroU64::new(sequence.0 + 1);
     }
 
     /// Whether a finding was sealed.
     #[must_use]
     pub fn knows(&self, finding: &str) -> bool {
         self.place(finding)
-            .is_some_and(|place| place.sequence.is_some())
+            .is_some_and(|place| place.after.is_some())
     }
 
     /// How many findings were sealed, each counted once.
@@ -127,7 +137,7 @@ impl Archive {
     #[must_use]
     pub fn finding(&self, id: &str) -> Option<(Finding, Timestamp)> {
         let place = self.place(id)?;
-        match self.read(place.sequence?)? {
+        match self.read(Sequence(place.after?.get() - 1))? {
             Decided::Finding { finding, .. } if finding.id == id => {
                 Some((*finding, place.detected))
             }
@@ -141,7 +151,7 @@ impl Archive {
         let sequence = {
             let places = self.0.places.read().unwrap_or_else(PoisonError::into_inner);
             let number = *places.numbers.get(id)?;
-            places.incidents.get(number as usize)?.1?
+            places.incidents.get(at(number))?.1?
         };
         match self.read(sequence)? {
             Decided::Incident { incident, .. } if incident.id == id => Some(*incident),
@@ -156,13 +166,13 @@ impl Archive {
         let places = self.0.places.read().unwrap_or_else(PoisonError::into_inner);
         places
             .incidents
-            .get(number as usize)
+            .get(at(number))
             .map(|(name, _)| name.to_string())
     }
 
     fn place(&self, finding: &str) -> Option<Place> {
         let places = self.0.places.read().unwrap_or_else(PoisonError::into_inner);
-        places.findings.get(&key(finding)).copied()
+        places.findings.get(key(finding))
     }
 
     fn read(&self, sequence: Sequence) -> Option<Decided> {

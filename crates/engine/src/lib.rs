@@ -7,6 +7,7 @@
 pub mod analyze;
 pub mod archive;
 pub mod attach;
+mod compact;
 pub mod compare;
 pub mod content;
 pub mod counsel;

@@ -1,0 +1,83 @@
+//! Incidents in the order in which somebody has to work on them, and what the first page says of all of them: made once
+//! after each change, for however many look.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use model::{Level, Scope, TaskState};
+
+use super::{Clock, Work};
+
+/// Clocks that are told of all of them.
+const CLOCKS_MAX: usize = 8;
+
+/// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+#[derive(Debug)]
+pub(super) struct InOrder {
+    pub(super) works: Arc<[Work]>,
+    /// Made when somebody asks.
+    figures: OnceLock<Arc<Figures>>,
+}
+
+impl InOrder {
+    pub(super) fn new(works: Arc<[Work]>) -> Self {
+        let figures = OnceLock::new();
+        Self { works, figures }
+    }
+
+    pub(super) fn figures(&self) -> Arc<Figures> {
+        let figures = || Arc::new(Figures::of(&self.works));
+        Arc::clone(self.figures.get_or_init(figures))
+    }
+}
+
+/// What is said of incidents that somebody has to work on.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// How many there are.
+    pub open: usize,
+    /// How many of them nobody looked at.
+    pub unseen: usize,
+    /// The clocks that end first, at most eight.
+    pub clocks: Vec<(Clock, Work)>,
+    /// By place the severest level there, and how many.
+    pub places: BTreeMap<Scope, (Level, usize)>,
+    /// Those with a task that somebody has to do.
+    pub with_tasks: Vec<Work>,
+}
+
+impl Figures {
+    /// Of incidents in their order.
+    pub(super) fn of(works: &[Work]) -> Self {
+        let mut out = Self::default();
+        for work in works.iter().take_while(|work| !work.state.is_over()) {
+            out.open += 1;
+            out.unseen += usize::from(work.handling.acknowledged.is_none());
+            // Each has its own in order: one that ends too late is followed by later ones.
+            for clock in &work.incident.clocks {
+                let at = out.clocks.partition_point(|(known, _)| known <= clock);
+                if at >= CLOCKS_MAX {
+                    break;
+                }
+                out.clocks.insert(at, (clock.clone(), work.clone()));
+                out.clocks.truncate(CLOCKS_MAX);
+            }
+            for scope in &work.incident.scopes {
+                match out.places.get_mut(scope) {
+                    Some((level, count)) => {
+                        *level = (*level).max(work.severity);
+                        *count += 1;
+                    }
+                    None => {
+                        out.places.insert(scope.clone(), (work.severity, 1));
+                    }
+                }
+            }
+            let mut tasks = work.handling.tasks.iter();
+            if tasks.any(|task| task.state == TaskState::Open) {
+                out.with_tasks.push(work.clone());
+            }
+        }
+        out
+    }
+}
