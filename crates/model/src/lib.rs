@@ -7,6 +7,7 @@
 //! Invariant: no value here holds a readable card number.
 
 mod access;
+mod action;
 mod category;
 mod conceal;
 mod decision;
@@ -22,6 +23,10 @@ mod stores;
 mod time;
 
 pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via};
+pub use action::{
+    ActionFacts, Argument, ArgumentError, Arguments, ForensicImpact, Layer, Parameter,
+    ParameterKind, Reach, Undo,
+};
 pub use category::Category;
 pub use conceal::conceal;
 pub use decision::{Act, Attachment, CommentKind, Decision, Person, TaskState};
