@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import signal
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import urllib.error
 import urllib.request
 
 from browser import Browser
-from shared import end, free_port, need, observations, wait_for
+from shared import change_state, end, free_port, need, observations, wait_for
 
 PASSWORD = "correct horse 9 battery"
 STORES = """
@@ -342,9 +341,7 @@ def main(magewarden, shots):
         wait_for("rows that fit, beside a running magewarden", 20, lambda: doctor().returncode == 0)
         processes[-1].terminate()
         processes[-1].wait()
-        with sqlite3.connect(data / "state.sqlite") as state:
-            state.execute("UPDATE handling SET body = replace(body, 'closed', 'signal') WHERE incident = ?", (fr["id"],))
-        state.close()
+        change_state(data, f"UPDATE handling SET body = replace(body, 'closed', 'signal') WHERE incident = '{fr['id']}'")
         found = doctor()
         need(found.returncode == 10 and f"handling {fr['id']} differs" in found.stdout, "a changed row is named", found.stdout + found.stderr)
         need(doctor("--rebuild").returncode == 0, "it is emptied")

@@ -1,5 +1,6 @@
 """What the scripts of real services share: free ports, waiting, a MariaDB, and an end for all they started."""
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -7,11 +8,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-
 
 from console import page
 
@@ -97,6 +98,23 @@ class Postgres:
         """Ends it: SIGINT sends everybody away at once, SIGQUIT is as a crash."""
         self.process.send_signal(how)
         self.process.wait(60)
+
+
+def schema_of(data):
+    """The schema of a data folder's state under on_postgres.py."""
+    return "s" + hashlib.sha1((os.path.realpath(data) + "\n").encode()).hexdigest()[:16]
+
+
+def change_state(data, statement):
+    """A hand in the state database: the file's, or PostgreSQL's under on_postgres.py."""
+    place = os.environ.get("MAGEWARDEN_TEST_STATES")
+    if place is None:
+        state = sqlite3.connect(data / "state.sqlite")
+        with state:
+            state.execute(statement)
+        state.close()
+        return
+    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", place, "-c", f"SET search_path TO {schema_of(data)}", "-c", statement], check=True)
 
 
 def grant(sql, printed, password):
