@@ -9,6 +9,7 @@
 mod calendar;
 mod clock;
 mod compose;
+pub mod containment;
 mod exposure;
 mod grouper;
 pub mod handling;

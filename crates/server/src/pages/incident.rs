@@ -1,6 +1,6 @@
 //! One incident: the four questions, the story, the duties, the evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,19 +9,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
-use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation, Timestamp};
+use model::{Finding, Incident, IncidentState, Obligation, Timestamp};
 use report::bar;
 
+use super::containment::Containment;
 use super::handling::Handled;
 use super::pictures::Pictures;
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
 
-/// Pages whose evidence commands name.
-const PAGES_MAX: usize = 4;
-/// Files that they name.
-const FILES_MAX: usize = 8;
 /// Findings shown on one page.
 const FINDINGS_MAX: usize = 25;
 /// Findings that pictures are drawn of.
@@ -51,14 +48,15 @@ struct IncidentPage {
     unread: usize,
     findings: Vec<Member>,
     pictures: Pictures,
+    containment: Containment,
 }
 
 /// A finding of an incident as its page tells it.
-struct Member {
-    finding: Arc<Finding>,
+pub(super) struct Member {
+    pub(super) finding: Arc<Finding>,
     because: String,
     /// The first entries it rests on.
-    shown: Vec<EntryView>,
+    pub(super) shown: Vec<EntryView>,
     /// Further ones, to be linked.
     rest: Vec<u64>,
     /// How many more there are.
@@ -133,80 +131,6 @@ impl IncidentPage {
         ];
         let lists = lists.into_iter().filter(|(is_of, ..)| *is_of);
         lists.map(|(_, path, words)| (path, words)).collect()
-    }
-
-    /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
-    fn preserve(&self) -> Vec<String> {
-        let by = |kinds: &[ActorKind]| {
-            let actors = &self.incident.actors;
-            actors.iter().any(|actor| kinds.contains(&actor.kind))
-        };
-        let tells = |family: &str| {
-            let findings = &self.findings;
-            findings.iter().any(|m| m.finding.rule.starts_with(family))
-        };
-        let on_host = by(&[ActorKind::HostProcess, ActorKind::HostAccount]);
-        let redis = tells("redis-");
-        let page = tells("pp-");
-        let database = by(&[ActorKind::DatabaseAccount, ActorKind::DatabaseConnection]);
-        let mut out = Vec::new();
-        if page {
-            // Caches may still hold the page as it was; asking through them is what shows it.
-            let pages = self
-                .incident
-                .assets
-                .iter()
-                .filter(|asset| asset.name.starts_with("http"));
-            out.extend(pages.take(PAGES_MAX).map(|asset| {
-                let quoted = asset.name.replace('\'', "'\\''");
-                format!("curl -sS -D - -o checkout.html '{quoted}' | grep -iE 'age|cache|^date|security-policy'; sha256sum checkout.html")
-            }));
-        }
-        if on_host {
-            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F".to_owned());
-            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null".to_owned());
-        }
-        if redis {
-            out.push(
-                "redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128".to_owned(),
-            );
-        }
-        let files = self.files();
-        let has_files = !files.is_empty();
-        if has_files {
-            // What deletes or mends a file takes its times along: they are read first, and the copy keeps them.
-            let files = Vec::from_iter(files).join(" ");
-            out.push(format!("stat {files}; sha256sum {files}; lsof -- {files}"));
-            out.push(format!(
-                "tar --xattrs --acls -cpf files.tar {files}; sha256sum files.tar"
-            ));
-        }
-        if database || !(on_host || redis || page || has_files) {
-            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#.to_owned());
-        }
-        out.push("ss -tnp".to_owned());
-        out
-    }
-
-    /// Files of the shop that findings are about, as a shell names them.
-    fn files(&self) -> BTreeSet<String> {
-        let mut files = BTreeSet::new();
-        for member in &self.findings {
-            let roots = member
-                .shown
-                .iter()
-                .filter_map(|entry| entry.source.strip_prefix("tree:"));
-            let Some(root) = roots.take(1).next() else {
-                continue;
-            };
-            for asset in &member.finding.assets {
-                if asset.kind == AssetKind::Path && files.len() < FILES_MAX {
-                    let path = format!("{root}/{}", asset.name).replace('\'', "'\\''");
-                    files.insert(format!("'{path}'"));
-                }
-            }
-        }
-        files
     }
 
     fn bar(&self, finding: &Finding) -> (i64, i64) {
@@ -312,6 +236,7 @@ async fn show_with(
     if let Err(refused) = console.read(sight, caller, &read).await {
         return refused;
     }
+    let containment = Containment::new(&incident, &drawn, &findings);
     let related = incident.related.iter().filter_map(|related| {
         let work = sight.incident_of(&related.finding)?;
         (work.incident.id != incident.id).then(|| (work, related.because.clone()))
@@ -327,6 +252,7 @@ async fn show_with(
         unread,
         findings,
         pictures,
+        containment,
         handled,
         counsel,
     })

@@ -1,5 +1,6 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod containment;
 mod entity;
 mod entries;
 mod handling;
