@@ -123,7 +123,7 @@ impl State {
         });
         let mut all: Vec<Work> = works.collect();
         all.sort_by_cached_key(|work| {
-            let weight = Reverse((work.severity, work.incident.last));
+            let weight = Reverse((work.severity, work.incident.leak(), work.incident.last));
             (work.state.is_over(), weight, work.incident.id.clone())
         });
         all.into()
@@ -231,7 +231,8 @@ impl Desk {
         state.archive = Some(archive);
     }
 
-    /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+    /// Incidents that go on: those somebody has to work on first; of these the severest, of these what leaks and how much is
+    /// known of it, then the newest.
     ///
     /// Put in order once after each change, for however many look.
     #[must_use]
