@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
-use model::{Finding, Incident, IncidentState, Obligation, Timestamp};
+use incident::hinges_on_who;
+use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Timestamp};
 use report::bar;
 
 use super::containment::Containment;
@@ -26,6 +27,8 @@ const DRAWN_MAX: usize = 200;
 /// Entries of one finding whose text is shown, and further ones linked.
 const SHOWN_MAX: usize = 2;
 const LINKED_MAX: usize = 22;
+/// People named by other incidents too, and incidents told of each.
+const ALSO_MAX: usize = 4;
 /// Duties shown at once.
 const DUTIES_MAX: usize = 8;
 /// Bytes shown of one entry in a story.
@@ -40,6 +43,8 @@ struct IncidentPage {
     into: Option<Work>,
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
+    /// Other incidents that name the same address or person, by whom.
+    also: Vec<(Actor, Vec<Work>)>,
     handled: Handled,
     /// For counsel alone; nobody else's page has the section.
     counsel: Option<counsel::View>,
@@ -142,10 +147,23 @@ impl IncidentPage {
         )
     }
 
-    /// The duties shown at once, and those behind a click.
-    fn duties(&self) -> (&[Obligation], &[Obligation]) {
-        let all = &self.incident.obligations;
-        all.split_at(all.len().min(DUTIES_MAX))
+    /// What binds whoever takes cards: the next ones, and the later ones; then what binds only some merchants.
+    fn duties(&self) -> [Vec<&Obligation>; 3] {
+        let all = self.incident.obligations.iter();
+        let (some, any): (Vec<_>, Vec<_>) = all.partition(|duty| hinges_on_who(duty));
+        let (next, later) = any.split_at(any.len().min(DUTIES_MAX));
+        [next.to_vec(), later.to_vec(), some]
+    }
+
+    /// Whether cards may go out as they are typed, which no log counts.
+    fn is_page(&self) -> bool {
+        let exposure = &self.incident.exposure;
+        let is_counted = exposure.rows.is_some_and(|rows| rows.lower > 0);
+        !is_counted
+            && exposure
+                .channels
+                .iter()
+                .any(|channel| channel == incident::PAGE)
     }
 
     /// The time of a day.
@@ -157,6 +175,38 @@ impl IncidentPage {
     fn before(&self) -> usize {
         self.skipped.saturating_sub(FINDINGS_MAX)
     }
+}
+
+/// Other incidents that name whom this one names. An account of the database is left out: everybody uses the shop's own.
+fn also(sight: &Sight, incident: &Incident, related: &[(Work, String)]) -> Vec<(Actor, Vec<Work>)> {
+    let tells = |actor: &&Actor| {
+        !matches!(
+            actor.kind,
+            ActorKind::DatabaseAccount | ActorKind::DatabaseConnection | ActorKind::HostProcess
+        )
+    };
+    let actors: Vec<&Actor> = incident
+        .actors
+        .iter()
+        .filter(tells)
+        .take(ALSO_MAX)
+        .collect();
+    if actors.is_empty() {
+        return Vec::new();
+    }
+    let all = sight.incidents();
+    let of = |actor: &Actor| {
+        let others = all.iter().filter(|work| {
+            work.incident.id != incident.id
+                && work.incident.actors.contains(actor)
+                && related
+                    .iter()
+                    .all(|(known, _)| known.incident.id != work.incident.id)
+        });
+        others.take(ALSO_MAX).cloned().collect::<Vec<_>>()
+    };
+    let found = actors.into_iter().map(|actor| (actor.clone(), of(actor)));
+    found.filter(|(_, others)| !others.is_empty()).collect()
 }
 
 /// One incident: the four questions, the story, the duties, the evidence, and what people do about it.
@@ -243,9 +293,11 @@ async fn show_with(
     });
     let mut related: Vec<(Work, String)> = related.collect();
     related.dedup_by(|(a, _), (b, _)| a.incident.id == b.incident.id);
+    let also = also(sight, &incident, &related);
     page(&IncidentPage {
-        frame: Frame::new(sight),
+        frame: Frame::new(sight).at("/incidents", handled.now),
         related,
+        also,
         incident,
         into,
         skipped,

@@ -196,6 +196,59 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     format!("{}…", begin.unwrap_or_default())
 }
 
+/// How long ago, or in how long, beside a time that stands whole: `4 min ago`; empty where nobody knows what time it is.
+pub(crate) fn ago(time: &Timestamp, now: &Timestamp) -> String {
+    if *now == Timestamp::default() {
+        return String::new();
+    }
+    match now.seconds_since(*time) {
+        0..=59 => "just now".to_owned(),
+        past if past > 0 => format!("{} ago", coarse(past)),
+        ahead => format!("in {}", coarse(-ahead)),
+    }
+}
+
+/// What is left until a deadline, as the page's script goes on counting it.
+pub(crate) fn until(due: &Timestamp, now: &Timestamp) -> String {
+    if *now == Timestamp::default() {
+        return String::new();
+    }
+    match due.seconds_since(*now) {
+        left if left < 0 => format!("({} late)", coarse(-left)),
+        left => format!("(in {})", coarse(left)),
+    }
+}
+
+/// Days, hours and minutes, or minutes alone.
+fn coarse(seconds: i64) -> String {
+    let minutes = seconds / 60;
+    let (hours, days) = (minutes / 60, minutes / 1440);
+    match (days, hours) {
+        (3.., _) => format!("{days} days"),
+        (_, 1..) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{minutes} min"),
+    }
+}
+
+/// What is known to have left, for people who look at a list.
+pub(crate) fn left(brief: &Brief) -> String {
+    match brief.rows {
+        Some(rows) if rows.lower > 0 => format!("rows that left: {}", report::count(&brief.rows)),
+        _ if brief.is_page => {
+            "cards go out as shoppers type them; how many can't be seen from here".to_owned()
+        }
+        Some(rows) if rows.upper == Some(0) => "refused: nothing left".to_owned(),
+        Some(rows) if rows.upper.is_some() => {
+            format!("rows that left: {}", report::count(&brief.rows))
+        }
+        Some(_) => {
+            "data was in reach; no log counts how many rows left, so every row can't be excluded"
+                .to_owned()
+        }
+        None => "nothing found shows that data left".to_owned(),
+    }
+}
+
 /// A record's own time for people: to the second, with its zone.
 fn moment(time: &str) -> String {
     let second = time.split(['.', 'Z']).next().unwrap_or_default();
@@ -225,6 +278,10 @@ struct Frame {
     trouble: Vec<SourceView>,
     /// Who looks; nobody on a console that only shows.
     person: Option<Looker>,
+    /// The address of the page in the navigation that this is, or belongs to.
+    at: &'static str,
+    /// When it was asked for.
+    now: Timestamp,
 }
 
 /// Who looks at a page, and what of the navigation is theirs.
@@ -259,7 +316,14 @@ impl Frame {
             overview,
             trouble,
             person,
+            at: "",
+            now: Timestamp::default(),
         }
+    }
+
+    /// The same on a page of the navigation, as of a time.
+    fn at(self, at: &'static str, now: Timestamp) -> Self {
+        Self { at, now, ..self }
     }
 }
 
@@ -296,7 +360,7 @@ pub(crate) async fn entry(
         return refused;
     }
     page(&EntryPage {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/entries", caller.now),
         line: Line::of(&entry),
         entry,
     })
@@ -313,7 +377,7 @@ struct Sources {
 /// Sources and their health, and what isn't seen.
 pub(crate) async fn sources(Seen(sight): Seen) -> Response {
     page(&Sources {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/sources", Timestamp::default()),
         sources: sight.sources(),
         gaps: sight.gaps(),
     })
