@@ -217,9 +217,9 @@ impl Dumps {
             first: dump.first,
             last: dump.last,
             actors: [
+                (ActorKind::Address, dump.peer.clone()),
                 (ActorKind::DatabaseAccount, Some(user.clone())),
                 (ActorKind::DatabaseConnection, Some(group)),
-                (ActorKind::Address, dump.peer.clone()),
             ]
             .into_iter()
             .filter_map(|(kind, value)| {

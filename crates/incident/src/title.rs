@@ -51,6 +51,14 @@ pub(crate) fn title(
     let mut out = happened(lead).into_owned();
     out.push_str(": ");
     out.push_str(&who(actors).join(", "));
+    // Where data worth stealing was touched, what else was touched would only hide it.
+    let is_worth = |asset: &&Asset| asset.class > DataClass::Public;
+    let worth: Vec<&Asset> = assets.iter().filter(is_worth).collect();
+    let assets = if worth.is_empty() {
+        assets.iter().collect()
+    } else {
+        worth
+    };
     if !assets.is_empty() {
         let names: Vec<&str> = assets
             .iter()
@@ -113,4 +121,70 @@ fn who(actors: &[Actor]) -> Vec<String> {
         who.push("nobody named".to_owned());
     }
     who
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Lane, Level, Scope, Timestamp,
+    };
+
+    #[track_caller]
+    fn check(rule: &str, assets: &[(&str, DataClass)], scopes: &[Scope], expected: &str) {
+        let assets: Vec<Asset> = assets
+            .iter()
+            .map(|(name, class)| Asset {
+                kind: AssetKind::Table,
+                name: (*name).to_owned(),
+                class: *class,
+            })
+            .collect();
+        let lead = Finding {
+            id: String::new(),
+            rule: rule.to_owned(),
+            title: "A rule's title.".to_owned(),
+            level: Level::High,
+            lane: Lane::Live,
+            first: Timestamp::default(),
+            last: Timestamp::default(),
+            actors: Vec::new(),
+            scope: Scope::Unknown,
+            assets: assets.clone(),
+            rows: None,
+            bytes: None,
+            event_count: 1,
+            events: Vec::new(),
+            reason: String::new(),
+            attack: Vec::new(),
+            requirements: Vec::new(),
+            false_positives: Vec::new(),
+            external: None,
+        };
+        let actors = [Actor {
+            kind: ActorKind::DatabaseAccount,
+            value: "x".to_owned(),
+        }];
+        assert_eq!(super::title(&lead, &actors, &assets, scopes), expected);
+    }
+
+    #[test]
+    fn says_what_happened_and_where() {
+        let fr = [Scope::View("fr".to_owned())];
+        check(
+            "db-payment-unknown-shape",
+            &[
+                ("sales_order", DataClass::Public),
+                ("quote_payment", DataClass::Pan),
+            ],
+            &fr,
+            "Card data read past the shop's own code: database account x on quote_payment (view fr)",
+        );
+        check(
+            "db-sqli-union",
+            &[("admin_user", DataClass::Credential)],
+            &[Scope::Unknown],
+            "Passwords or keys read by SQL injection: database account x on admin_user",
+        );
+        check("of-its-own", &[], &[], "A rule's title: database account x");
+    }
 }

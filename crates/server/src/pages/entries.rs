@@ -220,7 +220,8 @@ pub(crate) async fn entries(
 ) -> Response {
     let filter = Filter::new(&query);
     let before: Option<u64> = query.get("before").and_then(|text| text.parse().ok());
-    let own = query.get("own").is_some_and(|text| text == "1");
+    let asks_for_them = filter.text("source") == "magewarden";
+    let own = asks_for_them || query.get("own").is_some_and(|text| text == "1");
     let (listed, fault) = match filter.search(&sight) {
         Err(fault) => (Listed::default(), fault),
         Ok(search) => {

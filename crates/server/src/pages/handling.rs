@@ -414,10 +414,10 @@ pub(super) fn next<I>(work: &Work<I>) -> &'static str {
     }
 }
 
-/// The same for whoever looks: what they may do, else who can; nothing where a console only shows.
+/// The same for whoever looks: what they may do, else who can; where a console only shows, what is to be read.
 pub(super) fn next_for<I>(work: &Work<I>, may: bool, is_open: bool) -> String {
     match (next(work), is_open) {
-        (_, false) => String::new(),
+        (_, false) => " · inside: what stops it, whom to tell by when".to_owned(),
         (next, true) if may => format!(" · next: {next}"),
         (next, true) => format!(" · next, by whoever works on incidents there: {next}"),
     }

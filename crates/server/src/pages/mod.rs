@@ -23,7 +23,7 @@ use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, GapView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
-use model::{Actor, Lane, Right, Scope, Timestamp, Via};
+use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
@@ -234,6 +234,10 @@ fn coarse(seconds: i64) -> String {
 pub(crate) fn left(brief: &Brief) -> String {
     match brief.rows {
         Some(rows) if rows.lower > 0 => format!("rows that left: {}", report::count(&brief.rows)),
+        _ if brief.is_page && brief.assets.iter().any(is_stored) => {
+            "stored data was in reach, no log counts it; cards go out as shoppers type them, too"
+                .to_owned()
+        }
         _ if brief.is_page => {
             "cards go out as shoppers type them; how many can't be seen from here".to_owned()
         }
@@ -247,6 +251,11 @@ pub(crate) fn left(brief: &Brief) -> String {
         }
         None => "nothing found shows that data left".to_owned(),
     }
+}
+
+/// Whether it is data worth stealing that the shop keeps.
+fn is_stored(asset: &Asset) -> bool {
+    matches!(asset.kind, AssetKind::Table | AssetKind::Log) && asset.class > DataClass::Public
 }
 
 /// A record's own time for people: to the second, with its zone.
@@ -381,4 +390,33 @@ pub(crate) async fn sources(Seen(sight): Seen) -> Response {
         sources: sight.sources(),
         gaps: sight.gaps(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ago, until};
+    use model::Timestamp;
+
+    #[track_caller]
+    fn check(time: i64, now: i64, expected: &str, left: &str) {
+        let at = Timestamp::from_seconds;
+        assert_eq!(ago(&at(time), &at(now)), expected);
+        assert_eq!(until(&at(time), &at(now)), left);
+    }
+
+    #[test]
+    fn times_are_told_from_now() {
+        check(1000, 1030, "just now", "(0 min late)");
+        check(1000, 1000 + 4 * 60, "4 min ago", "(4 min late)");
+        check(
+            1000,
+            1000 + 2 * 3600 + 300,
+            "2 h 5 min ago",
+            "(2 h 5 min late)",
+        );
+        check(1000 + 5 * 86_400, 1000, "in 5 days", "(in 5 days)");
+        check(1000 + 900, 1000, "in 15 min", "(in 15 min)");
+        // Who knows no time tells none.
+        check(1000, 0, "", "");
+    }
 }
