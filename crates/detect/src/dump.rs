@@ -8,6 +8,7 @@ use model::{
     InstallationId, Lane, Level, Scope, Timestamp,
 };
 
+use crate::finding::peer;
 use crate::hash::fnv128;
 use crate::shape::data_class;
 
@@ -33,6 +34,8 @@ struct Dump {
     lane: Lane,
     count: u64,
     ended: bool,
+    /// Address the connection came from.
+    peer: Option<String>,
 }
 
 /// Dumps in progress, by account and connection.
@@ -108,7 +111,9 @@ impl Dumps {
             lane,
             count: 0,
             ended: false,
+            peer: None,
         });
+        dump.peer = dump.peer.take().or_else(|| peer(event));
         dump.tables.extend(
             event
                 .list(Field::Tables)
@@ -211,16 +216,19 @@ impl Dumps {
             lane: dump.lane,
             first: dump.first,
             last: dump.last,
-            actors: vec![
-                Actor {
-                    kind: ActorKind::DatabaseAccount,
-                    value: user.clone(),
-                },
-                Actor {
-                    kind: ActorKind::DatabaseConnection,
-                    value: group,
-                },
-            ],
+            actors: [
+                (ActorKind::Address, dump.peer.clone()),
+                (ActorKind::DatabaseAccount, Some(user.clone())),
+                (ActorKind::DatabaseConnection, Some(group)),
+            ]
+            .into_iter()
+            .filter_map(|(kind, value)| {
+                Some(Actor {
+                    kind,
+                    value: value?,
+                })
+            })
+            .collect(),
             scope: Scope::Unknown,
             assets,
             rows: (!dump.rows.is_empty()).then_some(Count {

@@ -1,6 +1,7 @@
 //! What a finding says of its events: actors, assets, counts.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use model::{Actor, ActorKind, Asset, AssetKind, Category, Event, Field};
 
@@ -25,6 +26,9 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
             if let Some(id) = event.int(Field::ConnectionId) {
                 add(ActorKind::DatabaseConnection, format!("{user}#{id}"));
             }
+            if let Some(peer) = peer(event) {
+                add(ActorKind::Address, peer);
+            }
         }
     } else if let Some(address) = event.text(Field::ClientIp) {
         add(ActorKind::Address, address.to_owned());
@@ -44,6 +48,13 @@ pub(crate) fn actors(event: &Event<'_>, into: &mut BTreeSet<Actor>) {
     if let Some(account) = event.text(Field::LoginUser).or(event.text(Field::OsUser)) {
         add(ActorKind::HostAccount, account.to_owned());
     }
+}
+
+/// The address a connection to the database came from; none for the database's own host or a name. Whether it is one of the
+/// shop's hosts, behind which everybody stands, only whoever sees all events can tell.
+pub(crate) fn peer(event: &Event<'_>) -> Option<String> {
+    let address: IpAddr = event.text(Field::DbHost)?.parse().ok()?;
+    (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
 }
 
 /// Adds what an event touches.

@@ -18,6 +18,7 @@ use parse::{Context, Format, Joined, Joiner, SourceState};
 
 use crate::archive::Archive;
 use crate::content;
+use crate::peers::Peers;
 use crate::rulebook::RuleBook;
 
 /// Different user agents after which an address is taken for a proxy: never an actor alone.
@@ -100,6 +101,8 @@ pub struct Judge {
     /// Where what rests is read again; without one nothing rests.
     pub(crate) archive: Option<Archive>,
     agents: BTreeMap<String, BTreeSet<u64>>,
+    /// Hosts the shop asks its database from.
+    peers: Peers,
     pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
     pub(crate) counters: JudgeCounters,
@@ -143,6 +146,7 @@ impl Judge {
             grouper: Grouper::new(GroupingSettings::default(), &obligations),
             archive: None,
             agents: BTreeMap::new(),
+            peers: Peers::default(),
             changed: BTreeSet::new(),
             rehearsing: false,
             counters: JudgeCounters::default(),
@@ -229,6 +233,11 @@ impl Judge {
             let _judged = self.shaper.enrich(&mut event);
         }
         self.note_agent(&event);
+        if let Some(host) = self.peers.note(&event) {
+            for change in self.grouper.note_actor_traffic(&host, u64::MAX) {
+                note_change(&mut self.changed, change);
+            }
+        }
         let scope = scope(&event, &self.context);
         let before = out.len();
         self.detector.push(&event, &refs, lane, &scope, out);
@@ -295,13 +304,13 @@ impl Judge {
 
     /// Leaves out of a finding the addresses that many clients share: they name nobody.
     pub(crate) fn leave_out_shared(&self, finding: &mut Finding) {
-        finding.actors.retain(|actor| {
-            actor.kind != ActorKind::Address
-                || self
-                    .agents
-                    .get(&actor.value)
-                    .is_none_or(|seen| seen.len() < PROXY_AGENTS_MIN)
-        });
+        let many = |address: &str| {
+            let seen = self.agents.get(address);
+            seen.is_some_and(|seen| seen.len() >= PROXY_AGENTS_MIN) || self.peers.is_shops(address)
+        };
+        finding
+            .actors
+            .retain(|actor| actor.kind != ActorKind::Address || !many(&actor.value));
     }
 
     /// Counts the different user agents of an address, up to what makes it a proxy.

@@ -12,8 +12,8 @@ use model::{
 };
 
 use crate::exposure::{exposure, is_denied, touches_payment_page};
-use crate::links::named;
 use crate::project::Projector;
+use crate::title::title;
 
 /// Actors, assets and scopes an incident names; more are counted in its findings.
 const NAMED_MAX: usize = 256;
@@ -81,10 +81,11 @@ pub(crate) fn compose(
         because: severity_because,
         floor: severity_floor,
     } = severity(&findings, lead, &exposure);
+    let scopes = scopes(&members);
     let obligations = projector.project(&exposure, detected);
     Some(Incident {
         id: id.to_owned(),
-        title: title(&findings, lead, &actors, &assets),
+        title: title(lead, &actors, &assets, &scopes),
         state: IncidentState::Signal,
         lane: lead.lane,
         severity,
@@ -93,9 +94,9 @@ pub(crate) fn compose(
         first,
         last,
         detected,
-        scopes: scopes(&members),
-        findings: members
-            .iter()
+        scopes,
+        findings: story(&members)
+            .into_iter()
             .map(|member| Joined {
                 finding: member.finding.id.clone(),
                 because: if member.finding.id == id {
@@ -118,6 +119,17 @@ pub(crate) fn compose(
 fn requirements(findings: &[&Finding]) -> Vec<String> {
     let all = findings.iter().flat_map(|finding| &finding.requirements);
     all.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
+/// Findings as it went: within one second in the order in which they came to the ledger, since many logs tell whole seconds only.
+fn story<'a, 'b>(members: &'b [Member<'a>]) -> Vec<&'b Member<'a>> {
+    let mut out: Vec<_> = members.iter().collect();
+    out.sort_by_key(|member| {
+        let finding = member.finding;
+        let second = finding.first.0.div_euclid(Timestamp::SECOND);
+        (second, finding.events.first(), finding.first, &finding.id)
+    });
+    out
 }
 
 fn worst_class(finding: &Finding) -> DataClass {
@@ -197,73 +209,6 @@ fn scopes(members: &[Member<'_>]) -> Vec<Scope> {
     } else {
         known.into_iter().cloned().collect()
     }
-}
-
-/// Says who did what to what.
-fn title(findings: &[&Finding], lead: &Finding, actors: &[Actor], assets: &[Asset]) -> String {
-    let mut out = lead.title.trim_end_matches('.').to_owned();
-    let mut who = Vec::new();
-    let connections: Vec<&str> = actors
-        .iter()
-        .filter(|actor| actor.kind == ActorKind::DatabaseConnection)
-        .map(|actor| actor.value.rsplit('#').next().unwrap_or(&actor.value))
-        .collect();
-    let others: Vec<&Actor> = actors
-        .iter()
-        .filter(|actor| actor.kind != ActorKind::DatabaseConnection)
-        .collect();
-    for actor in others.iter().take(3) {
-        let mut name = named(actor);
-        if actor.kind == ActorKind::DatabaseAccount {
-            match connections.as_slice() {
-                [] => {}
-                [one] => name.push_str(&format!(" (connection {one})")),
-                [one, rest @ ..] => {
-                    name.push_str(&format!(" (connection {one} and {} more)", rest.len()));
-                }
-            }
-        }
-        who.push(name);
-    }
-    if others.is_empty()
-        && let [one, ..] = connections.as_slice()
-    {
-        who.push(format!("database connection {one}"));
-    }
-    if others.len() > 3 {
-        who.push(format!("{} more", others.len() - 3));
-    }
-    if who.is_empty() {
-        who.push("nobody named".to_owned());
-    }
-    out.push_str(": ");
-    out.push_str(&who.join(", "));
-    if !assets.is_empty() {
-        let names: Vec<&str> = assets
-            .iter()
-            .take(4)
-            .map(|asset| asset.name.as_str())
-            .collect();
-        out.push_str(" on ");
-        out.push_str(&names.join(", "));
-        if assets.len() > 4 {
-            out.push_str(&format!(" and {} more", assets.len() - 4));
-        }
-    }
-    let rest: BTreeSet<&str> = findings
-        .iter()
-        .map(|finding| finding.title.trim_end_matches('.'))
-        .filter(|other| *other != lead.title.trim_end_matches('.'))
-        .collect();
-    if !rest.is_empty() {
-        let names: Vec<&str> = rest.iter().copied().take(2).collect();
-        out.push_str("; also: ");
-        out.push_str(&names.join("; "));
-        if rest.len() > 2 {
-            out.push_str(&format!(" and {} more", rest.len() - 2));
-        }
-    }
-    out
 }
 
 /// A severity with its reasons.

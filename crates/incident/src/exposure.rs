@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Exposure, Finding, Grade,
-    Scope, Timestamp,
+    Level, Scope, Timestamp,
 };
 
 use crate::links::{from_database, is_web, says_any};
@@ -23,8 +23,8 @@ const WEB: &str = "web response";
 const FILE: &str = "file on the server";
 /// Copied by a program on a host.
 const PROGRAM: &str = "program on a host";
-/// Sent from a page as people typed.
-const PAGE: &str = "payment page";
+/// Sent from a page as people typed: no log of the shop counts it.
+pub const PAGE: &str = "payment page";
 
 /// Whether the attempt was refused: no rows by count, or rule, title or reason say so.
 pub(crate) fn is_denied(finding: &Finding) -> bool {
@@ -78,8 +78,11 @@ fn channel(finding: &Finding) -> Option<&'static str> {
 /// Whether a finding says that data worth stealing was within reach.
 fn exposes(finding: &Finding) -> bool {
     let left = finding.rows.is_some_and(|rows| rows.upper != Some(0));
+    // Whatever table or file a skimmer sits in: what leaves is what people type.
+    let copies = finding.level == Level::Critical && touches_payment_page(finding);
     !is_denied(finding)
         && (left
+            || copies
             || finding
                 .assets
                 .iter()
@@ -142,7 +145,11 @@ pub(crate) fn exposure(findings: &[&Finding], first: Timestamp, last: Timestamp)
                 },
             );
         }
-        basis.push("cards typed while the page was changed: how many is not known".to_owned());
+        basis.push(
+            "cards typed while the page was changed go out from the shopper's browser, past every log of the shop: how many can't be \
+             seen from here. At most those of the orders that were tried in that time"
+                .to_owned(),
+        );
     }
     Exposure {
         assets,
@@ -217,10 +224,12 @@ fn acts(exposing: &[&Finding]) -> Vec<Act> {
             .actors
             .iter()
             .filter(|actor| {
-                matches!(
-                    actor.kind,
-                    ActorKind::DatabaseConnection | ActorKind::Address
-                )
+                match actor.kind {
+                    ActorKind::DatabaseConnection => true,
+                    // Of the database's side the connection is the act; its address may have several.
+                    ActorKind::Address => is_web(finding),
+                    _ => false,
+                }
             })
             .collect();
         let places = || {

@@ -9,6 +9,7 @@
 mod calendar;
 mod clock;
 mod compose;
+pub mod containment;
 mod exposure;
 mod grouper;
 pub mod handling;
@@ -21,11 +22,14 @@ mod rest;
 mod rules;
 mod settings;
 mod sharing;
+mod title;
 mod twins;
 
 pub use calendar::{BusinessCalendar, CalendarError};
 pub use clock::{Candidate, ClockEngine, ClockError, Deadline, Delay, Facts};
+pub use exposure::PAGE;
 pub use grouper::{Change, Grouper};
+pub use project::hinges_on_who;
 pub use rest::Rested;
 pub use rules::{Limit, ObligationError, ObligationRule, ObligationRules, Outer, Trigger};
 pub use settings::{EntityProfile, GroupingSettings};

@@ -173,6 +173,10 @@ impl Collector<'_> {
 
     /// A rule that saw many addresses at once tells of one act spread over them.
     fn distributed(&mut self, sharing: &Sharing) {
+        // Many hosts that ask the database are the shop's own web servers.
+        if is_database(self.finding) {
+            return;
+        }
         let addresses = self
             .finding
             .actors
@@ -278,13 +282,13 @@ pub(crate) fn is_database(finding: &Finding) -> bool {
     })
 }
 
-/// Whether the web's logs told it: it names somebody who speaks HTTP.
+/// Whether the web's logs told it: it names somebody who speaks HTTP. The address of a connection to the database doesn't.
 pub(crate) fn is_web(finding: &Finding) -> bool {
-    finding.actors.iter().any(|a| {
-        matches!(
-            a.kind,
-            ActorKind::Address | ActorKind::Administrator | ActorKind::Session | ActorKind::Token
-        )
+    let is_database = is_database(finding);
+    finding.actors.iter().any(|a| match a.kind {
+        ActorKind::Administrator | ActorKind::Session | ActorKind::Token => true,
+        ActorKind::Address => !is_database,
+        _ => false,
     })
 }
 

@@ -10,6 +10,17 @@ use model::{DataClass, Exposure, Obligation, ObligationState, Timestamp};
 use crate::clock::{Candidate, ClockEngine, Facts};
 use crate::{EntityProfile, ObligationRule, ObligationRules, Trigger};
 
+/// What a duty depends on while nobody said where the people concerned live, or what the merchant is.
+const RESIDENCE: &str = "residence of the people concerned";
+const MERCHANT: &str = "whether the merchant is";
+
+/// Whether a duty binds only some merchants, or only for people of some places, and nobody said whether that is so here.
+#[must_use]
+pub fn hinges_on_who(duty: &Obligation) -> bool {
+    let mut depends = duty.depends_on.iter();
+    depends.any(|fact| fact.starts_with(RESIDENCE) || fact.starts_with(MERCHANT))
+}
+
 /// Attaches duties to incidents.
 pub(crate) struct Projector {
     rules: ObligationRules,
@@ -110,17 +121,14 @@ impl Projector {
             (_, true) => {}
             (Some(known), false) if rule.regions.is_disjoint(known) => return None,
             (Some(_), false) => {}
-            (None, false) => depends_on.push(format!(
-                "residence of the people concerned: {}",
-                join(&rule.regions)
-            )),
+            (None, false) => depends_on.push(format!("{RESIDENCE}: {}", join(&rule.regions))),
         }
         match (&self.profile.entities, rule.entities.is_empty()) {
             (_, true) => {}
             (Some(known), false) if rule.entities.is_disjoint(known) => return None,
             (Some(_), false) => {}
             (None, false) => {
-                depends_on.push(format!("whether the merchant is: {}", join(&rule.entities)));
+                depends_on.push(format!("{MERCHANT}: {}", join(&rule.entities)));
             }
         }
         if truncated_only && rule.data.contains("card") && !rule.data.contains("personal") {

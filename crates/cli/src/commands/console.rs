@@ -210,7 +210,7 @@ pub(super) fn serve_and_follow(
     let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let stores = pipeline.context().stores.clone();
     let mut console = match watch.whom {
-        For::Anybody => Console::new(desk.clone(), Access::Open, stores),
+        For::Anybody => Console::new(desk.clone(), Access::Open, stores).with_clock(now),
         For::People(sign_in) => {
             let (trail, writing) = Trail::begin(pipeline.outbox(), running.waker());
             drop(runtime.spawn(writing));

@@ -38,6 +38,8 @@ pub struct Brief {
     pub scopes: Vec<Scope>,
     /// Records that left; `None` when none could be read.
     pub rows: Option<Count>,
+    /// Whether cards may go out as they are typed, which no log counts.
+    pub is_page: bool,
     /// How many findings it has.
     pub findings: usize,
     /// The clocks that end first, in that order.
@@ -64,6 +66,8 @@ impl Brief {
         let mut clocks: Vec<Clock> = incident
             .obligations
             .iter()
+            // What binds only some merchants stands on the incident's page: it would hide what binds this one.
+            .filter(|duty| !incident::hinges_on_who(duty))
             .filter_map(|duty| words.clock(duty))
             .collect();
         clocks.sort_unstable();
@@ -83,9 +87,25 @@ impl Brief {
             assets: incident.assets.clone(),
             scopes: incident.scopes.clone(),
             rows: incident.exposure.rows,
+            is_page: incident
+                .exposure
+                .channels
+                .iter()
+                .any(|channel| channel == incident::PAGE),
             findings: incident.findings.len(),
             clocks,
         }
+    }
+}
+
+impl Brief {
+    /// How it stands in the queue among equally severe ones: rows that are proven to have left, the more the first; then typed
+    /// cards that go out; then rows in reach that nobody counted; then what shows nothing of the kind.
+    #[must_use]
+    pub fn leak(&self) -> (u64, u8) {
+        let proven = self.rows.map_or(0, |rows| rows.lower);
+        let in_reach = self.rows.is_some_and(|rows| rows.upper != Some(0));
+        (proven, u8::from(self.is_page) * 2 + u8::from(in_reach))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Clock, Work};
 /// Clocks that are told of all of them.
 const CLOCKS_MAX: usize = 8;
 
-/// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+/// Incidents that go on, in their order.
 #[derive(Debug)]
 pub(super) struct InOrder {
     pub(super) works: Arc<[Work]>,

@@ -135,7 +135,7 @@ impl State {
         });
         let mut all: Vec<Work> = works.collect();
         all.sort_by_cached_key(|work| {
-            let weight = Reverse((work.severity, work.incident.last));
+            let weight = Reverse((work.severity, work.incident.leak(), work.incident.last));
             (work.state.is_over(), weight, work.incident.id.clone())
         });
         all.into()
@@ -248,7 +248,8 @@ impl Desk {
         Arc::clone(state.in_order.get_or_init(in_order))
     }
 
-    /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+    /// Incidents that go on: those somebody has to work on first; of these the severest, of these what leaks and how much is
+    /// known of it, then the newest.
     #[must_use]
     pub fn incidents(&self) -> Arc<[Work]> {
         Arc::clone(&self.in_order().works)

@@ -116,7 +116,7 @@ impl Sight {
         self.work(Arc::clone(brief), &brief.id, &brief.scopes)
     }
 
-    /// Incidents that go on: those somebody has to work on first, of these the severest, then the newest.
+    /// Incidents that go on, as [`Desk::incidents`] has them in order.
     #[must_use]
     pub fn incidents(&self) -> Arc<[Work]> {
         let all = self.desk.incidents();

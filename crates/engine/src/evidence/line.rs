@@ -8,6 +8,9 @@ use model::{Field, Lane, Scope, Timestamp};
 use super::{Entity, EntityKind};
 use crate::desk::EntryView;
 
+/// What is told of magewarden's own notes of the time: nothing arrived then.
+pub const TIME_ALONE: &str = "the time, while nothing arrived";
+
 /// Bytes shown of a word that a log wrote.
 const WORD_BYTES: usize = 80;
 /// Names told of one entry.
@@ -162,7 +165,7 @@ impl<'a> Fields<'a> {
         };
         if self.0.understood.is_none() {
             if self.0.format == OWN_FORMAT && text.is_empty() {
-                return "the time, while nothing arrived".to_owned();
+                return TIME_ALONE.to_owned();
             }
             return own(text).unwrap_or_else(|| {
                 if self.0.quarantined {

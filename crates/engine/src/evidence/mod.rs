@@ -18,7 +18,7 @@ use crate::judge::understand;
 use crate::ledger::{Entry, Ledger, LedgerError, Order, Query};
 
 pub use entity::{Entity, EntityKind};
-pub use line::Line;
+pub use line::{Line, TIME_ALONE};
 
 /// Blocks of 256 entries in whose index one search looks; it says where it stopped.
 const BLOCKS_MAX: u64 = 4096;

@@ -237,7 +237,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
                 csrf: String::new(),
                 session: String::new(),
                 from,
-                now: Timestamp::default(),
+                now: console.clock.map_or_else(Timestamp::default, |now| now()),
             }));
         }
         Access::People { people, now } => (people, now()),

@@ -56,6 +56,8 @@ pub struct Console {
     pub(crate) names: Arc<[String]>,
     /// Whether browsers reach it by TLS: cookies then travel by nothing else.
     pub(crate) is_secure: bool,
+    /// Tells the time where nobody logs in; pages of one without it tell no time that passed.
+    pub(crate) clock: Option<fn() -> Timestamp>,
     /// What takes people's decisions; none where the console only shows.
     pub(crate) decider: Option<Decider>,
     /// What notes who read evidence.
@@ -84,6 +86,7 @@ impl From<Desk> for Console {
             stores: Arc::default(),
             names: Arc::default(),
             is_secure: false,
+            clock: None,
             decider: None,
             trail: None,
             counsel: None,
@@ -102,6 +105,15 @@ impl Console {
         Self {
             decider: Some(decider),
             trail: Some(trail),
+            ..self
+        }
+    }
+
+    /// Tells how long ago things were, where nobody logs in: the edge reads the clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self {
+            clock: Some(clock),
             ..self
         }
     }

@@ -19,6 +19,8 @@ use crate::access::{Seen, aside};
 
 /// Entries on one page.
 const LINES_MAX: usize = 40;
+/// Times that is looked further back for entries that aren't notes of the time alone: more than an hour of silence.
+const ROUNDS_MAX: usize = 16;
 /// Entries in one answer of the API.
 const ITEMS_MAX: usize = 200;
 /// Sources and places offered to choose from.
@@ -153,6 +155,8 @@ struct Entries {
     /// Where this page begins, when it isn't the first.
     before: Option<u64>,
     fault: &'static str,
+    /// Whether magewarden's own notes of the time are shown, and whether there are others to switch to.
+    own: bool,
     sources: Vec<String>,
     places: Vec<String>,
     narrow: bool,
@@ -162,6 +166,51 @@ impl Entries {
     fn text(&self, name: &str) -> &str {
         self.filter.text(name)
     }
+
+    fn link(&self, before: Option<u64>) -> String {
+        with_own(self.filter.link(before), self.own)
+    }
+
+    /// The same list with, or without, the notes of the time.
+    fn switched(&self) -> String {
+        with_own(self.filter.link(self.before), !self.own)
+    }
+}
+
+fn with_own(link: String, own: bool) -> String {
+    match (own, link.contains('?')) {
+        (false, _) => link,
+        (true, false) => format!("{link}?own=1"),
+        (true, true) => format!("{link}&own=1"),
+    }
+}
+
+/// Finds what isn't magewarden's own note of the time: while nothing arrives there are six a minute, which say no more than that.
+async fn find_others(
+    sight: &Sight,
+    search: &Search,
+    mut before: Option<u64>,
+) -> Result<Listed, Response> {
+    let mut out = Listed::default();
+    for _ in 0..ROUNDS_MAX {
+        let limit = if out.lines.is_empty() {
+            LINES_MAX
+        } else {
+            LINES_MAX - out.lines.len()
+        };
+        let found = find(sight, search.clone(), before, limit).await?;
+        out.next = found.next;
+        let others = found
+            .lines
+            .into_iter()
+            .filter(|line| line.what != evidence::TIME_ALONE);
+        out.lines.extend(others);
+        before = found.next;
+        if out.lines.len() >= LINES_MAX || before.is_none() {
+            break;
+        }
+    }
+    Ok(out)
 }
 
 /// The list.
@@ -171,19 +220,29 @@ pub(crate) async fn entries(
 ) -> Response {
     let filter = Filter::new(&query);
     let before: Option<u64> = query.get("before").and_then(|text| text.parse().ok());
+    let asks_for_them = filter.text("source") == "magewarden";
+    let own = asks_for_them || query.get("own").is_some_and(|text| text == "1");
     let (listed, fault) = match filter.search(&sight) {
         Err(fault) => (Listed::default(), fault),
-        Ok(search) => match find(&sight, search, before, LINES_MAX).await {
-            Ok(listed) => (listed, ""),
-            Err(response) => return response,
-        },
+        Ok(search) => {
+            let found = if own {
+                find(&sight, search, before, LINES_MAX).await
+            } else {
+                find_others(&sight, &search, before).await
+            };
+            match found {
+                Ok(listed) => (listed, ""),
+                Err(response) => return response,
+            }
+        }
     };
     let page = page(&Entries {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/entries", Timestamp::default()),
         lines: listed.lines,
         next: listed.next,
         before,
         fault,
+        own,
         sources: sight
             .sources()
             .into_iter()

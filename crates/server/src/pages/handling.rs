@@ -106,7 +106,7 @@ impl Handled {
     }
 
     pub(super) fn meaning(&self) -> &'static str {
-        meaning(self.work.state)
+        meaning(&self.work.state)
     }
 
     pub(super) fn offers(&self) -> Vec<Offer> {
@@ -337,7 +337,7 @@ pub(super) fn words(state: &IncidentState) -> String {
     state.name().replace('_', " ")
 }
 
-fn meaning(state: IncidentState) -> &'static str {
+pub(super) fn meaning(state: &IncidentState) -> &'static str {
     match state {
         IncidentState::Signal => "Rules found this; nobody has looked yet.",
         IncidentState::Triaged => "Somebody took it on. Whether data is at risk isn't decided.",
@@ -411,6 +411,15 @@ pub(super) fn next<I>(work: &Work<I>) -> &'static str {
         IncidentState::Eradicated => "see that the shop works",
         IncidentState::Recovered => "fill the stages and close",
         _ => "nothing",
+    }
+}
+
+/// The same for whoever looks: what they may do, else who can; where a console only shows, what is to be read.
+pub(super) fn next_for<I>(work: &Work<I>, may: bool, is_open: bool) -> String {
+    match (next(work), is_open) {
+        (_, false) => " · inside: what stops it, whom to tell by when".to_owned(),
+        (next, true) if may => format!(" · next: {next}"),
+        (next, true) => format!(" · next, by whoever works on incidents there: {next}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One incident: the four questions, the story, the duties, the evidence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,19 +9,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work};
 use incident::handling::FieldKind;
-use model::{ActorKind, AssetKind, Finding, Incident, IncidentState, Obligation, Timestamp};
+use incident::hinges_on_who;
+use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Timestamp};
 use report::bar;
 
+use super::containment::Containment;
 use super::handling::Handled;
 use super::pictures::Pictures;
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
 
-/// Pages whose evidence commands name.
-const PAGES_MAX: usize = 4;
-/// Files that they name.
-const FILES_MAX: usize = 8;
 /// Findings shown on one page.
 const FINDINGS_MAX: usize = 25;
 /// Findings that pictures are drawn of.
@@ -29,6 +27,8 @@ const DRAWN_MAX: usize = 200;
 /// Entries of one finding whose text is shown, and further ones linked.
 const SHOWN_MAX: usize = 2;
 const LINKED_MAX: usize = 22;
+/// People named by other incidents too, and incidents told of each.
+const ALSO_MAX: usize = 4;
 /// Duties shown at once.
 const DUTIES_MAX: usize = 8;
 /// Bytes shown of one entry in a story.
@@ -43,6 +43,8 @@ struct IncidentPage {
     into: Option<Work>,
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
+    /// Other incidents that name the same address or person, by whom.
+    also: Vec<(Actor, Vec<Work>)>,
     handled: Handled,
     /// For counsel alone; nobody else's page has the section.
     counsel: Option<counsel::View>,
@@ -51,14 +53,15 @@ struct IncidentPage {
     unread: usize,
     findings: Vec<Member>,
     pictures: Pictures,
+    containment: Containment,
 }
 
 /// A finding of an incident as its page tells it.
-struct Member {
-    finding: Arc<Finding>,
+pub(super) struct Member {
+    pub(super) finding: Arc<Finding>,
     because: String,
     /// The first entries it rests on.
-    shown: Vec<EntryView>,
+    pub(super) shown: Vec<EntryView>,
     /// Further ones, to be linked.
     rest: Vec<u64>,
     /// How many more there are.
@@ -135,80 +138,6 @@ impl IncidentPage {
         lists.map(|(_, path, words)| (path, words)).collect()
     }
 
-    /// Commands that keep what goes away by itself, for what this incident is about; the most volatile first.
-    fn preserve(&self) -> Vec<String> {
-        let by = |kinds: &[ActorKind]| {
-            let actors = &self.incident.actors;
-            actors.iter().any(|actor| kinds.contains(&actor.kind))
-        };
-        let tells = |family: &str| {
-            let findings = &self.findings;
-            findings.iter().any(|m| m.finding.rule.starts_with(family))
-        };
-        let on_host = by(&[ActorKind::HostProcess, ActorKind::HostAccount]);
-        let redis = tells("redis-");
-        let page = tells("pp-");
-        let database = by(&[ActorKind::DatabaseAccount, ActorKind::DatabaseConnection]);
-        let mut out = Vec::new();
-        if page {
-            // Caches may still hold the page as it was; asking through them is what shows it.
-            let pages = self
-                .incident
-                .assets
-                .iter()
-                .filter(|asset| asset.name.starts_with("http"));
-            out.extend(pages.take(PAGES_MAX).map(|asset| {
-                let quoted = asset.name.replace('\'', "'\\''");
-                format!("curl -sS -D - -o checkout.html '{quoted}' | grep -iE 'age|cache|^date|security-policy'; sha256sum checkout.html")
-            }));
-        }
-        if on_host {
-            out.push("ps -eo pid,ppid,user,lstart,args --forest; w; last -F".to_owned());
-            out.push("ls -l /proc/[0-9]*/exe 2>/dev/null".to_owned());
-        }
-        if redis {
-            out.push(
-                "redis-cli CLIENT LIST; redis-cli INFO all; redis-cli SLOWLOG GET 128".to_owned(),
-            );
-        }
-        let files = self.files();
-        let has_files = !files.is_empty();
-        if has_files {
-            // What deletes or mends a file takes its times along: they are read first, and the copy keeps them.
-            let files = Vec::from_iter(files).join(" ");
-            out.push(format!("stat {files}; sha256sum {files}; lsof -- {files}"));
-            out.push(format!(
-                "tar --xattrs --acls -cpf files.tar {files}; sha256sum files.tar"
-            ));
-        }
-        if database || !(on_host || redis || page || has_files) {
-            out.push(r#"mariadb -e "SHOW FULL PROCESSLIST; SHOW MASTER STATUS;""#.to_owned());
-        }
-        out.push("ss -tnp".to_owned());
-        out
-    }
-
-    /// Files of the shop that findings are about, as a shell names them.
-    fn files(&self) -> BTreeSet<String> {
-        let mut files = BTreeSet::new();
-        for member in &self.findings {
-            let roots = member
-                .shown
-                .iter()
-                .filter_map(|entry| entry.source.strip_prefix("tree:"));
-            let Some(root) = roots.take(1).next() else {
-                continue;
-            };
-            for asset in &member.finding.assets {
-                if asset.kind == AssetKind::Path && files.len() < FILES_MAX {
-                    let path = format!("{root}/{}", asset.name).replace('\'', "'\\''");
-                    files.insert(format!("'{path}'"));
-                }
-            }
-        }
-        files
-    }
-
     fn bar(&self, finding: &Finding) -> (i64, i64) {
         bar(
             finding.first,
@@ -218,10 +147,23 @@ impl IncidentPage {
         )
     }
 
-    /// The duties shown at once, and those behind a click.
-    fn duties(&self) -> (&[Obligation], &[Obligation]) {
-        let all = &self.incident.obligations;
-        all.split_at(all.len().min(DUTIES_MAX))
+    /// What binds whoever takes cards: the next ones, and the later ones; then what binds only some merchants.
+    fn duties(&self) -> [Vec<&Obligation>; 3] {
+        let all = self.incident.obligations.iter();
+        let (some, any): (Vec<_>, Vec<_>) = all.partition(|duty| hinges_on_who(duty));
+        let (next, later) = any.split_at(any.len().min(DUTIES_MAX));
+        [next.to_vec(), later.to_vec(), some]
+    }
+
+    /// Whether cards may go out as they are typed, which no log counts.
+    fn is_page(&self) -> bool {
+        let exposure = &self.incident.exposure;
+        let is_counted = exposure.rows.is_some_and(|rows| rows.lower > 0);
+        !is_counted
+            && exposure
+                .channels
+                .iter()
+                .any(|channel| channel == incident::PAGE)
     }
 
     /// The time of a day.
@@ -233,6 +175,38 @@ impl IncidentPage {
     fn before(&self) -> usize {
         self.skipped.saturating_sub(FINDINGS_MAX)
     }
+}
+
+/// Other incidents that name whom this one names. An account of the database is left out: everybody uses the shop's own.
+fn also(sight: &Sight, incident: &Incident, related: &[(Work, String)]) -> Vec<(Actor, Vec<Work>)> {
+    let tells = |actor: &&Actor| {
+        !matches!(
+            actor.kind,
+            ActorKind::DatabaseAccount | ActorKind::DatabaseConnection | ActorKind::HostProcess
+        )
+    };
+    let actors: Vec<&Actor> = incident
+        .actors
+        .iter()
+        .filter(tells)
+        .take(ALSO_MAX)
+        .collect();
+    if actors.is_empty() {
+        return Vec::new();
+    }
+    let all = sight.incidents();
+    let of = |actor: &Actor| {
+        let others = all.iter().filter(|work| {
+            work.incident.id != incident.id
+                && work.incident.actors.contains(actor)
+                && related
+                    .iter()
+                    .all(|(known, _)| known.incident.id != work.incident.id)
+        });
+        others.take(ALSO_MAX).cloned().collect::<Vec<_>>()
+    };
+    let found = actors.into_iter().map(|actor| (actor.clone(), of(actor)));
+    found.filter(|(_, others)| !others.is_empty()).collect()
 }
 
 /// One incident: the four questions, the story, the duties, the evidence, and what people do about it.
@@ -312,21 +286,25 @@ async fn show_with(
     if let Err(refused) = console.read(sight, caller, &read).await {
         return refused;
     }
+    let containment = Containment::new(&incident, &drawn, &findings);
     let related = incident.related.iter().filter_map(|related| {
         let work = sight.incident_of(&related.finding)?;
         (work.incident.id != incident.id).then(|| (work, related.because.clone()))
     });
     let mut related: Vec<(Work, String)> = related.collect();
     related.dedup_by(|(a, _), (b, _)| a.incident.id == b.incident.id);
+    let also = also(sight, &incident, &related);
     page(&IncidentPage {
-        frame: Frame::new(sight),
+        frame: Frame::new(sight).at("/incidents", handled.now),
         related,
+        also,
         incident,
         into,
         skipped,
         unread,
         findings,
         pictures,
+        containment,
         handled,
         counsel,
     })

@@ -1,5 +1,6 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
+mod containment;
 mod entity;
 mod entries;
 mod handling;
@@ -22,7 +23,7 @@ use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, GapView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
-use model::{Actor, Lane, Right, Scope, Timestamp, Via};
+use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
 
@@ -195,6 +196,68 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     format!("{}…", begin.unwrap_or_default())
 }
 
+/// How long ago, or in how long, beside a time that stands whole: `4 min ago`; empty where nobody knows what time it is.
+pub(crate) fn ago(time: &Timestamp, now: &Timestamp) -> String {
+    if *now == Timestamp::default() {
+        return String::new();
+    }
+    match now.seconds_since(*time) {
+        0..=59 => "just now".to_owned(),
+        past if past > 0 => format!("{} ago", coarse(past)),
+        ahead => format!("in {}", coarse(-ahead)),
+    }
+}
+
+/// What is left until a deadline, as the page's script goes on counting it.
+pub(crate) fn until(due: &Timestamp, now: &Timestamp) -> String {
+    if *now == Timestamp::default() {
+        return String::new();
+    }
+    match due.seconds_since(*now) {
+        left if left < 0 => format!("({} late)", coarse(-left)),
+        left => format!("(in {})", coarse(left)),
+    }
+}
+
+/// Days, hours and minutes, or minutes alone.
+fn coarse(seconds: i64) -> String {
+    let minutes = seconds / 60;
+    let (hours, days) = (minutes / 60, minutes / 1440);
+    match (days, hours) {
+        (3.., _) => format!("{days} days"),
+        (_, 1..) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{minutes} min"),
+    }
+}
+
+/// What is known to have left, for people who look at a list.
+pub(crate) fn left(brief: &Brief) -> String {
+    match brief.rows {
+        Some(rows) if rows.lower > 0 => format!("rows that left: {}", report::count(&brief.rows)),
+        _ if brief.is_page && brief.assets.iter().any(is_stored) => {
+            "stored data was in reach, no log counts it; cards go out as shoppers type them, too"
+                .to_owned()
+        }
+        _ if brief.is_page => {
+            "cards go out as shoppers type them; how many can't be seen from here".to_owned()
+        }
+        Some(rows) if rows.upper == Some(0) => "refused: nothing left".to_owned(),
+        Some(rows) if rows.upper.is_some() => {
+            format!("rows that left: {}", report::count(&brief.rows))
+        }
+        Some(_) => {
+            "data was in reach; no log counts how many rows left, so every row can't be excluded"
+                .to_owned()
+        }
+        None => "nothing found shows that data left".to_owned(),
+    }
+}
+
+/// Whether it is data worth stealing that the shop keeps.
+fn is_stored(asset: &Asset) -> bool {
+    matches!(asset.kind, AssetKind::Table | AssetKind::Log) && asset.class > DataClass::Public
+}
+
 /// A record's own time for people: to the second, with its zone.
 fn moment(time: &str) -> String {
     let second = time.split(['.', 'Z']).next().unwrap_or_default();
@@ -224,6 +287,10 @@ struct Frame {
     trouble: Vec<SourceView>,
     /// Who looks; nobody on a console that only shows.
     person: Option<Looker>,
+    /// The address of the page in the navigation that this is, or belongs to.
+    at: &'static str,
+    /// When it was asked for.
+    now: Timestamp,
 }
 
 /// Who looks at a page, and what of the navigation is theirs.
@@ -258,7 +325,14 @@ impl Frame {
             overview,
             trouble,
             person,
+            at: "",
+            now: Timestamp::default(),
         }
+    }
+
+    /// The same on a page of the navigation, as of a time.
+    fn at(self, at: &'static str, now: Timestamp) -> Self {
+        Self { at, now, ..self }
     }
 }
 
@@ -295,7 +369,7 @@ pub(crate) async fn entry(
         return refused;
     }
     page(&EntryPage {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/entries", caller.now),
         line: Line::of(&entry),
         entry,
     })
@@ -312,8 +386,37 @@ struct Sources {
 /// Sources and their health, and what isn't seen.
 pub(crate) async fn sources(Seen(sight): Seen) -> Response {
     page(&Sources {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/sources", Timestamp::default()),
         sources: sight.sources(),
         gaps: sight.gaps(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ago, until};
+    use model::Timestamp;
+
+    #[track_caller]
+    fn check(time: i64, now: i64, expected: &str, left: &str) {
+        let at = Timestamp::from_seconds;
+        assert_eq!(ago(&at(time), &at(now)), expected);
+        assert_eq!(until(&at(time), &at(now)), left);
+    }
+
+    #[test]
+    fn times_are_told_from_now() {
+        check(1000, 1030, "just now", "(0 min late)");
+        check(1000, 1000 + 4 * 60, "4 min ago", "(4 min late)");
+        check(
+            1000,
+            1000 + 2 * 3600 + 300,
+            "2 h 5 min ago",
+            "(2 h 5 min late)",
+        );
+        check(1000 + 5 * 86_400, 1000, "in 5 days", "(in 5 days)");
+        check(1000 + 900, 1000, "in 15 min", "(in 15 min)");
+        // Who knows no time tells none.
+        check(1000, 0, "", "");
+    }
 }

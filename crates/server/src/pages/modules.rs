@@ -142,7 +142,7 @@ pub(crate) async fn modules(
     let lines = all.into_iter().skip(skipped).take(PACKAGES_MAX);
     let mut sources = sight.sources().into_iter();
     page(&Modules {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/modules", model::Timestamp::default()),
         source: sources.find(|source| source.id.starts_with("inventory:")),
         is_known: !shops.is_empty(),
         lines: lines.map(|package| Line { package }).collect(),

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::Response;
 use engine::desk::{Clock, Figures, Sight, SourceView, Work};
 use engine::watching::{self, Change};
-use model::{Level, Scope, TaskState, Timestamp};
+use model::{Level, Right, Scope, TaskState, Timestamp};
 
 use super::{Frame, page};
-use crate::access::{Console, Seen};
+use crate::access::{Caller, Console, Seen};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
@@ -69,6 +69,9 @@ impl News {
 #[template(path = "overview.html")]
 struct Overview {
     frame: Frame,
+    sight: Sight,
+    /// Whether decisions are taken here at all.
+    is_open: bool,
     /// Incidents that somebody has to work on, the severest first.
     burning: Vec<Work>,
     /// How many there are in all, and how many nobody looked at.
@@ -87,13 +90,18 @@ struct Overview {
 }
 
 impl Overview {
-    fn next(&self, work: &Work) -> &'static str {
-        super::handling::next(work)
+    fn next(&self, work: &Work) -> String {
+        let may = self.sight.may(Right::Work, &work.incident.scopes);
+        super::handling::next_for(work, may, self.is_open)
     }
 }
 
 /// The first page.
-pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) -> Response {
+pub(crate) async fn overview(
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
+) -> Response {
     let news = match &console.watching {
         Some(watching) => watching.news(&sight).await.unwrap_or_default(),
         None => Vec::new(),
@@ -102,7 +110,7 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
     let sources = sight.sources();
     let ails = |source: &&SourceView| source.state != "reading" && !source.reason.is_empty();
     let page_of = Overview {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/", caller.now),
         burning: all
             .iter()
             .take(figures.open.min(BURNING_MAX))
@@ -119,6 +127,8 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
         sources,
         gaps: sight.gaps().len(),
         narrow: sight.is_narrow(),
+        is_open: console.decider.is_some(),
+        sight: sight.clone(),
     };
     page(&page_of)
 }

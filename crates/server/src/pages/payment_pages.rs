@@ -275,7 +275,7 @@ pub(crate) async fn payment_pages(
     let skipped = number(&query, "from").min(total);
     let lines = all.into_iter().skip(skipped).take(PARTS_MAX).collect();
     page(&PaymentPages {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/payment-pages", model::Timestamp::default()),
         pages: &pages,
         wanted,
         lately,

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::decider::Wish;
-use engine::desk::Work;
+use engine::desk::{Sight, Work};
 use engine::people::SavedView;
 use model::{Act, IncidentState, Level, Right, Scope, Timestamp};
 use report::bar;
@@ -113,6 +113,9 @@ fn is_mine(work: &Work, me: &str) -> bool {
 #[template(path = "queue.html")]
 struct Queue {
     frame: Frame,
+    sight: Sight,
+    /// Whether decisions are taken here at all.
+    is_open: bool,
     incidents: Vec<Work>,
     total: usize,
     skipped: usize,
@@ -163,8 +166,9 @@ impl Queue {
         Level::ALL.into_iter().rev().map(Level::name).collect()
     }
 
-    fn next(&self, work: &Work) -> &'static str {
-        super::handling::next(work)
+    fn next(&self, work: &Work) -> String {
+        let may = self.sight.may(Right::Work, &work.incident.scopes);
+        super::handling::next_for(work, may, self.is_open)
     }
 }
 
@@ -225,7 +229,8 @@ fn show(
             .sees(&[Scope::View((*code).clone())], sight.stores())
     });
     page(&Queue {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/incidents", caller.now),
+        is_open: console.decider.is_some(),
         incidents,
         total,
         skipped,
@@ -239,6 +244,7 @@ fn show(
         views,
         keeps: !caller.session.is_empty(),
         filter,
+        sight,
     })
 }
 

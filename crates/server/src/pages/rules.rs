@@ -134,7 +134,7 @@ pub(crate) async fn rules(
     let total = rows.len();
     let skipped = number(&query, "from").min(total);
     page(&Rules {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/rules", Timestamp::default()),
         fired: rows.iter().filter(|row| row.did.week > 0).count(),
         rows: rows.into_iter().skip(skipped).take(RULES_MAX).collect(),
         total,
@@ -189,7 +189,7 @@ pub(crate) async fn rule(Seen(sight): Seen, caller: Caller, Path(id): Path<Strin
     let mut incidents = incidents(&sight, &row.did);
     incidents.truncate(TOLD_MAX);
     page(&RulePage {
-        frame: Frame::new(&sight),
+        frame: Frame::new(&sight).at("/rules", Timestamp::default()),
         row,
         incidents,
         lines,

@@ -88,7 +88,7 @@ async fn list(
     let accounts = entrance.people.accounts(caller.act()).await?;
     let tokens = entrance.people.tokens(&caller.principal).await?;
     Ok(show(&Administration {
-        frame: Frame::new(&seen.0),
+        frame: Frame::new(&seen.0).at("/administration/people", model::Timestamp::default()),
         fault: news.fault,
         about: news.about,
         done: news.done,

@@ -1,0 +1,85 @@
+//! What stops an incident, by what its findings name: the account, the row, the file, the route – never the whole shop.
+//!
+//! Says and does nothing itself. The cause goes before the symptom, and of each lever it says whether it contains or only holds
+//! up, what it costs and what undoes it. Levers and their limits are Magento's own (`bin/magento`, its tables) and the servers'.
+//!
+//! Invariant: no statement holds a name that could break out of it ([`quote`]); where a name could, it says so and prints none.
+
+mod levers;
+mod quote;
+mod read;
+mod statements;
+
+use model::{Finding, Incident};
+
+use levers::Known;
+
+/// Levers told of one incident.
+const LEVERS_MAX: usize = 16;
+
+/// Whether a lever stops the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// What is closed can't act any more.
+    Contains,
+    /// It goes on by another way, or as soon as the lever is let go.
+    OnlyMitigates,
+}
+
+impl Effect {
+    /// In words that stand before a lever.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Contains => "contains: closes what it came through",
+            Self::OnlyMitigates => "only mitigates: gains time, the cause stays",
+        }
+    }
+}
+
+/// One thing a person can do to stop it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lever {
+    /// What to do and to what, in one sentence.
+    pub does: String,
+    /// Whether it stops the cause.
+    pub effect: Effect,
+    /// Why it is offered, and what it costs.
+    pub because: String,
+    /// Lines to keep evidence and to act, in this order; none where a name can't be printed safely or isn't known.
+    pub lines: Vec<String>,
+    /// What undoes it.
+    pub undo: String,
+}
+
+/// A finding, and what is known of where it was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The finding.
+    pub finding: &'a Finding,
+    /// Folder its files lie below, where it is of a watched tree.
+    pub root: Option<&'a str>,
+    /// Masked records it rests on, as far as they are at hand.
+    pub texts: &'a [&'a str],
+}
+
+/// What stops an incident, the cause first; empty when its findings name nothing that could be closed.
+#[must_use]
+pub fn levers(incident: &Incident, told: &[Told<'_>]) -> Vec<Lever> {
+    let known = Known::new(incident, told);
+    let mut out = known.levers();
+    // Stable: within each the order of the ladder stays.
+    out.sort_by_key(|lever| lever.effect);
+    out.truncate(LEVERS_MAX);
+    out
+}
+
+/// A path as a shell may hold it, between single quotes; `None` where it has characters that could hurt.
+#[must_use]
+pub fn shell_path(path: &str) -> Option<String> {
+    quote::file(path).map(|path| format!("'{path}'"))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
