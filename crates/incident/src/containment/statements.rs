@@ -241,7 +241,7 @@ pub(super) fn of_file(path: &str, is_foreign: bool) -> Lever {
         lines: plain.map_or_else(Vec::new, |path| {
             vec![
                 format!("stat '{path}'; sha256sum '{path}'"),
-                format!("cp -p '{path}' /root/"),
+                format!("cp -p '{path}' ~/"),
             ]
         }),
         undo: "put the kept file back".to_owned(),
