@@ -23,6 +23,7 @@ pub mod inventory;
 pub mod judge;
 pub mod ledger;
 pub mod live;
+pub mod pause;
 pub mod people;
 pub mod pipeline;
 pub mod projection;

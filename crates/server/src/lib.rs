@@ -157,6 +157,14 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(may(Right::SeeEvidence));
     let sources = Router::new()
         .route("/sources", get(pages::sources))
+        // As of `decide`.
+        .route("/sources/pause", get(pages::sources).post(pages::pause))
+        .route("/api/v1/sources", get(pages::api_sources))
+        .route("/api/v1/sources/{id}", get(pages::api_source))
+        .route(
+            "/api/v1/sources/{id}/decisions",
+            post(pages::api_decide_source),
+        )
         .route("/payment-pages", get(pages::payment_pages))
         .route("/modules", get(pages::modules))
         .route("/api/payment-pages", get(pages::api_payment_pages))

@@ -17,6 +17,7 @@ use crate::evidence::{self, Listed, Search};
 use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
 use crate::ledger::LedgerError;
+use crate::pause::Held;
 use crate::rulebook::RuleBook;
 
 /// Incidents of long ago that are read for one page, and their findings.
@@ -277,6 +278,17 @@ impl Sight {
         } else {
             Vec::new()
         }
+    }
+
+    /// Pauses of sources that go on, as of sources. `now` where the console has a clock, else the zero.
+    #[must_use]
+    pub fn pauses(&self, now: Timestamp) -> Vec<Held> {
+        let mut all = match self.sees_sources() {
+            true => self.desk.pauses(),
+            false => Vec::new(),
+        };
+        all.retain(|held| held.holds(now));
+        all
     }
 
     /// Every gap, as of sources.

@@ -6,11 +6,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use engine::desk::{Clock, Sight, SourceView, Work};
+use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Scope, TaskState, Timestamp};
 
 use super::{Frame, page};
-use crate::access::{Console, Seen};
+use crate::access::{Caller, Console, Seen};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
@@ -82,6 +83,8 @@ struct Overview {
     more_news: usize,
     sources: Vec<SourceView>,
     ailing: Vec<SourceView>,
+    /// What is expected to be silent.
+    pauses: Vec<Held>,
     gaps: usize,
     narrow: bool,
 }
@@ -93,7 +96,11 @@ impl Overview {
 }
 
 /// The first page.
-pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) -> Response {
+pub(crate) async fn overview(
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
+) -> Response {
     let news = match &console.watching {
         Some(watching) => watching.news(&sight).await.unwrap_or_default(),
         None => Vec::new(),
@@ -120,6 +127,7 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),
+        pauses: sight.pauses(caller.now),
         sources,
         gaps: sight.gaps().len(),
         narrow: sight.is_narrow(),

@@ -113,13 +113,8 @@ impl Fault {
 
     /// Something wrong, as a sentence.
     fn new(form: &'static str, field: &'static str, text: &str) -> Self {
-        let mut letters = text.chars();
-        let first = letters.next().map(|first| first.to_uppercase().to_string());
-        Self {
-            form,
-            field,
-            text: format!("{}{}.", first.unwrap_or_default(), letters.as_str()),
-        }
+        let text = super::sentence(text);
+        Self { form, field, text }
     }
 
     /// What is wrong at a field of a form.
