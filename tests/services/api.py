@@ -125,8 +125,15 @@ def main():
     with stage("api") as (started, folder):
         data, log, port = folder / "data", folder / "access.log", free_port()
         (folder / "stores.toml").write_text(STORES)
-        run = lambda role: subprocess.run([str(magewarden), "accounts", "token", role, "--role", role, "--data", str(data)], capture_output=True, text=True, check=True).stdout.strip()
-        tokens = [run(role) for role in ("incident_lead", "analyst", "auditor", "counsel", "viewer")]
+        accounts = lambda *words: subprocess.run([str(magewarden), "accounts", *words, "--data", str(data)], capture_output=True, text=True, check=True).stdout.strip()
+        run = lambda role, *more: accounts("token", f"{role}{len(more)}", "--role", role, *more)
+        tokens = [run(role) for role in ("incident_lead", "analyst", "auditor", "counsel", "viewer")] + [run("admin", "--manages-people") for _ in range(1)]
+        # What the managing one may lose: it is asked for by these names alone, so that the tokens that ask stay.
+        people, spare = [f"person{number}" for number in range(4)], [f"spare{number}" for number in range(40)]
+        for name in people:
+            accounts("invite", name, "--role", "analyst")
+        for name in spare:
+            accounts("token", name, "--role", "viewer")
         log.write_text("".join(line(host, store, path, address) for host, store, path, address in (
             ("shop.example.com", "fr", "/checkout?cvv=737&step=1", "198.51.100.7"), ("us.example.com", "", "/media/x.php", "203.0.113.9"))))
         started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port)],
@@ -154,8 +161,12 @@ def main():
         findings = [one["finding"].get("id", "x") for one in json.loads(ask("GET", f"/incidents/{items[0]['id']}/findings", tokens[0])[2])["items"]]
         rules = [one["id"] for one in json.loads(ask("GET", "/rules", tokens[0])[2])["items"]][:5]
         texts = [text.decode(errors="replace")[:2000] for text in attacks("127.0.0.1:9")]
-        known = {"id": [one["id"] for one in items] + rules, "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
-                 "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": ["198.51.100.7"], "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200],
+        sources = [one["id"] for one in json.loads(ask("GET", "/sources", tokens[0])[2])["items"]]
+        later = lambda hours: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + hours * 3600))
+        installation = [{"role": "viewer", "scope": {"kind": "installation"}}]
+        known = {"id": [one["id"] for one in items] + rules + sources, "until": [later(1), later(20), later(25), "2020-01-01T00:00:00Z"], "reason": ["a planned move of the server", "short"],
+                 "grants": [installation, [{"role": "admin", "scope": {"kind": "installation"}}]], "days": [1, 3], "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
+                 "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": ["198.51.100.7"] + people * 3 + spare, "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200],
                  "system": ["edr"], "external_id": ["1", "2"], "first": ["2026-08-05T10:00:00Z"], "last": ["2026-08-05T10:00:00Z"], "scope": [{"kind": "unknown"}], "actors": [[]],
                  "assets": [[]], "attack": [["T1005"]], "requirements": [["10.4.1"]], "link": ["https://edr.example/1"], "level": ["high"]}
         asker = Asker(description, texts, known, seed)

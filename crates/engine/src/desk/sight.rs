@@ -261,9 +261,16 @@ impl Sight {
         self.desk.rules()
     }
 
-    /// What time it is, as far as counters and findings tell; for a console that has no clock.
-    pub(super) fn told_time(&self) -> Option<Timestamp> {
-        self.desk.overview().map(|overview| overview.now)
+    /// What time it is: `now` where the console has a clock, else as far as counters tell.
+    pub(super) fn clock(&self, now: Timestamp) -> Option<Timestamp> {
+        let now = Some(now).filter(|now| *now != Timestamp::default());
+        now.or_else(|| self.desk.overview().map(|overview| overview.now))
+    }
+
+    /// The same; the zero where nothing tells it.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        self.clock(now).unwrap_or_default()
     }
 
     fn sees_sources(&self) -> bool {
