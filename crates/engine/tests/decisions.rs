@@ -293,8 +293,8 @@ fn rows_that_somebody_changed_are_named_and_the_rest_is_said_to_fit() {
         .expect("sealed");
     house.pipeline.flush(NOW).expect("signed");
     let look = |house: &House| {
-        let rows = stores::Snapshot::read(house.pipeline.database()).expect("read");
-        engine::compare::compare(house.pipeline.ledger(), &rows).expect("compared")
+        let rows = engine::compare::Rows::read(house.pipeline.database()).expect("read");
+        engine::compare::compare(house.pipeline.ledger(), rows).expect("compared")
     };
     let whole = look(&house);
     assert_eq!(

@@ -27,6 +27,8 @@ pub use people::{
     ViewRow,
 };
 pub use place::{Server, StatePlace};
-pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};
+pub use rows::{
+    FindingRow, HandlingRow, IncidentRow, ListRow, SourceRow, StateRow, StateUpdate, each_row,
+};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{Owner, State};
