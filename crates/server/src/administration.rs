@@ -317,7 +317,7 @@ fn listed<T>(
     let total = all.len();
     let mut told: Vec<(&String, Value)> = all.iter().map(told).collect();
     // Databases order names in their own ways.
-    told.sort_by(|(a, _), (b, _)| a.cmp(b));
+    told.sort_by_key(|(name, _)| *name);
     told.retain(|(name, _)| **name > query.cursor);
     let has_more = told.len() > limit;
     told.truncate(limit);
