@@ -215,13 +215,13 @@ fn a_form_that_isnt_whole_comes_back_with_what_was_typed_and_hostile_reasons_are
     let pages = on.stage.get(&lead, "/sources").body;
     assert!(!pages.contains("4111111111111111"), "{pages}");
     let sealed = on.sealed();
-    let reasons = sealed.iter().filter_map(|told| match told {
+    let mut reasons = sealed.iter().filter_map(|told| match told {
         Decided::Pause { pause, .. } => Some(pause.reason.as_str()),
         _ => None,
     });
     assert!(
         reasons
-            .last()
+            .next_back()
             .is_some_and(|reason| reason.contains("1111") && !reason.contains("411111"))
     );
 }
