@@ -2,6 +2,9 @@
 //!
 //! The rows are copies; where they differ, the ledger is right. A difference is a fault of ours, a
 //! restored backup, or somebody's hand in the database.
+//!
+//! Of findings and incidents, of which there may be a million, forty bytes each are held: what a row says and what the last
+//! entry on it says are compared by their hashes.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +13,7 @@ use model::{Finding, Handling, Incident, Sequence};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use stores::Snapshot;
+use stores::{Database, StateRow, StoreError, each_row};
 
 use crate::ledger::{Ledger, LedgerError};
 use crate::sealed::Decided;
@@ -46,21 +49,142 @@ pub struct Compared {
     pub differences: Vec<Difference>,
 }
 
-/// What the entries say, up to one; of findings and incidents the hash, since there may be very many.
-#[derive(Default)]
-struct Fold {
-    findings: BTreeMap<String, (u64, Hash)>,
-    incidents: BTreeMap<String, (u64, Hash)>,
-    handlings: BTreeMap<String, (u64, Handling)>,
-    sources: BTreeMap<String, (u64, u64)>,
+/// Sixteen bytes that stand for an id, or for what is said under one.
+type Digest = [u8; 16];
+
+/// A row of many: by what it says, and what the entries say of it.
+#[derive(Clone, Copy)]
+struct Slot {
+    key: Digest,
+    row: Digest,
+    /// One more than the last entry that tells of it, and in the highest bit whether that says what the row says; zero
+    /// when none tells of it. In one number, since there are many.
+    told: u64,
 }
 
-type Hash = [u8; 32];
+const FITS: u64 = 1 << 63;
 
-/// The hash of a value as this version writes it.
-fn hash(value: &impl Serialize) -> Option<Hash> {
-    let text = serde_json::to_vec(value).ok()?;
-    Some(Sha256::digest(text).into())
+/// Rows of one table of many.
+#[derive(Default)]
+struct Many {
+    slots: Vec<Slot>,
+    /// Ids that no key gives back: not ours.
+    odd: BTreeMap<Digest, String>,
+    /// What the entries tell of and no row does, each with its last entry.
+    missing: BTreeMap<Digest, u64>,
+}
+
+impl Many {
+    fn push(&mut self, id: &str, row: Digest) {
+        let key = key(id);
+        if hexadecimal(&key) != id && self.odd.len() < TOLD_MAX {
+            self.odd.insert(key, id.to_owned());
+        }
+        self.slots.push(Slot { key, row, told: 0 });
+    }
+
+    fn told(&mut self, id: &str, number: u64, says: Digest) {
+        let key = key(id);
+        match self.slots.binary_search_by_key(&key, |slot| slot.key) {
+            Ok(at) => {
+                if let Some(slot) = self.slots.get_mut(at) {
+                    let fits = if slot.row == says { FITS } else { 0 };
+                    slot.told = (number + 1) | fits;
+                }
+            }
+            Err(_) => {
+                if hexadecimal(&key) != id && self.odd.len() < TOLD_MAX {
+                    self.odd.insert(key, id.to_owned());
+                }
+                self.missing.insert(key, number);
+            }
+        }
+    }
+
+    fn id(&self, key: &Digest) -> String {
+        let odd = self.odd.get(key).cloned();
+        odd.unwrap_or_else(|| hexadecimal(key))
+    }
+}
+
+/// What an id is found by: ours are sixteen bytes, hexadecimal.
+fn key(id: &str) -> Digest {
+    let byte = |at: usize| u8::from_str_radix(id.get(at * 2..at * 2 + 2)?, 16).ok();
+    let mut key = Digest::default();
+    let is_own = id.len() == 32
+        && key.iter_mut().enumerate().all(|(at, into)| {
+            let read = byte(at);
+            *into = read.unwrap_or_default();
+            read.is_some()
+        });
+    if is_own { key } else { short(id.as_bytes()) }
+}
+
+fn hexadecimal(key: &Digest) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn short(bytes: &[u8]) -> Digest {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// What is said under an id, as of an entry, as this version writes it; the zero for what this version can't read.
+fn says(sequence: u64, value: &impl Serialize) -> Digest {
+    let Ok(mut text) = serde_json::to_vec(value) else {
+        return Digest::default();
+    };
+    text.extend_from_slice(&sequence.to_be_bytes());
+    short(&text)
+}
+
+/// What a row says.
+fn read<T: Serialize + DeserializeOwned>(sequence: u64, body: &str) -> Digest {
+    let read = serde_json::from_str::<T>(body);
+    read.map_or_else(|_| Digest::default(), |value| says(sequence, &value))
+}
+
+/// The state's rows as they were at one moment.
+#[derive(Default)]
+pub struct Rows {
+    reflects: u64,
+    findings: Many,
+    incidents: Many,
+    handlings: BTreeMap<String, Digest>,
+    sources: BTreeMap<String, u64>,
+}
+
+impl Rows {
+    /// Reads them beside whoever writes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the database can't be read.
+    pub fn read(database: &Database) -> Result<Self, StoreError> {
+        let mut rows = Self::default();
+        rows.reflects = each_row(database, &mut |row| match row {
+            StateRow::Finding(row) => {
+                let says = read::<Finding>(row.sequence, &row.body);
+                rows.findings.push(&row.id, says);
+            }
+            StateRow::Incident(row) => {
+                let says = read::<Incident>(row.sequence, &row.body);
+                rows.incidents.push(&row.id, says);
+            }
+            StateRow::Handling(row) => {
+                let says = read::<Handling>(row.sequence, &row.body);
+                rows.handlings.insert(row.incident, says);
+            }
+            StateRow::Source(row) => {
+                rows.sources.insert(row.id, row.offset_bytes);
+            }
+            _ => {}
+        })?;
+        for many in [&mut rows.findings, &mut rows.incidents] {
+            many.slots.sort_unstable_by_key(|slot| slot.key);
+        }
+        Ok(rows)
+    }
 }
 
 /// Compares rows with the entries they reflect.
@@ -68,7 +192,7 @@ fn hash(value: &impl Serialize) -> Option<Hash> {
 /// # Errors
 ///
 /// [`LedgerError`] when an entry can't be read.
-pub fn compare(ledger: &Ledger, rows: &Snapshot) -> Result<Compared, LedgerError> {
+pub fn compare(ledger: &Ledger, mut rows: Rows) -> Result<Compared, LedgerError> {
     let mut out = Compared {
         entries: ledger.len(),
         reflects: rows.reflects,
@@ -78,38 +202,18 @@ pub fn compare(ledger: &Ledger, rows: &Snapshot) -> Result<Compared, LedgerError
         out.put("reflects", String::new(), "unknown", None);
         return Ok(out);
     }
-    let fold = fold(ledger, rows.reflects)?;
-    out.table(
-        "finding",
-        &fold.findings,
-        rows.findings.iter().map(|row| (&row.id, row)),
-        |(sequence, told), row| {
-            row.sequence == *sequence && read::<Finding>(&row.body) == Some(*told)
-        },
-    );
-    out.table(
-        "incident",
-        &fold.incidents,
-        rows.incidents.iter().map(|row| (&row.id, row)),
-        |(sequence, told), row| {
-            row.sequence == *sequence && read::<Incident>(&row.body) == Some(*told)
-        },
-    );
-    out.table(
-        "handling",
-        &fold.handlings,
-        rows.handlings.iter().map(|row| (&row.incident, row)),
-        |(sequence, handling), row| {
-            row.sequence == *sequence
-                && serde_json::from_str(&row.body).ok().as_ref() == Some(handling)
-        },
-    );
-    out.table(
-        "source",
-        &fold.sources,
-        rows.sources.iter().map(|row| (&row.id, row)),
-        |(_, end), row| row.offset_bytes == *end,
-    );
+    let (handlings, sources) = fold(ledger, &mut rows)?;
+    out.many("finding", &rows.findings);
+    out.many("incident", &rows.incidents);
+    let handlings = handlings.into_iter();
+    let handlings = handlings
+        .map(|(incident, (sequence, handling))| {
+            let says = says(sequence, &handling);
+            (incident, (sequence, says))
+        })
+        .collect();
+    out.few("handling", &handlings, &rows.handlings);
+    out.few("source", &sources, &rows.sources);
     Ok(out)
 }
 
@@ -126,56 +230,57 @@ impl Compared {
         }
     }
 
-    fn table<'a, T: Sequenced, R: 'a>(
+    fn many(&mut self, table: &'static str, many: &Many) {
+        for slot in &many.slots {
+            self.rows += 1;
+            if slot.told & FITS != 0 {
+                continue;
+            }
+            let entry = slot.told.checked_sub(1);
+            let what = entry.map_or("unknown", |_| "differs");
+            self.put(table, many.id(&slot.key), what, entry);
+        }
+        for (key, entry) in &many.missing {
+            self.rows += 1;
+            self.put(table, many.id(key), "missing", Some(*entry));
+        }
+    }
+
+    /// `told` has of each the last entry with what it says.
+    fn few<T: PartialEq>(
         &mut self,
         table: &'static str,
-        fold: &BTreeMap<String, T>,
-        rows: impl Iterator<Item = (&'a String, &'a R)>,
-        same: impl Fn(&T, &R) -> bool,
+        told: &BTreeMap<String, (u64, T)>,
+        rows: &BTreeMap<String, T>,
     ) {
-        let rows: BTreeMap<&String, &R> = rows.collect();
-        for (id, told) in fold {
+        for (id, (entry, says)) in told {
             self.rows += 1;
-            match rows.get(id) {
-                None => self.put(table, id.clone(), "missing", Some(told.sequence())),
-                Some(row) if !same(told, row) => {
-                    self.put(table, id.clone(), "differs", Some(told.sequence()))
-                }
-                Some(_) => {}
-            }
+            let what = match rows.get(id) {
+                None => "missing",
+                Some(row) if row != says => "differs",
+                Some(_) => continue,
+            };
+            self.put(table, id.clone(), what, Some(*entry));
         }
-        for id in rows.keys().filter(|id| !fold.contains_key(**id)) {
+        for id in rows.keys().filter(|id| !told.contains_key(*id)) {
             self.rows += 1;
-            self.put(table, (*id).clone(), "unknown", None);
+            self.put(table, id.clone(), "unknown", None);
         }
     }
 }
 
-/// What knows the entry it is of.
-trait Sequenced {
-    fn sequence(&self) -> u64;
-}
+/// Of each the last entry, and what comes of all.
+type Folded<T> = BTreeMap<String, (u64, T)>;
 
-impl<T> Sequenced for (u64, T) {
-    fn sequence(&self) -> u64 {
-        self.0
-    }
-}
-
-/// The hash of what a row says.
-fn read<T: Serialize + DeserializeOwned>(body: &str) -> Option<Hash> {
-    hash(&serde_json::from_str::<T>(body).ok()?)
-}
-
-fn fold(ledger: &Ledger, until: u64) -> Result<Fold, LedgerError> {
-    let mut fold = Fold::default();
-    for number in 0..until {
+/// Goes through the entries that the rows reflect: tells findings and incidents to their rows, gives what comes of the others.
+fn fold(ledger: &Ledger, rows: &mut Rows) -> Result<(Folded<Handling>, Folded<u64>), LedgerError> {
+    let (mut handlings, mut sources) = (Folded::<Handling>::new(), Folded::new());
+    for number in 0..rows.reflects {
         let header = ledger.header(Sequence(number))?;
         if header.kind == EntryKind::Observed {
             if let Some(identity) = &header.identity {
                 let end = identity.position.offset_bytes + u64::from(identity.length_bytes);
-                fold.sources
-                    .insert(identity.source.0.clone(), (number, end));
+                sources.insert(identity.source.0.clone(), (number, end));
             }
             continue;
         }
@@ -185,27 +290,72 @@ fn fold(ledger: &Ledger, until: u64) -> Result<Fold, LedgerError> {
         let payload = ledger.read(header.sequence)?.payload.unwrap_or_default();
         match serde_json::from_slice::<Decided>(&payload) {
             Ok(Decided::Finding { finding, .. }) => {
-                let told = (number, hash(&finding).unwrap_or_default());
-                fold.findings.insert(finding.id, told);
+                let says = says(number, &finding);
+                rows.findings.told(&finding.id, number, says);
             }
             Ok(Decided::Incident { incident, .. }) => {
-                let told = (number, hash(&incident).unwrap_or_default());
-                fold.incidents.insert(incident.id, told);
+                let says = says(number, &incident);
+                rows.incidents.told(&incident.id, number, says);
             }
             Ok(Decided::Decision { decision, .. }) => {
-                let (sequence, handling) =
-                    fold.handlings.entry(decision.incident.clone()).or_default();
+                let (sequence, handling) = handlings.entry(decision.incident.clone()).or_default();
                 *sequence = number;
                 handling.take(header.sequence, *decision);
             }
             Ok(Decided::LedgerBroken { broken, .. }) => {
                 for (source, _, end) in broken.positions {
-                    fold.sources.insert(source.0, (number, end));
+                    sources.insert(source.0, (number, end));
                 }
             }
             // The others make no row; what a later version decided tells this one nothing.
             _ => {}
         }
     }
-    Ok(fold)
+    Ok((handlings, sources))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Compared, Many, hexadecimal, key, says};
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn an_id_of_ours_is_given_back_and_another_is_told_apart() {
+        assert_eq!(hexadecimal(&key(ID)), ID);
+        for odd in [
+            "",
+            "planted",
+            "0123456789ABCDEF0123456789abcdef",
+            "+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1",
+            "0123456789abcdef0123456789abcdé",
+        ] {
+            let mut many = Many::default();
+            many.push(odd, [1; 16]);
+            assert_eq!(many.id(&key(odd)), odd);
+        }
+    }
+
+    #[test]
+    fn the_last_entry_counts_and_whatever_is_left_is_told() {
+        let mut many = Many::default();
+        many.push(ID, says(7, &"b"));
+        let told = |many: &Many| {
+            let mut out = Compared::default();
+            out.many("finding", many);
+            let all = out.differences.into_iter();
+            all.map(|one| (one.what, one.entry)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&many), [("unknown", None)]);
+        many.told(ID, 0, says(0, &"a"));
+        assert_eq!(told(&many), [("differs", Some(0))]);
+        many.told(ID, 7, says(7, &"b"));
+        assert_eq!(told(&many), []);
+        // The same words as of another entry are another row.
+        many.told(ID, 8, says(8, &"b"));
+        assert_eq!(told(&many), [("differs", Some(8))]);
+        many.told("other", 3, says(3, &"c"));
+        many.told("other", 9, says(9, &"c"));
+        assert_eq!(told(&many), [("differs", Some(8)), ("missing", Some(9))]);
+    }
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use model::{SourceId, Timestamp};
 
+use crate::pause::Pauses;
+
 /// Shortest silence that is told, in seconds.
 const SILENT_SECONDS_MIN: i64 = 300;
 /// A silence is told when it is so many times as long as the source's usual pause,
@@ -46,6 +48,8 @@ pub enum Trouble {
     Lost,
     /// magewarden was off, and what was sent meanwhile is gone.
     Off,
+    /// Nothing comes, or it doesn't work, and somebody said that it would be so.
+    Paused,
 }
 
 impl Trouble {
@@ -58,7 +62,13 @@ impl Trouble {
             Self::Ahead => "clock ahead",
             Self::Lost => "lost",
             Self::Off => "off",
+            Self::Paused => "paused",
         }
+    }
+
+    /// Whether it can be expected: that nothing comes. What went, or can't be trusted, is told whatever was said.
+    const fn can_be_expected(self) -> bool {
+        matches!(self, Self::Silent | Self::Failing)
     }
 }
 
@@ -119,6 +129,10 @@ struct Known {
     /// The longest pause in seconds by the hour in which it ended.
     longest: BTreeMap<i64, i64>,
     open: BTreeMap<Trouble, Timestamp>,
+    /// Until when nothing is expected, and why.
+    paused: Option<(Timestamp, String)>,
+    /// What was expected, with its beginning and why: told when the pause is over and it goes on.
+    withheld: BTreeMap<Trouble, (Timestamp, String)>,
     holes: VecDeque<Hole>,
 }
 
@@ -266,6 +280,37 @@ impl Health {
         });
     }
 
+    /// Takes what is expected; what was, goes on, and is no longer expected, is told from its beginning.
+    pub fn expect(&mut self, pauses: &Pauses, now: Timestamp) {
+        let held: BTreeMap<SourceId, (Timestamp, String)> = pauses
+            .holding(now)
+            .map(|held| {
+                let pause = &held.pause;
+                let why = format!(
+                    "{} expects it until {}: {}",
+                    pause.by.name, pause.until, pause.reason
+                );
+                (SourceId(pause.source.clone()), (pause.until, why))
+            })
+            .collect();
+        for source in held.keys() {
+            self.sources.entry(source.clone()).or_default();
+        }
+        let mut over = Vec::new();
+        for (source, known) in &mut self.sources {
+            known.paused = held.get(source).cloned();
+            if known.paused.is_none() && !known.withheld.is_empty() {
+                over.push((source.clone(), std::mem::take(&mut known.withheld)));
+            }
+        }
+        for (source, withheld) in over {
+            self.end(&source, Trouble::Paused, now);
+            for (trouble, (since, why)) in withheld {
+                self.begin(&source, trouble, since, &why);
+            }
+        }
+    }
+
     /// Looks who is silent; gives all that is to be told.
     pub fn look(&mut self, now: Timestamp) -> Vec<Told> {
         let awake: Vec<SourceId> = self
@@ -314,6 +359,12 @@ impl Health {
         if known.open.contains_key(&trouble) {
             return;
         }
+        if let Some((_, expected)) = known.paused.clone().filter(|_| trouble.can_be_expected()) {
+            let withheld = known.withheld.entry(trouble);
+            withheld.or_insert_with(|| (since, why.to_owned()));
+            self.begin(source, Trouble::Paused, since, &expected);
+            return;
+        }
         known.open.insert(trouble, since);
         known.hole(trouble, since, None);
         self.told.push(Told::Began {
@@ -328,6 +379,10 @@ impl Health {
         let Some(known) = self.sources.get_mut(source) else {
             return;
         };
+        if known.withheld.remove(&trouble).is_some() && known.withheld.is_empty() {
+            self.end(source, Trouble::Paused, until);
+            return;
+        }
         let Some(since) = known.open.remove(&trouble) else {
             return;
         };
@@ -351,6 +406,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::{Health, Told, Trouble};
+    use crate::pause::{Pause, Pauses};
     use model::{SourceId, Timestamp};
 
     fn source(name: &str) -> SourceId {
@@ -418,6 +474,117 @@ mod tests {
         let holes: Vec<_> = health.holes(&source("a")).collect();
         assert_eq!(holes.len(), 1);
         assert_eq!(holes[0].until, Some(Timestamp::from_seconds(5000)));
+    }
+
+    /// What is expected of `a`, said at `from` for the time until `until`.
+    fn paused(from: i64, until: i64) -> Pauses {
+        let mut pauses = Pauses::default();
+        pauses.take(Pause {
+            source: "a".to_owned(),
+            by: model::Person {
+                account: "l".to_owned(),
+                name: "Lea".to_owned(),
+            },
+            at: Timestamp::from_seconds(from),
+            until: Timestamp::from_seconds(until),
+            reason: "the database is moved".to_owned(),
+        });
+        pauses
+    }
+
+    /// What is told of `a`, which gives nothing from 4000 s on while `b` goes on, until `a_is_back`: kind, since, and when.
+    fn told_of((said, until): (i64, i64), fails: bool, a_is_back: i64) -> Vec<(String, i64, i64)> {
+        let (nothing, pauses) = (Pauses::default(), paused(said, until));
+        let (mut health, mut out) = (awake(4000), Vec::new());
+        let seconds = |time: Timestamp| time.0 / Timestamp::SECOND;
+        for second in (4000..9000).step_by(10) {
+            let now = Timestamp::from_seconds(second);
+            health.expect(if second < said { &nothing } else { &pauses }, now);
+            health.gave(&source("b"), now);
+            if second >= a_is_back {
+                health.gave(&source("a"), now);
+            }
+            if fails && second == 4100 {
+                health.works(&source("a"), Some("refused"), now);
+            }
+            if fails && second == a_is_back {
+                health.works(&source("a"), None, now);
+            }
+            for told in health.look(now) {
+                let (kind, since) = match told {
+                    Told::Began { trouble, since, .. } => (trouble.name().to_owned(), since),
+                    Told::Over { trouble, since, .. } => {
+                        (format!("{} over", trouble.name()), since)
+                    }
+                    Told::Lost { since, .. } => ("lost".to_owned(), since),
+                };
+                out.push((kind, seconds(since), second));
+            }
+        }
+        out
+    }
+
+    #[track_caller]
+    fn expects(pauses: (i64, i64), fails: bool, a_is_back: i64, expected: &[(&str, i64, i64)]) {
+        let told = told_of(pauses, fails, a_is_back);
+        let told: Vec<_> = told
+            .iter()
+            .map(|(kind, since, at)| (kind.as_str(), *since, *at))
+            .collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_expected_is_a_hole_and_what_outlasts_it_is_told_from_its_beginning() {
+        // Back in time: a hole with both ends, and nothing that a rule looks for.
+        let pause = (3900, 7000);
+        let (began, over) = (("paused", 3990, 4290), ("paused over", 3990, 6000));
+        expects(pause, false, 6000, &[began, over]);
+        // Not back in time: told as soon as the time is over, as a silence that began when it did.
+        let late = [
+            began,
+            ("paused over", 3990, 7000),
+            ("silent", 3990, 7000),
+            ("silent over", 3990, 8000),
+        ];
+        expects(pause, false, 8000, &late);
+        // What doesn't work is expected, too.
+        let fails = [("paused", 4100, 4100), ("paused over", 4100, 6000)];
+        expects(pause, true, 6000, &fails);
+        let late = [
+            ("paused", 4100, 4100),
+            ("paused over", 4100, 7000),
+            ("silent", 3990, 7000),
+            ("failing", 4100, 7000),
+            ("silent over", 3990, 8000),
+            ("failing over", 4100, 8000),
+        ];
+        expects(pause, true, 8000, &late);
+        // What was told before somebody expected it stays told.
+        let after = [("silent", 3990, 4290), ("silent over", 3990, 6000)];
+        expects((4400, 7000), false, 6000, &after);
+    }
+
+    #[test]
+    fn what_is_lost_or_a_clock_that_is_wrong_is_told_whatever_is_expected() {
+        let (mut health, at) = (Health::default(), Timestamp::from_seconds);
+        health.expect(&paused(0, 7000), at(1));
+        health.lost(&source("a"), 3, Some(at(5)), at(6));
+        health.said(&source("a"), at(5000), at(10));
+        let told = health.look(at(10));
+        assert!(
+            matches!(
+                told.as_slice(),
+                [
+                    Told::Lost { count: 3, .. },
+                    Told::Began {
+                        trouble: Trouble::Ahead,
+                        ..
+                    }
+                ]
+            ),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod inventory;
 pub mod judge;
 pub mod ledger;
 pub mod live;
+pub mod pause;
 mod peers;
 pub mod people;
 pub mod pipeline;

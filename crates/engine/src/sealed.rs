@@ -5,6 +5,8 @@
 use model::{AccessEvent, Decision, Finding, Generation, Incident, Person, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::pause::Pause;
+
 /// The payload of a `decided` entry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
@@ -48,6 +50,15 @@ pub enum Decided {
         id: String,
         /// What was read, by whom.
         read: Read,
+    },
+    /// A source is expected to be silent for a while, or no longer.
+    Pause {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// Which, until when, who says so and why.
+        pause: Pause,
     },
     /// A note of counsel's on an incident, which only counsel's own key opens: whose and on what is inside.
     CounselNote {
@@ -159,6 +170,7 @@ impl Decided {
             Self::Decision { decision, .. } => Some(&decision.id),
             Self::Access { id, .. }
             | Self::Read { id, .. }
+            | Self::Pause { id, .. }
             | Self::CounselNote { id, .. }
             | Self::External { id, .. } => Some(id),
             _ => None,

@@ -8,7 +8,7 @@ use std::path::Path;
 use model::InstallationId;
 use stores::{Database, Owner, State};
 
-pub use stores::{Outbox, Server, Snapshot, StatePlace, StoreError};
+pub use stores::{Outbox, Server, StatePlace, StoreError};
 
 use crate::ledger::Ledger;
 

@@ -293,8 +293,8 @@ fn rows_that_somebody_changed_are_named_and_the_rest_is_said_to_fit() {
         .expect("sealed");
     house.pipeline.flush(NOW).expect("signed");
     let look = |house: &House| {
-        let rows = stores::Snapshot::read(house.pipeline.database()).expect("read");
-        engine::compare::compare(house.pipeline.ledger(), &rows).expect("compared")
+        let rows = engine::compare::Rows::read(house.pipeline.database()).expect("read");
+        engine::compare::compare(house.pipeline.ledger(), rows).expect("compared")
     };
     let whole = look(&house);
     assert_eq!(
@@ -391,4 +391,51 @@ fn who_may_only_look_at_an_incident_merges_nothing_into_it() {
         matches!(refused, Err(DecideError::NotAllowed { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn what_is_expected_to_be_silent_is_found_again_by_a_start_and_over_by_itself() {
+    use engine::desk::{SourceView, Update};
+    use engine::pause::PauseWish;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::open(folder.path());
+    let id = "file:access.log".to_owned();
+    house.desk.publish(Update::Sources(vec![SourceView {
+        id: id.clone(),
+        ..SourceView::default()
+    }]));
+    let wish = PauseWish {
+        key: None,
+        source: id,
+        until: Some(NOW.plus_seconds(3600)),
+        reason: "the web server is moved".to_owned(),
+    };
+    let (decider, lead) = (house.decider.clone(), person(Role::IncidentLead));
+    let asked = house
+        .runtime
+        .spawn(async move { decider.pause(&lead, wish, NOW).await });
+    while !asked.is_finished() {
+        house.pipeline.take_outbox(NOW).expect("taken");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let sealed = house.runtime.block_on(asked).expect("ended");
+    let sequence = sealed.expect("sealed");
+    house.pipeline.checkpoint(NOW).expect("signed");
+    let held = |house: &House, seconds| {
+        let pauses = house.pipeline.pauses();
+        let held = pauses.holding(NOW.plus_seconds(seconds));
+        held.cloned().collect::<Vec<_>>()
+    };
+    let before = held(&house, 10);
+    assert_eq!((before.len(), held(&house, 3600).len()), (1, 0));
+    drop(house);
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+        drop(fs::remove_file(folder.path().join(name)));
+    }
+    let mut house = House::open(folder.path());
+    house.pipeline.take_outbox(NOW).expect("nothing waits");
+    assert_eq!(held(&house, 10), before, "by the ledger alone");
+    let entry = house.pipeline.ledger().read(Sequence(sequence));
+    let header = entry.expect("read").header;
+    assert_eq!(header.source.0, engine::pause::SOURCE);
 }

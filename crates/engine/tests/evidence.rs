@@ -311,3 +311,68 @@ fn what_is_known_of_an_address_is_told_as_far_as_its_places_are_seen() {
         .expect("known");
     assert_eq!(store.others, [(address, 2)]);
 }
+
+/// Asks how often each signature was found since a time.
+fn tallied(sight: &Sight, names: &[&str], from: Option<Timestamp>) -> Vec<usize> {
+    let search = Search {
+        from,
+        tally: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Search::default()
+    };
+    let tallied = sight.entries(&search).expect("read").tallied;
+    assert_eq!(tallied.since, None);
+    tallied.times.iter().map(Vec::len).collect()
+}
+
+#[test]
+fn signatures_are_counted_in_one_go_as_searches_find_them_and_where_they_are_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut ledger, desk) = stage(folder.path());
+    let names = ["js-a", "yara:b", "never"];
+    // Over several blocks, one each second.
+    let entries: Vec<_> = (0..1000_i64)
+        .map(|number| {
+            let has: Vec<&str> = [(7, "js-a"), (50, "yara:b")]
+                .into_iter()
+                .filter(|(each, _)| number % each == 0)
+                .map(|(_, name)| name)
+                .collect();
+            let text = serde_json::json!({
+                "category": "file_event", "change": "seen", "file.path": "pub/a.js", "signatures": has,
+                "time": "2026-08-05T10:15:30Z",
+            });
+            entry(&ledger, 7 + number, "observation", &text.to_string())
+        })
+        .collect();
+    ledger.append(&entries).expect("sealed");
+    let seen = all(&desk);
+    assert_eq!(tallied(&seen, &names, None), [143, 20, 0]);
+    for second in (0..1100).step_by(97) {
+        let from = Timestamp::from_seconds(second);
+        let each = names.map(|name| {
+            let search = Search {
+                signature: Some(name.to_owned()),
+                from: Some(from),
+                limit: 1000,
+                ..Search::default()
+            };
+            seen.entries(&search).expect("read").lines.len()
+        });
+        assert_eq!(tallied(&seen, &names, Some(from)), each, "{second}");
+    }
+    // What lies at no place of theirs isn't there for them, not as a number.
+    assert_eq!(tallied(&us(&desk), &names, None), [0, 0, 0]);
+    let viewer = sight(&desk, Role::Viewer, Scope::Installation);
+    let search = Search {
+        tally: vec!["js-a".to_owned()],
+        ..Search::default()
+    };
+    assert!(
+        viewer
+            .entries(&search)
+            .expect("read")
+            .tallied
+            .times
+            .is_empty()
+    );
+}

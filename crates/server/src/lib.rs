@@ -4,6 +4,7 @@
 //! escaped by the template and made inert; the content security policy allows nothing inline.
 
 mod access;
+mod administration;
 mod api;
 mod attachments;
 mod counsel;
@@ -22,7 +23,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::serve::ListenerExt as _;
 use model::Right;
 use tokio::net::TcpListener;
@@ -156,6 +157,14 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(may(Right::SeeEvidence));
     let sources = Router::new()
         .route("/sources", get(pages::sources))
+        // As of `decide`.
+        .route("/sources/pause", get(pages::sources).post(pages::pause))
+        .route("/api/v1/sources", get(pages::api_sources))
+        .route("/api/v1/sources/{id}", get(pages::api_source))
+        .route(
+            "/api/v1/sources/{id}/decisions",
+            post(pages::api_decide_source),
+        )
         .route("/payment-pages", get(pages::payment_pages))
         .route("/modules", get(pages::modules))
         .route("/api/payment-pages", get(pages::api_payment_pages))
@@ -163,7 +172,9 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route_layer(may(Right::SeeSources));
     let people = match &console.access {
         Access::Open => Router::new(),
-        Access::People { .. } => pages::people::routes().merge(scim::routes()),
+        Access::People { .. } => pages::people::routes()
+            .merge(scim::routes())
+            .merge(administration_routes()),
     };
     Router::new()
         .merge(incidents)
@@ -173,6 +184,7 @@ pub fn router(console: impl Into<Console>) -> Router {
         .merge(evidence)
         .merge(sources)
         .merge(people)
+        .route("/api/v1/me", get(administration::me))
         .route("/metrics", get(metrics::metrics))
         .route("/live", get(live::live))
         .route(
@@ -215,4 +227,30 @@ pub fn router(console: impl Into<Console>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(console.clone(), access::guard))
         .with_state(console)
+}
+
+/// People and tokens by the API.
+fn administration_routes() -> Router<Console> {
+    let people = Router::new()
+        .route(
+            "/api/v1/people",
+            get(administration::people).post(administration::invite),
+        )
+        .route("/api/v1/people/{name}", get(administration::person))
+        .route(
+            "/api/v1/people/{name}/changes",
+            post(administration::change),
+        )
+        .route_layer(from_fn_with_state(Right::SeeAdministration, access::allow));
+    Router::new()
+        .route("/api/v1/roles", get(administration::roles))
+        .route(
+            "/api/v1/tokens",
+            get(administration::tokens).post(administration::make_token),
+        )
+        .route(
+            "/api/v1/tokens/{name}",
+            delete(administration::revoke_token),
+        )
+        .merge(people)
 }

@@ -22,10 +22,13 @@ pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
 pub use looked::{Looked, Looks};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
-    AccountRow, CeremonyRow, DirectoryAccess, DirectoryChange, IdentityRow, InvitationRow, Joining,
-    PasskeyRow, PeopleStore, PeopleStoreError, SessionRow, TokenRow, ViewRow,
+    AccountRow, AskedRow, CeremonyRow, DirectoryAccess, DirectoryChange, IdentityRow,
+    InvitationRow, Joining, PasskeyRow, PeopleStore, PeopleStoreError, SessionRow, TokenRow,
+    ViewRow,
 };
 pub use place::{Server, StatePlace};
-pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};
+pub use rows::{
+    FindingRow, HandlingRow, IncidentRow, ListRow, SourceRow, StateRow, StateUpdate, each_row,
+};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{Owner, State};

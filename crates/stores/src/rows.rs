@@ -3,6 +3,7 @@
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _};
+use tokio_stream::StreamExt as _;
 
 use crate::{Database, SettledRow, StoreError};
 
@@ -301,50 +302,53 @@ impl FromRow for Reflects {
     }
 }
 
-/// Every row of the projections, as they were at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Entries they reflect.
-    pub reflects: u64,
-    /// Sources.
-    pub sources: Vec<SourceRow>,
-    /// Findings.
-    pub findings: Vec<FindingRow>,
-    /// Incidents.
-    pub incidents: Vec<IncidentRow>,
-    /// How incidents are handled.
-    pub handlings: Vec<HandlingRow>,
+/// A row of the projections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StateRow {
+    /// Where a source goes on.
+    Source(SourceRow),
+    /// A finding.
+    Finding(FindingRow),
+    /// An incident.
+    Incident(IncidentRow),
+    /// How an incident is handled.
+    Handling(HandlingRow),
 }
 
-impl Snapshot {
-    /// Reads all of it beside whoever writes.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the database can't be read.
-    pub fn read(database: &Database) -> Result<Self, StoreError> {
-        let read = async {
-            let mut all = database.pool().begin().await?;
-            if database.place().is_server() {
-                // SQLite's readers see one moment by themselves.
-                let one = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-                sqlx::query(one).execute(&mut *all).await?;
-            }
-            let reflects: Vec<Reflects> = every(&mut all).await?;
-            Ok(Self {
-                reflects: reflects.first().map_or(0, |row| row.0),
-                sources: every(&mut all).await?,
-                findings: every(&mut all).await?,
-                incidents: every(&mut all).await?,
-                handlings: every(&mut all).await?,
-            })
-        };
-        let read: Result<Self, sqlx::Error> = database.runtime().block_on(read);
-        read.map_err(|source| database.place().failed(source))
+/// Hands over every row of the projections as they were at one moment, beside whoever writes, one by one in no order; gives
+/// how many entries they reflect.
+///
+/// # Errors
+///
+/// [`StoreError`] when the database can't be read.
+pub fn each_row(database: &Database, take: &mut dyn FnMut(StateRow)) -> Result<u64, StoreError> {
+    let read = async {
+        let mut all = database.pool().begin().await?;
+        if database.place().is_server() {
+            // SQLite's readers see one moment by themselves.
+            let one = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+            sqlx::query(one).execute(&mut *all).await?;
+        }
+        let mut reflects = 0;
+        every(&mut all, &mut |row: Reflects| reflects = row.0).await?;
+        every(&mut all, &mut |row| take(StateRow::Source(row))).await?;
+        every(&mut all, &mut |row| take(StateRow::Finding(row))).await?;
+        every(&mut all, &mut |row| take(StateRow::Incident(row))).await?;
+        every(&mut all, &mut |row| take(StateRow::Handling(row))).await?;
+        Ok(reflects)
+    };
+    let read: Result<u64, sqlx::Error> = database.runtime().block_on(read);
+    read.map_err(|source| database.place().failed(source))
+}
+
+async fn every<T: FromRow>(
+    all: &mut AnyConnection,
+    take: &mut dyn FnMut(T),
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query(T::QUERY).fetch(all);
+    while let Some(row) = rows.next().await {
+        take(T::from_row(&row?)?);
     }
-}
-
-async fn every<T: FromRow>(all: &mut AnyConnection) -> Result<Vec<T>, sqlx::Error> {
-    let rows = sqlx::query(T::QUERY).fetch_all(all).await?;
-    rows.iter().map(T::from_row).collect()
+    Ok(())
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use engine::people::{AccountView, Act, People, PeopleError, TOKEN_DAYS};
+use engine::people::{
+    AccountView, Act, MANAGING_DAYS_MAX, People, PeopleError, TOKEN_DAYS, TokenWish,
+};
 use engine::state::Outbox;
 use engine::trail::put_access;
 use model::{Grant, Principal, Role, Scope};
@@ -28,6 +30,7 @@ use crate::terminal::inert;
     magewarden accounts token siem --role viewer --expires 30d > siem.token\n  \
     magewarden accounts directory-token entra --expires 366d > entra.token\n  \
     magewarden accounts reset-factor anna          she lost her phone; make sure that it is her who asks\n  \
+    magewarden accounts unlock bob                 six failures lock for half an hour; make sure that it was him\n  \
     magewarden accounts disable bob                out everywhere, at once\n  \
     sudo -u magewarden magewarden accounts list --config /etc/magewarden/up.toml --data /var/lib/magewarden\n\n\
     Roles: viewer, analyst, incident_lead, evidence_custodian, approver, counsel, store_admin, exercise_controller, auditor, \
@@ -73,6 +76,16 @@ enum What {
         /// Its name
         name: String,
     },
+    /// Lift the lock after six failures to log in
+    Unlock {
+        /// Its name
+        name: String,
+    },
+    /// Log somebody out everywhere; tokens hold on
+    EndSessions {
+        /// Name of the account
+        name: String,
+    },
     /// Take somebody's password and second factor away and print a link to set up new ones; brings a disabled account back, too
     ResetFactor {
         /// Name of the account
@@ -86,9 +99,13 @@ enum What {
         name: String,
         #[command(flatten)]
         roles: Roles,
-        /// When it ends: 30d are 30 days, at most 366
-        #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = TOKEN_DAYS)]
-        expires: i64,
+        /// When it ends: 30d are 30 days, at most 366 [default: 90d, or 30d with --manages-people]
+        #[arg(long, value_name = "DAYS", value_parser = days)]
+        expires: Option<i64>,
+        /// Let it invite, change and end people's accounts, but none that manages people or reads counsel's notes; takes
+        /// --role admin, for at most 30 days
+        #[arg(long)]
+        manages_people: bool,
     },
     /// Print a token for the company's directory (SCIM 2.0 at /scim/v2); it provisions people and does nothing else
     DirectoryToken {
@@ -237,6 +254,14 @@ impl Accounts {
                 people.disable(act, name).await?;
                 String::new()
             }
+            What::Unlock { name } => {
+                people.unlock(act, name).await?;
+                String::new()
+            }
+            What::EndSessions { name } => {
+                people.end_sessions(act, name).await?;
+                String::new()
+            }
             What::ResetFactor { name, link } => {
                 let token = people.reset(act, name).await?;
                 format!("{}\n", link.to(&token))
@@ -245,14 +270,24 @@ impl Accounts {
                 name,
                 roles,
                 expires,
+                manages_people,
             } => {
-                let grants = roles.grants();
-                let token = people.make_token(act, name, &grants, *expires).await?;
-                format!("{token}\n")
+                let days = match manages_people {
+                    true => MANAGING_DAYS_MAX,
+                    false => TOKEN_DAYS,
+                };
+                let wish = TokenWish {
+                    name,
+                    grants: &roles.grants(),
+                    days: expires.unwrap_or(days),
+                    manages_people: *manages_people,
+                };
+                let made = people.make(act, wish).await?;
+                format!("{}\n", made.token)
             }
             What::DirectoryToken { name, expires } => {
-                let token = people.make_directory_token(act, name, *expires).await?;
-                format!("{token}\n")
+                let made = people.make_directory_token(act, name, *expires).await?;
+                format!("{}\n", made.token)
             }
             What::Revoke { name } => {
                 people.revoke_token(act, name).await?;
@@ -359,6 +394,7 @@ async fn list(people: &People, act: Act<'_>, format: Output) -> Result<String, P
         "tokens": tokens.iter().map(|token| json!({
             "name": token.name,
             "directory": token.is_directory,
+            "manages_people": token.manages_people,
             "grants": token.grants,
             "expires": token.expires.to_string(),
             "last_used": token.last_used.map(|time| time.to_string()),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use engine::compare::{Compared, compare};
+use engine::compare::{Compared, Rows, compare};
 use engine::ledger::Ledger;
-use engine::state::{Snapshot, StoreError};
+use engine::state::StoreError;
 use model::InstallationId;
 use parse::Context;
 
@@ -96,10 +96,10 @@ impl Doctor {
         let place = self.state.place()?;
         let database = engine::state::database(&folder, place.as_ref()).map_err(failed)?;
         // The rows first: what is sealed meanwhile isn't missing in them.
-        let rows = Snapshot::read(&database).map_err(failed)?;
+        let rows = Rows::read(&database).map_err(failed)?;
         let ledger = Ledger::open_read(&folder, &keys, &Context::default())
             .or_fail("check that --data is readable")?;
-        let compared = compare(&ledger, &rows)
+        let compared = compare(&ledger, rows)
             .or_fail("the ledger isn't what was sealed: magewarden verify says what differs")?;
         self.print(&compared).or_fail("write to another place")?;
         if compared.count == 0 || !self.rebuild {

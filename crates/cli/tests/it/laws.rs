@@ -255,3 +255,29 @@ fn every_role_stands_in_the_reference_of_people_with_what_it_may_and_may_not() {
     missing.retain(|line| !text.contains(line.as_str()));
     assert!(missing.is_empty(), "docs/people.md lacks {missing:#?}");
 }
+
+#[test]
+fn what_programs_do_about_people_stands_in_the_reference_and_so_does_what_takes_a_person() {
+    use model::Role;
+    let text = fs::read_to_string(root().join("docs/people.md")).expect("docs/people.md");
+    let description = fs::read_to_string(root().join("crates/server/static/openapi.json"));
+    let description: serde_json::Value =
+        serde_json::from_str(&description.expect("openapi.json")).expect("JSON");
+    let mut missing = Vec::new();
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        let first = path.split('/').nth(1).unwrap_or_default();
+        if ["me", "roles", "people", "tokens"].contains(&first) {
+            for method in methods.as_object().expect("methods").keys() {
+                missing.push(format!("| `{} {path}` |", method.to_uppercase()));
+            }
+        }
+    }
+    assert!(missing.len() > 8, "{missing:?}");
+    let alone = Role::ALL
+        .into_iter()
+        .filter(|role| role.is_for_people_alone());
+    let alone: Vec<String> = alone.map(|role| format!("`{}`", role.name())).collect();
+    missing.push(format!("an account that holds {};", alone.join(" or ")));
+    missing.retain(|line| !text.contains(line.as_str()));
+    assert!(missing.is_empty(), "docs/people.md lacks {missing:#?}");
+}

@@ -40,11 +40,7 @@ impl Sight {
         let mut findings = self.findings();
         findings.sort_by(|(a, _), (b, _)| (b.last, &b.id).cmp(&(a.last, &a.id)));
         let last = findings.first().map(|(finding, _)| finding.last);
-        let now = Some(now).filter(|now| *now != Timestamp::default());
-        let now = now
-            .or_else(|| self.told_time())
-            .or(last)
-            .unwrap_or_default();
+        let now = self.clock(now).or(last).unwrap_or_default();
         let mut all: BTreeMap<String, Behaviour> = BTreeMap::new();
         for (finding, incident) in findings {
             let rule = all.entry(finding.rule.clone()).or_default();

@@ -21,6 +21,7 @@ use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
 use crate::ledger::LedgerError;
+use crate::pause::Held;
 use crate::rulebook::RuleBook;
 use in_order::InOrder;
 
@@ -58,6 +59,8 @@ pub enum Update {
     Settled(BTreeMap<String, Outcome>),
     /// Every source.
     Sources(Vec<SourceView>),
+    /// Pauses of sources that go on.
+    Pauses(Vec<Held>),
     /// Every gap.
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
@@ -90,6 +93,7 @@ struct State {
     incident_of: BTreeMap<String, String>,
     findings: BTreeMap<String, Arc<Finding>>,
     sources: Vec<SourceView>,
+    pauses: Vec<Held>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
     rules: Arc<RuleBook>,
@@ -170,7 +174,10 @@ impl Desk {
                 state.changes.pop_front();
             }
             state.changes.push_back((version, changed));
-            if !matches!(update, Update::Sources(_) | Update::Overview(_)) {
+            if !matches!(
+                update,
+                Update::Sources(_) | Update::Pauses(_) | Update::Overview(_)
+            ) {
                 state.in_order.take();
             }
             match update {
@@ -223,6 +230,7 @@ impl Desk {
                     state.settled.drain(..over);
                 }
                 Update::Sources(sources) => state.sources = sources,
+                Update::Pauses(pauses) => state.pauses = pauses,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
                 Update::Rules(book) => state.rules = book,
@@ -372,6 +380,18 @@ impl Desk {
     #[must_use]
     pub fn sources(&self) -> Vec<SourceView> {
         self.state().sources.clone()
+    }
+
+    /// Whether a source of this name is read: sinks and the state, which stand among them, aren't.
+    pub(crate) fn reads(&self, source: &str) -> bool {
+        let is_it = |known: &SourceView| known.id == source && known.is_source();
+        self.state().sources.iter().any(is_it)
+    }
+
+    /// Pauses of sources, as they were told last: ask each whether it holds.
+    #[must_use]
+    pub fn pauses(&self) -> Vec<Held> {
+        self.state().pauses.clone()
     }
 
     /// Every gap.

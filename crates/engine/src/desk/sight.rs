@@ -17,6 +17,7 @@ use crate::evidence::{self, Listed, Search};
 use crate::handled::{Weighed, severity_of, state_of};
 use crate::inventory::List;
 use crate::ledger::LedgerError;
+use crate::pause::Held;
 use crate::rulebook::RuleBook;
 
 /// Incidents of long ago that are read for one page, and their findings.
@@ -274,9 +275,16 @@ impl Sight {
         self.desk.rules()
     }
 
-    /// What time it is, as far as counters and findings tell; for a console that has no clock.
-    pub(super) fn told_time(&self) -> Option<Timestamp> {
-        self.desk.overview().map(|overview| overview.now)
+    /// What time it is: `now` where the console has a clock, else as far as counters tell.
+    pub(super) fn clock(&self, now: Timestamp) -> Option<Timestamp> {
+        let now = Some(now).filter(|now| *now != Timestamp::default());
+        now.or_else(|| self.desk.overview().map(|overview| overview.now))
+    }
+
+    /// The same; the zero where nothing tells it.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        self.clock(now).unwrap_or_default()
     }
 
     fn sees_sources(&self) -> bool {
@@ -291,6 +299,17 @@ impl Sight {
         } else {
             Vec::new()
         }
+    }
+
+    /// Pauses of sources that go on, as of sources. `now` where the console has a clock, else the zero.
+    #[must_use]
+    pub fn pauses(&self, now: Timestamp) -> Vec<Held> {
+        let mut all = match self.sees_sources() {
+            true => self.desk.pauses(),
+            false => Vec::new(),
+        };
+        all.retain(|held| held.holds(now));
+        all
     }
 
     /// Every gap, as of sources.

@@ -64,6 +64,19 @@ pub struct SourceView {
     pub holes: Vec<Hole>,
 }
 
+impl SourceView {
+    /// What stands among sources for a sink that fails begins so.
+    pub const SINK: &str = "sink:";
+    /// As what the state stands there while it can't be written.
+    pub const STATE: &str = "state";
+
+    /// Whether it is read, rather than a sink or the state that fails.
+    #[must_use]
+    pub fn is_source(&self) -> bool {
+        !self.id.starts_with(Self::SINK) && self.id != Self::STATE
+    }
+}
+
 /// Something magewarden can't see of this shop, and how to close it.
 #[derive(Clone, Debug)]
 pub struct GapView {

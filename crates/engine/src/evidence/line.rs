@@ -25,12 +25,13 @@ const VERBS: [&str; 16] = [
 /// Format of our own entries.
 const OWN_FORMAT: &str = "magewarden_v1";
 /// What they tell of.
-const OWN: [(&str, &str); 10] = [
+const OWN: [(&str, &str); 11] = [
     ("finding", "a finding"),
     ("incident", "an incident's state"),
     ("decision", "a person's decision"),
     ("access", "something about a console account"),
     ("read", "that somebody read evidence"),
+    ("pause", "whether a source is expected to be silent"),
     ("external", "what another system found"),
     ("input", "an input that was read"),
     ("exercise", "that an exercise begins"),

@@ -15,13 +15,16 @@ use parse::Context;
 use crate::desk::{EntryFinder, EntryReader, EntryView};
 use crate::intake::TokenKey;
 use crate::judge::understand;
-use crate::ledger::{Entry, Ledger, LedgerError, Order, Query};
+use crate::ledger::{Entry, Ledger, LedgerError, Order, Query, Tallied};
 
 pub use entity::{Entity, EntityKind};
 pub use line::{Line, TIME_ALONE};
 
 /// Blocks of 256 entries in whose index one search looks; it says where it stopped.
 const BLOCKS_MAX: u64 = 4096;
+/// The same for counting, which reads all of them at once; and entries that are counted.
+const TALLY_BLOCKS_MAX: u64 = 1024;
+const TALLIED_MAX: usize = 20_000;
 
 /// Which entries are asked for; what is empty is any.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +39,9 @@ pub struct Search {
     pub entities: Vec<Entity>,
     /// A signature or content rule that its content has.
     pub signature: Option<String>,
+    /// Signatures and content rules that are to be counted: then no entry is listed, and of what is asked for `from` and
+    /// `places` count alone.
+    pub tally: Vec<String>,
     /// Places, of which it must be at one.
     pub places: Vec<Scope>,
     /// First entry.
@@ -55,6 +61,8 @@ pub struct Listed {
     pub lines: Vec<Line>,
     /// Where to go on, as [`Search::end`] or, oldest first, as [`Search::first`]; `None` when all was looked through.
     pub next: Option<u64>,
+    /// What was counted.
+    pub tallied: Tallied,
 }
 
 /// A place as addresses and commands name it: `website:us`, `store:main`, `view:fr`, `host:shop.example`, `unknown`,
@@ -176,6 +184,16 @@ fn find(ledger: &Ledger, search: &Search, context: &Context) -> Result<Listed, L
         first: search.first,
         end: search.end,
     };
+    if !search.tally.is_empty() {
+        let names = search.tally.iter();
+        let tokens: Vec<u64> = names
+            .map(|name| key.token(Field::Signatures, name))
+            .collect();
+        return Ok(Listed {
+            tallied: ledger.tally(&query, &tokens, TALLIED_MAX, TALLY_BLOCKS_MAX)?,
+            ..Listed::default()
+        });
+    }
     let found = ledger.find_in(&query, search.order, search.limit, BLOCKS_MAX)?;
     let lines = found.entries.iter().map(|(sequence, _)| {
         // One that can't be opened keeps none of the others from being listed.
@@ -187,6 +205,7 @@ fn find(ledger: &Ledger, search: &Search, context: &Context) -> Result<Listed, L
     Ok(Listed {
         lines: lines.collect::<Result<_, LedgerError>>()?,
         next: found.next,
+        tallied: Tallied::default(),
     })
 }
 

@@ -95,6 +95,63 @@ impl Ledger {
     }
 }
 
+/// How often each of several tokens was named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tallied {
+    /// Of each token, in their order, the times of the entries that name it, said or else received.
+    pub times: Vec<Vec<Timestamp>>,
+    /// When the first entry was received before which nothing was looked through; `None` when all was.
+    pub since: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Counts, the newest first, which entries name which token: at most `limit` in all, in the index of `blocks_max` times
+    /// 256 entries at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::find`].
+    pub fn tally(
+        &self,
+        query: &Query,
+        tokens: &[u64],
+        limit: usize,
+        blocks_max: u64,
+    ) -> Result<Tallied, LedgerError> {
+        let index = IndexQuery {
+            from: query.from.map(|time| time.0),
+            any: query.any.clone(),
+            ..IndexQuery::default()
+        };
+        let mut times = vec![Vec::new(); tokens.len()];
+        let mut count = 0;
+        let left = self
+            .index
+            .each_in(&index, tokens, blocks_max, |number, at| {
+                if count == limit {
+                    return Ok::<_, LedgerError>(false);
+                }
+                let header = self.header(Sequence(number))?;
+                let time = header.said.unwrap_or(header.received);
+                if query.from.is_none_or(|from| time >= from)
+                    && let Some(times) = times.get_mut(at)
+                {
+                    times.push(time);
+                    count += 1;
+                }
+                Ok(true)
+            })?;
+        let since = match left {
+            None => None,
+            Some(block) => {
+                let first = ((block + 1) * BLOCK_ENTRIES).min(self.len().saturating_sub(1));
+                Some(self.header(Sequence(first))?.received)
+            }
+        };
+        Ok(Tallied { times, since })
+    }
+}
+
 /// Hash under which a source's entries are found.
 pub(super) fn source_token(source: &SourceId) -> u64 {
     source.0.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

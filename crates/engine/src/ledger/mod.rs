@@ -29,7 +29,7 @@ use crate::intake::TokenKey;
 
 pub use beside::Beside;
 pub use custody::EntryKind;
-pub use find::{Found, Query};
+pub use find::{Found, Query, Tallied};
 use keys::{Keys, PayloadKeys};
 pub use stores::Order;
 pub use verify::{Break, Report, verify};

@@ -109,6 +109,7 @@ impl Live {
     ) -> Self {
         let incidents = pipeline.judge().incidents().count();
         let mut health = Health::default();
+        health.expect(pipeline.pauses(), now);
         if let Some(sealed) = pipeline.stopped() {
             for source in sources.forgetful() {
                 health.was_off(source, sealed, now);
@@ -225,6 +226,7 @@ impl Live {
 
     /// Looks how sources are; what is to be told becomes records.
     fn look(&mut self, now: Timestamp, entries: &mut Vec<NewEntry>) {
+        self.health.expect(self.pipeline.pauses(), now);
         for told in self.health.look(now) {
             let record = self.observe(&told, now);
             let chunk = self.own.chunk(record);

@@ -56,19 +56,21 @@ impl Live {
             .sink_errors()
             .iter()
             .map(|(name, error)| SourceView {
-                id: format!("sink:{name}"),
+                id: format!("{}{name}", SourceView::SINK),
                 state: "failing".to_owned(),
                 reason: error.clone(),
                 ..SourceView::default()
             });
         let state = self.pipeline.state_trouble().map(|why| SourceView {
-            id: "state".to_owned(),
+            id: SourceView::STATE.to_owned(),
             state: "failing".to_owned(),
             reason: format!("rows aren't written: {why}; sealing goes on, it is tried again"),
             ..SourceView::default()
         });
         let all = sources.chain(failing).chain(state);
         self.desk.publish(Update::Sources(all.collect()));
+        let pauses = self.pipeline.pauses().holding(now).cloned();
+        self.desk.publish(Update::Pauses(pauses.collect()));
         let counters = self.pipeline.judge().counters();
         self.desk.publish(Update::Overview(Overview {
             installation: self.pipeline.installation().0.clone(),

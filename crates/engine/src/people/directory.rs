@@ -13,7 +13,7 @@ use stores::{AccountRow, DirectoryAccess, DirectoryChange, IdentityRow, TokenRow
 use super::manage::checked;
 use super::token::{PREFIX, USED_SECONDS};
 use super::{
-    Act, People, PeopleError, fold, grants, hash, hex, is_person, json, need, random, shown,
+    Act, Made, People, PeopleError, fold, grants, hash, hex, is_person, json, need, random, shown,
 };
 
 /// The kind of what a directory says of an account, among its identities; its token's purpose, too.
@@ -107,7 +107,7 @@ impl People {
         act: Act<'_>,
         name: &str,
         days: i64,
-    ) -> Result<String, PeopleError> {
+    ) -> Result<Made, PeopleError> {
         need(act.by, Right::ManagePeople)?;
         if !is_person(act.by) {
             return Err(PeopleError::Beyond);

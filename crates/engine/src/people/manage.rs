@@ -4,7 +4,8 @@ use model::{AccessKind, Grant, Principal, Right, Role, Timestamp};
 use stores::AccountRow;
 
 use super::{
-    Act, People, PeopleError, UNUSED_DAYS_MAX, fold, grants, hex, json, log_in, need, random,
+    Act, People, PeopleError, SessionView, UNUSED_DAYS_MAX, fold, grants, hex, json,
+    keep_from_programs, log_in, need, once, random,
 };
 use crate::people::{IDLE_SECONDS, SESSION_SECONDS_MAX, STEP_SECONDS_MAX};
 
@@ -38,21 +39,27 @@ impl People {
     pub async fn accounts(&self, act: Act<'_>) -> Result<Vec<AccountView>, PeopleError> {
         need(act.by, Right::SeeAdministration)?;
         let rows = self.store().accounts().await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(AccountView {
-                    grants: grants(&row.grants)?,
-                    created: Timestamp(row.created),
-                    last_seen: Timestamp(row.last_seen),
-                    locked_until: (row.locked_until > act.now.0)
-                        .then_some(Timestamp(row.locked_until)),
-                    is_own: row.id == act.by.account,
-                    name: row.name,
-                    shown: row.shown,
-                    state: row.state,
-                })
-            })
-            .collect()
+        rows.into_iter().map(|row| view(row, act)).collect()
+    }
+
+    /// One account, and the sessions it has.
+    ///
+    /// # Errors
+    ///
+    /// [`PeopleError::NotAllowed`], [`PeopleError::NoSuch`].
+    pub async fn account(
+        &self,
+        act: Act<'_>,
+        name: &str,
+    ) -> Result<(AccountView, Vec<SessionView>), PeopleError> {
+        need(act.by, Right::SeeAdministration)?;
+        let row = self.named(name).await.map_err(|error| match error {
+            // No account has such a name.
+            PeopleError::Name => PeopleError::NoSuch,
+            error => error,
+        })?;
+        let sessions = self.sessions_of(&row.id, "", act.now).await?;
+        Ok((view(row, act)?, sessions))
     }
 
     /// Invites somebody; gives the link's token, once. Who was invited and didn't come is invited anew, with these roles.
@@ -69,6 +76,7 @@ impl People {
         need(act.by, Right::ManagePeople)?;
         let name = fold(name)?;
         let given = checked(given)?;
+        keep_from_programs(act.by, given.iter())?;
         let row = AccountRow {
             id: hex(&random::<16>()?),
             shown: name.clone(),
@@ -83,6 +91,7 @@ impl People {
         if !self.store().add_account(&row).await? {
             account = self.named(&row.name).await?;
             let was = account.grants.clone();
+            keep_from_programs(act.by, grants(&was)?.iter())?;
             if account.state != "invited"
                 || !self
                     .store()
@@ -110,10 +119,33 @@ impl People {
         name: &str,
         given: &[Grant],
     ) -> Result<(), PeopleError> {
+        self.grant_from(act, name, None, given).await
+    }
+
+    /// The same as long as they may do what was `seen`.
+    ///
+    /// # Errors
+    ///
+    /// As [`People::grant`].
+    pub async fn grant_from(
+        &self,
+        act: Act<'_>,
+        name: &str,
+        seen: Option<&[Grant]>,
+        given: &[Grant],
+    ) -> Result<(), PeopleError> {
         let _changing = self.0.changing.lock().await;
         let account = self.other(act, name).await?;
         let after = checked(given)?;
+        keep_from_programs(act.by, after.iter())?;
         let before = grants(&account.grants)?;
+        let is_seen = seen.is_none_or(|seen| {
+            seen.iter().all(|grant| before.contains(grant))
+                && before.iter().all(|grant| seen.contains(grant))
+        });
+        if !is_seen {
+            return Err(PeopleError::Changed);
+        }
         if !after.contains(&Grant::all(Role::Admin)) {
             self.keep_an_admin(&account).await?;
         }
@@ -159,6 +191,32 @@ impl People {
         Ok(token)
     }
 
+    /// Lifts the lock after too many failures. That it is them who failed is for whoever does it to make sure (req. 8.3.4).
+    ///
+    /// # Errors
+    ///
+    /// [`PeopleError::NotAllowed`], [`PeopleError::Oneself`], [`PeopleError::NoSuch`].
+    pub async fn unlock(&self, act: Act<'_>, name: &str) -> Result<(), PeopleError> {
+        let account = self.other(act, name).await?;
+        if self.store().unlock(&account.id, act.now.0).await? {
+            self.tell(act, AccessKind::Unlocked, &account.name);
+        }
+        Ok(())
+    }
+
+    /// Logs somebody out everywhere; their tokens hold on.
+    ///
+    /// # Errors
+    ///
+    /// [`PeopleError::NotAllowed`], [`PeopleError::Oneself`], [`PeopleError::NoSuch`].
+    pub async fn end_sessions(&self, act: Act<'_>, name: &str) -> Result<(), PeopleError> {
+        let account = self.other(act, name).await?;
+        if self.store().end_sessions(&account.id, "").await? > 0 {
+            self.tell(act, AccessKind::LoggedOutEverywhere, &account.name);
+        }
+        Ok(())
+    }
+
     /// Somebody else's account, for whoever may manage people.
     async fn other(&self, act: Act<'_>, name: &str) -> Result<AccountRow, PeopleError> {
         need(act.by, Right::ManagePeople)?;
@@ -166,6 +224,7 @@ impl People {
         if account.id == act.by.account {
             return Err(PeopleError::Oneself);
         }
+        keep_from_programs(act.by, grants(&account.grants)?.iter())?;
         Ok(account)
     }
 
@@ -195,12 +254,26 @@ impl People {
         self.store()
             .sweep_ceremonies(before(STEP_SECONDS_MAX))
             .await?;
+        self.store().sweep_asked(before(once::KEPT_SECONDS)).await?;
         let unused = before(UNUSED_DAYS_MAX * log_in::DAY);
         for account in self.store().unused_since(unused).await? {
             self.disable_unused(&account, now).await?;
         }
         Ok(())
     }
+}
+
+fn view(row: AccountRow, act: Act<'_>) -> Result<AccountView, PeopleError> {
+    Ok(AccountView {
+        grants: grants(&row.grants)?,
+        created: Timestamp(row.created),
+        last_seen: Timestamp(row.last_seen),
+        locked_until: (row.locked_until > act.now.0).then_some(Timestamp(row.locked_until)),
+        is_own: row.id == act.by.account,
+        name: row.name,
+        shown: row.shown,
+        state: row.state,
+    })
 }
 
 fn is_admin(account: &AccountRow) -> Result<bool, PeopleError> {

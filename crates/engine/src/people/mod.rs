@@ -8,6 +8,7 @@ mod directory;
 mod join;
 mod log_in;
 mod manage;
+mod once;
 mod own;
 mod passkey;
 mod password;
@@ -21,7 +22,7 @@ use crate::hide::is_hidden;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Timestamp, Via};
+use model::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Timestamp, Via};
 use sha2::{Digest as _, Sha256};
 use stores::{AccountRow, Database, PeopleStore, PeopleStoreError, StoreError};
 
@@ -31,11 +32,12 @@ pub use directory::{DirectorySettings, Resource};
 pub use join::{Step, Welcome};
 pub use log_in::Fresh;
 pub use manage::AccountView;
+pub use once::{Once, Ticket};
 pub use passkey::{Asked, PasskeyView};
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
 pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
 pub use session::{Session, SessionView};
-pub use token::{TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView};
+pub use token::{MANAGING_DAYS_MAX, Made, TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView, TokenWish};
 pub use views::{Saved, SavedView};
 
 /// Failures after which an account is locked (req. 8.3.4 allows ten).
@@ -108,6 +110,23 @@ pub enum PeopleError {
         /// What would be needed.
         right: Right,
     },
+    /// A token that wasn't made for it.
+    #[error("a token manages people only when it was made for that, by a person")]
+    OnlySees,
+    /// What no program does.
+    #[error("a person has to do this: no program gives, takes or touches the role {role}")]
+    ByPerson {
+        /// The role.
+        role: Role,
+    },
+    /// A key was used for something else.
+    #[error("this key was used for something else: use a new one")]
+    OtherAsked,
+    /// What was asked under a key isn't answered.
+    #[error(
+        "what was asked with this key is under way, or was cut off: look what came of it, then use a new key"
+    )]
+    UnderWay,
     /// Nobody changes what they may do themselves (req. 7.2.3).
     #[error("somebody else has to do this: nobody changes what they may do themselves")]
     Oneself,
@@ -126,6 +145,9 @@ pub enum PeopleError {
     /// An end too far away.
     #[error("a token holds for 1 to {TOKEN_DAYS_MAX} days")]
     Days,
+    /// An end too far away, of a token that manages people.
+    #[error("a token that manages people holds for 1 to {MANAGING_DAYS_MAX} days")]
+    ManagingDays,
     /// A token is for what its owner may do.
     #[error("a token may do only what you may do yourself")]
     Beyond,
@@ -308,10 +330,27 @@ impl People {
 
 /// Refuses whoever's roles don't include a right for the whole installation.
 fn need(by: &Principal, right: Right) -> Result<(), PeopleError> {
-    if by.may_all(right) {
-        Ok(())
-    } else {
-        Err(PeopleError::NotAllowed { right })
+    if !by.may_all(right) {
+        return Err(PeopleError::NotAllowed { right });
+    }
+    // A token that leaks lets nobody in unless it was made to.
+    if right == Right::ManagePeople && by.via == Via::Token {
+        return Err(PeopleError::OnlySees);
+    }
+    Ok(())
+}
+
+/// Refuses a program what is for people alone: an account that has, or would have, such a role.
+fn keep_from_programs<'a>(
+    by: &Principal,
+    mut grants: impl Iterator<Item = &'a Grant>,
+) -> Result<(), PeopleError> {
+    if is_person(by) {
+        return Ok(());
+    }
+    match grants.find(|grant| grant.role.is_for_people_alone()) {
+        Some(grant) => Err(PeopleError::ByPerson { role: grant.role }),
+        None => Ok(()),
     }
 }
 

@@ -132,8 +132,17 @@ impl People {
         token: &str,
         now: Timestamp,
     ) -> Result<Vec<SessionView>, PeopleError> {
-        let this = hash(token);
-        let rows = self.store().sessions_of(&by.account).await?;
+        self.sessions_of(&by.account, &hash(token), now).await
+    }
+
+    /// An account's sessions, the newest first; `this` is the hash of the one that asks.
+    pub(super) async fn sessions_of(
+        &self,
+        account: &str,
+        this: &str,
+        now: Timestamp,
+    ) -> Result<Vec<SessionView>, PeopleError> {
+        let rows = self.store().sessions_of(account).await?;
         let live = rows
             .into_iter()
             .filter(|row| ALL_FULL.contains(&row.factors.as_str()) && is_live(row, now));

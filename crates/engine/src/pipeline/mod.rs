@@ -26,6 +26,7 @@ use crate::desk::{Brief, Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
 use crate::ledger::{EntryKind, Ledger, LedgerError, NewEntry, Opening};
+use crate::pause::Pauses;
 use crate::projection::{Positions, Projection, ProjectionError};
 use crate::sealed::{Decided, VERSION};
 
@@ -76,6 +77,7 @@ pub struct Pipeline {
     sinks: Vec<Box<dyn Sink>>,
     sink_errors: BTreeMap<String, String>,
     stopped: Option<Timestamp>,
+    pauses: Pauses,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
     judged: Option<Instant>,
@@ -130,6 +132,12 @@ impl Pipeline {
     #[must_use]
     pub fn stopped(&self) -> Option<Timestamp> {
         self.stopped
+    }
+
+    /// What is expected to be silent.
+    #[must_use]
+    pub fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
     /// When what [`Self::append`] sealed last was judged: before what it caused was sealed and told. In no entry, since

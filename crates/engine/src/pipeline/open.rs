@@ -10,6 +10,7 @@ use super::{Pipeline, PipelineError, Settings};
 use crate::archive::Archive;
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
+use crate::pause::Pauses;
 use crate::projection::{Positions, Projection, ProjectionError};
 use crate::restart::{self, RestartError};
 use crate::sealed::BrokenLedger;
@@ -81,6 +82,7 @@ impl Pipeline {
                 (projection.map_err(state_failed)?, Positions::new())
             }
         };
+        let pauses = Pauses::of(&ledger, now).map_err(ledger_failed)?;
         let archive =
             Archive::of_ledger(&settings.ledger, &settings.keys, settings.context.clone());
         let resumed = restart::resume(&mut ledger, &mut judge, &mut projection, &archive).map_err(
@@ -108,6 +110,7 @@ impl Pipeline {
             sinks: Vec::new(),
             sink_errors: BTreeMap::new(),
             stopped,
+            pauses,
             state_trouble: None,
             judged: None,
         };

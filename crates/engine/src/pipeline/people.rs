@@ -13,6 +13,7 @@ use crate::counsel;
 use crate::desk::Update;
 use crate::handled::{severity_of, state_of};
 use crate::ledger::{EntryKind, NewEntry};
+use crate::pause::{self, Pause};
 use crate::sealed::Decided;
 
 /// Whose entries decisions are: apart from the machine's own, since their payloads are under keys by source.
@@ -50,6 +51,11 @@ impl Pipeline {
                 self.settled(row.id, outcome, &mut outcomes);
                 continue;
             }
+            if let Told::Pause(pause) = told {
+                let outcome = self.take_pause(pause, row.body, now)?;
+                self.settled(row.id, outcome, &mut outcomes);
+                continue;
+            }
             if let Told::External(finding) = told {
                 let mut together = vec![(finding, row)];
                 while let Some((Told::External(finding), row)) =
@@ -61,9 +67,7 @@ impl Pipeline {
                 continue;
             }
             let mut together = vec![(told, row)];
-            while let Some(more) =
-                rows.next_if(|(told, _)| !matches!(told, Told::Decision(_) | Told::External(_)))
-            {
+            while let Some(more) = rows.next_if(|(told, _)| told.is_deed()) {
                 together.push(more);
             }
             self.take_deeds(together, now, &mut outcomes)?;
@@ -107,7 +111,7 @@ impl Pipeline {
             match told {
                 Told::Deed => {}
                 Told::Counsel => entry.source = SourceId(counsel::SOURCE.to_owned()),
-                Told::Decision(_) | Told::External(_) | Told::Other => {
+                Told::Decision(_) | Told::External(_) | Told::Pause(_) | Told::Other => {
                     let refused = Outcome::Refused("it is nothing that people do".to_owned());
                     self.settled(row.id, refused, outcomes);
                     continue;
@@ -164,6 +168,32 @@ impl Pipeline {
         let sequence = Sequence(first.0 + parts);
         self.handle(decision, sequence)?;
         Ok(Some(Outcome::Sealed(sequence.0)))
+    }
+
+    /// Seals that a source is expected to be silent, if that may be said.
+    fn take_pause(
+        &mut self,
+        pause: Pause,
+        body: String,
+        now: Timestamp,
+    ) -> Result<Outcome, PipelineError> {
+        if let Err(why) = self.pauses.check(&pause, now) {
+            return Ok(Outcome::Refused(why));
+        }
+        let entry = NewEntry {
+            source: SourceId(pause::SOURCE.to_owned()),
+            ..self.entry_of(body, now)
+        };
+        let sequence = self
+            .ledger
+            .append(&[entry])
+            .map_err(|source| self.ledger_error(source))?;
+        self.pauses.take(pause);
+        if let Some(desk) = &self.desk {
+            let holding = self.pauses.holding(now).cloned().collect();
+            desk.publish(Update::Pauses(holding));
+        }
+        Ok(Outcome::Sealed(sequence.0))
     }
 
     /// The entries of a file that waits in the outbox.
@@ -255,7 +285,15 @@ enum Told {
     Deed,
     Counsel,
     External(Box<Finding>),
+    Pause(Pause),
     Other,
+}
+
+impl Told {
+    /// Whether it is sealed with its neighbours, without being looked at.
+    const fn is_deed(&self) -> bool {
+        !matches!(self, Self::Decision(_) | Self::External(_) | Self::Pause(_))
+    }
 }
 
 fn read(row: &OutboxRow) -> Told {
@@ -263,6 +301,7 @@ fn read(row: &OutboxRow) -> Told {
         Ok(Decided::Decision { decision, .. }) => Told::Decision(decision),
         Ok(Decided::Access { .. } | Decided::Read { .. }) => Told::Deed,
         Ok(Decided::CounselNote { .. }) => Told::Counsel,
+        Ok(Decided::Pause { pause, .. }) => Told::Pause(pause),
         Ok(Decided::External { finding, .. }) => Told::External(finding),
         _ => Told::Other,
     }

@@ -46,8 +46,8 @@ fn a_note_is_found_again_without_the_state_and_by_nothing_without_its_key() {
     // Nothing of it in what pages, sinks, reports and rows are made of.
     assert_eq!(house.desk.handling(&ids[0]).version(), 0);
     house.pipeline.flush(NOW).expect("signed");
-    let rows = stores::Snapshot::read(house.pipeline.database()).expect("read");
-    let compared = engine::compare::compare(house.pipeline.ledger(), &rows).expect("compared");
+    let rows = engine::compare::Rows::read(house.pipeline.database()).expect("read");
+    let compared = engine::compare::compare(house.pipeline.ledger(), rows).expect("compared");
     assert_eq!(compared.count, 0, "{compared:?}");
     // Whoever reads its entry reads that a note was sealed, and neither whose nor on what.
     let entry = house.desk.entry(number).expect("there");

@@ -84,8 +84,8 @@ fn a_file_is_masked_sealed_found_again_without_the_state_and_destroyed() {
     );
     assert_eq!((third.0.entries, third.1), (3, last - 3..last));
     house.pipeline.flush(NOW).expect("signed");
-    let rows = stores::Snapshot::read(house.pipeline.database()).expect("read");
-    let compared = engine::compare::compare(house.pipeline.ledger(), &rows).expect("compared");
+    let rows = engine::compare::Rows::read(house.pipeline.database()).expect("read");
+    let compared = engine::compare::compare(house.pipeline.ledger(), rows).expect("compared");
     assert_eq!(compared.count, 0, "{compared:?}");
     for entry in fs::read_dir(folder.path()).expect("a folder").flatten() {
         let bytes = fs::read(entry.path()).unwrap_or_default();

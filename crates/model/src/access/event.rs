@@ -48,6 +48,8 @@ pub enum AccessKind {
         /// Until when.
         until: Timestamp,
     },
+    /// The lock after too many failures was lifted before its time.
+    Unlocked,
     /// Logged out.
     LoggedOut,
     /// Was logged out everywhere.
@@ -75,6 +77,9 @@ pub enum AccessKind {
         grants: Vec<Grant>,
         /// Until when.
         expires: Timestamp,
+        /// Whether it may manage people.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        manages_people: bool,
     },
     /// A token was taken back.
     TokenRevoked,
@@ -144,6 +149,7 @@ impl AccessKind {
             Self::LoggedIn { .. } => "logged_in",
             Self::LogInFailed => "log_in_failed",
             Self::Locked { .. } => "locked",
+            Self::Unlocked => "unlocked",
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::PasswordChanged => "password_changed",

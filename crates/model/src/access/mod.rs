@@ -202,6 +202,11 @@ pub enum Via {
     },
     /// A token for programs.
     Token,
+    /// A token for a program that may manage people, as far as a program may.
+    Managing {
+        /// The token's name.
+        token: String,
+    },
     /// A token of the company's directory: provisions people, and nothing else.
     Directory,
     /// By having the data folder: the command line.

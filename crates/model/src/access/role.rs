@@ -203,6 +203,13 @@ impl Role {
         matches!(self, Self::Admin)
     }
 
+    /// Whether a person alone gives it, takes it, or changes the account that holds it: a program that could would let
+    /// others manage people, or read what is privileged.
+    #[must_use]
+    pub fn is_for_people_alone(self) -> bool {
+        self.may(Right::ManagePeople) || self.is_given_only()
+    }
+
     /// Whether an administrator alone gives it: whoever could take it for an hour would read what is privileged.
     #[must_use]
     pub fn is_given_only(self) -> bool {

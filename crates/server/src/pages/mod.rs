@@ -12,6 +12,7 @@ pub(crate) mod people;
 mod pictures;
 mod queue;
 mod rules;
+mod sources;
 mod views;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use engine::desk::{Brief, EntryView, GapView, Overview, Sight, SourceView};
+use engine::desk::{Brief, EntryView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
 use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
@@ -36,6 +37,9 @@ pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
+pub(crate) use sources::{
+    api_decide as api_decide_source, api_source, api_sources, pause, sources,
+};
 pub(crate) use views::change_views;
 
 /// Texts shown of a line that lists several.
@@ -137,6 +141,13 @@ pub(crate) fn trouble(error: &PeopleError) -> Response {
         _ => "",
     };
     (status, format!("{error}{more}\n")).into_response()
+}
+
+/// An error's words as a sentence.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A number of a query, zero when it is none.
@@ -372,23 +383,6 @@ pub(crate) async fn entry(
         frame: Frame::new(&sight).at("/entries", caller.now),
         line: Line::of(&entry),
         entry,
-    })
-}
-
-#[derive(Template)]
-#[template(path = "sources.html")]
-struct Sources {
-    frame: Frame,
-    sources: Vec<SourceView>,
-    gaps: Vec<GapView>,
-}
-
-/// Sources and their health, and what isn't seen.
-pub(crate) async fn sources(Seen(sight): Seen) -> Response {
-    page(&Sources {
-        frame: Frame::new(&sight).at("/sources", Timestamp::default()),
-        sources: sight.sources(),
-        gaps: sight.gaps(),
     })
 }
 

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use engine::desk::{Clock, Figures, Sight, SourceView, Work};
+use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Right, Scope, TaskState, Timestamp};
 
@@ -85,6 +86,8 @@ struct Overview {
     more_news: usize,
     sources: Vec<SourceView>,
     ailing: Vec<SourceView>,
+    /// What is expected to be silent.
+    pauses: Vec<Held>,
     gaps: usize,
     narrow: bool,
 }
@@ -124,6 +127,7 @@ pub(crate) async fn overview(
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),
+        pauses: sight.pauses(caller.now),
         sources,
         gaps: sight.gaps().len(),
         narrow: sight.is_narrow(),

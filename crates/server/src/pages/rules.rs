@@ -21,6 +21,9 @@ use crate::access::{Caller, Seen, aside};
 const RULES_MAX: usize = 60;
 /// Incidents and entries told of one rule.
 const TOLD_MAX: usize = 25;
+/// Seconds within which it is told how often a rule fired.
+const DAY: i64 = 24 * 3600;
+const WEEK: i64 = 7 * DAY;
 /// Bytes shown of a rule's text.
 const TEXT_BYTES: usize = 32_768;
 
@@ -28,6 +31,18 @@ const TEXT_BYTES: usize = 32_768;
 struct Row {
     rule: RuleText,
     did: Behaviour,
+    /// Of a rule of contents, how many entries have it; `None` for whoever doesn't see entries.
+    counted: Option<Counted>,
+}
+
+/// How many entries have what a rule of contents looks for.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    day: usize,
+    week: usize,
+    last: Option<Timestamp>,
+    /// From when on it was counted, where that is less than a week.
+    since: Option<Timestamp>,
 }
 
 impl Row {
@@ -35,6 +50,11 @@ impl Row {
     fn level(&self) -> Option<Level> {
         let of_findings = Some(self.did.level).filter(|_| self.did.total > 0);
         self.rule.level.or(of_findings)
+    }
+
+    /// Whether it fired, or entries have it, within a week.
+    fn fired(&self) -> bool {
+        self.did.week > 0 || self.counted.is_some_and(|counted| counted.week > 0)
     }
 
     fn fits(&self, filter: &str) -> bool {
@@ -49,17 +69,22 @@ impl Row {
     }
 
     fn told(&self) -> Value {
+        let counted = self.counted.unwrap_or_default();
+        // One kind has no entries of its own, the other no findings.
+        let last = self.did.last.max(counted.last);
         json!({
+            "counts": if self.rule.kind.is_of_content() { "entries" } else { "findings" },
+            "counted_since": counted.since.map(|at| at.to_string()),
             "id": self.rule.id,
             "title": self.rule.title,
             "description": self.rule.description,
             "kind": self.rule.kind.name(),
             "level": self.level().map(Level::name),
             "file": self.rule.file,
-            "day": self.did.day,
-            "week": self.did.week,
-            "total": self.did.total,
-            "last": self.did.last.map(|at| at.to_string()),
+            "day": self.did.day + counted.day,
+            "week": self.did.week + counted.week,
+            "total": self.did.total + counted.week,
+            "last": last.map(|at| at.to_string()),
             "incidents": self.did.incidents.len(),
         })
     }
@@ -68,15 +93,47 @@ impl Row {
 /// Every rule, what fired last first; those that fired and stand in no book are detectors in code.
 async fn all(sight: &Sight, now: Timestamp) -> Vec<Row> {
     let (book, other) = (sight.rules(), sight.clone());
-    let did = aside(move || other.behaviour(now)).await;
-    rows(&book, did.unwrap_or_default())
+    let names = Arc::clone(&book);
+    let did = aside(move || (other.behaviour(now), counted(&other, &names, now))).await;
+    let (did, counted) = did.unwrap_or_default();
+    rows(&book, did, &counted)
 }
 
-fn rows(book: &Arc<RuleBook>, mut did: BTreeMap<String, Behaviour>) -> Vec<Row> {
+/// How many entries have what each rule of contents looks for; nothing for whoever doesn't see entries. Reads files.
+fn counted(sight: &Sight, book: &RuleBook, now: Timestamp) -> BTreeMap<String, Counted> {
+    let names = book.all().filter(|rule| rule.kind.is_of_content());
+    let tally: Vec<String> = names.map(|rule| rule.id.clone()).collect();
+    let now = sight.time(now);
+    let search = Search {
+        from: Some(now.plus_seconds(-WEEK)),
+        tally: tally.clone(),
+        ..Search::default()
+    };
+    // A ledger that can't be read is told by the page of a rule; the others go on.
+    let tallied = sight.entries(&search).unwrap_or_default().tallied;
+    let day = now.plus_seconds(-DAY);
+    let of = |times: &Vec<Timestamp>| Counted {
+        day: times.iter().filter(|time| **time >= day).count(),
+        week: times.len(),
+        last: times.iter().max().copied(),
+        since: tallied.since,
+    };
+    tally
+        .into_iter()
+        .zip(tallied.times.iter().map(of))
+        .collect()
+}
+
+fn rows(
+    book: &Arc<RuleBook>,
+    mut did: BTreeMap<String, Behaviour>,
+    counted: &BTreeMap<String, Counted>,
+) -> Vec<Row> {
     let mut all: Vec<Row> = book
         .all()
         .map(|rule| Row {
             did: did.remove(&rule.id).unwrap_or_default(),
+            counted: counted.get(&rule.id).copied(),
             rule: rule.clone(),
         })
         .collect();
@@ -90,10 +147,16 @@ fn rows(book: &Arc<RuleBook>, mut did: BTreeMap<String, Behaviour>) -> Vec<Row> 
             file: String::new(),
             text: String::new(),
         },
+        counted: None,
         did,
     }));
     all.sort_by(|a, b| {
-        let weight = |row: &Row| (row.did.last, row.level());
+        let last = |row: &Row| {
+            row.did
+                .last
+                .max(row.counted.and_then(|counted| counted.last))
+        };
+        let weight = |row: &Row| (last(row), row.level());
         weight(b)
             .cmp(&weight(a))
             .then_with(|| a.rule.id.cmp(&b.rule.id))
@@ -135,7 +198,7 @@ pub(crate) async fn rules(
     let skipped = number(&query, "from").min(total);
     page(&Rules {
         frame: Frame::new(&sight).at("/rules", Timestamp::default()),
-        fired: rows.iter().filter(|row| row.did.week > 0).count(),
+        fired: rows.iter().filter(|row| row.fired()).count(),
         rows: rows.into_iter().skip(skipped).take(RULES_MAX).collect(),
         total,
         skipped,

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use engine::desk::{Desk, SourceView, Update};
 use engine::evidence::{Line, Listed, Search};
 use engine::health::{Hole, Trouble};
+use engine::ledger::Tallied;
 use engine::rulebook::RuleBook;
 use model::{Actor, ActorKind, Scope};
 use scraper::Html;
@@ -23,6 +24,21 @@ pub(crate) fn listed(search: &Search, text: &str) -> Listed {
 }
 
 fn of_many(count: u64, search: &Search, text: &str) -> Listed {
+    if !search.tally.is_empty() {
+        // One signature is there: now, and the day before yesterday.
+        let times = |name: &String| match name.as_str() {
+            "js-hidden-socket" => vec![NOW, NOW.plus_seconds(-150_000)],
+            _ => Vec::new(),
+        };
+        let tallied = Tallied {
+            times: search.tally.iter().map(times).collect(),
+            since: Some(NOW.plus_seconds(-200_000)),
+        };
+        return Listed {
+            tallied,
+            ..Listed::default()
+        };
+    }
     let end = search.end.unwrap_or(count).min(count);
     let first = end.saturating_sub(search.limit as u64).max(search.first);
     Listed {
@@ -31,6 +47,7 @@ fn of_many(count: u64, search: &Search, text: &str) -> Listed {
             .map(|sequence| Line::of(&entry(sequence, text)))
             .collect(),
         next: (first > search.first).then_some(first),
+        ..Listed::default()
     }
 }
 
@@ -232,7 +249,26 @@ fn rules_tell_what_they_look_for_and_what_they_did_of_late() {
         (&"code".into(), &"critical".into())
     );
     assert_eq!(find("skimmer-config-sql")["day"], 1);
-    assert_eq!(find("js-hidden-socket")["kind"], "signature");
+    let socket = find("js-hidden-socket");
+    for (name, value) in [("kind", "signature"), ("counts", "entries")] {
+        assert_eq!(socket[name], value);
+    }
+    for (name, value) in [("day", 1), ("week", 2), ("total", 2), ("incidents", 0)] {
+        assert_eq!(socket[name], value, "{name}");
+    }
+    assert_eq!(socket["last"], NOW.to_string());
+    assert_eq!(
+        socket["counted_since"],
+        NOW.plus_seconds(-200_000).to_string()
+    );
+    assert_eq!(
+        (&dump["counts"], &dump["counted_since"]),
+        (&"findings".into(), &Value::Null)
+    );
+    let (_, _, page) = get(&desk, "/rules/js-hidden-socket");
+    assert!(page.contains("How many entries have it") && page.contains("counted since"));
+    let (_, _, page) = get(&desk, "/rules?q=js-hidden-socket");
+    assert!(page.contains("1 fired within a week"), "{page}");
     let (_, _, page) = get(&desk, "/rules?q=skimmer-config");
     assert!(page.contains("href=\"/rules/skimmer-config-sql\"") && !page.contains("database-dump"));
     let (_, _, page) = get(&desk, "/rules/skimmer-config-sql");

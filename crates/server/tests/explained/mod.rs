@@ -149,6 +149,7 @@ fn notes_of_the_time_are_left_out_of_entries_unless_asked_for() {
             Ok(Listed {
                 lines: (first..end).rev().map(line).collect(),
                 next: (first > 0).then_some(first),
+                ..Listed::default()
             })
         }),
     );

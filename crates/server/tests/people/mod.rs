@@ -2,8 +2,10 @@
 
 mod attaching;
 mod counsel;
+mod programs;
 mod roles;
 mod scim;
+mod sources;
 mod telling;
 mod watching;
 mod ways;

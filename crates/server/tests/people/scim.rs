@@ -17,7 +17,7 @@ impl Stage {
             now: now(),
         };
         let made = self.people.make_directory_token(act, "entra", 30);
-        self.runtime.block_on(made).expect("made")
+        self.runtime.block_on(made).expect("made").token
     }
 
     fn scim(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {

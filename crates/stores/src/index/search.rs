@@ -6,6 +6,14 @@ use crate::StoreError;
 /// Which entries of a block name something.
 pub(super) type Bitmap = [u64; 4];
 
+/// What a block's entries name.
+enum Postings {
+    /// Of a whole block, as they are stored.
+    Whole(Vec<u8>),
+    /// Of the block that isn't whole yet.
+    Open,
+}
+
 /// What is looked for.
 #[derive(Clone, Debug, Default)]
 pub struct IndexQuery {
@@ -98,32 +106,96 @@ impl BlockIndex {
         Ok(None)
     }
 
+    /// Tells of each token which entries name it, the last block first, of those that are asked for. Gives the block it did
+    /// not come to, as [`Self::search_in`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::search`]. `visit` is given the entry and the token's place in `tokens`.
+    pub fn each_in<E: From<StoreError>>(
+        &self,
+        query: &IndexQuery,
+        tokens: &[u64],
+        blocks_max: u64,
+        mut visit: impl FnMut(u64, usize) -> Result<bool, E>,
+    ) -> Result<Option<u64>, E> {
+        let size = self.blocks() * BLOCK_ENTRIES + self.open.count;
+        let end = query.end.unwrap_or(u64::MAX).min(size);
+        if query.first >= end {
+            return Ok(None);
+        }
+        let (least, most) = (query.first / BLOCK_ENTRIES, (end - 1) / BLOCK_ENTRIES);
+        let mut looked = 0;
+        for block in (least..=most).rev() {
+            if !self.is_within(block, query) {
+                continue;
+            }
+            if looked == blocks_max {
+                return Ok(Some(block));
+            }
+            let postings = self.postings_of(block)?;
+            looked += 1;
+            let begin = block * BLOCK_ENTRIES;
+            let mut asked = self.joined(&postings, query);
+            keep(&mut asked, query.first.saturating_sub(begin), end - begin);
+            for (at, token) in tokens.iter().enumerate() {
+                let found = both(asked, self.bitmap(&postings, *token), |a, b| a & b);
+                let one = &mut |entry| visit(entry, at);
+                if !visit_block(begin, found, Order::Newest, one)? {
+                    return Ok(Some(block));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Which entries of a block name what is asked for; `None` when the block lies outside the time.
     fn found(&self, at: u64, query: &IndexQuery) -> Result<Option<Bitmap>, StoreError> {
+        if !self.is_within(at, query) {
+            return Ok(None);
+        }
+        // By time alone nothing is read.
+        if query.tokens.is_empty() && query.any.is_empty() {
+            return Ok(Some([u64::MAX; 4]));
+        }
+        Ok(Some(self.joined(&self.postings_of(at)?, query)))
+    }
+
+    /// Whether a block lies within the time that is asked for.
+    fn is_within(&self, at: u64, query: &IndexQuery) -> bool {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let block = self.blocks.get(at);
         let (first, last) = block.map_or((self.open.first, self.open.last), |block| {
             (block.first, block.last)
         });
-        if !query.fits(first, last) {
-            return Ok(None);
+        query.fits(first, last)
+    }
+
+    fn postings_of(&self, at: u64) -> Result<Postings, StoreError> {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        match self.blocks.get(at) {
+            Some(block) => Ok(Postings::Whole(self.postings(at, block)?)),
+            None => Ok(Postings::Open),
         }
-        if query.tokens.is_empty() && query.any.is_empty() {
-            return Ok(Some([u64::MAX; 4]));
+    }
+
+    fn bitmap(&self, postings: &Postings, token: u64) -> Bitmap {
+        match postings {
+            Postings::Whole(bytes) => posting(bytes, token),
+            Postings::Open => self.open.postings.get(&token).copied().unwrap_or_default(),
         }
-        let bytes = block.map(|block| self.postings(at, block)).transpose()?;
-        let of = |token: &u64| match &bytes {
-            Some(bytes) => posting(bytes, *token),
-            None => self.open.postings.get(token).copied().unwrap_or_default(),
-        };
+    }
+
+    /// Which entries of a block name what is asked for.
+    fn joined(&self, postings: &Postings, query: &IndexQuery) -> Bitmap {
+        let of = |token: &u64| self.bitmap(postings, *token);
         let all = query.tokens.iter().map(of);
         let any = query.any.iter().map(|group| {
             let each = group.iter().map(of);
             each.fold([0; 4], |found, one| both(found, one, |a, b| a | b))
         });
-        Ok(Some(all.chain(any).fold([u64::MAX; 4], |found, one| {
-            both(found, one, |a, b| a & b)
-        })))
+        all.chain(any)
+            .fold([u64::MAX; 4], |found, one| both(found, one, |a, b| a & b))
     }
 }
 

@@ -293,6 +293,22 @@ impl PeopleStore {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Lifts the lock of an account, and forgets its failures; false when it isn't locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeopleStore::accounts`].
+    pub async fn unlock(&self, id: &str, now: i64) -> Result<bool, PeopleStoreError> {
+        let done = sqlx::query(
+            "UPDATE account SET failures = 0, locked_until = 0 WHERE id = $1 AND locked_until > $2",
+        )
+        .bind(id)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Notes that an account was used, and with `forgive` that all its factors were right.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! statement or one transaction here, and says whether it was this caller's.
 
 mod account;
+mod asked;
 mod directory;
 mod invitation;
 mod passkey;
@@ -14,6 +15,7 @@ use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
 pub use account::{AccountRow, IdentityRow};
+pub use asked::AskedRow;
 pub use directory::{DirectoryAccess, DirectoryChange};
 pub use invitation::{InvitationRow, Joining};
 pub use passkey::{CeremonyRow, PasskeyRow};

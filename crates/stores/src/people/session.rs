@@ -43,8 +43,10 @@ pub struct TokenRow {
     pub expires: i64,
     /// When it was last used, in microseconds; zero when it never was.
     pub last_used: i64,
-    /// Empty, or `directory` for one that provisions people and does nothing else.
+    /// Empty, `people` for one that may manage people, or `directory` for one that provisions them and does nothing else.
     pub purpose: String,
+    /// Hash of the token by which it was made, with which it ends; empty where a person made it.
+    pub parent: String,
 }
 
 fn read_session(row: &AnyRow) -> Result<SessionRow, sqlx::Error> {
@@ -70,6 +72,7 @@ fn read_token(row: &AnyRow) -> Result<TokenRow, sqlx::Error> {
         expires: row.try_get("expires")?,
         last_used: row.try_get("last_used")?,
         purpose: row.try_get("purpose")?,
+        parent: row.try_get("parent")?,
     })
 }
 
@@ -211,8 +214,8 @@ impl PeopleStore {
     /// As [`PeopleStore::begin_session`].
     pub async fn add_token(&self, row: &TokenRow) -> Result<bool, PeopleStoreError> {
         let done = sqlx::query(
-            "INSERT INTO api_token (hash, name, account, grants, created, expires, last_used, purpose) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
+            "INSERT INTO api_token (hash, name, account, grants, created, expires, last_used, purpose, parent) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
         )
         .bind(&row.hash)
         .bind(&row.name)
@@ -222,6 +225,7 @@ impl PeopleStore {
         .bind(row.expires)
         .bind(row.last_used)
         .bind(&row.purpose)
+        .bind(&row.parent)
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)
@@ -266,17 +270,19 @@ impl PeopleStore {
         Ok(())
     }
 
-    /// Takes a token back; false when there is none of that name.
+    /// Takes a token back, with those it made; false when there is none of that name.
     ///
     /// # Errors
     ///
     /// As [`PeopleStore::begin_session`].
-    pub async fn revoke_token(&self, name: &str) -> Result<bool, PeopleStoreError> {
-        let done = sqlx::query("DELETE FROM api_token WHERE name = $1")
-            .bind(name)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+    pub async fn revoke_token(&self, name: &str, hash: &str) -> Result<bool, PeopleStoreError> {
+        let done =
+            sqlx::query("DELETE FROM api_token WHERE (name = $1 AND hash = $2) OR parent = $2")
+                .bind(name)
+                .bind(hash)
+                .execute(&self.pool)
+                .await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Takes away sessions that began or were used before a time, and tokens and invitations that ended before one.

@@ -3,8 +3,8 @@
 mod others;
 
 use stores::{
-    AccountRow, Database, IdentityRow, InvitationRow, Joining, PeopleStore, SessionRow, TokenRow,
-    ViewRow,
+    AccountRow, AskedRow, Database, IdentityRow, InvitationRow, Joining, PeopleStore, SessionRow,
+    TokenRow, ViewRow,
 };
 
 use super::everywhere;
@@ -73,6 +73,7 @@ fn token(name: &str, account: &str) -> TokenRow {
         expires: 100,
         last_used: 0,
         purpose: String::new(),
+        parent: String::new(),
     }
 }
 
@@ -350,9 +351,48 @@ fn sessions_and_tokens_end_when_they_should() {
         store.sweep(10, 61, 101).await.expect("swept");
         assert_eq!(store.session("b").await.expect("read"), None);
         assert_eq!(store.tokens().await.expect("read"), []);
-        assert!(!store.revoke_token("t").await.expect("asked"));
+        assert!(!store.revoke_token("t", "hash of t").await.expect("asked"));
+        // With those it made, and no other of its name.
+        for (name, parent) in [("p", ""), ("c", "hash of p"), ("o", "hash of x")] {
+            let mut row = token(name, "");
+            parent.clone_into(&mut row.parent);
+            assert!(store.add_token(&row).await.expect("written"));
+        }
+        assert!(!store.revoke_token("p", "hash of q").await.expect("asked"));
+        assert!(store.revoke_token("p", "hash of p").await.expect("asked"));
+        let left = store.tokens().await.expect("read");
+        let left: Vec<_> = left.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(left, ["o"]);
+        assert!(store.lock("1", 90).await.expect("written"));
+        assert!(!store.unlock("1", 90).await.expect("asked"), "it is over");
+        assert!(store.unlock("1", 89).await.expect("written"));
+        assert!(!store.unlock("1", 89).await.expect("asked"), "once");
         assert_eq!(store.unused_since(5).await.expect("read"), []);
         assert_eq!(store.unused_since(6).await.expect("read").len(), 1);
+    });
+}
+
+#[test]
+fn a_key_is_taken_once_and_keeps_what_was_answered_for_its_time() {
+    check(&async |store: &PeopleStore| {
+        let row = |what: &str| AskedRow {
+            id: "k".to_owned(),
+            what: what.to_owned(),
+            answer: String::new(),
+            written: 5,
+        };
+        assert_eq!(store.begin_asked(&row("a")).await.expect("taken"), None);
+        let known = store.begin_asked(&row("b")).await.expect("asked");
+        assert_eq!(known, Some(row("a")), "under way, as it was asked first");
+        store.end_asked("k", "{}").await.expect("kept");
+        let known = store.begin_asked(&row("a")).await.expect("asked");
+        assert_eq!(known.map(|row| row.answer).as_deref(), Some("{}"));
+        store.sweep_asked(5).await.expect("swept");
+        assert!(store.begin_asked(&row("a")).await.expect("asked").is_some());
+        store.sweep_asked(6).await.expect("swept");
+        assert_eq!(store.begin_asked(&row("b")).await.expect("taken"), None);
+        store.forget_asked("k").await.expect("let go");
+        assert_eq!(store.begin_asked(&row("c")).await.expect("taken"), None);
     });
 }
 

@@ -35,7 +35,7 @@ impl Stage {
             .await;
         let found = self
             .people
-            .directory(&token.expect("made"), at(1))
+            .directory(&token.expect("made").token, at(1))
             .await
             .expect("asked");
         found.expect("a directory")
@@ -64,7 +64,8 @@ fn a_directorys_token_does_nothing_else_and_others_are_no_directorys() {
         let token = people
             .make_directory_token(by(&root, at(1)), "entra", 30)
             .await
-            .expect("made");
+            .expect("made")
+            .token;
         assert!(
             people.token(&token, at(2)).await.expect("asked").is_none(),
             "no other use"

@@ -3,6 +3,7 @@
 mod coming;
 mod directory;
 mod managing;
+mod programs;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::extract::Query;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::people::{
-    PASSWORD_CHARACTERS_MIN, PasskeyView, PeopleError, SessionView, TOKEN_DAYS, TOKEN_DAYS_MAX,
-    TokenView,
+    MANAGING_DAYS_MAX, PASSWORD_CHARACTERS_MIN, PasskeyView, PeopleError, SessionView, TOKEN_DAYS,
+    TOKEN_DAYS_MAX, TokenView, TokenWish,
 };
 use model::{Grant, Principal, Right, Role, Timestamp, Via};
 
@@ -34,6 +34,9 @@ struct Account {
     password_hint: String,
     days: i64,
     days_hint: String,
+    /// Whether they may make a token that manages people, and its most days.
+    manages: bool,
+    managing_days: i64,
 }
 
 /// What was done, by the word in the address.
@@ -93,6 +96,8 @@ async fn account(
             "At least {PASSWORD_CHARACTERS_MIN} characters, with letters and digits; none of your last four."
         ),
         days: TOKEN_DAYS,
+        manages: principal.may_all(Right::ManagePeople) && principal.via == Via::Session,
+        managing_days: MANAGING_DAYS_MAX,
         days_hint: format!("At most {TOKEN_DAYS_MAX}"),
         fault,
         done,
@@ -220,12 +225,17 @@ pub(super) async fn make_token(
     };
     let days = sent.text("days").parse().unwrap_or(0);
     let grants = [Grant { role, scope }];
-    let made = entrance
-        .people
-        .make_token(caller.act(), sent.text("name"), &grants, days)
-        .await;
-    match made {
-        Ok(token) => shown(account(&entrance, &seen, &caller, Fault::default(), "", token).await),
+    let wish = TokenWish {
+        name: sent.text("name"),
+        grants: &grants,
+        days,
+        manages_people: !sent.text("manages_people").is_empty(),
+    };
+    match entrance.people.make(caller.act(), wish).await {
+        Ok(made) => {
+            let page = account(&entrance, &seen, &caller, Fault::default(), "", made.token);
+            shown(page.await)
+        }
         Err(error) => answer(entrance, seen, caller, "token", Err(error)).await,
     }
 }

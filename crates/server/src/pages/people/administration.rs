@@ -117,6 +117,8 @@ pub(super) async fn people(
     let done = match query.get("done").map(String::as_str) {
         Some("granted") => format!("What {name} may do is changed, at once."),
         Some("disabled") => format!("{name} is disabled and logged out everywhere."),
+        Some("unlocked") => format!("{name} may log in again, at once."),
+        Some("out") => format!("{name} is logged out everywhere."),
         _ => String::new(),
     };
     let news = News {
@@ -242,6 +244,34 @@ pub(super) async fn disable(
     }
 }
 
+/// Lifts the lock after too many failures.
+pub(super) async fn unlock(
+    entrance: Entrance,
+    seen: Seen,
+    caller: Caller,
+    sent: Fields,
+) -> Response {
+    let name = sent.text("name");
+    match entrance.people.unlock(caller.act(), name).await {
+        Ok(()) => back("unlocked", name),
+        Err(error) => wrong(&entrance, &seen, &caller, "unlock", name, error).await,
+    }
+}
+
+/// Logs somebody out everywhere.
+pub(super) async fn end_sessions(
+    entrance: Entrance,
+    seen: Seen,
+    caller: Caller,
+    sent: Fields,
+) -> Response {
+    let name = sent.text("name");
+    match entrance.people.end_sessions(caller.act(), name).await {
+        Ok(()) => back("out", name),
+        Err(error) => wrong(&entrance, &seen, &caller, "sessions", name, error).await,
+    }
+}
+
 /// Takes password and second factor away, and shows a link to choose new ones once.
 pub(super) async fn reset(
     entrance: Entrance,
@@ -278,9 +308,9 @@ pub(super) async fn directory(
         .make_directory_token(caller.act(), sent.text("name"), days)
         .await;
     match made {
-        Ok(token) => {
+        Ok(made) => {
             let news = News {
-                token,
+                token: made.token,
                 ..News::default()
             };
             shown(list(&entrance, &seen, &caller, news).await)

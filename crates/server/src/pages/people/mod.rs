@@ -33,6 +33,14 @@ pub(crate) fn routes() -> Router<Console> {
         )
         .route("/administration/people/reset", post(administration::reset))
         .route(
+            "/administration/people/unlock",
+            post(administration::unlock),
+        )
+        .route(
+            "/administration/people/end-sessions",
+            post(administration::end_sessions),
+        )
+        .route(
             "/administration/people/directory",
             post(administration::directory),
         )
@@ -84,7 +92,7 @@ impl Fault {
             PeopleError::LogIn => "present",
             PeopleError::Code => "code",
             PeopleError::Reason => "reason",
-            PeopleError::Days => "days",
+            PeopleError::Days | PeopleError::ManagingDays => "days",
             PeopleError::Grants { .. } | PeopleError::Beyond => "role",
             PeopleError::Late
             | PeopleError::Provider { .. }
@@ -92,6 +100,8 @@ impl Fault {
             | PeopleError::Kept
             | PeopleError::NoInvitation
             | PeopleError::NotAllowed { .. }
+            | PeopleError::OnlySees
+            | PeopleError::ByPerson { .. }
             | PeopleError::Oneself
             | PeopleError::LastAdmin
             | PeopleError::NoSuch
@@ -103,13 +113,8 @@ impl Fault {
 
     /// Something wrong, as a sentence.
     fn new(form: &'static str, field: &'static str, text: &str) -> Self {
-        let mut letters = text.chars();
-        let first = letters.next().map(|first| first.to_uppercase().to_string());
-        Self {
-            form,
-            field,
-            text: format!("{}{}.", first.unwrap_or_default(), letters.as_str()),
-        }
+        let text = super::sentence(text);
+        Self { form, field, text }
     }
 
     /// What is wrong at a field of a form.
