@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (
         1,
         "projections",
@@ -36,6 +36,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     ),
     (7, "views", include_str!("../migrations/0007_views.sql")),
     (8, "sign_in", include_str!("../migrations/0008_sign_in.sql")),
+    (9, "reads", include_str!("../migrations/0009_reads.sql")),
 ];
 
 /// Most connections beside the state's own.

@@ -26,6 +26,8 @@ pub use people::{
     PasskeyRow, PeopleStore, PeopleStoreError, SessionRow, TokenRow, ViewRow,
 };
 pub use place::{Server, StatePlace};
-pub use rows::{FindingRow, HandlingRow, IncidentRow, ListRow, Snapshot, SourceRow, StateUpdate};
+pub use rows::{
+    FindingRow, HandlingRow, IncidentRow, ListRow, ReadRow, Snapshot, SourceRow, StateUpdate,
+};
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{Owner, State};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::{Executor as _, Row as _};
 use stores::{
     Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Outbox, OutboxRow,
-    Outcome, Owner, Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
+    Outcome, Owner, Put, ReadRow, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
     StoreError,
 };
 
@@ -119,6 +119,19 @@ fn update(reflects: u64, detected: i64) -> StateUpdate {
             source: "inventory:/shop".to_owned(),
             body: format!("{{\"v\":{reflects}}}"),
         }],
+        reads: vec![
+            read(-7, "", reflects),
+            read(495_834, "sales_order_payment", reflects),
+        ],
+        reads_from: Some(-7),
+    }
+}
+
+fn read(hour: i64, name: &str, number: u64) -> ReadRow {
+    ReadRow {
+        hour,
+        name: name.to_owned(),
+        body: format!("{{\"account\":\"it's \\u0000 {number}\"}}"),
     }
 }
 
@@ -136,6 +149,7 @@ fn holds(state: &mut State, expected: &StateUpdate) {
     assert_eq!(state.incidents().expect("read"), expected.incidents);
     assert_eq!(state.handlings().expect("read"), expected.handlings);
     assert_eq!(state.lists().expect("read"), expected.lists);
+    assert_eq!(state.reads().expect("read"), expected.reads);
 }
 
 /// Waits for something that runs on the server's or the file's connections.
@@ -286,6 +300,56 @@ fn the_latest_state_is_read_again_with_the_earliest_detection() {
 }
 
 #[test]
+fn hours_of_reads_go_when_they_are_too_old_and_others_are_written_over() {
+    everywhere(|place| {
+        let mut state = open(place);
+        let hours = |reflects: u64, from: Option<i64>, hours: &[i64]| StateUpdate {
+            reflects,
+            reads: hours
+                .iter()
+                .flat_map(|hour| {
+                    [
+                        read(*hour, "", reflects),
+                        read(*hour, "quote_payment", reflects),
+                    ]
+                })
+                .collect(),
+            reads_from: from,
+            ..StateUpdate::default()
+        };
+        let known = |state: &mut State| -> Vec<(i64, bool)> {
+            let rows = state.reads().expect("read");
+            rows.iter()
+                .map(|row| (row.hour, row.body.contains("u0000 2")))
+                .collect()
+        };
+        state.apply(&hours(1, None, &[3, 1, 2])).expect("written");
+        assert_eq!(
+            known(&mut state),
+            [1, 1, 2, 2, 3, 3].map(|hour| (hour, false))
+        );
+        state
+            .apply(&hours(2, Some(2), &[3, i64::MAX - 1]))
+            .expect("written");
+        let last = i64::MAX - 1;
+        let left = [
+            (2, false),
+            (2, false),
+            (3, true),
+            (3, true),
+            (last, true),
+            (last, true),
+        ];
+        assert_eq!(known(&mut state), left);
+        // All of them go before those that come.
+        state
+            .apply(&hours(3, Some(i64::MAX), &[1]))
+            .expect("written");
+        assert_eq!(known(&mut state), [(1, false), (1, false)]);
+    });
+}
+
+#[test]
 fn many_rows_and_long_ones_are_written_at_once_and_read_in_one_order() {
     everywhere(|place| {
         let mut state = open(place);
@@ -415,6 +479,7 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
         let database = Database::open(place).expect("opened");
         // As version 2 left it.
         for table in [
+            "read_hour",
             "saved_view",
             "owner",
             "handling",
@@ -445,6 +510,7 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
         drop(database);
         let mut expected = update(5, 70);
         expected.handlings.clear();
+        expected.reads.clear();
         holds(&mut open(place), &expected);
         // One of a later version is refused.
         let database = Database::open(place).expect("opened");

@@ -80,14 +80,17 @@ impl Witness {
         }
     }
 
-    /// What tells an event; `None` where that tells no reads.
-    pub(super) fn of(event: &Event<'_>) -> Option<Self> {
-        let is_statement = match event.text(Field::Operation)? {
-            "query" => true,
-            "read" | "write" => false,
-            _ => return None,
-        };
-        Some(match event.text(Field::Format)? {
+    /// Whether records of a format may tell reads.
+    #[must_use]
+    pub fn has(format: &str) -> bool {
+        match format {
+            "observation" => true,
+            _ => Self::of_format(format, true).is_some(),
+        }
+    }
+
+    fn of_format(format: &str, is_statement: bool) -> Option<Self> {
+        Some(match format {
             "mariadb_server_audit"
             | "percona_audit_json"
             | "percona_audit_xml"
@@ -101,10 +104,25 @@ impl Witness {
             "mysql_general" => Self::General,
             "mysql_slow" => Self::Slow,
             "proxysql_json" => Self::Proxy,
-            // The binary log's statements are observations, too; it tells none that reads.
-            "observation" if event.int(Field::ChangeCount).is_some() => Self::Digests,
             _ => return None,
         })
+    }
+
+    /// What tells an event; `None` where that tells no reads.
+    pub(super) fn of(event: &Event<'_>) -> Option<Self> {
+        let is_statement = match event.text(Field::Operation)? {
+            "query" => true,
+            "read" | "write" => false,
+            _ => return None,
+        };
+        match event.text(Field::Format)? {
+            // The binary log's statements are observations, too; it tells none that reads.
+            "observation" => {
+                let is_sum = is_statement && event.int(Field::ChangeCount).is_some();
+                is_sum.then_some(Self::Digests)
+            }
+            format => Self::of_format(format, is_statement),
+        }
     }
 }
 
@@ -113,7 +131,7 @@ impl Witness {
 #[serde(rename_all = "snake_case")]
 pub enum Account {
     /// A database account, as the log names it.
-    Named(Arc<str>),
+    Named(#[serde(with = "shared")] Arc<str>),
     /// The log tells none.
     Untold,
     /// Beyond the accounts that are told apart.
@@ -131,4 +149,19 @@ pub struct Line {
     pub reads: u64,
     /// Rows that these sent; `None` where the log tells none.
     pub rows: Option<u64>,
+}
+
+/// Stores a name that many lines share.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(name: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
 }

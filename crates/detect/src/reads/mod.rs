@@ -55,32 +55,18 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// Takes one event of a database, before TABLE records are joined to their statement (`shape` is of the statement, where it has one).
-    ///
-    /// `counts` says whether it is new; otherwise it only tells what it needs to read the next one.
-    pub fn take(
-        &mut self,
-        event: &Event<'_>,
-        shape: Option<&Shape>,
-        received: Timestamp,
-        counts: bool,
-    ) {
-        let Some(witness) = Witness::of(event) else {
+    /// Takes a statement with its shape, where it has one; other events are left out.
+    pub fn take(&mut self, event: &Event<'_>, shape: Option<&Shape>, received: Timestamp) {
+        let told = Witness::of(event).filter(|witness| *witness != Witness::AuditTables);
+        let Some(witness) = told else {
             return;
         };
-        if witness == Witness::AuditTables {
-            self.take_table(event, received, counts);
-            return;
-        }
         let calls = match (witness, event.text(Field::Change)) {
             (Witness::Digests, Some("called")) => event.int(Field::ChangeCount).unwrap_or(0),
             // All since the server's start, at a first look: of no hour.
             (Witness::Digests, _) => return,
             _ => 1,
         };
-        if !counts {
-            return;
-        }
         let Some(hour) = self.tell(event, witness, received) else {
             return;
         };
@@ -93,17 +79,20 @@ impl Reads {
         };
         let own = shape.tables.get(..shape.own_tables).unwrap_or_default();
         for table in own {
-            if reads(shape, table)
-                && let Some(table) = payment_table(table)
-            {
+            if let Some(table) = payment_table(table).filter(|table| reads(shape, table)) {
                 let rows = event.int(Field::RowsSent);
                 self.add(hour, table, witness, event, calls, rows);
             }
         }
     }
 
-    /// Takes a TABLE record.
-    fn take_table(&mut self, event: &Event<'_>, received: Timestamp, counts: bool) {
+    /// Takes a TABLE record by itself, before it is joined to its statement; other events are left out.
+    ///
+    /// `counts` says whether it is new; otherwise it only tells to which statement the next one belongs.
+    pub fn take_table(&mut self, event: &Event<'_>, received: Timestamp, counts: bool) {
+        if Witness::of(event) != Some(Witness::AuditTables) {
+            return;
+        }
         let hour = if counts {
             self.tell(event, Witness::AuditTables, received)
         } else {
@@ -112,11 +101,8 @@ impl Reads {
         if event.text(Field::Operation) != Some("read") {
             return;
         }
-        let Some(table) = event
-            .list(Field::Tables)
-            .first()
-            .and_then(|name| payment_table(name))
-        else {
+        let first = event.list(Field::Tables).first();
+        let Some(table) = first.and_then(|name| payment_table(name)) else {
             return;
         };
         let number = |field| event.int(field).unwrap_or(-1);
@@ -128,7 +114,10 @@ impl Reads {
         } else if key.1 > 0 && tables.contains(&table) {
             return;
         }
-        tables.push(table);
+        // One without a number belongs to none.
+        if key.1 > 0 {
+            tables.push(table);
+        }
         if let Some(hour) = hour {
             self.add(hour, table, Witness::AuditTables, event, 1, None);
         }

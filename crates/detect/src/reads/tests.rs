@@ -35,7 +35,8 @@ fn take(reads: &mut Reads, event: &Event<'_>) {
         .text(Field::Statement)
         .map(|text| Shape::of(text, false, ""));
     let received = event.time.unwrap_or_default();
-    reads.take(event, shape.as_ref(), received, true);
+    reads.take_table(event, received, true);
+    reads.take(event, shape.as_ref(), received);
 }
 
 const PAYMENTS: &str = "sales_order_payment";
@@ -210,12 +211,12 @@ fn a_line_that_tells_of_the_future_pushes_nothing_away() {
     take(&mut reads, &statement("mysql_slow", 1000, "shop", READ));
     let future = statement("mysql_slow", 9_000_000, "shop", READ);
     let shape = Shape::of(READ, false, "");
-    reads.take(&future, Some(&shape), Hour(1000).begin(), true);
+    reads.take(&future, Some(&shape), Hour(1000).begin());
     assert_eq!(reads.newest(), Hour(1001));
     // Nor does one that tells of a time without a beginning.
     let mut past = future;
     past.time = Some(Timestamp(i64::MIN));
-    reads.take(&past, Some(&shape), Hour(1000).begin(), true);
+    reads.take(&past, Some(&shape), Hour(1000).begin());
     let found = reads.figure(PAYMENTS, None, Hour(1000)).expect("known");
     assert_eq!(found.reads, 1);
 }
@@ -284,7 +285,7 @@ proptest! {
         let mut after = restored(&all(&before));
         // What is read again to be warm isn't counted.
         for event in &events[..at] {
-            after.take(event, None, Timestamp(i64::MAX), false);
+            after.take_table(event, Timestamp(i64::MAX), false);
         }
         events[at..].iter().for_each(|event| take(&mut after, event));
         prop_assert_eq!(all(&through), all(&after));

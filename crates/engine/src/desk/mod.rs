@@ -3,6 +3,7 @@
 mod about;
 mod behaviour;
 mod brief;
+mod reads;
 mod sight;
 mod views;
 
@@ -10,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use detect::reads::Reads;
 use incident::Rested;
 use model::{Finding, Handling, Incident, IncidentState, SourceId};
 use stores::Outcome;
@@ -25,6 +27,7 @@ use crate::rulebook::RuleBook;
 pub use about::{About, Touched};
 pub use behaviour::Behaviour;
 pub use brief::{Brief, Clock, Words};
+pub use reads::{AccountReads, HourReads, TableReads};
 pub use sight::{Sight, Work};
 pub use views::{EntryView, GapView, Overview, SourceView};
 
@@ -59,6 +62,8 @@ pub enum Update {
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
     Listed(Vec<(SourceId, Arc<List>)>),
+    /// How often tables of payments were read.
+    Reads(Arc<Reads>),
     /// The rules that are judged by.
     Rules(Arc<RuleBook>),
     /// Counters.
@@ -87,6 +92,7 @@ struct State {
     sources: Vec<SourceView>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
+    reads: Arc<Reads>,
     rules: Arc<RuleBook>,
     overview: Option<Overview>,
 }
@@ -158,7 +164,10 @@ impl Desk {
                 state.changes.pop_front();
             }
             state.changes.push_back((version, changed));
-            if !matches!(update, Update::Sources(_) | Update::Overview(_)) {
+            if !matches!(
+                update,
+                Update::Sources(_) | Update::Overview(_) | Update::Reads(_)
+            ) {
                 state.listed.take();
             }
             match update {
@@ -214,6 +223,7 @@ impl Desk {
                 Update::Sources(sources) => state.sources = sources,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
+                Update::Reads(reads) => state.reads = reads,
                 Update::Rules(book) => state.rules = book,
                 Update::Overview(overview) => state.overview = Some(overview),
             }
