@@ -26,7 +26,7 @@ pub mod live;
 pub mod people;
 pub mod pipeline;
 pub mod projection;
-mod reads;
+pub mod reads;
 pub mod report;
 mod rest;
 pub mod restart;

@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use custody::EntryKind;
-use detect::reads::{HOURS_MAX, Hour, Kept, Line, Reads, Witness};
 use detect::shape::{Shape, payment_table};
 use model::{Category, Field, Sequence, SourceId, Timestamp};
 use parse::{Context, SourceState};
 use serde::{Deserialize, Serialize};
 use stores::ReadRow;
+
+pub use detect::reads::{
+    Account, Figure, HOURS_MAX, Hour, Kept, Like, Line, Reads, Usual, Witness,
+};
+pub use detect::shape::is_payment_table;
 
 use crate::ledger::{Ledger, LedgerError};
 

@@ -10,6 +10,7 @@ mod payment_pages;
 pub(crate) mod people;
 mod pictures;
 mod queue;
+mod reads;
 mod rules;
 mod views;
 
@@ -34,6 +35,7 @@ pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
+pub(crate) use reads::api_reads;
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use views::change_views;
 

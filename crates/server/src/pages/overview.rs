@@ -9,8 +9,9 @@ use engine::desk::{Clock, Sight, SourceView, Work};
 use engine::watching::{self, Change};
 use model::{Level, Scope, TaskState, Timestamp};
 
+use super::reads::{self, Chart};
 use super::{Frame, page};
-use crate::access::{Console, Seen};
+use crate::access::{Console, Seen, aside};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
@@ -83,6 +84,8 @@ struct Overview {
     sources: Vec<SourceView>,
     ailing: Vec<SourceView>,
     gaps: usize,
+    /// Reads of payment tables in the last day.
+    charts: Vec<Chart>,
     narrow: bool,
 }
 
@@ -101,6 +104,8 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
     let all: Vec<Work> = sight.incidents();
     let open: Vec<&Work> = all.iter().filter(|work| !work.state.is_over()).collect();
     let sources = sight.sources();
+    let eyes = sight.clone();
+    let charts = aside(move || reads::of_day(&eyes)).await;
     let ails = |source: &&SourceView| source.state != "reading" && !source.reason.is_empty();
     let page_of = Overview {
         frame: Frame::new(&sight),
@@ -117,6 +122,7 @@ pub(crate) async fn overview(State(console): State<Console>, Seen(sight): Seen) 
         clocks: clocks(&open),
         sites: sites(&sight, &open),
         mine: mine(&sight, &open),
+        charts: charts.unwrap_or_default(),
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),
