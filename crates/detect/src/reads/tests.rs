@@ -189,6 +189,21 @@ fn usual_is_told_of_the_likest_hours_that_are_enough() {
 }
 
 #[test]
+fn more_than_usual_is_more_than_counting_adds() {
+    for (high, most) in [(0, 0), (1, 4), (4, 10), (36, 54), (u64::MAX, u64::MAX)] {
+        let usual = Usual {
+            median: 0,
+            high,
+            hours: 30,
+            like: Like::HourOfDay,
+        };
+        assert!(!usual.is_exceeded_by(most), "{high}");
+        let more: Option<u64> = most.checked_add(1);
+        assert!(more.is_none_or(|more| usual.is_exceeded_by(more)), "{high}");
+    }
+}
+
+#[test]
 fn hours_left_out_are_no_base() {
     let mut reads = Reads::default();
     for hour in 10_000..10_030 {

@@ -51,6 +51,18 @@ pub struct Usual {
     pub like: Like,
 }
 
+impl Usual {
+    /// Whether so many reads are more than is usual: more than the high number by what counting alone may add (three times its
+    /// square root), since of a few hours the highest is exceeded often.
+    #[must_use]
+    pub fn is_exceeded_by(&self, reads: u64) -> bool {
+        reads
+            > self
+                .high
+                .saturating_add(self.high.isqrt().saturating_mul(3))
+    }
+}
+
 /// Earlier hours of one table, of one account or all, by what told them.
 #[derive(Clone, Debug, Default)]
 pub struct Base(BTreeMap<Witness, Vec<(Hour, u64)>>);

@@ -78,7 +78,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3 * 2);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);
@@ -97,8 +97,8 @@ fn usual(usual: Option<&Usual>) -> String {
         return "what is usual is unknown: fewer than 24 earlier hours were told of".to_owned();
     };
     let rests_on = match usual.like {
-        Like::HourOfWeek => format!("this hour of {} such days of a week", usual.hours),
-        Like::HourOfDay => format!("this hour of {} days", usual.hours),
+        Like::HourOfWeek => format!("this hour of the week, {} weeks", usual.hours),
+        Like::HourOfDay => format!("this hour of the day, {} days", usual.hours),
         Like::AnyHour => format!("{} earlier hours, of any time of day", usual.hours),
     };
     match (usual.median, usual.high) {
@@ -112,7 +112,7 @@ fn usual(usual: Option<&Usual>) -> String {
 }
 
 fn is_over(figure: &Figure, usual: Option<&Usual>) -> bool {
-    usual.is_some_and(|usual| figure.reads > usual.high)
+    usual.is_some_and(|usual| usual.is_exceeded_by(figure.reads))
 }
 
 /// An account in words.
@@ -496,8 +496,18 @@ mod tests {
 
     #[test]
     fn what_is_usual_is_told_with_what_it_rests_on() {
-        check(0, 0, Like::HourOfDay, "usual: none (this hour of 31 days)");
-        check(2, 2, Like::HourOfDay, "usual: 2 (this hour of 31 days)");
+        check(
+            0,
+            0,
+            Like::HourOfDay,
+            "usual: none (this hour of the day, 31 days)",
+        );
+        check(
+            2,
+            2,
+            Like::HourOfDay,
+            "usual: 2 (this hour of the day, 31 days)",
+        );
         let words = "usual: 2, seldom more than 12 (31 earlier hours, of any time of day)";
         check(2, 12, Like::AnyHour, words);
         assert!(usual(None).contains("unknown"));

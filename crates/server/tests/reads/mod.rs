@@ -26,7 +26,7 @@ fn named(name: &str) -> Account {
 }
 
 /// Hours before `NOW` in which the shop reads twice each, but for the last, in which a thief does.
-fn reads(before: i64) -> Reads {
+pub(crate) fn reads(before: i64) -> Reads {
     let mut reads = Reads::default();
     let now = Hour::of(NOW);
     let told = Kept::Told(Witness::Audit.bit() | Witness::Slow.bit());
