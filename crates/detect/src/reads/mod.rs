@@ -61,28 +61,31 @@ impl Reads {
         let Some(witness) = told else {
             return;
         };
-        let calls = match (witness, event.text(Field::Change)) {
-            (Witness::Digests, Some("called")) => event.int(Field::ChangeCount).unwrap_or(0),
-            // All since the server's start, at a first look: of no hour.
-            (Witness::Digests, _) => return,
-            _ => 1,
-        };
+        // All since the server's start, as a first look tells it, is of no hour.
+        if witness == Witness::Digests && event.text(Field::Change) != Some("called") {
+            return;
+        }
         let Some(hour) = self.tell(event, witness, received) else {
             return;
         };
-        // What was refused or failed read nothing.
-        if event.int(Field::ErrorCode).is_some_and(|code| code != 0) {
-            return;
-        }
         let Some(shape) = shape else {
             return;
         };
         let own = shape.tables.get(..shape.own_tables).unwrap_or_default();
         for table in own {
-            if let Some(table) = payment_table(table).filter(|table| reads(shape, table)) {
-                let rows = event.int(Field::RowsSent);
-                self.add(hour, table, witness, event, calls, rows);
+            let Some(table) = payment_table(table).filter(|table| reads(shape, table)) else {
+                continue;
+            };
+            // What was refused or failed read nothing.
+            if event.int(Field::ErrorCode).is_some_and(|code| code != 0) {
+                return;
             }
+            let calls = match witness {
+                Witness::Digests => event.int(Field::ChangeCount).unwrap_or(0),
+                _ => 1,
+            };
+            let rows = event.int(Field::RowsSent);
+            self.add(hour, table, witness, event, calls, rows);
         }
     }
 
@@ -90,7 +93,10 @@ impl Reads {
     ///
     /// `counts` says whether it is new; otherwise it only tells to which statement the next one belongs.
     pub fn take_table(&mut self, event: &Event<'_>, received: Timestamp, counts: bool) {
-        if Witness::of(event) != Some(Witness::AuditTables) {
+        // Nearly every event is a statement, which is told quickly.
+        if event.text(Field::Operation) == Some("query")
+            || Witness::of(event) != Some(Witness::AuditTables)
+        {
             return;
         }
         let hour = if counts {

@@ -62,9 +62,10 @@ fn desk(reads: Reads) -> Desk {
 }
 
 fn section(page: &str) -> &str {
-    let begin = page.find("<section id=\"reads\">").expect("the section");
-    let rest = &page[begin..];
-    &rest[..rest.find("</section>").expect("its end")]
+    let (_, rest) = page
+        .split_once("<section id=\"reads\">")
+        .expect("the section");
+    rest.split("</section>").next().unwrap_or_default()
 }
 
 #[test]
