@@ -4,13 +4,14 @@
 //! starts such a server. `MAGEWARDEN_TEST_POSTGRES_PASSWORD_FILE` may name its password's file.
 
 mod people;
+mod reads;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{Executor as _, Row as _};
 use stores::{
     Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Outbox, OutboxRow,
-    Outcome, Owner, Put, ReadRow, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
+    Outcome, Owner, Put, SettledRow, Snapshot, SourceRow, State, StatePlace, StateUpdate,
     StoreError,
 };
 
@@ -120,18 +121,10 @@ fn update(reflects: u64, detected: i64) -> StateUpdate {
             body: format!("{{\"v\":{reflects}}}"),
         }],
         reads: vec![
-            read(-7, "", reflects),
-            read(495_834, "sales_order_payment", reflects),
+            reads::row(-7, "", reflects),
+            reads::row(495_834, "sales_order_payment", reflects),
         ],
         reads_from: Some(-7),
-    }
-}
-
-fn read(hour: i64, name: &str, number: u64) -> ReadRow {
-    ReadRow {
-        hour,
-        name: name.to_owned(),
-        body: format!("{{\"account\":\"it's \\u0000 {number}\"}}"),
     }
 }
 
@@ -296,56 +289,6 @@ fn the_latest_state_is_read_again_with_the_earliest_detection() {
         // Once more, as after an answer that was lost.
         state.apply(&update(9, 80)).expect("written");
         holds(&mut state, &expected);
-    });
-}
-
-#[test]
-fn hours_of_reads_go_when_they_are_too_old_and_others_are_written_over() {
-    everywhere(|place| {
-        let mut state = open(place);
-        let hours = |reflects: u64, from: Option<i64>, hours: &[i64]| StateUpdate {
-            reflects,
-            reads: hours
-                .iter()
-                .flat_map(|hour| {
-                    [
-                        read(*hour, "", reflects),
-                        read(*hour, "quote_payment", reflects),
-                    ]
-                })
-                .collect(),
-            reads_from: from,
-            ..StateUpdate::default()
-        };
-        let known = |state: &mut State| -> Vec<(i64, bool)> {
-            let rows = state.reads().expect("read");
-            rows.iter()
-                .map(|row| (row.hour, row.body.contains("u0000 2")))
-                .collect()
-        };
-        state.apply(&hours(1, None, &[3, 1, 2])).expect("written");
-        assert_eq!(
-            known(&mut state),
-            [1, 1, 2, 2, 3, 3].map(|hour| (hour, false))
-        );
-        state
-            .apply(&hours(2, Some(2), &[3, i64::MAX - 1]))
-            .expect("written");
-        let last = i64::MAX - 1;
-        let left = [
-            (2, false),
-            (2, false),
-            (3, true),
-            (3, true),
-            (last, true),
-            (last, true),
-        ];
-        assert_eq!(known(&mut state), left);
-        // All of them go before those that come.
-        state
-            .apply(&hours(3, Some(i64::MAX), &[1]))
-            .expect("written");
-        assert_eq!(known(&mut state), [(1, false), (1, false)]);
     });
 }
 

@@ -1,3 +1,5 @@
+//! What is counted as a read, what is usual, and that neither order nor a start changes a number.
+
 use std::collections::BTreeSet;
 
 use model::{Category, Event, Field, Timestamp, Value};
