@@ -7,6 +7,7 @@ mod finding;
 mod hash;
 mod php;
 mod place;
+pub mod reads;
 pub mod shape;
 mod sigma;
 mod window;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use detect::reads::Reads;
 use detect::shape::{ShapeError, Shaper, Shapes};
 use detect::{Detector, RuleError, RuleSource};
 use incident::{Change, Grouper, GroupingSettings, ObligationError, ObligationRules};
@@ -106,6 +107,10 @@ pub struct Judge {
     pub(crate) changed: BTreeSet<String>,
     rehearsing: bool,
     pub(crate) counters: JudgeCounters,
+    /// How often tables of payments were read.
+    pub(crate) reads: Reads,
+    /// Whether what comes isn't counted yet.
+    pub(crate) counts: bool,
     book: Arc<RuleBook>,
     pub(crate) handlings: BTreeMap<String, Handling>,
 }
@@ -150,6 +155,8 @@ impl Judge {
             changed: BTreeSet::new(),
             rehearsing: false,
             counters: JudgeCounters::default(),
+            reads: Reads::default(),
+            counts: true,
             book: Arc::new(RuleBook::new(own_rules)),
             handlings: BTreeMap::new(),
         })
@@ -209,6 +216,9 @@ impl Judge {
         let Ok(mut event) = read else { return };
         count_marks(&mut event, record.marks);
         event.put_text(Field::Format, record.format);
+        if event.category == Category::Database {
+            self.reads.take_table(&event, record.received, self.counts);
+        }
         let at = EventRef {
             sequence: record.sequence,
             index: 0,
@@ -230,7 +240,10 @@ impl Judge {
         self.counters.events += 1;
         let Joined { mut event, refs } = joined;
         if event.category == Category::Database {
-            let _judged = self.shaper.enrich(&mut event);
+            let shape = self.shaper.enrich(&mut event).map(|(shape, _)| shape);
+            if self.counts {
+                self.reads.take(&event, shape.as_ref(), received);
+            }
         }
         self.note_agent(&event);
         if let Some(host) = self.peers.note(&event) {

@@ -29,6 +29,7 @@ mod peers;
 pub mod people;
 pub mod pipeline;
 pub mod projection;
+pub mod reads;
 pub mod report;
 mod rest;
 pub mod restart;

@@ -163,7 +163,7 @@ impl Decider {
     ) -> Result<u64, DecideError> {
         let inner = self.inner();
         // Each source reads for all of the installation.
-        if !by.may_all(Right::SeeSources) || !inner.desk.reads(&wish.source) {
+        if !by.may_all(Right::SeeSources) || !inner.desk.reads_source(&wish.source) {
             return Err(DecideError::NotThere);
         }
         let right = Right::Decide;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use custody::{EntryKind, Header};
+use detect::reads::Reads;
 use model::{Finding, Generation, Handling, Incident, Position, Sequence, SourceId, Timestamp};
 use stores::{
     Database, FindingRow, HandlingRow, IncidentRow, ListRow, OutboxRow, Outcome, SettledRow,
@@ -14,6 +15,7 @@ use stores::{
 };
 
 use crate::inventory::{Inventory, List, is_listed};
+use crate::reads::Unwritten;
 
 /// Why the projections can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,7 @@ pub struct Projection {
     handlings: BTreeMap<String, HandlingRow>,
     settled: BTreeMap<String, SettledRow>,
     inventory: Inventory,
+    reads: Unwritten,
 }
 
 impl Projection {
@@ -111,6 +114,7 @@ impl Projection {
             handlings: BTreeMap::new(),
             settled: BTreeMap::new(),
             inventory,
+            reads: Unwritten::default(),
         })
     }
 
@@ -206,6 +210,37 @@ impl Projection {
         })?;
         newer.values().for_each(read);
         broken.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// How often tables of payments were read, as it was written; `None` where that isn't known and is to be counted again.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError`] when it can't be read.
+    pub fn reads(&mut self) -> Result<Option<Reads>, ProjectionError> {
+        let (unwritten, reads) = Unwritten::restore(&self.state.reads()?);
+        self.reads = unwritten;
+        Ok(reads)
+    }
+
+    /// Takes that what was written of reads is to be counted again.
+    pub fn forget_reads(&mut self) {
+        self.reads.forget();
+    }
+
+    /// Takes hours in which tables of payments were read: those that changed, or all where the state has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::Json`], which the types rule out.
+    pub fn count(&mut self, reads: &mut Reads) -> Result<(), ProjectionError> {
+        if !self.reads.is_whole() {
+            reads.unsave();
+        }
+        if !self.reads.is_whole() || reads.has_changed() {
+            self.reads.take(reads.take_changed(), reads.oldest())?;
+        }
+        Ok(())
     }
 
     /// How many rows of findings and incidents wait to be written.
@@ -354,6 +389,7 @@ impl Projection {
     pub fn went_back_to(&mut self, entries: u64) {
         self.reflects = entries;
         self.inventory.unsave();
+        self.reads.forget();
         self.moved.extend(self.positions.keys().cloned());
     }
 
@@ -363,9 +399,10 @@ impl Projection {
     ///
     /// [`ProjectionError`] when it can't be written: it is kept for the next time.
     pub fn save(&mut self, entries: u64) -> Result<(), ProjectionError> {
-        if entries == self.reflects && self.settled.is_empty() {
+        if entries == self.reflects && self.settled.is_empty() && self.reads.is_empty() {
             return Ok(());
         }
+        let (reads, reads_from) = self.reads.rows();
         let mut update = StateUpdate {
             after: self.reflects,
             reflects: entries,
@@ -375,6 +412,8 @@ impl Projection {
             settled: self.settled.values().cloned().collect(),
             sources: Vec::with_capacity(self.moved.len()),
             lists: Vec::new(),
+            reads,
+            reads_from,
         };
         for (source, body) in self.inventory.unsaved()? {
             let source = source.0;
@@ -398,6 +437,7 @@ impl Projection {
         self.settled.clear();
         self.moved.clear();
         self.inventory.saved();
+        self.reads.saved();
         Ok(())
     }
 }

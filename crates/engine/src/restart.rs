@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use custody::{EntryKind, Header};
+use detect::reads::Reads;
 use model::{
     Asset, AssetKind, DataClass, EventRef, Finding, Handling, Incident, InstallationId, Lane,
     Level, Scope, Sequence, Timestamp,
@@ -22,6 +23,7 @@ use crate::inventory::is_listed;
 use crate::judge::{Judge, SealedRecord};
 use crate::ledger::{Ledger, LedgerError, Query};
 use crate::projection::{Projection, ProjectionError};
+use crate::reads;
 use crate::rest::REST_SECONDS;
 use crate::sealed::{BrokenLedger, Decided};
 
@@ -92,6 +94,10 @@ pub fn resume(
     let mut handlings = projection.handlings()?;
     let (mut redactions, mut pending) = (Vec::new(), Pending::default());
     relist(ledger, projection)?;
+    let all = reads::first(ledger, |least, then| received_from(ledger, least, then))?;
+    let known = projection.reads()?;
+    let mut uncounted = if known.is_some() { reflects } else { all };
+    judge.reads = known.unwrap_or_default();
     // What was decided comes first: a finding that is known is not made again.
     for number in reflects..ledger.len() {
         let header = ledger.header(Sequence(number))?;
@@ -106,6 +112,10 @@ pub fn resume(
         }
         // Entries from there on may not be judged yet, so that the rows mustn't say that they reflect them.
         if projection.unwritten() >= UNWRITTEN_MAX && number < warm && pending.is_empty() {
+            // Nor that they reflect reads that aren't counted yet.
+            projection.forget_reads();
+            judge.reads = Reads::default();
+            uncounted = all;
             projection.save(number + 1)?;
         }
     }
@@ -114,8 +124,11 @@ pub fn resume(
     }
     judge.remember_by(archive.clone());
     let known = restore(ledger, judge, projection, archive, handlings)?;
+    let context = judge.context().clone();
+    reads::count(ledger, &mut judge.reads, &context, uncounted..warm)?;
     let mut out = Vec::new();
     for number in warm..ledger.len() {
+        judge.counts = number >= uncounted;
         if number == reflects {
             judge.rehearse(false);
         } else if number < reflects {
@@ -124,6 +137,7 @@ pub fn resume(
         replay(ledger, judge, Sequence(number), &mut out)?;
     }
     judge.rehearse(false);
+    judge.counts = true;
     for sequence in pending.entries() {
         let header = ledger.header(sequence)?;
         let payload = ledger.read(sequence)?.payload.unwrap_or_default();

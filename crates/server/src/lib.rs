@@ -102,6 +102,7 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/rules/{id}", get(pages::rule))
         .route("/api/v1/rules", get(pages::api_rules))
         .route("/api/v1/rules/{id}", get(pages::api_rule))
+        .route("/api/v1/reads", get(pages::api_reads))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));

@@ -12,6 +12,7 @@ mod open;
 #[path = "../../engine/tests/opened/mod.rs"]
 mod opened;
 mod people;
+mod reads;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

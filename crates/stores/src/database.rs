@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (
         1,
         "projections",
@@ -41,6 +41,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         "administration",
         include_str!("../migrations/0009_administration.sql"),
     ),
+    (10, "reads", include_str!("../migrations/0010_reads.sql")),
 ];
 
 /// Most connections beside the state's own.

@@ -28,7 +28,8 @@ pub use people::{
 };
 pub use place::{Server, StatePlace};
 pub use rows::{
-    FindingRow, HandlingRow, IncidentRow, ListRow, SourceRow, StateRow, StateUpdate, each_row,
+    FindingRow, HandlingRow, IncidentRow, ListRow, ReadRow, SourceRow, StateRow, StateUpdate,
+    each_row,
 };
 pub use secrets::{destroy, read, read_or_make, write_atomically};
 pub use state::{Owner, State};

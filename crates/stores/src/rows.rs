@@ -70,6 +70,17 @@ pub struct ListRow {
     pub body: String,
 }
 
+/// What was told of one hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRow {
+    /// The hour, in whole hours since 1970.
+    pub hour: i64,
+    /// The table that was read; empty for the hour itself.
+    pub name: String,
+    /// What was told, as JSON.
+    pub body: String,
+}
+
 /// Rows to be written together; each id or source stands once.
 #[derive(Clone, Debug, Default)]
 pub struct StateUpdate {
@@ -89,6 +100,10 @@ pub struct StateUpdate {
     pub settled: Vec<SettledRow>,
     /// Lists that are new or changed.
     pub lists: Vec<ListRow>,
+    /// Hours of reads that are new or changed.
+    pub reads: Vec<ReadRow>,
+    /// Before these are written, earlier hours than this go.
+    pub reads_from: Option<i64>,
 }
 
 /// Most rows of one statement: a server is asked seldom, and a value has a number below every database's highest.
@@ -210,6 +225,23 @@ pub(crate) async fn write(
         .run(all, &update.lists, |query, row| {
             query.bind(row.source.as_str()).bind(row.body.as_str())
         })
+        .await?;
+    if let Some(from) = update.reads_from {
+        let old = sqlx::query("DELETE FROM read_hour WHERE hour < $1");
+        old.bind(from).execute(&mut *all).await?;
+    }
+    let reads = Upsert {
+        columns: "read_hour (hour, name, body)",
+        count: 3,
+        instead: "(hour, name) DO UPDATE SET body = excluded.body",
+    };
+    reads
+        .run(all, &update.reads, |query, row| {
+            query
+                .bind(row.hour)
+                .bind(row.name.as_str())
+                .bind(row.body.as_str())
+        })
         .await
 }
 
@@ -287,6 +319,18 @@ impl FromRow for ListRow {
         Ok(Self {
             source: row.try_get(0)?,
             body: row.try_get(1)?,
+        })
+    }
+}
+
+impl FromRow for ReadRow {
+    const QUERY: &'static str = "SELECT hour, name, body FROM read_hour";
+
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            hour: row.try_get(0)?,
+            name: row.try_get(1)?,
+            body: row.try_get(2)?,
         })
     }
 }

@@ -14,8 +14,8 @@ use tokio_stream::StreamExt as _;
 use crate::database::{connect, timed_out};
 use crate::rows::{self, FromRow, Reflects};
 use crate::{
-    Database, FindingRow, HandlingRow, IncidentRow, ListRow, OutboxRow, SourceRow, StatePlace,
-    StateUpdate, StoreError,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, OutboxRow, ReadRow, SourceRow,
+    StatePlace, StateUpdate, StoreError,
 };
 
 /// Longest wait until the server has seen that the writer before is gone: one that was killed is, within moments.
@@ -35,12 +35,13 @@ const ROWS_A_SECOND: usize = 1000;
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// The tables of the projections.
-const CLEAR: [&str; 6] = [
+const CLEAR: [&str; 7] = [
     "DELETE FROM finding",
     "DELETE FROM incident",
     "DELETE FROM handling",
     "DELETE FROM source",
     "DELETE FROM list",
+    "DELETE FROM read_hour",
     "DELETE FROM reflects",
 ];
 
@@ -203,6 +204,17 @@ impl State {
         Ok(rows)
     }
 
+    /// Every hour of reads, by hour and name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it can't be read.
+    pub fn reads(&mut self) -> Result<Vec<ReadRow>, StoreError> {
+        let mut rows: Vec<ReadRow> = self.read()?;
+        rows.sort_by(|a, b| (a.hour, &a.name).cmp(&(b.hour, &b.name)));
+        Ok(rows)
+    }
+
     /// Writes rows: all of them or none, each time the same, however often it is called.
     ///
     /// # Errors
@@ -211,6 +223,7 @@ impl State {
     /// and [`StoreError::WentBack`] that more has to be written than this.
     pub fn apply(&mut self, update: &StateUpdate) -> Result<(), StoreError> {
         let rows = update.findings.len() + update.incidents.len() + update.sources.len();
+        let rows = rows + update.reads.len();
         let limit = WRITE_MAX + Duration::from_secs((rows / ROWS_A_SECOND) as u64);
         let entries = self.twice(limit, async |connection| apply(connection, update).await)?;
         if entries < update.after {

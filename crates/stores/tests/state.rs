@@ -4,6 +4,7 @@
 //! starts such a server. `MAGEWARDEN_TEST_POSTGRES_PASSWORD_FILE` may name its password's file.
 
 mod people;
+mod reads;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -119,6 +120,11 @@ fn update(reflects: u64, detected: i64) -> StateUpdate {
             source: "inventory:/shop".to_owned(),
             body: format!("{{\"v\":{reflects}}}"),
         }],
+        reads: vec![
+            reads::row(-7, "", reflects),
+            reads::row(495_834, "sales_order_payment", reflects),
+        ],
+        reads_from: Some(-7),
     }
 }
 
@@ -143,6 +149,7 @@ fn holds(state: &mut State, expected: &StateUpdate) {
     assert_eq!(state.incidents().expect("read"), expected.incidents);
     assert_eq!(state.handlings().expect("read"), expected.handlings);
     assert_eq!(state.lists().expect("read"), expected.lists);
+    assert_eq!(state.reads().expect("read"), expected.reads);
 }
 
 /// Waits for something that runs on the server's or the file's connections.
@@ -423,6 +430,7 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
         // As version 2 left it.
         for table in [
             "asked",
+            "read_hour",
             "saved_view",
             "owner",
             "handling",
@@ -453,6 +461,7 @@ fn tables_of_a_version_before_are_brought_up_since_their_texts_have_not_changed(
         drop(database);
         let mut expected = update(5, 70);
         expected.handlings.clear();
+        expected.reads.clear();
         holds(&mut open(place), &expected);
         // One of a later version is refused.
         let database = Database::open(place).expect("opened");

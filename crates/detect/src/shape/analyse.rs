@@ -24,6 +24,8 @@ pub struct Shape {
     pub class: StatementClass,
     /// Tables named, without schema and prefix, lower case, in order, at most 64.
     pub tables: Vec<String>,
+    /// How many of `tables` the statement itself names; those behind them were told by other records.
+    pub own_tables: usize,
     /// Tables written.
     pub tables_written: Vec<String>,
     /// Columns selected or written, at most 128; `*` for all.
@@ -429,6 +431,7 @@ impl<'a> Walk<'a> {
             conditions.widen();
         }
         let shape = &mut self.shape;
+        shape.own_tables = shape.tables.len();
         shape.bracketed = bracketed;
         shape.predicate = conditions.predicate;
         if conditions.tautology {

@@ -20,7 +20,7 @@ pub use known::{Known, Verdict};
 pub use session::Issuer;
 pub use shaper::Shaper;
 pub use shipped::{Entry, Examples, ShapeError, Shapes};
-pub use tables::{data_class, is_injectable, is_payment_table};
+pub use tables::{data_class, is_injectable, is_payment_table, payment_table};
 pub use words::{Predicate, RowClass, StatementClass, Traits};
 
 #[cfg(test)]

@@ -119,6 +119,12 @@ pub fn is_payment_table(table: &str) -> bool {
     PAYMENT.contains(&table)
 }
 
+/// The name of a table that holds payments, out of the list of them.
+#[must_use]
+pub fn payment_table(table: &str) -> Option<&'static str> {
+    PAYMENT.into_iter().find(|name| *name == table)
+}
+
 /// Whether a table's content reaches a shopper's browser.
 #[must_use]
 pub fn is_injectable(table: &str) -> bool {

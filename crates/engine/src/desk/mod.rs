@@ -4,6 +4,7 @@ mod about;
 mod behaviour;
 mod brief;
 mod in_order;
+mod reads;
 mod sight;
 mod views;
 
@@ -11,6 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use detect::reads::Reads;
 use incident::Rested;
 use model::{Finding, Handling, Incident, IncidentState, Lane, SourceId};
 use stores::Outcome;
@@ -29,6 +31,8 @@ pub use about::{About, Touched};
 pub use behaviour::Behaviour;
 pub use brief::{Brief, Clock, Words};
 pub use in_order::Figures;
+use reads::Day;
+pub use reads::{AccountReads, HourReads, TableReads};
 pub use sight::{Sight, Work};
 pub use views::{EntryView, GapView, Overview, SourceView};
 
@@ -65,6 +69,8 @@ pub enum Update {
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
     Listed(Vec<(SourceId, Arc<List>)>),
+    /// How often tables of payments were read.
+    Reads(Arc<Reads>),
     /// The rules that are judged by.
     Rules(Arc<RuleBook>),
     /// Counters.
@@ -78,6 +84,8 @@ struct State {
     words: Words,
     /// Those that go on; made when somebody asks.
     in_order: OnceLock<Arc<InOrder>>,
+    /// What payment tables were read in the last day; made when somebody asks.
+    day: Day,
     /// Those of exercises: every page asks.
     exercises: BTreeSet<String>,
     /// Where what rests is read.
@@ -96,6 +104,7 @@ struct State {
     pauses: Vec<Held>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
+    reads: Arc<Reads>,
     rules: Arc<RuleBook>,
     overview: Option<Overview>,
 }
@@ -176,9 +185,10 @@ impl Desk {
             state.changes.push_back((version, changed));
             if !matches!(
                 update,
-                Update::Sources(_) | Update::Pauses(_) | Update::Overview(_)
+                Update::Sources(_) | Update::Pauses(_) | Update::Overview(_) | Update::Reads(_)
             ) {
                 state.in_order.take();
+                state.day.take();
             }
             match update {
                 Update::Decided {
@@ -233,6 +243,10 @@ impl Desk {
                 Update::Pauses(pauses) => state.pauses = pauses,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
+                Update::Reads(reads) => {
+                    state.reads = reads;
+                    state.day.take();
+                }
                 Update::Rules(book) => state.rules = book,
                 Update::Overview(overview) => state.overview = Some(overview),
             }
@@ -383,7 +397,7 @@ impl Desk {
     }
 
     /// Whether a source of this name is read: sinks and the state, which stand among them, aren't.
-    pub(crate) fn reads(&self, source: &str) -> bool {
+    pub(crate) fn reads_source(&self, source: &str) -> bool {
         let is_it = |known: &SourceView| known.id == source && known.is_source();
         self.state().sources.iter().any(is_it)
     }

@@ -50,7 +50,7 @@ impl<I> Clone for Work<I> {
 /// One person's view. Clones share the desk.
 #[derive(Clone)]
 pub struct Sight {
-    desk: Desk,
+    pub(super) desk: Desk,
     principal: Arc<Principal>,
     stores: Arc<StoreMap>,
 }

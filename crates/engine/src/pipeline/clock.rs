@@ -1,6 +1,7 @@
 //! What is due when time has passed: findings that grew, checkpoints, ticks, and the end.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use model::Timestamp;
 
@@ -75,6 +76,7 @@ impl Pipeline {
     ///
     /// [`PipelineError`] when it can't be written and isn't at a server.
     pub fn save(&mut self) -> Result<(), PipelineError> {
+        self.count()?;
         let mut saved = self.projection.save(self.ledger.len());
         if let Some(entries) = saved.as_ref().err().and_then(ProjectionError::went_back) {
             let handlings = self.judging.judge().handlings();
@@ -83,6 +85,7 @@ impl Pipeline {
                     path: self.path.clone(),
                     source,
                 })?;
+            self.count()?;
             saved = self.projection.save(self.ledger.len());
         }
         match saved {
@@ -108,6 +111,21 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Hands over to rows and pages how often tables of payments were read, where that changed.
+    fn count(&mut self) -> Result<(), PipelineError> {
+        self.settle();
+        let reads = &mut self.judging.judge_mut().reads;
+        let has_changed = reads.has_changed();
+        let counted = self.projection.count(reads);
+        if let Some(desk) = self.desk.as_ref().filter(|_| has_changed) {
+            desk.publish(Update::Reads(Arc::new(reads.clone())));
+        }
+        counted.map_err(|source| PipelineError::Projection {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Seals a tick, the entry that tells time while nothing arrives.

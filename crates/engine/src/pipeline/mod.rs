@@ -13,6 +13,7 @@ mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cardholder::Masker;
@@ -95,6 +96,7 @@ impl Pipeline {
         let handlings = self.judge().handlings().clone();
         desk.publish(Update::Handled(handlings.into_iter().collect()));
         desk.publish(Update::Listed(self.projection.lists(true)));
+        desk.publish(Update::Reads(Arc::new(self.judge().reads.clone())));
         desk.publish(Update::Rules(self.judge().book()));
         self.desk = Some(desk);
     }

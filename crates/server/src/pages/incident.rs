@@ -16,6 +16,7 @@ use report::bar;
 use super::containment::Containment;
 use super::handling::Handled;
 use super::pictures::Pictures;
+use super::reads::{self, Chart};
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
@@ -54,6 +55,8 @@ struct IncidentPage {
     findings: Vec<Member>,
     pictures: Pictures,
     containment: Containment,
+    /// Reads of the tables it touched, against what is usual.
+    charts: Vec<Chart>,
 }
 
 /// A finding of an incident as its page tells it.
@@ -272,8 +275,12 @@ async fn show_with(
             .filter_map(|joined| Some((eyes.finding(&joined.finding)?, joined.because.clone())))
             .collect::<Vec<_>>()
     };
-    let read = aside(move || (read(0, DRAWN_MAX), read(skipped, FINDINGS_MAX))).await;
-    let (drawn, shown) = read.unwrap_or_default();
+    let (eyes, of) = (sight.clone(), Arc::clone(&incident));
+    let read = aside(move || {
+        let charts = reads::of_incident(&eyes, &of);
+        (read(0, DRAWN_MAX), read(skipped, FINDINGS_MAX), charts)
+    });
+    let (drawn, shown, charts) = read.await.unwrap_or_default();
     let wanted = (incident.findings.len() - skipped).min(FINDINGS_MAX);
     let unread = wanted.saturating_sub(shown.len());
     let pictures = Pictures::new(sight, &incident, &drawn, FINDINGS_MAX);
@@ -305,6 +312,7 @@ async fn show_with(
         findings,
         pictures,
         containment,
+        charts,
         handled,
         counsel,
     })

@@ -11,6 +11,7 @@ mod payment_pages;
 pub(crate) mod people;
 mod pictures;
 mod queue;
+mod reads;
 mod rules;
 mod sources;
 mod views;
@@ -36,6 +37,7 @@ pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
+pub(crate) use reads::api_reads;
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,

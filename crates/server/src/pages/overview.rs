@@ -10,8 +10,9 @@ use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Right, Scope, TaskState, Timestamp};
 
+use super::reads::{self, Chart};
 use super::{Frame, page};
-use crate::access::{Caller, Console, Seen};
+use crate::access::{Caller, Console, Seen, aside};
 
 /// Incidents shown at once.
 const BURNING_MAX: usize = 6;
@@ -89,6 +90,8 @@ struct Overview {
     /// What is expected to be silent.
     pauses: Vec<Held>,
     gaps: usize,
+    /// Reads of payment tables in the last day.
+    charts: Vec<Chart>,
     narrow: bool,
 }
 
@@ -111,6 +114,8 @@ pub(crate) async fn overview(
     };
     let (all, figures) = (sight.incidents(), sight.figures());
     let sources = sight.sources();
+    let eyes = sight.clone();
+    let charts = aside(move || reads::of_day(&eyes)).await;
     let ails = |source: &&SourceView| source.state != "reading" && !source.reason.is_empty();
     let page_of = Overview {
         frame: Frame::new(&sight).at("/", caller.now),
@@ -124,6 +129,7 @@ pub(crate) async fn overview(
         clocks: figures.clocks.clone(),
         sites: sites(&sight, &figures),
         mine: mine(&sight, &figures.with_tasks),
+        charts: charts.unwrap_or_default(),
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
         ailing: sources.iter().filter(ails).cloned().collect(),

@@ -1,6 +1,9 @@
 //! What each sees and does once they are in.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
+use engine::desk::Update;
 use model::{Grant, Role, Scope};
 
 use super::{Browser, PASSWORD, code, stage, wait};
@@ -69,6 +72,40 @@ fn each_sees_what_their_roles_cover_and_no_more() {
         let none = stage.get(&us, &format!("{path}/none")).body;
         assert_eq!(hidden, none, "what is for others isn't there");
     }
+}
+
+#[test]
+fn reads_of_tables_that_all_stores_share_are_for_people_for_all_of_them() {
+    let stage = stage();
+    stage.first();
+    let mut incident = (*stage.desk.incident("i1").expect("there")).clone();
+    incident.assets = vec![crate::asset("sales_order_payment")];
+    stage.desk.publish(Update::Decided {
+        findings: Vec::new(),
+        incidents: vec![incident],
+    });
+    stage
+        .desk
+        .publish(Update::Reads(Arc::new(crate::reads::reads(40))));
+    let scope = Scope::Website("us".to_owned());
+    let us = Grant {
+        role: Role::Analyst,
+        scope,
+    };
+    let us = stage.invited("us.only", us);
+    let viewer = stage.invited("viewer", Grant::all(Role::Viewer));
+    for (browser, is_told) in [(&us, false), (&viewer, true)] {
+        for path in ["/incidents/i1", "/", "/api/v1/reads"] {
+            let answer = stage.get(browser, path);
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            let is_said = |number: &&str| answer.body.contains(*number);
+            let told = ["4\u{202f}180", "4180"].iter().any(is_said);
+            assert_eq!(told, is_told, "{path}: {}", answer.body);
+        }
+    }
+    // Who sees no entries isn't led to them.
+    let page = stage.get(&viewer, "/incidents/i1").body;
+    assert!(!page.contains("&#38;account="), "{page}");
 }
 
 #[test]
