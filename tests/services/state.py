@@ -25,7 +25,7 @@ from shared import Postgres, free_port, metric, need, page, password_file, stage
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROWS = {"finding": "id, sequence, detected, first, last, body", "incident": "id, sequence, first, last, body",
-        "source": "id, generation, offset_bytes", "list": "source, body"}
+        "source": "id, generation, offset_bytes", "list": "source, body", "read_hour": "hour, name, body"}
 # What doesn't depend on which entries were sealed in between, by whose numbers ids are made.
 NUMBERS = {"id", "finding", "sequence", "detected", "measures_seconds"}
 ACCOUNT, PASSWORD = "magewarden", "it's a %41 password"

@@ -3,17 +3,19 @@
 //! The address is one that may make databases, without the name of one: `postgres://postgres@127.0.0.1:5433`; `tests/services/state.py`
 //! starts such a server. `MAGEWARDEN_TEST_POSTGRES_PASSWORD_FILE` may name its password's file.
 
+mod outbox;
 mod people;
 mod reads;
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{Executor as _, Row as _};
 use stores::{
-    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Outbox, OutboxRow,
-    Outcome, Owner, Put, SettledRow, SourceRow, State, StatePlace, StateRow, StateUpdate,
-    StoreError, each_row,
+    Database, FindingRow, HandlingRow, IncidentRow, ListRow, Looked, Looks, Owner, SourceRow,
+    State, StatePlace, StateRow, StateUpdate, StoreError, each_row,
 };
+use tokio::runtime::Runtime;
 
 #[cfg(feature = "postgres")]
 #[expect(
@@ -57,11 +59,7 @@ fn everywhere(claim: impl Fn(&StatePlace)) {
 
 /// Runs a statement by the pool; gives the number in its first row.
 fn on(database: &Database, text: &str) -> i64 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    wait(async {
         let mut connection = database.pool().acquire().await.expect("a connection");
         let text = sqlx::AssertSqlSafe(text.to_owned());
         let row = connection.fetch_optional(text).await.expect("a statement");
@@ -152,56 +150,15 @@ fn holds(state: &mut State, expected: &StateUpdate) {
     assert_eq!(state.reads().expect("read"), expected.reads);
 }
 
-/// Waits for something that runs on the server's or the file's connections.
+/// Waits for something that runs on the server's or the file's connections. One runtime for all: a connection of the pool
+/// doesn't outlive the one it was made in.
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(future)
-}
-
-#[test]
-fn content_is_put_with_its_row_and_gone_once_that_is_settled() {
-    everywhere(|place| {
-        let database = Database::open(place).expect("opened");
-        let mut state = State::open(&database, &owner("a", "shop")).expect("taken");
-        let outbox = Outbox::new(database.clone());
-        let row = |id: &str| OutboxRow {
-            id: id.to_owned(),
-            written: 10,
-            body: "{}".to_owned(),
-        };
-        let put =
-            |id: &str, content: &str| wait(outbox.put_with(&row(id), Some(content))).expect("put");
-        let large = "x".repeat(14 << 20);
-        assert_eq!(put("a", &large), Put::New);
-        assert_eq!(put("b", "second"), Put::New);
-        // Told again, it keeps what it had.
-        assert!(matches!(put("b", "another"), Put::Known { .. }));
-        assert_eq!(state.upload("a").expect("read").as_ref(), Some(&large));
-        assert_eq!(state.upload("b").expect("read").as_deref(), Some("second"));
-        assert_eq!(state.upload("c").expect("read"), None);
-        let settled = |id: &str, outcome| SettledRow {
-            id: id.to_owned(),
-            outcome,
-        };
-        let update = StateUpdate {
-            reflects: 8,
-            settled: vec![
-                settled("a", Outcome::Sealed(7)),
-                settled("b", Outcome::Refused("no".to_owned())),
-            ],
-            ..StateUpdate::default()
-        };
-        state.apply(&update).expect("written");
-        assert_eq!(on(&database, "SELECT COUNT(*) FROM upload"), 0);
-        // Where the ledger has to forget, what was sealed from here is forgotten, too; what waits isn't.
-        put("c", "waits");
-        state.forget().expect("forgotten");
-        assert_eq!(on(&database, "SELECT COUNT(*) FROM outbox"), 1);
-        assert_eq!(state.upload("c").expect("read").as_deref(), Some("waits"));
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build();
+        runtime.expect("a runtime")
     });
+    RUNTIME.block_on(future)
 }
 
 #[test]
@@ -227,57 +184,6 @@ fn what_somebody_saw_is_kept_for_them_and_never_less() {
             .collect();
         assert_eq!(seen, [("i1", 3, 4), ("i2", 1, 1)]);
         assert!(wait(looks.of("eve")).expect("read").is_empty());
-    });
-}
-
-#[test]
-fn a_decision_is_put_once_and_says_what_became_of_it() {
-    everywhere(|place| {
-        let database = Database::open(place).expect("opened");
-        let mut state = State::open(&database, &owner("a", "shop")).expect("taken");
-        let outbox = Outbox::new(database);
-        let row = |id: &str, written| OutboxRow {
-            id: id.to_owned(),
-            written,
-            body: format!("{{\"of\":\"{id} it's 😀\"}}"),
-        };
-        let put = |row: &OutboxRow| wait(outbox.put(row)).expect("put");
-        assert_eq!(put(&row("late", 20)), Put::New);
-        assert_eq!(put(&row("early", 10)), Put::New);
-        assert_eq!(put(&row("never", 30)), Put::New);
-        let known = |row: &OutboxRow, outcome| Put::Known {
-            body: row.body.clone(),
-            outcome,
-        };
-        let early = row("early", 10);
-        assert_eq!(put(&early), known(&early, None));
-        let waiting = [row("early", 10), row("late", 20), row("never", 30)];
-        assert_eq!(state.waiting().expect("read"), waiting);
-        let settled = |id: &str, outcome| SettledRow {
-            id: id.to_owned(),
-            outcome,
-        };
-        let update = StateUpdate {
-            reflects: 8,
-            settled: vec![
-                settled("early", Outcome::Sealed(7)),
-                settled("never", Outcome::Refused("somebody was first".to_owned())),
-            ],
-            ..StateUpdate::default()
-        };
-        state.apply(&update).expect("written");
-        assert_eq!(state.waiting().expect("read"), [row("late", 20)]);
-        assert_eq!(put(&early), known(&early, Some(Outcome::Sealed(7))));
-        let refused = Outcome::Refused("somebody was first".to_owned());
-        assert_eq!(wait(outbox.outcome("never")).expect("read"), Some(refused));
-        let other = OutboxRow {
-            body: "another".to_owned(),
-            ..early.clone()
-        };
-        assert_eq!(put(&other), known(&early, Some(Outcome::Sealed(7))));
-        // What people decided is nothing that can be made again.
-        state.clear().expect("cleared");
-        assert_eq!(state.waiting().expect("read"), [row("late", 20)]);
     });
 }
 
@@ -396,18 +302,14 @@ fn readers_beside_see_whole_updates_and_hold_no_writer_up() {
         let mut state = open(place);
         state.apply(&update(5, 70)).expect("written");
         let database = Database::open(place).expect("opened");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
         let entries = "SELECT entries FROM reflects";
-        let (mut reader, before) = runtime.block_on(async {
+        let (mut reader, before) = wait(async {
             let mut reader = database.pool().begin().await.expect("a connection");
             let row = reader.fetch_one(entries).await.expect("read");
             (reader, row.get::<i64, _>(0))
         });
         state.apply(&update(6, 70)).expect("written");
-        runtime.block_on(async {
+        wait(async {
             reader.execute(entries).await.expect("read");
             reader.commit().await.expect("ended");
             let row = database.pool().fetch_one(entries).await.expect("read");

@@ -67,6 +67,8 @@ fn heard(sealing: &Sealing, listener: &Browser, path: &str, writer: &Browser) ->
         {
             all.extend_from_slice(&part);
         }
+        // It may hold a connection, which goes back by the runtime.
+        drop(stream);
     });
     String::from_utf8(all).expect("text")
 }

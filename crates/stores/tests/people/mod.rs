@@ -7,19 +7,14 @@ use stores::{
     TokenRow, ViewRow,
 };
 
-use super::everywhere;
+use super::{everywhere, wait};
 
 /// Runs a claim on empty tables of each kind.
 fn check(claim: &impl AsyncFn(&PeopleStore)) {
     everywhere(|place| {
         let database = Database::open(place).expect("opened");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        runtime.block_on(async {
+        wait(async {
             claim(&PeopleStore::new(database.pool().clone())).await;
-            // The connections belong to this runtime.
             database.pool().close().await;
         });
     });
