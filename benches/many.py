@@ -6,8 +6,7 @@ usage: benches/many.py MAGEWARDEN FOLDER [--people N]
 FOLDER     a data folder as `cargo bench -p magewarden-engine --bench many` makes it; the program goes on in it
 --people   how many have a page open that renews itself (default 200)
 
-Prints one line of JSON a figure. Times are from sending a request to the first byte of the answer, of the middle and the worst
-of ten; memory is that of the process; what open pages cost is its time on the processor in a minute in which an incident changes
+Prints one line of JSON a figure. Times are from sending a request to the first byte of the answer, ten of each; memory is that of the process; what open pages cost is its time on the processor in a minute in which an incident changes
 every two seconds, as a share of one core.
 """
 import http.client
@@ -17,7 +16,6 @@ import pathlib
 import random
 import selectors
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -75,7 +73,7 @@ def pages(port, headers):
             milliseconds, status, body = first_byte(port, path, headers)
             need(status == 200, f"{path} answers {status}", body[:500])
             took.append(milliseconds)
-        said(f"first byte: {name}", median_ms=round(statistics.median(took), 1), worst_ms=round(max(took), 1), bytes=len(body))
+        said(f"first byte: {name}", runs_ms=[round(one, 1) for one in took], bytes=len(body))
     return listed["items"]
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measures, and writes docs/performance.md anew.
 
-usage: benches/run.py [--program FILE] [--capture FOLDER] [--builds] [--quick] [--only PART]
+usage: benches/run.py [--program FILE] [--capture FOLDER] [--builds] [--quick] [--only PART] [--console FOLDER]
 
 --program FILE    measure this magewarden (that of ./package, say) instead of building one
 --capture FOLDER  also analyze the logs of a real shop below FOLDER (its path is not written down)
 --builds          also time a clean release build and a test build after a change (about five minutes)
 --quick           a tenth of the sizes: to try the harness, its figures mean little
 --only PART       prints one part's figures (peers, pipeline, latency, creations, files, shop), and writes nothing
+--console FOLDER  measures benches/many.py on that data alone, and writes its section anew
 
 Builds the release first, or takes the program that is given. Each figure is measured in turns with its peer, or with what the machine gives,
 in the same run. Run it on an idle machine. Peers that are not installed are left out and said so
@@ -479,17 +480,70 @@ def builds(report):
                    "touch crates/detect/src/lib.rs; cargo test --workspace --no-run")
 
 
+def console(folder):
+    """What a console with ten thousand incidents and a million findings costs, as a section of its own: its data takes twenty minutes to make."""
+    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/many.py", PROGRAM, folder], check=True, capture_output=True, text=True).stdout.splitlines()]
+    report = Report()
+    command = "benches/many.py MAGEWARDEN FOLDER, made by cargo bench -p magewarden-engine --bench many -- FOLDER 10000 100"
+    for one in told:
+        what = one.pop("what")
+        if what.startswith("first byte"):
+            wanted = "≤ 200 ms" if "search" in what else "≤ 100 ms"
+            shown = f"{spread(one['runs_ms'], 1)} ms, {one['bytes'] / 1000:.0f} kB"
+            report.keep(f"{what}, ms", one["runs_ms"])
+        elif "share_of_a_core" in one:
+            wanted = "≤ 10 % of a core"
+            shown = f"{one['share_of_a_core'] * 100:.1f} % of a core for {one['people']} pages, {one['loads']} loads of them and {one['changes']} changes in a minute; {one['most_mib']} MiB at most"
+        else:
+            wanted = "≤ 512 MiB"
+            shown = f"{one['resident_mib']} MiB, {one['most_mib']} MiB at most" + (f", after {one['seconds']} s" if "seconds" in one else "")
+        report.add(what, wanted, shown, "", "", command)
+    return written(report, f"{CONSOLE}\n\n{made()}")
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     memory = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal"))) // 1024 // 1024
     return f"{model}, {os.cpu_count()} cores, {memory + 1} GiB, Linux {platform.release()}"
 
 
+DOCUMENT = ROOT / "docs/performance.md"
+CONSOLE = "## A console with ten thousand incidents and a million findings"
+
+
+def section(title):
+    """A section of the document as it is, with all that is below its title; nothing when there is none."""
+    found = re.search(rf"^{re.escape(title)}\n.*?(?=^## |\Z)", DOCUMENT.read_text(), re.S | re.M)
+    return found[0] if found else ""
+
+
+def made(load=None):
+    """When, of what and where."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    load = os.getloadavg()[0] if load is None else load
+    return f"{datetime.date.today()}, commit {commit}, {machine()}; load before the run {load:.2f}."
+
+
+def written(report, head):
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in report.rows)
+    raw = "\n".join(f"- {name}: {values}" for name, values in report.raw)
+    return f"""{head}
+
+| what | wanted | magewarden | peer or machine | ratio | command |
+|---|---|---|---|---|---|
+{rows}
+
+### Raw runs
+
+{raw}
+"""
+
+
 def main():
     options = argparse.ArgumentParser()
     for name in ("--builds", "--quick"):
         options.add_argument(name, action="store_true")
-    for name in ("--capture", "--program"):
+    for name in ("--capture", "--program", "--console"):
         options.add_argument(name)
     options.add_argument("--only", choices=("peers", "pipeline", "latency", "creations", "files", "shop"))
     options = options.parse_args()
@@ -499,6 +553,9 @@ def main():
         globals()["PROGRAM"] = pathlib.Path(options.program).resolve()
     else:
         subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
+    if options.console:
+        DOCUMENT.write_text(DOCUMENT.read_text().replace(section(CONSOLE), "").rstrip("\n") + "\n\n" + console(options.console))
+        return
     report = Report()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="magewarden-bench-"))
     try:
@@ -518,23 +575,13 @@ def main():
         return
     if options.builds:
         builds(report)
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    rows = "\n".join(f"| {' | '.join(row)} |" for row in report.rows)
-    raw = "\n".join(f"- {name}: {values}" for name, values in report.raw)
-    (ROOT / "docs/performance.md").write_text(f"""# Performance
+    own = section(CONSOLE)
+    quick = " A QUICK RUN: these figures mean little." if options.quick else ""
+    DOCUMENT.write_text(written(report, f"""# Performance
 
-Written by `benches/run.py`; don't edit. {datetime.date.today()}, commit {commit}, {machine()}; load before the run {load:.2f}.
+Written by `benches/run.py`; don't edit. {made(load)}
 Figures are medians with the least and the greatest run. Each was measured in turns with its peer, or with what the machine gives, in this run;
-searching, masking and parsing on one core. Other machines give other figures: read the ratios.{' A QUICK RUN: these figures mean little.' if options.quick else ''}
-
-| what | wanted | magewarden | peer or machine | ratio | command |
-|---|---|---|---|---|---|
-{rows}
-
-## Raw runs
-
-{raw}
-""")
+searching, masking and parsing on one core. Other machines give other figures: read the ratios.{quick}""") + ("\n" + own if own else ""))
 
 
 if __name__ == "__main__":
