@@ -16,6 +16,7 @@ mod host;
 mod maintenance;
 pub mod memory;
 mod nginx;
+mod quarantine_file;
 mod world;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
@@ -30,6 +31,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &quarantine_file::QuarantineFile,
 ];
 
 /// The action of a name.

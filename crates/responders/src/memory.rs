@@ -3,6 +3,7 @@
 //! For the contract of actions, and for exercises: no server is started.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub fn stores() -> StoreMap {
     map
 }
 
-/// A host in a folder: Magento's root in `shop`, our include files in `nginx`, moved files in `quarantine`.
+/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php`; our include files in `nginx`, moved files in `quarantine`.
 ///
 /// # Errors
 ///
@@ -60,10 +61,15 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     ] {
         std::fs::create_dir_all(&made).map_err(ActionError::file("make", &made))?;
     }
+    let ours = folder.join("quarantine");
+    std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o700))
+        .map_err(ActionError::file("make", &ours))?;
+    let dropped = root.join("pub/media/x.php");
+    std::fs::write(&dropped, "<?php // dropped\n").map_err(ActionError::file("make", &dropped))?;
     let settings = HostSettings {
         magento: Some(MagentoSettings {
             root,
-            quarantine: Some(folder.join("quarantine")),
+            quarantine: Some(ours),
         }),
         nginx: Some(NginxSettings {
             folder: include.clone(),

@@ -17,13 +17,14 @@ fn arguments(action: &dyn Action, values: &[&str]) -> Arguments {
         .collect()
 }
 
-const VALUES: [(&str, &str); 6] = [
+const VALUES: [(&str, &str); 7] = [
     ("block_network", "192.0.2.0/24"),
     ("block_route", "/rest/V1/guest-carts"),
     ("close_view", "fr"),
     ("close_website", "base"),
     ("deny_php", ""),
     ("maintenance", ""),
+    ("quarantine_file", "pub/media/x.php"),
 ];
 
 #[test]
@@ -103,4 +104,63 @@ fn what_is_refused_changes_nothing() {
         std::fs::write(folder.join("nginx/http.conf"), "# rule: door\n").expect("write");
     };
     refused("close_view", "fr", &foreign, "a rule that isn't ours");
+}
+
+#[test]
+fn a_file_is_moved_by_no_link_and_only_the_one_that_was_surveyed() {
+    let nothing = |_: &Path| {};
+    let entry = "pub/index.php";
+    refused("quarantine_file", entry, &nothing, "entry points");
+    refused(
+        "quarantine_file",
+        "pub/media/y.php",
+        &nothing,
+        "isn't there",
+    );
+    refused("quarantine_file", "pub/media", &nothing, "no plain file");
+    refused(
+        "quarantine_file",
+        "pub/media/x.php/y",
+        &nothing,
+        "on its way",
+    );
+    let link = |at: &'static str, to: &'static str| {
+        move |folder: &Path| {
+            let at = folder.join("shop").join(at);
+            std::os::unix::fs::symlink(to, at).expect("a link");
+        }
+    };
+    let one = link("pub/media/l.php", "x.php");
+    refused("quarantine_file", "pub/media/l.php", &one, "no plain file");
+    let way = link("pub/other", "media");
+    refused("quarantine_file", "pub/other/x.php", &way, "on its way");
+    let open = |folder: &Path| {
+        let ours = folder.join("quarantine");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(ours, mode).expect("rights");
+    };
+    refused("quarantine_file", "pub/media/x.php", &open, "owner alone");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = memory::host(folder.path()).expect("a host");
+    let one = action("quarantine_file").expect("an action");
+    let given = arguments(one, &["pub/media/x.php"]);
+    let kept = one.survey(&host, &given).expect("survey").kept;
+    let file = folder.path().join("shop/pub/media/x.php");
+    one.act(&host, &given, &kept).expect("act");
+    // Whoever dropped it drops it again: that is told, and an undo doesn't overwrite it.
+    std::fs::write(&file, "again").expect("write");
+    let told = one.read_back(&host, &given, &kept).expect("told");
+    assert!(matches!(&told, Effect::Partly(words) if words.contains("in its place again")));
+    for done in [
+        one.undo(&host, &given, &kept),
+        one.act(&host, &given, &kept),
+    ] {
+        assert!(done.is_err());
+    }
+    assert_eq!(std::fs::read(&file).expect("read"), b"again");
+    // What was kept leads nowhere but to our folder.
+    let bent = r#"{"device":1,"inode":1,"name":"../../etc/passwd"}"#;
+    let done = one.undo(&host, &given, bent.as_bytes());
+    assert!(done.expect_err("refused").to_string().contains("kept"));
 }
