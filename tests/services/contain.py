@@ -13,7 +13,9 @@ import concurrent.futures
 import http.client
 import pathlib
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +44,7 @@ class Containment:
         self.right("--prepare")
         text = nginx.read_text().replace("http {", f"http {{\n  include {self.include}/http.conf;", 1)
         self.server = f"    include {self.include}/server.conf;\n"
+        text = text.replace("      fastcgi_param MAGE_RUN_CODE", "      fastcgi_param HTTP_COOKIE $http_cookie;\n      fastcgi_param HTTP_STORE $http_store;\n      fastcgi_param MAGE_RUN_CODE")
         nginx.write_text(text.replace("    server_name *.shop.test;\n", "    server_name *.shop.test;\n" + self.server))
         shop.nginx.send_signal(signal.SIGHUP)
         time.sleep(1)
@@ -151,6 +154,48 @@ def every_way(contain, shop):
     return compared, closed_count, bought
 
 
+# Path and query, host, header lines: written as no browser does.
+BENT = [(path, "de.shop.test", lines) for path, lines in (
+    *(("/", [f"Cookie: {cookie}"]) for cookie in (
+        "store=de, store=fr", "a=b;\tstore=fr", "a=b;store=fr", ";;; store=fr", "st%6fre=fr", "store[_data][code]=fr", "store[x]=1; store=fr",
+        "store=de; store[_data][code]=fr", "store[_data][code]=fr; store=de", "store[_data][code]=de; store[_data][code]=fr", "store [_data][code]=fr",
+        'store="fr"', "store; store=fr", "=; store=fr", "store=+fr", "a=1;\x0cstore=fr", "store=fr%00", "a;" * 1100 + "store=de; store=fr")),
+    *(("/", [f"Cookie: {first}", f"Cookie: {last}"]) for first, last in (("store=de", "store=fr"), ("store=fr", "store=de"), ("a=b", "store=fr"))),
+    *(("/graphql", lines) for lines in (["Store: de", "Store: fr"], ["Store: fr", "Store: de"], ["Store:", "Store: fr"], ["sTORE: fr"], ["Store: \tfr\t"],
+                                        ["Store: 0", "Cookie: store=fr"], ["Store: FR"], ["Cookie: store=fr+"], ["Cookie: store=FR"])),
+    *((f"/?{query}", []) for query in (
+        "___store[_data][code]=fr", "___store[_data][code]x=fr", "___store=de&___store[_data][code]=fr", "___store[_data][code]=fr&___store=de",
+        "___store[_data][code]=fr&___store[x]=de", "___store[_data][code]=fr&___store[_data][code]=nobody", "___store[_data]=1&___store[_data][code]=fr",
+        "___store[%20_data][code]=fr", "__[store=fr", "_[_store=fr", "_[[store=fr", "__%5bstore=fr", "%09___store=fr", "a=1;___store=fr", "___store%00[x]=fr",
+        "___store[=fr", "___store.=fr", "___store=fr%00", "?___store=fr", "a?___store=fr", "___store=fr=", "___store=fr#x")),
+    *((path, []) for path in (
+        "http://de.shop.test/rest/fr/V1/x", "http://fr.shop.test/", "//rest/fr/V1", "/index.php/index.php/rest/fr/V1", "/index.phprest/fr/V1", "/rest///fr/V1", "/rest/fr",
+        "/rest/fr?x", "/rest%2ffr/V1", "/./rest/fr/V1", "/x/../rest/fr/V1", "/Rest/fr/V1", "/soap//fr", "/#?___store=fr", "/magewarden-closed",
+        "/health_check.php?___store=fr")),
+)] + [("/", host, []) for host in ("FR.SHOP.TEST", "fr.shop.test.", "fr.shop.test:99", "nobody.shop.test")]
+
+
+def raw(shop, path, host, lines):
+    """Status and served view of a request as it is written."""
+    text = "".join(line + "\r\n" for line in (f"GET {path} HTTP/1.1", f"Host: {host}", *lines, "Connection: close", ""))
+    with socket.create_connection(("127.0.0.1", shop.port), 20) as link:
+        link.sendall(text.encode("latin-1"))
+        answer = b"".join(iter(lambda: link.recv(65536), b"")).decode(errors="replace")
+    found = re.search(r"^X-Store: (\S+)", answer, re.M)
+    return answer.split(" ")[1], found and found[1]
+
+
+def bent(contain, shop):
+    """The same for requests that no browser sends."""
+    before = [raw(shop, *one) for one in BENT]
+    need(sum(view == "fr" for _, view in before) > 20, "many of them are served the view", before)
+    contain.right("close_view", "--set", "view=fr", "--act")
+    now = [raw(shop, *one) for one in BENT]
+    contain.right("close_view", "--set", "view=fr", "--undo")
+    wrong = [(one, was, answer) for one, was, answer in zip(BENT, before, now) if answer != (("503", None) if was[1] == "fr" else was)]
+    need(not wrong, f"{len(wrong)} of {len(BENT)} bent requests", "\n".join(map(str, wrong)))
+
+
 def what_stays_open(contain, shop):
     """What the facts say stays open does; the holding page says when to come back."""
     contain.right("close_view", "--set", "view=us", "--act")
@@ -253,11 +298,12 @@ def main():
         shop = Shop(folder, started)
         contain = Containment(magewarden, shop)
         compared, closed, bought = every_way(contain, shop)
+        bent(contain, shop)
         what_stays_open(contain, shop)
         refusals(contain, shop)
         mistakes(contain, shop)
         midway = kills(contain, shop)
-        print(f"5 passed, 0 failed ({compared} requests compared, {closed} of them closed, {bought} checkouts of others meanwhile, {midway} kills midway)")
+        print(f"6 passed, 0 failed ({compared + len(BENT)} requests compared, {closed} of them closed, {bought} checkouts of others meanwhile, {midway} kills midway)")
 
 
 if __name__ == "__main__":

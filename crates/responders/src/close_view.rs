@@ -8,7 +8,7 @@ use crate::nginx::{Rule, RuleAction, probes_of_view};
 
 /// What stays open when a view or a website is closed here.
 pub(crate) const STAYS_OPEN: &str = "/rest/all/ and /soap/all are closed, too: they reach every view, so programs that call them \
-    (ERP, feeds) fail meanwhile. Open stay: a `___store` in the body of a POST, a host that passes by this nginx or whose \
+    (ERP, feeds) fail meanwhile. Open stay: a `___store` in the body of a POST, two header lines Cookie or Store before nginx 1.23 (docs/containment.md closes it), a host that passes by this nginx or whose \
     server{} doesn't include server.conf, pages that a CDN or Varnish in front serves from memory, cron and consumers";
 
 static FACTS: ActionFacts = ActionFacts {

@@ -300,3 +300,59 @@ fn keep(place: &Path, kept: &[u8]) -> io::Result<()> {
     std::fs::rename(&temporary, place)?;
     File::open(vault)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{about, arguments, keep, kept_at};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    #[track_caller]
+    fn check(name: &str, values: &[&str], expected: Result<&str, &str>) {
+        let action = responders::action(name).expect("an action");
+        let values: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
+        let place = arguments(action.facts(), &values)
+            .and_then(|arguments| kept_at(Path::new("vault"), action, &arguments))
+            .map_err(|failure| format!("{failure:?}"));
+        match expected {
+            Ok(name) => assert_eq!(place.as_deref(), Ok(Path::new(name))),
+            Err(words) => {
+                let told = place.expect_err("it is refused");
+                assert!(told.contains(words), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_read_to_their_kind_and_name_a_file_inside_of_the_vault() {
+        check("close_view", &["view=fr"], Ok("vault/close_view view=fr"));
+        check("deny_php", &[], Ok("vault/deny_php"));
+        let route = "vault/block_route route=%2frest%2f%2e";
+        check("block_route", &["route=/rest/."], Ok(route));
+        check("close_view", &["view=../x"], Err("no code of a store view"));
+        check("close_view", &["vieW=fr"], Err("it has: view"));
+        check("close_view", &["view=fr", "view=de"], Err("given twice"));
+        let long = format!("route=/{}", "a".repeat(300));
+        check("block_route", &[&long], Err("too long"));
+    }
+
+    #[test]
+    fn what_is_kept_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("vault/one");
+        keep(&place, b"kept").expect("kept");
+        assert_eq!(std::fs::read(&place).expect("read"), b"kept");
+        for (path, mode) in [(place, 0o600), (folder.path().join("vault"), 0o700)] {
+            let about = std::fs::metadata(path).expect("it is there");
+            assert_eq!(about.permissions().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn an_action_says_what_it_leaves_open() {
+        for action in responders::ACTIONS {
+            let text = about(action.facts());
+            assert!(text.contains("stays open, costs: ") && text.contains("undo: "));
+        }
+    }
+}

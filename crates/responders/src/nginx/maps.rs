@@ -179,9 +179,14 @@ fn channels(stores: &StoreMap) -> String {
     map.add(&format!("~^(?:.*&)?{name}{open}"), "=");
     map.end();
     let mut map = Map::new(&mut out, "$http_cookie", "$magewarden_cookie", "-");
-    // PHP takes the first cookie of exactly this name.
+    // PHP takes the first cookie of exactly this name; but a list of that name, wherever it stands, takes its place.
     map.add(
-        r"~(?:^|;)\s*+store(?:\[_data\]\[code\][^;=]*+)?(?:=(?<magewarden_4>[^;]*+))?(?:;|$)",
+        r"~^(?:.*;)?\s*+store\[_data\]\[code\][^;=]*+=(?<magewarden_13>[^;]*+)",
+        "=$magewarden_13",
+    );
+    map.add(r"~(?:^|;)\s*+store\[", "=");
+    map.add(
+        r"~(?:^|;)\s*+store(?:=(?<magewarden_4>[^;]*+))?(?:;|$)",
         "=$magewarden_4",
     );
     map.end();
@@ -205,6 +210,8 @@ fn channels(stores: &StoreMap) -> String {
     let mut map = Map::new(&mut out, "$http_store", "$magewarden_header", "?");
     // An expression isn't asked of what is empty.
     map.add("", "-");
+    // What PHP holds to be empty, too.
+    map.add("0", "-");
     map.add(r"~^\s*$", "-");
     map.add(
         r"~^\s*(?<magewarden_6>[A-Za-z][A-Za-z0-9_]*)\s*$",
@@ -328,7 +335,7 @@ fn route(stores: &StoreMap, all: &[&str]) -> String {
         "$magewarden_shown",
     );
     map.add(
-        r"~^/(?:health_check\.php(?:\?|$)|\.well-known/acme-challenge/[A-Za-z0-9_-]+$)",
+        r"~^/(?:health_check\.php$|\.well-known/acme-challenge/[A-Za-z0-9_-]+$)",
         "=open",
     );
     map.end();
