@@ -11,6 +11,7 @@ that doesn't include our rules, networks, routes, PHP, and kills at random momen
 """
 import concurrent.futures
 import http.client
+import os
 import pathlib
 import random
 import re
@@ -38,7 +39,7 @@ class Containment:
         nginx, self.include = shop.folder / "nginx.conf", shop.folder / "include"
         own = f'"/usr/sbin/nginx", "-c", "{nginx}", "-e", "{shop.folder}/nginx-error.log"'
         (shop.folder / "host.toml").write_text(
-            f'[magento]\nroot = "{shop.root}"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
+            f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
             f'ask = "127.0.0.1:{shop.port}"\nproxies = ["127.0.0.8"]\n')
         self.stores("false")
         self.right("--prepare")
@@ -211,7 +212,7 @@ def what_stays_open(contain, shop):
 
 
 def refusals(contain, shop):
-    """Networks, routes, PHP, and Magento's maintenance mode."""
+    """Networks, routes, PHP, Magento's maintenance mode, and a file that was dropped."""
     def status(path, source="127.0.0.1"):
         link = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=20, source_address=(source, 0))
         link.request("GET", path, headers={"Host": "de.shop.test"})
@@ -244,6 +245,22 @@ def refusals(contain, shop):
     need((shop.root / "var/.maintenance.flag").exists(), "the flag")
     contain.right("maintenance", "--undo")
     need(not list((shop.root / "var").iterdir()), "nothing is left")
+    (shop.folder / "aside").mkdir(mode=0o700)
+    dropped, extended = shop.root / "pub/static/x.js", True
+    dropped.write_text("dropped()")
+    dropped.chmod(0o640)
+    os.utime(dropped, ns=(1, 1_700_000_000_123_456_789))
+    try:
+        os.setxattr(dropped, "user.origin", b"upload")
+    except OSError:
+        extended = False
+    contain.right("quarantine_file", "--set", "file=pub/static/x.js", "--act")
+    need(status("/static/x.js") == 404, "a file moved aside isn't served")
+    contain.right("quarantine_file", "--set", "file=pub/static/x.js", "--undo")
+    about = dropped.stat()
+    need((about.st_mode & 0o777, about.st_mtime_ns, dropped.read_text()) == (0o640, 1_700_000_000_123_456_789, "dropped()"), "it is back as it was", about)
+    need(not extended or os.getxattr(dropped, "user.origin") == b"upload", "with its attributes")
+    dropped.unlink()
 
 
 def mistakes(contain, shop):
