@@ -12,6 +12,7 @@ mod parse;
 mod payment_page;
 mod platform;
 mod redact;
+mod respond;
 mod rules;
 mod scan;
 mod settings;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     PaymentPage(payment_page::PaymentPage),
     /// Destroy what an entry holds while every proof still checks
     Redact(redact::Redact),
+    /// Do, check or undo one step of containment on this host, by hand
+    Respond(respond::Respond),
     /// Show what a log format reads from a file
     Parse(parse::Parse),
     /// Show the shape of an SQL statement
@@ -84,6 +87,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Entries(command) => command.run(),
         Command::PaymentPage(command) => command.run(),
         Command::Redact(command) => command.run(),
+        Command::Respond(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),
         Command::Scan(command) => command.run(),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor of each crate (`style.md` §3 in `ARCHITECTURE.md`).
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("model", 0),
     ("cardholder", 1),
     ("parse", 1),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("sources", 2),
     ("stores", 2),
     ("sinks", 2),
+    ("responders", 2),
     ("provider", 2),
     ("engine", 3),
     ("server", 4),

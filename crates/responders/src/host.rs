@@ -1,0 +1,134 @@
+//! What is there on the shop's host, as its administrator's settings say, and the two ways out: programs and requests.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::StoreMap;
+use serde::Deserialize;
+
+use crate::ActionError;
+use crate::disk::Disk;
+
+/// What an administrator says of the shop's host. A part that is missing refuses its actions.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostSettings {
+    /// Magento.
+    pub magento: Option<MagentoSettings>,
+    /// Its web server.
+    pub nginx: Option<NginxSettings>,
+}
+
+/// Magento on this host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MagentoSettings {
+    /// Its root: the folder that holds `app`, `pub` and `var`.
+    pub root: PathBuf,
+    /// Folder that files are moved to: ours, not served, on the root's file system.
+    pub quarantine: Option<PathBuf>,
+}
+
+/// nginx on this host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NginxSettings {
+    /// Folder of our include files.
+    pub folder: PathBuf,
+    /// Program and arguments that test its configuration.
+    #[serde(default = "test")]
+    pub test: Vec<String>,
+    /// Program and arguments that make it take its configuration anew.
+    #[serde(default = "reload")]
+    pub reload: Vec<String>,
+    /// Where it answers for the shop in plain HTTP.
+    pub ask: SocketAddr,
+    /// Networks that are never blocked: proxies, balancers, monitors.
+    #[serde(default)]
+    pub proxies: Vec<String>,
+}
+
+fn test() -> Vec<String> {
+    ["nginx", "-t"].map(str::to_owned).to_vec()
+}
+
+fn reload() -> Vec<String> {
+    ["nginx", "-s", "reload"].map(str::to_owned).to_vec()
+}
+
+/// A shop's host: settings, its stores, and the world.
+pub struct Host {
+    /// What its administrator says.
+    pub settings: HostSettings,
+    /// Websites, stores, views and hosts of the shop.
+    pub stores: StoreMap,
+    /// Programs and requests.
+    pub world: Box<dyn World>,
+    pub(crate) disk: Disk,
+}
+
+impl Host {
+    /// A host whose programs are run and whose servers are asked.
+    #[must_use]
+    pub fn new(settings: HostSettings, stores: StoreMap) -> Self {
+        Self::within(settings, stores, Box::new(crate::world::ThisHost))
+    }
+
+    /// A host with another world, for tests and exercises.
+    #[must_use]
+    pub fn within(settings: HostSettings, stores: StoreMap, world: Box<dyn World>) -> Self {
+        let disk = Disk::default();
+        Self {
+            settings,
+            stores,
+            world,
+            disk,
+        }
+    }
+
+    pub(crate) fn nginx(&self) -> Result<&NginxSettings, ActionError> {
+        let settings = self.settings.nginx.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [nginx]".to_owned(),
+        })
+    }
+
+    pub(crate) fn magento(&self) -> Result<&MagentoSettings, ActionError> {
+        let settings = self.settings.magento.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [magento]".to_owned(),
+        })
+    }
+}
+
+/// A request that asks whether something holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Name in `Host`.
+    pub host: String,
+    /// Path and query.
+    pub path: String,
+    /// Value of the header `Store`, if one is sent.
+    pub store: Option<String>,
+}
+
+/// The ways out of a process: other programs, and the web server. A memory stands in for it in tests.
+pub trait World: Send + Sync {
+    /// Runs a program without a shell, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::Program`] when it can't be started, fails, or takes longer than `limit`; then it is ended.
+    fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError>;
+
+    /// Sends a `GET` and gives the status of the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::NotSeen`] when none came within `limit`.
+    fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError>;
+
+    /// Waits between two requests.
+    fn pause(&self, time: Duration);
+}

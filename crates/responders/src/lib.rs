@@ -1,0 +1,65 @@
+//! Steps of containment → the world: one file per action, each with what undoes it.
+//!
+//! It is apart because it changes a shop. Invariants: no action knows why it is done; none is given a text that wasn't
+//! read to its kind ([`model::Argument`]); no shell is ever started; each change is made in one place ([`disk`]) and what
+//! undoes it is known before.
+
+mod action;
+mod block_network;
+mod block_route;
+mod close_view;
+mod close_website;
+pub mod contract;
+mod deny_php;
+mod disk;
+mod host;
+mod maintenance;
+pub mod memory;
+mod nginx;
+mod quarantine_file;
+mod world;
+
+pub use action::{Action, ActionError, Change, Effect, Survey};
+pub use host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+pub use nginx::prepare;
+
+/// Every action, outermost layer first.
+pub static ACTIONS: &[&dyn Action] = &[
+    &block_network::BlockNetwork,
+    &block_route::BlockRoute,
+    &close_view::CloseView,
+    &close_website::CloseWebsite,
+    &deny_php::DenyPhp,
+    &maintenance::Maintenance,
+    &quarantine_file::QuarantineFile,
+];
+
+/// The action of a name.
+#[must_use]
+pub fn action(name: &str) -> Option<&'static dyn Action> {
+    let named = ACTIONS.iter().find(|action| action.facts().name == name);
+    named.copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ACTIONS;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_of_an_action_is_listed_once() {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let mut files = BTreeSet::new();
+        for entry in std::fs::read_dir(source).expect("the crate's source") {
+            let path = entry.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if text.contains("\nstatic FACTS: ActionFacts") {
+                let name = path.file_stem().expect("a name");
+                files.insert(name.to_string_lossy().into_owned());
+            }
+        }
+        let listed: BTreeSet<_> = ACTIONS.iter().map(|a| a.facts().name.to_owned()).collect();
+        assert_eq!(files, listed);
+        assert_eq!(listed.len(), ACTIONS.len());
+    }
+}

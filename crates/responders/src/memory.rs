@@ -1,0 +1,121 @@
+//! A shop's host in a folder of its own: real files, an nginx in memory that goes by our include file when it is told to.
+//!
+//! For the contract of actions, and for exercises: no server is started.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use model::{RunType, StoreMap, ViewPlace};
+
+use crate::host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+use crate::{ActionError, nginx};
+
+/// Two websites, three views and a closed one.
+#[must_use]
+pub fn stores() -> StoreMap {
+    let mut map = StoreMap {
+        code_in_path: Some(false),
+        default_website: "base".to_owned(),
+        back_end: "office_x1".to_owned(),
+        ..StoreMap::default()
+    };
+    for (code, website, store, is_active, is_default) in [
+        ("de", "base", "main", true, true),
+        ("fr", "base", "main", true, false),
+        ("old", "base", "main", false, false),
+        ("us", "second", "us_store", true, true),
+    ] {
+        let place = ViewPlace {
+            website: website.to_owned(),
+            store: store.to_owned(),
+            is_active,
+            is_default,
+        };
+        map.views.insert(code.to_owned(), place);
+    }
+    for (host, run, code) in [
+        ("de.shop.test", RunType::Website, "base"),
+        ("fr.shop.test", RunType::View, "fr"),
+        ("us.shop.test", RunType::Website, "second"),
+    ] {
+        map.hosts.insert(host.to_owned(), (run, code.to_owned()));
+    }
+    map
+}
+
+/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php`; our include files in `nginx`, moved files in `quarantine`.
+///
+/// # Errors
+///
+/// [`ActionError`] when the folder can't be written to.
+pub fn host(folder: &Path) -> Result<Host, ActionError> {
+    let include = folder.join("nginx");
+    let root = folder.join("shop");
+    for made in [
+        root.join("var"),
+        root.join("pub/media"),
+        folder.join("quarantine"),
+    ] {
+        std::fs::create_dir_all(&made).map_err(ActionError::file("make", &made))?;
+    }
+    let ours = folder.join("quarantine");
+    std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o700))
+        .map_err(ActionError::file("make", &ours))?;
+    let dropped = root.join("pub/media/x.php");
+    std::fs::write(&dropped, "<?php // dropped\n").map_err(ActionError::file("make", &dropped))?;
+    let settings = HostSettings {
+        magento: Some(MagentoSettings {
+            root,
+            quarantine: Some(ours),
+        }),
+        nginx: Some(NginxSettings {
+            folder: include.clone(),
+            test: vec!["test".to_owned()],
+            reload: vec!["reload".to_owned()],
+            ask: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+            proxies: vec!["198.51.100.0/24".to_owned()],
+        }),
+    };
+    let world = Nginx {
+        file: include.join("http.conf"),
+        running: Mutex::default(),
+    };
+    let host = Host::within(settings, stores(), Box::new(world));
+    nginx::prepare(&host)?;
+    host.world.run(&["reload".to_owned()], Duration::ZERO)?;
+    Ok(host)
+}
+
+/// An nginx that has read our file when it was last told to.
+struct Nginx {
+    file: PathBuf,
+    running: Mutex<String>,
+}
+
+impl World for Nginx {
+    fn run(&self, program: &[String], _limit: Duration) -> Result<(), ActionError> {
+        let content = std::fs::read_to_string(&self.file);
+        let content = content.map_err(ActionError::file("read", &self.file))?;
+        // A folder with this file in it has an administrator's mistake.
+        if self.file.with_file_name("broken").exists() {
+            return Err(ActionError::Program {
+                program: program.join(" "),
+                how: "failed: unknown directive".to_owned(),
+            });
+        }
+        if program.iter().any(|word| word == "reload") {
+            *self.running.lock().unwrap_or_else(PoisonError::into_inner) = content;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, _at: SocketAddr, ask: &Ask, _limit: Duration) -> Result<u16, ActionError> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(nginx::answer(&running, &stores(), ask))
+    }
+
+    fn pause(&self, _time: Duration) {}
+}

@@ -1,0 +1,150 @@
+//! The world as it is: programs of this host, and its web server.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::ActionError;
+use crate::host::{Ask, World};
+
+/// Bytes kept of what a program says; the last of them are told.
+const SAID_BYTES_MAX: usize = 64 << 10;
+const TOLD_CHARS_MAX: usize = 600;
+/// Bytes read of an answer, for its status.
+const STATUS_BYTES: usize = 12;
+
+/// This host.
+pub(crate) struct ThisHost;
+
+impl World for ThisHost {
+    fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
+        let shown = program.join(" ");
+        let failed = |how: String| ActionError::Program {
+            program: shown.clone(),
+            how,
+        };
+        let Some((name, arguments)) = program.split_first() else {
+            return Err(failed("is no program".to_owned()));
+        };
+        #[expect(clippy::disallowed_methods, reason = "starting processes belongs here")]
+        let mut command = Command::new(name);
+        let started = command
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = started.map_err(|error| failed(format!("can't be started: {error}")))?;
+        let said = child.stderr.take();
+        // Not joined when time is over: what it started may hold its pipe open.
+        let (told, heard) = std::sync::mpsc::channel();
+        let listener = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(said) = said {
+                let _read = said.take(SAID_BYTES_MAX as u64).read_to_end(&mut text);
+            }
+            let _nobody_waits = told.send(text);
+        });
+        drop(listener);
+        let status = wait(&mut child, limit).map_err(|error| failed(error.to_string()))?;
+        let text = heard.recv_timeout(Duration::from_secs(1));
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        let skipped = text.chars().count().saturating_sub(TOLD_CHARS_MAX);
+        let text: String = text.chars().skip(skipped).collect();
+        match status {
+            None => Err(failed(format!(
+                "took longer than {} s and was ended; {}",
+                limit.as_secs(),
+                text.trim()
+            ))),
+            Some(status) if !status.success() => {
+                Err(failed(format!("failed ({status}): {}", text.trim())))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
+        status(at, ask, limit).map_err(|error| ActionError::NotSeen {
+            what: format!("{at} doesn't answer for {}: {error}", ask.host),
+        })
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// Waits for a process, and ends it when the time is over.
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, std::io::Error> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Error> {
+    let mut link = TcpStream::connect_timeout(&at, limit)?;
+    link.set_read_timeout(Some(limit))?;
+    link.set_write_timeout(Some(limit))?;
+    let store = ask.store.as_ref();
+    let store = store.map_or_else(String::new, |code| format!("Store: {code}\r\n"));
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\n{store}User-Agent: magewarden\r\nConnection: close\r\n\r\n",
+        ask.path, ask.host
+    );
+    link.write_all(request.as_bytes())?;
+    let mut head = [0; STATUS_BYTES];
+    link.read_exact(&mut head)?;
+    let status = std::str::from_utf8(&head)
+        .ok()
+        .filter(|head| head.starts_with("HTTP/1."))
+        .and_then(|head| head.split(' ').nth(1)?.parse().ok());
+    status.ok_or_else(|| std::io::Error::other("the answer isn't of HTTP/1.1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ThisHost;
+    use crate::host::World as _;
+    use std::time::Duration;
+
+    #[track_caller]
+    fn check(program: &[&str], expected: Result<(), &str>) {
+        let program: Vec<_> = program.iter().map(|&word| word.to_owned()).collect();
+        let done = ThisHost.run(&program, Duration::from_millis(300));
+        let done = done.map_err(|error| error.to_string());
+        match expected {
+            Ok(()) => assert_eq!(done, Ok(())),
+            Err(words) => {
+                let told = done.expect_err("it fails");
+                assert!(told.contains(words), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_has_an_end_and_its_words_are_told() {
+        check(&["true"], Ok(()));
+        check(&["false"], Err("failed"));
+        check(&["ls", "/nowhere at all"], Err("No such file"));
+        check(&["sleep", "60"], Err("took longer than 0 s"));
+        check(&["no-such-program"], Err("can't be started"));
+        check(&[], Err("is no program"));
+        // No shell: what would be one's syntax is a plain word.
+        check(&["ls", "/;true"], Err("cannot access"));
+    }
+}
