@@ -151,14 +151,14 @@ impl Walk<'_> {
         let mut after: Option<State> = None;
         let mut can_pass = true;
         for branch in &branches {
-            let mut out = self.block(branch.block, from.clone());
+            let out = self.block(branch.block, from.clone());
             match branch.when {
                 When::Always => {
                     can_pass = false;
                     after = Some(after.map_or_else(|| out.clone(), |old| old.and(&out)));
                     continue;
                 }
-                When::Again => out = self.block(branch.block, from.clone().join(&out)),
+                When::Again => self.in_another_round(branch.block),
                 When::False => can_pass = false,
                 When::Case(ref case) => can_pass &= case != "default",
                 When::True => {}
@@ -179,6 +179,23 @@ impl Walk<'_> {
             after.clone()
         };
         (well, after.join(&from))
+    }
+
+    /// A loop's steps may come before others of it in a later round, unless those came first for certain: then it is the same
+    /// again. More is never known in a later round than in the first, and less neither: what is kept stays kept.
+    fn in_another_round(&mut self, block: usize) {
+        let mut ids = Vec::new();
+        self.flow.below(block, &mut ids);
+        for one in &ids {
+            for two in &ids {
+                let came_first = self.must_at.get(one).is_none_or(|must| must.contains(two));
+                if let (Some(one), Some(two), false) =
+                    (self.deeds.get(one), self.deeds.get(two), came_first)
+                {
+                    refuse_pair(one, two, &mut self.refusals);
+                }
+            }
+        }
     }
 
     /// Steps of branches that go on at the same time may come in either order.
@@ -213,14 +230,7 @@ impl Walk<'_> {
                 .insert(refuse_lack(law, deed, &state.must, &state.kept, others));
         }
         for earlier in &state.may {
-            // In a loop's second round what came first came first already.
-            let came_first = self
-                .must_at
-                .get(earlier)
-                .is_some_and(|must| must.contains(&deed.id));
-            if let Some(earlier) = self.deeds.get(earlier)
-                && !came_first
-            {
+            if let Some(earlier) = self.deeds.get(earlier) {
                 refuse_pair(earlier, deed, &mut self.refusals);
             }
         }

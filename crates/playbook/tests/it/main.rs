@@ -3,6 +3,7 @@
 mod hostile;
 mod orders;
 mod shipped;
+mod ways;
 
 use std::path::Path;
 

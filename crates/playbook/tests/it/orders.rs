@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::shipped;
 
 /// A playbook of steps of ours in a row, each `(action, arguments)`.
-fn row(steps: &[(&str, Value)]) -> Document {
+pub(crate) fn row(steps: &[(&str, Value)]) -> Document {
     let id = |kind: &str, at: usize| format!("{kind}--00000000-0000-4000-8000-{at:012}");
     let kinds = |at: usize| {
         if at == 0 {
@@ -189,7 +189,7 @@ fn a_refusal_names_both_steps() {
 }
 
 /// Steps that a random playbook is made of.
-fn any_step() -> impl Strategy<Value = (&'static str, Value)> {
+pub(crate) fn any_step() -> impl Strategy<Value = (&'static str, Value)> {
     let step = |name, arguments: Value| Just((name, arguments)).boxed();
     proptest::strategy::Union::new([
         step("keep_evidence", json!({})),

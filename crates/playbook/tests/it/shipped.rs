@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use model::{Plan, Reach, Stops, StoreMap, Work};
-use playbook::{Document, EXPECTED, PlanError, check, line, orders, plan};
+use playbook::{Document, EXPECTED, EXTENSION, PlanError, check, line, orders, plan};
 use serde_json::Value;
 
 use crate::{NAMES, bytes, planned, shipped, stores};
@@ -218,4 +218,31 @@ fn each_is_drawn_with_every_step_that_does_something() {
             );
         }
     }
+}
+
+#[test]
+fn every_action_stands_in_the_reference_with_its_facts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/playbooks.md");
+    let text = std::fs::read_to_string(path).expect("docs/playbooks.md");
+    let word = |value: Value| value.as_str().expect("a word").to_owned();
+    for facts in EXPECTED {
+        let begin = format!("| `{}` |", facts.name);
+        let row = text.lines().find(|line| line.starts_with(&begin));
+        let row = row.unwrap_or_else(|| panic!("{} isn't listed", facts.name));
+        let layer = word(serde_json::to_value(facts.layer).expect("JSON"));
+        let impact = word(serde_json::to_value(facts.forensic_impact).expect("JSON"));
+        let reach = word(serde_json::to_value(facts.reach).expect("JSON"));
+        let undo = match facts.undo {
+            model::Undo::Whole => "whole".to_owned(),
+            model::Undo::AllBut(what) => format!("all but {what}"),
+            model::Undo::Danger => "danger: nothing, two people".to_owned(),
+        };
+        let cause = if facts.acts_on_cause { "yes " } else { "" };
+        let end = format!("| {layer} | {impact} | {undo} | {reach} | {cause}|");
+        assert!(row.ends_with(&end), "{row} should end {end}");
+        for parameter in facts.parameters {
+            assert!(row.contains(&format!("`{}`", parameter.name)), "{row}");
+        }
+    }
+    assert!(text.contains(EXTENSION));
 }
