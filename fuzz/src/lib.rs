@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 15] = [
+pub const BODIES: [(&str, fn(&[u8])); 16] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -27,6 +27,7 @@ pub const BODIES: [(&str, fn(&[u8])); 15] = [
     ("reports", reports),
     ("module_xml", module_xml),
     ("scim", scim),
+    ("playbook", playbook),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -223,4 +224,23 @@ pub fn scim(bytes: &[u8]) {
     if let Ok(user) = directory::read(bytes) {
         assert!(!user.user_name.is_empty() && user.user_name.len() <= 256);
     }
+}
+
+/// Whatever is read as a playbook is written without loss; what is planned had no fault, and its order keeps the laws.
+pub fn playbook(bytes: &[u8]) {
+    let Ok(document) = playbook::Document::read(bytes) else {
+        return;
+    };
+    let again = playbook::Document::read(document.write().as_bytes()).map(|again| again == document);
+    // Written with its indents it may be over the limit that it was below.
+    assert!(again.unwrap_or(true), "a playbook changed by being written");
+    let problems = playbook::check(&document);
+    assert!(problems.len() <= 100);
+    let stores = model::StoreMap::default();
+    let planned = playbook::plan(&document, &document.examples(), playbook::EXPECTED, &stores);
+    if planned.is_ok() {
+        assert!(problems.iter().all(|one| one.weight == playbook::Weight::Notes));
+        assert!(playbook::orders(&document, playbook::EXPECTED).is_empty());
+    }
+    drop(playbook::diagram(&document));
 }

@@ -19,6 +19,7 @@ mod identity;
 mod incident;
 mod mark;
 mod percent;
+mod plan;
 mod stores;
 mod time;
 
@@ -44,5 +45,6 @@ pub use incident::{
 };
 pub use mark::{Brand, Mark, MarkKind};
 pub use percent::percent_decoded;
+pub use plan::{Guard, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work};
 pub use stores::{RunType, StoreMap, ViewPlace};
 pub use time::{TimeQuality, Timestamp};

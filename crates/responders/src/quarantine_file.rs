@@ -30,7 +30,7 @@ static FACTS: ActionFacts = ActionFacts {
     forensic_impact: ForensicImpact::Alters,
     undo: Undo::AllBut("the times of change of its inode and of its folders"),
     layer: Layer::Files,
-    reach: Reach::Installation,
+    reach: Reach::Host,
     acts_on_cause: true,
     stays_open: "what made the file may make it again; PHP goes on running it from OPcache until php-fpm is reloaded where \
         opcache.validate_timestamps is 0; other hosts of the installation have their own copy; an include of it fails",

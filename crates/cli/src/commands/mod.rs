@@ -11,6 +11,7 @@ mod look;
 mod parse;
 mod payment_page;
 mod platform;
+mod playbooks;
 mod redact;
 mod respond;
 mod rules;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Scan(scan::Scan),
     /// Check rules, or run their own examples
     Rules(rules::Rules),
+    /// Show playbooks, check one, or say what one would do
+    Playbooks(playbooks::Playbooks),
 }
 
 /// How results are printed.
@@ -92,6 +95,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Shape(command) => command.run(),
         Command::Scan(command) => command.run(),
         Command::Rules(command) => command.run(),
+        Command::Playbooks(command) => command.run(),
     }
 }
 

@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("parse", 1),
     ("detect", 1),
     ("incident", 1),
+    ("playbook", 1),
     ("custody", 1),
     ("report", 1),
     ("directory", 1),

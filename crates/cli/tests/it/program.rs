@@ -140,7 +140,15 @@ fn usage_errors_exit_with_two() {
 fn every_command_has_help_with_an_example() {
     let folder = tempfile::tempdir().expect("a folder");
     for command in [
-        "analyze", "up", "demo", "verify", "parse", "shape", "scan", "rules",
+        "analyze",
+        "up",
+        "demo",
+        "verify",
+        "parse",
+        "shape",
+        "scan",
+        "rules",
+        "playbooks",
     ] {
         let run = magewarden(&[command, "--help"], folder.path());
         assert_eq!(run.status.code(), Some(0));
@@ -164,6 +172,79 @@ fn scan_finds_a_test_number_only_when_asked_and_never_prints_it() {
     let found: Value = serde_json::from_slice(&asked.stdout).expect("JSON");
     assert_eq!(found["found"].as_array().map(Vec::len), Some(1));
     assert!(!text(&asked.stdout).contains("4111111111"));
+}
+
+#[test]
+fn playbooks_are_listed_shown_checked_and_planned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let run = magewarden(&[&["playbooks"], arguments].concat(), folder.path());
+        (run.status.code(), text(&run.stdout), text(&run.stderr))
+    };
+    let (_, list, _) = run(&[]);
+    let names: Vec<_> = list.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(names.len(), 14, "{list}");
+    for name in names {
+        let name = name.split_whitespace().next().expect("a name");
+        let (code, out, error) = run(&["check", name]);
+        assert_eq!(code, Some(0), "{name}: {out}{error}");
+        let (code, out, error) = run(&["plan", name]);
+        assert_eq!(code, Some(0), "{name}: {out}{error}");
+        assert!(out.contains("sha256 "), "{out}");
+    }
+    let (_, drawn, _) = run(&["show", "stray-card-data"]);
+    assert!(drawn.contains("├─ when it is file"), "{drawn}");
+    let set = [
+        "plan",
+        "database-account-stolen",
+        "--set",
+        "__account__=report@%",
+        "--set",
+        "__is_shop_account__=false",
+    ];
+    let (_, plan, _) = run(&set);
+    assert!(
+        plan.contains("lock_database_account  account report@%"),
+        "{plan}"
+    );
+    assert!(
+        plan.contains("contains: closes what it came through"),
+        "{plan}"
+    );
+    let (_, json, _) = run(&[set.as_slice(), &["--json"]].concat());
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["stops"], "contains");
+    let (code, _, error) = run(&[
+        "plan",
+        "database-account-stolen",
+        "--set",
+        "__account__=x';--",
+    ]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(
+        error.contains("`__account__` of “") && error.contains("no database account"),
+        "{error}"
+    );
+
+    // Exported, changed by a hand that turns the order round, brought back: refused with both steps and the reason.
+    let (_, exported, _) = run(&["show", "skimmer-in-files", "--json"]);
+    let naive = exported
+        .replace(r#""action": "keep_evidence""#, r#""action": "later""#)
+        .replace(r#""action": "purge_cache""#, r#""action": "keep_evidence""#)
+        .replace(r#""action": "later""#, r#""action": "hold_retention""#);
+    fs::write(folder.path().join("naive.json"), naive).expect("writable");
+    let (code, out, _) = run(&["check", "naive.json"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.contains("“Empty the caches” isn't done before “Put the file back” on every way"),
+        "{out}"
+    );
+    fs::write(folder.path().join("no.json"), "[]").expect("writable");
+    let (code, _, error) = run(&["check", "no.json"]);
+    assert!(
+        code != Some(0) && error.contains("no JSON object"),
+        "{error}"
+    );
 }
 
 #[test]

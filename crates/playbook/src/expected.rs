@@ -1,0 +1,300 @@
+//! What the playbooks that ship count on of each action; whoever lists the actions themselves is held against it.
+
+use model::{ActionFacts, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
+
+const fn parameter(name: &'static str, kind: ParameterKind, about: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        is_required: true,
+        about,
+    }
+}
+
+const fn optional(name: &'static str, kind: ParameterKind, about: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        is_required: false,
+        about,
+    }
+}
+
+const BASE: ActionFacts = ActionFacts {
+    name: "",
+    about: "",
+    parameters: &[],
+    forensic_impact: ForensicImpact::None,
+    undo: Undo::Whole,
+    layer: Layer::Evidence,
+    reach: Reach::Nobody,
+    acts_on_cause: false,
+    stays_open: "",
+};
+
+/// What closes a way for everybody: nothing that tells of the attack changes.
+const fn closes(
+    name: &'static str,
+    about: &'static str,
+    layer: Layer,
+    reach: Reach,
+    parameters: &'static [Parameter],
+) -> ActionFacts {
+    ActionFacts {
+        name,
+        about,
+        parameters,
+        layer,
+        reach,
+        ..BASE
+    }
+}
+
+/// What takes from an attacker what they act with.
+const fn ends(
+    name: &'static str,
+    about: &'static str,
+    layer: Layer,
+    reach: Reach,
+    parameters: &'static [Parameter],
+) -> ActionFacts {
+    ActionFacts {
+        forensic_impact: ForensicImpact::Alters,
+        acts_on_cause: true,
+        ..closes(name, about, layer, reach, parameters)
+    }
+}
+
+/// Every action, evidence first.
+pub static EXPECTED: &[ActionFacts] = &[
+    ActionFacts {
+        name: "keep_evidence",
+        about: "Keeps what a step would change: a file, a row, an account, a view's pages; all that is at hand when nothing is named",
+        parameters: &[
+            optional("file", ParameterKind::File, "the file to keep"),
+            optional("row", ParameterKind::Row, "the row to keep"),
+            optional(
+                "account",
+                ParameterKind::DatabaseAccount,
+                "the account whose grants and sessions to keep",
+            ),
+            optional("view", ParameterKind::View, "the view whose pages to keep"),
+        ],
+        ..BASE
+    },
+    ActionFacts {
+        name: "hold_retention",
+        about: "Stops deletion by age of what tells of the incident",
+        ..BASE
+    },
+    ActionFacts {
+        stays_open: "the attacker can come from another address",
+        ..closes(
+            "block_network",
+            "Refuses an address or network at the web server",
+            Layer::Web,
+            Reach::Actor,
+            &[parameter(
+                "network",
+                ParameterKind::Network,
+                "whom to refuse",
+            )],
+        )
+    },
+    closes(
+        "block_route",
+        "Refuses a path at the web server",
+        Layer::Web,
+        Reach::Host,
+        &[parameter(
+            "route",
+            ParameterKind::Route,
+            "the path to refuse",
+        )],
+    ),
+    ActionFacts {
+        stays_open: "other views of the installation share its code, database and administrators",
+        ..closes(
+            "close_view",
+            "Closes a store view at the web server, on all hosts",
+            Layer::Web,
+            Reach::View,
+            &[parameter("view", ParameterKind::View, "the view to close")],
+        )
+    },
+    ActionFacts {
+        stays_open: "other websites of the installation share its code, database and administrators",
+        ..closes(
+            "close_website",
+            "Closes a website at the web server, on all hosts",
+            Layer::Web,
+            Reach::Website,
+            &[parameter(
+                "website",
+                ParameterKind::Website,
+                "the website to close",
+            )],
+        )
+    },
+    ActionFacts {
+        stays_open: "code inside Magento's own files still runs",
+        ..closes(
+            "deny_php",
+            "Refuses PHP outside Magento's entry points",
+            Layer::Web,
+            Reach::Host,
+            &[],
+        )
+    },
+    ActionFacts {
+        stays_open: "what stands in front goes on serving from memory; cron goes on",
+        ..closes(
+            "maintenance",
+            "Switches on Magento's maintenance mode",
+            Layer::Application,
+            Reach::Installation,
+            &[],
+        )
+    },
+    ActionFacts {
+        forensic_impact: ForensicImpact::Alters,
+        ..closes(
+            "disable_payment_method",
+            "Switches a payment method off on one website",
+            Layer::Application,
+            Reach::Website,
+            &[
+                parameter("website", ParameterKind::Website, "where"),
+                parameter("method", ParameterKind::PaymentMethod, "which method"),
+            ],
+        )
+    },
+    closes(
+        "pause_job",
+        "Holds a cron group or a consumer",
+        Layer::Application,
+        Reach::Installation,
+        &[parameter("job", ParameterKind::Job, "what to hold")],
+    ),
+    ActionFacts {
+        undo: Undo::AllBut("sessions and tokens that ended"),
+        ..ends(
+            "deactivate_administrator",
+            "Deactivates an administrator, ends their sessions and tokens",
+            Layer::Application,
+            Reach::Actor,
+            &[parameter(
+                "administrator",
+                ParameterKind::Administrator,
+                "whom",
+            )],
+        )
+    },
+    ends(
+        "revoke_integration",
+        "Revokes the tokens of an integration",
+        Layer::Application,
+        Reach::Actor,
+        &[parameter(
+            "integration",
+            ParameterKind::Integration,
+            "which one",
+        )],
+    ),
+    ActionFacts {
+        forensic_impact: ForensicImpact::Destroys,
+        undo: Undo::AllBut("sessions"),
+        ..closes(
+            "end_customer_sessions",
+            "Ends customers' sessions of a website, or one customer's",
+            Layer::Application,
+            Reach::Website,
+            &[
+                optional("website", ParameterKind::Website, "whose customers"),
+                optional("customer", ParameterKind::Customer, "one customer"),
+            ],
+        )
+    },
+    ends(
+        "lock_database_account",
+        "Locks a database account",
+        Layer::Database,
+        Reach::Actor,
+        &[parameter(
+            "account",
+            ParameterKind::DatabaseAccount,
+            "which one",
+        )],
+    ),
+    ActionFacts {
+        forensic_impact: ForensicImpact::Destroys,
+        undo: Undo::AllBut("connections"),
+        ..closes(
+            "end_connections",
+            "Ends the running connections of a database account",
+            Layer::Database,
+            Reach::Actor,
+            &[parameter(
+                "account",
+                ParameterKind::DatabaseAccount,
+                "whose",
+            )],
+        )
+    },
+    ends(
+        "drop_trigger",
+        "Drops a trigger; its definition is kept",
+        Layer::Database,
+        Reach::Installation,
+        &[parameter("trigger", ParameterKind::Trigger, "which one")],
+    ),
+    ends(
+        "revert_row",
+        "Puts a watched row back to what it was",
+        Layer::Database,
+        Reach::Installation,
+        &[parameter("row", ParameterKind::Row, "which one")],
+    ),
+    ActionFacts {
+        undo: Undo::AllBut("the times of change of its inode and of its folders"),
+        ..ends(
+            "quarantine_file",
+            "Moves a file to where nothing runs or serves it",
+            Layer::Files,
+            Reach::Host,
+            &[parameter("file", ParameterKind::File, "which one")],
+        )
+    },
+    ends(
+        "restore_file",
+        "Puts a file back to what its package has",
+        Layer::Files,
+        Reach::Host,
+        &[parameter("file", ParameterKind::File, "which one")],
+    ),
+    ActionFacts {
+        undo: Undo::Danger,
+        ..ends(
+            "rotate_crypt_key",
+            "Makes a new encryption key and encrypts again what the old one held",
+            Layer::Application,
+            Reach::Installation,
+            &[],
+        )
+    },
+    ActionFacts {
+        forensic_impact: ForensicImpact::Destroys,
+        undo: Undo::AllBut("what was kept in memory"),
+        ..closes(
+            "purge_cache",
+            "Empties Magento's caches and what stands in front, or pages with one tag",
+            Layer::Cache,
+            Reach::Installation,
+            &[optional(
+                "tag",
+                ParameterKind::CacheTag,
+                "pages with this tag alone",
+            )],
+        )
+    },
+];
