@@ -53,10 +53,8 @@ def main():
             raise SystemExit("FAILED: an incident before anyone stole")
         subprocess.run(["mariadb-dump", "--no-defaults", f"--socket={folder}/sock", "-ushop", "-pnot-a-secret",
                         "--single-transaction", "shop", "sales_order_payment"], check=True, stdout=subprocess.DEVNULL)
-        html = wait_for("the incident on the page", 30, lambda: (text := page()) and "sales_order_payment" in text and text)
-        link = re.search(r'href="(/incidents/[0-9a-f]+)"', html)
-        if not link:
-            raise SystemExit("FAILED: the queue links to no incident")
+        # The picture of reads may name the table before any incident does.
+        link = wait_for("the incident on the page", 30, lambda: (text := page()) and "sales_order_payment" in text and re.search(r'href="(/incidents/[0-9a-f]+)"', text))
         up.send_signal(signal.SIGTERM)
         up.wait(20)
         verified = subprocess.run([str(magewarden), "verify", str(folder / "data" / "ledger")])
