@@ -9,7 +9,7 @@ use super::statements::{
     Account, odd, of_account, of_address, of_administrator, of_api, of_audit, of_file, of_log,
     of_module, of_object, of_page, of_row, of_setting,
 };
-use super::{Effect, Lever, Told, quote};
+use super::{At, Effect, Lever, Told, quote};
 use crate::exposure::{is_denied, touches_payment_page};
 use crate::links::{is_database, tells_of_injection};
 
@@ -159,9 +159,8 @@ impl Known {
         let routes = self.routes.iter().take(EACH_MAX);
         out.extend(routes.map(|(path, injected)| self.route(path, *injected)));
         let accounts = self.accounts.iter().filter(|(_, account)| !account.is_door);
-        for (name, account) in accounts.take(EACH_MAX) {
-            out.extend(of_account(name, account));
-        }
+        let accounts = accounts.take(EACH_MAX);
+        out.extend(accounts.map(|(name, account)| of_account(name, account)));
         out.extend(
             self.administrators
                 .iter()
@@ -220,26 +219,26 @@ impl Known {
         } else {
             self.hosts.join(", ")
         };
-        let lines = quote::route(path).map(|fixed| {
-            vec![
-                format!("location ^~ {fixed} {{ return 403; }}"),
-                "nginx -t && nginx -s reload".to_owned(),
-            ]
-        });
+        let line = quote::route(path).map(|fixed| format!("location ^~ {fixed} {{ return 403; }}"));
         let why = if injected {
             "SQL came in through this route; the module that answers it has to be mended or switched off afterwards"
         } else {
             "it was asked through this route"
         };
         Lever {
-            does: format!("Close the route `{path}` on {hosts} at the web server."),
+            does: format!("Close the route {path} on {hosts} at the web server."),
             effect: Effect::OnlyMitigates,
+            costs: "nobody can use this route there, nor can programs of yours that call it (an ERP, shipping); every other page goes on"
+                .to_owned(),
             because: format!(
-                "{why}. Costs: nobody can use this route there; every other page goes on. The same code answers on every host of the \
-                 installation, under /index.php and, in the API, under each store's code: close it in each server block.{}",
-                odd(lines.is_none())
+                "{why}. The same code answers on every host of the installation, under /index.php and, in the API, under each store's code: \
+                 close it in each server block.{}",
+                odd(line.is_none())
             ),
-            lines: lines.unwrap_or_default(),
+            at: At::Nginx,
+            looks: Vec::new(),
+            lines: line.into_iter().collect(),
+            last: Vec::new(),
             undo: "take the line out and reload nginx".to_owned(),
         }
     }

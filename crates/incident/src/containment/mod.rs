@@ -37,6 +37,45 @@ impl Effect {
     }
 }
 
+/// Where a lever's lines are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// SQL.
+    Database,
+    /// Commands on the shop's host.
+    Shell,
+    /// Lines of nginx's configuration.
+    Nginx,
+    /// Magento's back end: no line does it.
+    BackEnd,
+}
+
+impl At {
+    /// In words that stand before the lines that act.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Database => "At the database:",
+            Self::Shell => "In a shell on the shop's host:",
+            Self::Nginx => {
+                "In each server{} of nginx's configuration, then nginx -t && nginx -s reload in a shell:"
+            }
+            Self::BackEnd => "By hand, in Magento's back end.",
+        }
+    }
+
+    /// In words that stand before the lines that look.
+    #[must_use]
+    pub const fn looks(self) -> &'static str {
+        match self {
+            Self::Database | Self::BackEnd => {
+                "Look first, at the database, and keep what it shows:"
+            }
+            Self::Shell | Self::Nginx => "Look first, in a shell, and keep what it shows:",
+        }
+    }
+}
+
 /// One thing a person can do to stop it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lever {
@@ -44,12 +83,28 @@ pub struct Lever {
     pub does: String,
     /// Whether it stops the cause.
     pub effect: Effect,
-    /// Why it is offered, and what it costs.
+    /// What else stops by it, and when to leave it.
+    pub costs: String,
+    /// Why it is offered, and what to know of it.
     pub because: String,
-    /// Lines to keep evidence and to act, in this order; none where a name can't be printed safely or isn't known.
+    /// Where its lines are typed.
+    pub at: At,
+    /// Lines that look and change nothing: what they show is evidence, and mostly what undoes it.
+    pub looks: Vec<String>,
+    /// Lines that act; none where a name can't be printed safely or isn't known.
     pub lines: Vec<String>,
+    /// Lines in a shell for the end, when all evidence is kept and nothing puts it back.
+    pub last: Vec<String>,
     /// What undoes it.
     pub undo: String,
+}
+
+impl Lever {
+    /// Whether no line does it, as it is.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        self.at == At::BackEnd
+    }
 }
 
 /// A finding, and what is known of where it was seen.

@@ -75,13 +75,21 @@ fn of(findings: &[Finding], texts: &[&str]) -> Vec<Lever> {
 }
 
 #[track_caller]
-fn check(finding: Finding, texts: &[&str], does: &str, effect: Effect, lines: &[&str]) {
+fn check(
+    finding: Finding,
+    texts: &[&str],
+    does: &str,
+    effect: Effect,
+    looks: &[&str],
+    lines: &[&str],
+) {
     let all = of(&[finding], texts);
     let lever = all
         .iter()
         .find(|lever| lever.does.starts_with(does))
         .unwrap_or_else(|| panic_with(&all, does));
     assert_eq!(lever.effect, effect);
+    assert_eq!(lever.looks, looks);
     assert_eq!(lever.lines, lines);
 }
 
@@ -111,20 +119,14 @@ fn an_account_is_locked_and_its_connection_ended() {
     check(
         dump(),
         &[],
-        "Lock the database account `x`, which came from 203.0.113.66",
+        "Lock the database account x, which came from 203.0.113.66, and end its connection 91.",
         Effect::Contains,
         &[
             "SELECT user, host FROM mysql.user WHERE user = 'x';",
-            "ALTER USER `x`@`203.0.113.66` ACCOUNT LOCK;",
-        ],
-    );
-    check(
-        dump(),
-        &[],
-        "End what `x` still has open",
-        Effect::OnlyMitigates,
-        &[
             "SELECT id, user, host, time, info FROM information_schema.processlist WHERE id IN (91);",
+        ],
+        &[
+            "ALTER USER `x`@`203.0.113.66` ACCOUNT LOCK;",
             "KILL CONNECTION 91;",
         ],
     );
@@ -133,6 +135,7 @@ fn an_account_is_locked_and_its_connection_ended() {
         &[],
         "Keep the address 203.0.113.66 from the database",
         Effect::OnlyMitigates,
+        &[],
         &["iptables -I INPUT -s 203.0.113.66 -p tcp --dport 3306 -j REJECT"],
     );
     let lock = of(&[dump()], &[])
@@ -157,8 +160,9 @@ fn a_skimmer_is_taken_out_of_its_row_and_scope() {
         Effect::Contains,
         &[
             "SELECT config_id, scope, scope_id, path, value, updated_at FROM core_config_data WHERE path = 'design/head/includes' AND scope = 'stores' AND scope_id = 2;",
+        ],
+        &[
             "UPDATE core_config_data SET value = '' WHERE path = 'design/head/includes' AND scope = 'stores' AND scope_id = 2;",
-            "bin/magento cache:clean config layout block_html full_page",
         ],
     );
 }
@@ -180,7 +184,7 @@ fn what_came_by_injection_closes_the_route_and_not_the_shops_account() {
     assert_eq!(
         does,
         [
-            "Close the route `/storelocator/find` on the host named above at the web server.",
+            "Close the route /storelocator/find on the host named above at the web server.",
             "Keep the address 203.0.113.66 out, at the web server.",
         ]
     );
@@ -188,10 +192,7 @@ fn what_came_by_injection_closes_the_route_and_not_the_shops_account() {
         all.first()
             .map(|lever| lever.lines.clone())
             .unwrap_or_default(),
-        [
-            "location ^~ /storelocator/find { return 403; }",
-            "nginx -t && nginx -s reload",
-        ]
+        ["location ^~ /storelocator/find { return 403; }"]
     );
 }
 
@@ -201,12 +202,10 @@ fn files_triggers_people_and_modules_are_named() {
     check(
         file("fs-exec-in-writable"),
         &[],
-        "Close the file `/srv/shop/pub/media/a.php`",
+        "Close the file /srv/shop/pub/media/a.php",
         Effect::Contains,
-        &[
-            "stat '/srv/shop/pub/media/a.php'; sha256sum '/srv/shop/pub/media/a.php'",
-            "chmod 000 '/srv/shop/pub/media/a.php'",
-        ],
+        &["stat '/srv/shop/pub/media/a.php'; sha256sum '/srv/shop/pub/media/a.php'"],
+        &["chmod 000 '/srv/shop/pub/media/a.php'"],
     );
     // The shop's own entry point is never closed.
     let all = of(&[file("fs-entry-point")], &[]);
@@ -221,9 +220,10 @@ fn files_triggers_people_and_modules_are_named() {
             &[(AssetKind::Table, "quote_payment")],
         ),
         &["CREATE TRIGGER `grab` AFTER INSERT ON quote_payment FOR EACH ROW"],
-        "Take the trigger `grab`",
+        "Take the trigger grab",
         Effect::Contains,
-        &["SHOW CREATE TRIGGER `grab`;", "DROP TRIGGER `grab`;"],
+        &["SHOW CREATE TRIGGER `grab`;"],
+        &["DROP TRIGGER `grab`;"],
     );
     check(
         finding(
@@ -232,8 +232,9 @@ fn files_triggers_people_and_modules_are_named() {
             &[],
         ),
         &[],
-        "Switch off the administrator `mallory`",
+        "Switch off the administrator mallory",
         Effect::Contains,
+        &[],
         &["n98-magerun2 admin:user:deactivate 'mallory'"],
     );
     check(
@@ -243,9 +244,10 @@ fn files_triggers_people_and_modules_are_named() {
             &[(AssetKind::Path, "acme/feed 1.2.0")],
         ),
         &[],
-        "Update `acme/feed`",
+        "Update acme/feed",
         Effect::Contains,
-        &["composer show --all acme/feed", "composer update acme/feed"],
+        &["composer show --all acme/feed"],
+        &["composer update acme/feed"],
     );
 }
 
@@ -260,7 +262,7 @@ fn a_name_that_could_hurt_is_told_and_put_into_no_statement() {
         &[],
     );
     let lock = all.first().expect("the account is named");
-    assert!(lock.lines.is_empty());
+    assert!(lock.looks.is_empty() && lock.lines.is_empty());
     assert!(lock.because.contains("characters that could do harm"));
 }
 
@@ -334,9 +336,10 @@ fn skeleton(line: &str) -> String {
 }
 
 fn skeletons(levers: &[Lever]) -> BTreeSet<String> {
-    let lines = levers
-        .iter()
-        .flat_map(|lever| lever.lines.iter().chain(std::iter::once(&lever.undo)));
+    let lines = levers.iter().flat_map(|lever| {
+        let lines = lever.looks.iter().chain(&lever.lines).chain(&lever.last);
+        lines.chain(std::iter::once(&lever.undo))
+    });
     lines.map(|line| skeleton(line)).collect()
 }
 

@@ -248,11 +248,11 @@ pub(crate) fn left(brief: &Brief) -> String {
     match brief.rows {
         Some(rows) if rows.lower > 0 => format!("rows that left: {}", report::count(&brief.rows)),
         _ if brief.is_page && brief.assets.iter().any(is_stored) => {
-            "stored data was in reach, no log counts it; cards go out as shoppers type them, too"
+            "stored data was in reach, no log counts it; cards may go out as shoppers type them, too"
                 .to_owned()
         }
         _ if brief.is_page => {
-            "cards go out as shoppers type them; how many can't be seen from here".to_owned()
+            "cards may go out as shoppers type them; how many can't be seen from here".to_owned()
         }
         Some(rows) if rows.upper == Some(0) => "refused: nothing left".to_owned(),
         Some(rows) if rows.upper.is_some() => {
