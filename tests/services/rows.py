@@ -256,7 +256,7 @@ def main():
         server.wait(30)
         wait_for("the trouble in the metrics", 90, lambda: works() == 0)
         wait_for("the trouble on the page", 30, lambda: "failing" in show("/sources"))
-        wait_for("the trouble as an incident", 30, lambda: "evidence doesn&#39;t work" in show())
+        wait_for("the trouble in an incident", 60, lambda: incident("evidence doesn&#39;t work"))
         up.send_signal(signal.SIGTERM)
         up.wait(30)
         health = subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "magewarden:health", "--format", "ndjson"], capture_output=True, text=True).stdout
