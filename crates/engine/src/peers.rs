@@ -2,7 +2,7 @@
 //!
 //! Apart from judging because it is one small thing to learn. A host on which Magento runs issues Magento's own statements on
 //! listed tables over connection after connection; who took a password and connects from elsewhere doesn't, however often.
-//! Invariant: what was the shop's once stays so.
+//! Invariant: what was the shop's once stays so until a new start; no number of strangers takes its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use model::{Actor, ActorKind, Category, Event, Field};
 
 /// Different connections with statements of Magento's own after which a host is the shop's.
 const CONNECTIONS_MIN: usize = 4;
-/// Hosts that are remembered; the oldest names in order go first.
+/// Hosts that are remembered; one that isn't known to be the shop's makes room, and where all are, a new one isn't taken.
 const PEERS_MAX: usize = 4_096;
 
 /// What is known of hosts that ask the database.
@@ -31,7 +31,12 @@ impl Peers {
         let host: std::net::IpAddr = event.text(Field::DbHost)?.parse().ok()?;
         let (host, connection) = (host.to_string(), event.int(Field::ConnectionId)?);
         if !self.connections.contains_key(&host) && self.connections.len() >= PEERS_MAX {
-            self.connections.pop_first();
+            let unknown = |seen: &BTreeSet<i64>| seen.len() < CONNECTIONS_MIN;
+            let mut hosts = self.connections.iter();
+            let goes = hosts
+                .find(|(_, seen)| unknown(seen))
+                .map(|(host, _)| host.clone())?;
+            self.connections.remove(&goes);
         }
         let seen = self.connections.entry(host.clone()).or_default();
         let before = seen.len();
@@ -81,6 +86,20 @@ mod tests {
         let of = |host, count| (1..=count).map(move |number| (host, number, "known"));
         check(&Vec::from_iter(of("10.0.0.5", 9)), &["10.0.0.5"]);
         check(&Vec::from_iter(of("10.0.0.5", 3)), &[]);
+    }
+
+    #[test]
+    fn however_many_strangers_come_the_shops_own_host_stays() {
+        let mut peers = Peers::default();
+        let mut note = |host: &str, connection| drop(peers.note(&event(host, connection, "known")));
+        (1..=4).for_each(|connection| note("10.0.0.5", connection));
+        for stranger in 0..5_000_u32 {
+            note(
+                &std::net::Ipv4Addr::from(0x0b00_0000 + stranger).to_string(),
+                1,
+            );
+        }
+        assert!(peers.is_shops("10.0.0.5") && peers.connections.len() == super::PEERS_MAX);
     }
 
     #[test]
