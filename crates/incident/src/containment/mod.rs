@@ -58,7 +58,7 @@ impl At {
             Self::Database => "At the database:",
             Self::Shell => "In a shell on the shop's host:",
             Self::Nginx => {
-                "In each server{} of nginx's configuration, then nginx -t && nginx -s reload in a shell:"
+                "In nginx's configuration, in the server{} of each host it is to be closed on; then nginx -t && nginx -s reload in a shell:"
             }
             Self::BackEnd => "By hand, in Magento's back end.",
         }

@@ -79,9 +79,10 @@ pub(super) fn of_account(name: &str, account: &Account) -> Lever {
         does: format!("Lock the database account {name}{from}{ends}."),
         effect: Effect::Contains,
         costs: format!(
-            "nothing can log in by it. Leave it if the first line shows no account at {host}: whichever other host it shows (%, or one of the \
-             shop's own) may be the shop's own account (username in app/etc/env.php), and locking that closes every store. Then give it a new \
-             password, there and in env.php"
+            "nothing can log in by it. Don't lock it if the first look shows no account at {host}: whichever other host it shows (%, or one of \
+             the shop's own) may be the shop's own account (username in app/etc/env.php), and locking that closes every store. End its \
+             connections all the same, and change its password and the one in env.php together, which does close every store until both \
+             are the same"
         ),
         because: format!(
             "Its password is known to whoever did this. Locking ends no session that is open, so these are ended: look first whether a number \
