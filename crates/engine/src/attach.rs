@@ -75,12 +75,7 @@ pub(crate) fn vet(
     let before: [u8; 32] = Sha256::digest(&content).into();
     let mut keyed = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     keyed.update(&content);
-    let masked = if is_text(&content) {
-        hide::mask(&mut content)
-    } else {
-        0
-    };
-    look(&content)?;
+    let masked = mask_all(&mut content)?;
     let (hash, hash_kind) = match masked {
         0 => (before, "sha256"),
         _ => (keyed.finalize().into_bytes().into(), "hmac-sha256"),
@@ -99,6 +94,21 @@ pub(crate) fn vet(
         attachment,
         content,
     })
+}
+
+/// Masks bytes of any kind as far as they are text.
+///
+/// # Errors
+///
+/// [`Unfit`] when something in them can't be masked and they may not be kept.
+pub(crate) fn mask_all(content: &mut [u8]) -> Result<usize, Unfit> {
+    let masked = if is_text(content) {
+        hide::mask(content)
+    } else {
+        0
+    };
+    look(content)?;
+    Ok(masked)
 }
 
 /// SHA-256 of what is kept, hexadecimal.

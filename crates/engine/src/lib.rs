@@ -34,6 +34,7 @@ pub mod report;
 mod rest;
 pub mod restart;
 pub mod rulebook;
+pub mod runs;
 pub mod sealed;
 pub mod state;
 pub mod trail;

@@ -20,6 +20,7 @@ mod incident;
 mod mark;
 mod percent;
 mod plan;
+mod run;
 mod stores;
 mod time;
 
@@ -46,5 +47,6 @@ pub use incident::{
 pub use mark::{Brand, Mark, MarkKind};
 pub use percent::percent_decoded;
 pub use plan::{Guard, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work};
+pub use run::{Happened, Piece, RUN_VERSION, RunChange, RunEntry};
 pub use stores::{RunType, StoreMap, ViewPlace};
 pub use time::{TimeQuality, Timestamp};

@@ -102,8 +102,6 @@ pub struct PlanStep {
     pub name: String,
     /// Conditions that couldn't be decided from what is known, outermost first.
     pub only_if: Vec<Guard>,
-    /// How often at most, where a loop holds it; 1 otherwise.
-    pub times_max: u32,
     /// Who does what.
     pub work: Work,
     /// What it does to the cause.

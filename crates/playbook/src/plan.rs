@@ -7,6 +7,7 @@ use model::{
     Work,
 };
 
+use crate::STEPS_MAX;
 use crate::check::check;
 use crate::condition::{Condition, Known};
 use crate::document::{Document, Step, StepKind};
@@ -43,12 +44,23 @@ pub enum PlanError {
         /// What was wanted.
         source: model::ArgumentError,
     },
+    /// Loops within loops make too many steps.
+    #[error("the plan would have more than {STEPS_MAX} steps: give its loops a smaller bound")]
+    TooLong,
     /// The playbook has no such variable.
     #[error("the playbook has no variable `{variable}`")]
     NoVariable {
         /// Its name.
         variable: String,
     },
+}
+
+/// The condition of what a playbook does when any step fails that says nothing else.
+pub(crate) const ANY_FAILS: &str = "a step fails that says nothing else";
+
+/// The condition that a step fails, by what it is called.
+pub(crate) fn fails(called: &str) -> String {
+    format!("“{called}” fails")
 }
 
 fn first(problems: &[Problem]) -> String {
@@ -92,13 +104,13 @@ pub fn plan(
         steps: Vec::new(),
         questions: BTreeSet::new(),
     };
-    planner.block(0, &[], 1)?;
+    planner.block(0, &[])?;
     if let Some(exception) = flow.exception {
         let guard = Guard {
-            condition: "a step fails that says nothing else".to_owned(),
+            condition: ANY_FAILS.to_owned(),
             holds: true,
         };
-        planner.block(exception, &[guard], 1)?;
+        planner.block(exception, &[guard])?;
     }
     let (steps, questions) = (planner.steps, planner.questions);
     let (stops, because) = of_the_whole(&steps);
@@ -198,7 +210,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn block(&mut self, block: usize, guards: &[Guard], times: u32) -> Result<(), PlanError> {
+    fn block(&mut self, block: usize, guards: &[Guard]) -> Result<(), PlanError> {
         let (flow, document) = (self.flow, self.document);
         let mut at: BTreeMap<&str, Vec<Guard>> = BTreeMap::new();
         for (index, id) in flow.blocks.get(block).into_iter().flatten().enumerate() {
@@ -213,11 +225,11 @@ impl Planner<'_> {
             let Some(own) = own else {
                 continue;
             };
-            self.step(id, step, &own, times)?;
+            self.step(id, step, &own)?;
             for (next, is_failure) in leads_to(step) {
                 let mut new = own.clone();
                 if is_failure {
-                    let condition = format!("“{}” fails", step.called(id));
+                    let condition = fails(step.called(id));
                     new.push(Guard {
                         condition,
                         holds: true,
@@ -237,13 +249,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        id: &str,
-        step: &Step,
-        guards: &[Guard],
-        times: u32,
-    ) -> Result<(), PlanError> {
+    fn step(&mut self, id: &str, step: &Step, guards: &[Guard]) -> Result<(), PlanError> {
         let wanted = step.wanted.clone().unwrap_or_default();
         let work = match &step.kind {
             StepKind::Start | StepKind::End | StepKind::Unknown => return Ok(()),
@@ -264,7 +270,7 @@ impl Planner<'_> {
             | StepKind::While { .. }
             | StepKind::Parallel { .. }
             | StepKind::Switch { .. } => {
-                return self.branches(id, step, guards, times, &wanted);
+                return self.branches(id, step, guards, &wanted);
             }
         };
         let stops = match &work {
@@ -281,11 +287,13 @@ impl Planner<'_> {
             }
             Work::Person { .. } => wanted.effect.unwrap_or(Stops::OnlyMitigates),
         };
+        if self.steps.len() == STEPS_MAX {
+            return Err(PlanError::TooLong);
+        }
         self.steps.push(PlanStep {
             id: id.to_owned(),
             name: step.name.clone(),
             only_if: guards.to_vec(),
-            times_max: times,
             work,
             stops,
             deadline_seconds: wanted.deadline_seconds,
@@ -299,7 +307,6 @@ impl Planner<'_> {
         id: &str,
         step: &Step,
         guards: &[Guard],
-        times: u32,
         wanted: &Wanted,
     ) -> Result<(), PlanError> {
         let condition = match &step.kind {
@@ -341,43 +348,57 @@ impl Planner<'_> {
                 })
             };
             let text = condition.map(String::as_str).unwrap_or_default();
-            let (is_taken, guard, times) = match (&branch.when, holds) {
-                (When::Always, _) => (true, None, times),
-                (When::True, Some(Known::Yes)) | (When::False, Some(Known::No)) => {
-                    (true, None, times)
+            let (is_taken, guard) = match (&branch.when, holds) {
+                (When::Always, _) => (true, None),
+                (When::True, Some(Known::Yes)) | (When::False, Some(Known::No)) => (true, None),
+                (When::True, Some(Known::No)) | (When::False, Some(Known::Yes)) => (false, None),
+                (When::True, _) => (true, guard(text, true)),
+                (When::False, _) => (true, guard(text, false)),
+                (When::Again, Some(Known::No)) => (false, None),
+                (When::Again, _) => {
+                    self.rounds(branch.block, guards, text, wanted.bound.unwrap_or(1))?;
+                    continue;
                 }
-                (When::True, Some(Known::No)) | (When::False, Some(Known::Yes)) => {
-                    (false, None, times)
-                }
-                (When::True, _) => (true, guard(text, true), times),
-                (When::False, _) => (true, guard(text, false), times),
-                (When::Again, Some(Known::No)) => (false, None, times),
-                (When::Again, _) => (
-                    true,
-                    guard(text, true),
-                    times.saturating_mul(wanted.bound.unwrap_or(1)),
-                ),
                 (When::Case(case), _) => match &value {
-                    Some(value) => (
-                        value == case || (case == "default" && !has(value)),
-                        None,
-                        times,
-                    ),
+                    Some(value) => (value == case || (case == "default" && !has(value)), None),
                     None => {
                         let is = format!(
                             "{} is {}",
                             on.map(String::as_str).unwrap_or_default(),
                             shown(case)
                         );
-                        (true, guard(&is, true), times)
+                        (true, guard(&is, true))
                     }
                 },
             };
             if is_taken {
                 let mut inner = guards.to_vec();
                 inner.extend(guard);
-                self.block(branch.block, &inner, times)?;
+                self.block(branch.block, &inner)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A loop as its rounds one after the other: each begins when the condition still holds after the one before.
+    fn rounds(
+        &mut self,
+        block: usize,
+        guards: &[Guard],
+        condition: &str,
+        bound: u32,
+    ) -> Result<(), PlanError> {
+        let mut inner = guards.to_vec();
+        for round in 1..=bound {
+            let condition = match round {
+                1 => condition.to_owned(),
+                _ => format!("{condition}, in round {round} of {bound} at most"),
+            };
+            inner.push(Guard {
+                condition,
+                holds: true,
+            });
+            self.block(block, &inner)?;
         }
         Ok(())
     }

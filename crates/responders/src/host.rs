@@ -87,6 +87,27 @@ impl Host {
         }
     }
 
+    /// From now on as many changes are made as `steps` says, and then none, as if the process had been killed: for tests of
+    /// what comes after that.
+    pub fn die_after(&self, steps: u32) {
+        self.disk.die_after(steps);
+    }
+
+    /// Whether that came to pass.
+    #[must_use]
+    pub fn died(&self) -> bool {
+        self.disk.died()
+    }
+
+    /// Something outside of any action is about to be written, which counts as a change in such tests.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::File`] when the process ended before it.
+    pub fn step(&self, path: &std::path::Path) -> Result<(), ActionError> {
+        self.disk.step(path)
+    }
+
     pub(crate) fn nginx(&self) -> Result<&NginxSettings, ActionError> {
         let settings = self.settings.nginx.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
@@ -128,6 +149,13 @@ pub trait World: Send + Sync {
     ///
     /// [`ActionError::NotSeen`] when none came within `limit`.
     fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError>;
+
+    /// Sends a `GET` and gives the answer with its head, 2 MiB of it at most.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::NotSeen`] when none came within `limit`.
+    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError>;
 
     /// Waits between two requests.
     fn pause(&self, time: Duration);

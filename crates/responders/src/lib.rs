@@ -12,6 +12,7 @@ mod close_website;
 pub mod contract;
 mod deny_php;
 mod disk;
+mod evidence;
 mod host;
 mod maintenance;
 pub mod memory;
@@ -20,6 +21,7 @@ mod quarantine_file;
 mod world;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
+pub use evidence::{Evidence, gather};
 pub use host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
 pub use nginx::prepare;
 

@@ -117,5 +117,10 @@ impl World for Nginx {
         Ok(nginx::answer(&running, &stores(), ask))
     }
 
+    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
+        let status = self.ask(at, ask, limit)?;
+        Ok(format!("HTTP/1.1 {status}\r\n\r\n{} {}\n", ask.host, ask.path).into_bytes())
+    }
+
     fn pause(&self, _time: Duration) {}
 }

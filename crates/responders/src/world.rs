@@ -14,6 +14,8 @@ const SAID_BYTES_MAX: usize = 64 << 10;
 const TOLD_CHARS_MAX: usize = 600;
 /// Bytes read of an answer, for its status.
 const STATUS_BYTES: usize = 12;
+/// Bytes read of an answer, for evidence.
+const ANSWER_BYTES_MAX: u64 = 2 << 20;
 
 /// This host.
 pub(crate) struct ThisHost;
@@ -75,6 +77,17 @@ impl World for ThisHost {
         })
     }
 
+    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
+        let answer = send(at, ask, limit).and_then(|link| {
+            let mut answer = Vec::new();
+            link.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+            Ok(answer)
+        });
+        answer.map_err(|error| ActionError::NotSeen {
+            what: format!("{at} doesn't answer for {}: {error}", ask.host),
+        })
+    }
+
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
@@ -96,7 +109,8 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, std::i
     }
 }
 
-fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Error> {
+/// Sends a request; its answer is to be read.
+fn send(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<TcpStream, std::io::Error> {
     let mut link = TcpStream::connect_timeout(&at, limit)?;
     link.set_read_timeout(Some(limit))?;
     link.set_write_timeout(Some(limit))?;
@@ -107,6 +121,11 @@ fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Er
         ask.path, ask.host
     );
     link.write_all(request.as_bytes())?;
+    Ok(link)
+}
+
+fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Error> {
+    let mut link = send(at, ask, limit)?;
     let mut head = [0; STATUS_BYTES];
     link.read_exact(&mut head)?;
     let status = std::str::from_utf8(&head)

@@ -15,6 +15,7 @@ mod playbooks;
 mod redact;
 mod respond;
 mod rules;
+mod runs;
 mod scan;
 mod settings;
 mod shape;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Redact(redact::Redact),
     /// Do, check or undo one step of containment on this host, by hand
     Respond(respond::Respond),
+    /// Carry out and undo plans on this host, step by step, through any crash
+    Runs(runs::Runs),
     /// Show what a log format reads from a file
     Parse(parse::Parse),
     /// Show the shape of an SQL statement
@@ -91,6 +94,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::PaymentPage(command) => command.run(),
         Command::Redact(command) => command.run(),
         Command::Respond(command) => command.run(),
+        Command::Runs(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),
         Command::Scan(command) => command.run(),

@@ -286,9 +286,6 @@ fn step_lines(step: &PlanStep) -> Vec<String> {
     if is_cut || step.stops == Stops::Contains {
         out.push(step.stops.words().to_owned());
     }
-    if step.times_max > 1 {
-        out.push(format!("{} times at most", step.times_max));
-    }
     if let Some(seconds) = step.deadline_seconds {
         out.push(format!("within {} minutes", seconds.div_ceil(60)));
     }

@@ -302,6 +302,16 @@ pub(crate) fn some_host(host: &Host) -> String {
     first.map_or_else(|| "localhost".to_owned(), Clone::clone)
 }
 
+/// Hosts that show a view by themselves.
+pub(crate) fn hosts_of_view(host: &Host, code: &str) -> Vec<String> {
+    let hosts = host.stores.hosts.iter();
+    let shows = |run, of: &str| maps::default_view(&host.stores, run, of) == code;
+    hosts
+        .filter(|(_, (run, of))| shows(*run, of))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
 /// Requests that a closed view must not answer: by path, by header, and at each host that shows it by default.
 pub(crate) fn probes_of_view(host: &Host, code: &str) -> Vec<(Ask, u16)> {
     let ask = |host: &str, path: String, store: Option<String>| Ask {
@@ -314,11 +324,8 @@ pub(crate) fn probes_of_view(host: &Host, code: &str) -> Vec<(Ask, u16)> {
         ask(&any, format!("/rest/{code}/V1/store/storeConfigs"), None),
         ask(&any, "/graphql".to_owned(), Some(code.to_owned())),
     ];
-    for (name, (run, of)) in &host.stores.hosts {
-        if maps::default_view(&host.stores, *run, of) == code {
-            asks.push(ask(name, "/".to_owned(), None));
-        }
-    }
+    let shown = hosts_of_view(host, code);
+    asks.extend(shown.iter().map(|name| ask(name, "/".to_owned(), None)));
     asks.truncate(PROBES_MAX);
     asks.into_iter().map(|ask| (ask, 503)).collect()
 }

@@ -1,0 +1,459 @@
+//! Carries a run out, or undoes it: asks what is next, writes it down, does it, writes down what came of it.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use model::{Argument, Arguments, Happened, RunChange, Timestamp, Work};
+use playbook::{Run, StepState, Turn, Wait};
+use responders::{Action, ActionError, Effect, Host};
+
+use super::journal::{Journal, JournalError, list};
+use super::vault::{Vault, VaultError};
+use super::{Frozen, Place, evidence, make_ours};
+
+/// Why a run can't go on. Nothing is lost: it goes on where it stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CarryError {
+    /// Its journal can't be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What undoes its steps can't be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The host's lock can't be taken.
+    #[error("can't lock {}", path.display())]
+    Lock {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl CarryError {
+    /// What to do next.
+    #[must_use]
+    pub const fn next(&self) -> &'static str {
+        match self {
+            Self::Journal(error) => error.next(),
+            Self::Vault(VaultError::Changed { .. }) => {
+                "what undoes the step is gone: undo it by hand, the run's changes say what was before"
+            }
+            Self::Vault(_) | Self::Lock { .. } => {
+                "see to the folder's rights and space, then let the run go on"
+            }
+        }
+    }
+}
+
+/// Where a run came to a rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// It waits for a person.
+    Waits(Wait),
+    /// Nothing is done on this host until it is thawed.
+    Frozen(Frozen),
+    /// There is nothing more to do.
+    Over,
+}
+
+/// Carries one run out on this host.
+pub struct Carrier<'a> {
+    host: &'a Host,
+    place: Place,
+    vault: Vault,
+    journal: Journal,
+    clock: &'a dyn Fn() -> Timestamp,
+}
+
+/// What is needed to do a step.
+struct Doing {
+    action: &'static dyn Action,
+    arguments: Arguments,
+}
+
+impl<'a> Carrier<'a> {
+    /// Of a journal that is open.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`] when the vault can't be used.
+    pub fn new(
+        host: &'a Host,
+        place: Place,
+        journal: Journal,
+        clock: &'a dyn Fn() -> Timestamp,
+    ) -> Result<Self, CarryError> {
+        let vault = Vault::open(&place.vault())?;
+        Ok(Self {
+            host,
+            place,
+            vault,
+            journal,
+            clock,
+        })
+    }
+
+    /// The run as it stands.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        self.journal.run()
+    }
+
+    /// Takes what a person says.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`] when it doesn't fit where the run is.
+    pub fn say(&mut self, what: Happened) -> Result<(), CarryError> {
+        let closes = matches!(what, Happened::Closed { .. });
+        self.note(what)?;
+        if closes {
+            self.vault.destroy(&self.run().id)?;
+        }
+        Ok(())
+    }
+
+    /// Tries once more to undo a step that could not be undone.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`].
+    pub fn undo_again(&mut self, step: usize) -> Result<(), CarryError> {
+        let _lock = self.lock()?;
+        self.undo(step)
+    }
+
+    /// Goes on until a person has to say something, or nothing is left. `told` hears of each entry after it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`]; what was begun is settled when it goes on.
+    pub fn go(&mut self, told: &mut dyn FnMut(&Run)) -> Result<Stand, CarryError> {
+        loop {
+            let turn = self.run().turn();
+            match turn {
+                Turn::Wait(wait) => return Ok(Stand::Waits(wait)),
+                Turn::Nothing => return Ok(Stand::Over),
+                turn => {
+                    if !matches!(turn, Turn::Undo(_) | Turn::Skip(..))
+                        && let Some(frozen) = self.frozen()?
+                    {
+                        return Ok(Stand::Frozen(frozen));
+                    }
+                    // One step at a time on this host: two that write one file would each put back what the other did.
+                    let _lock = self.lock()?;
+                    self.take(turn)?;
+                }
+            }
+            told(self.run());
+        }
+    }
+
+    fn frozen(&self) -> Result<Option<Frozen>, CarryError> {
+        let path = self.place.journals();
+        self.place
+            .frozen()
+            .map_err(|source| CarryError::Lock { path, source })
+    }
+
+    fn take(&mut self, turn: Turn) -> Result<(), CarryError> {
+        match turn {
+            Turn::Keep(step) => self.keep(step),
+            Turn::Survey(step) => self.survey(step),
+            Turn::Act(step) => self.act(step),
+            Turn::Settle(step) => self.settle(step),
+            Turn::Undo(step) => self.undo(step),
+            Turn::Skip(step, why) => {
+                let by = None;
+                self.note(Happened::Skipped { step, why, by })
+            }
+            Turn::Wait(_) | Turn::Nothing => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, step: usize) -> Result<(), CarryError> {
+        let arguments = match self.arguments(step, playbook::EXPECTED) {
+            Ok(arguments) => arguments,
+            Err(why) => return self.failed(step, why, String::new()),
+        };
+        let kept = evidence::keep(&self.place, self.host, &self.run().id, step, &arguments);
+        match kept {
+            Ok(pieces) => self.note(Happened::Kept { step, pieces }),
+            Err((path, error)) => {
+                let why = format!("can't write {}: {error}", path.display());
+                self.failed(step, why, String::new())
+            }
+        }
+    }
+
+    fn survey(&mut self, step: usize) -> Result<(), CarryError> {
+        let doing = match self.doing(step) {
+            Ok(doing) => doing,
+            Err(why) => return self.failed(step, why, String::new()),
+        };
+        if let Some(on) = self.held_by(step)? {
+            return self.note(Happened::Relies { step, on });
+        }
+        let survey = match doing.action.survey(self.host, &doing.arguments) {
+            Ok(survey) => survey,
+            Err(error) => return self.failed(step, said(&error), String::new()),
+        };
+        self.may_write()?;
+        let kept = self.vault.put(&self.run().id, &survey.kept)?;
+        let changes = survey.changes.into_iter().map(|change| {
+            let mut change = RunChange {
+                what: change.what,
+                now: change.now,
+                then: change.then,
+            };
+            for text in [&mut change.what, &mut change.now, &mut change.then] {
+                crate::hide::hide(text);
+            }
+            change
+        });
+        self.note(Happened::Surveyed {
+            step,
+            changes: changes.collect(),
+            kept,
+        })
+    }
+
+    fn act(&mut self, step: usize) -> Result<(), CarryError> {
+        self.note(Happened::Intended { step })?;
+        self.finish(step)
+    }
+
+    /// A step that was intended, of which nothing more is known.
+    fn settle(&mut self, step: usize) -> Result<(), CarryError> {
+        let (doing, kept) = match self.kept(step) {
+            Ok(found) => found,
+            Err(why) => return self.failed(step, why.clone(), why),
+        };
+        let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
+        match effect {
+            Ok(Effect::InEffect) => self.note(Happened::Done { step }),
+            Ok(Effect::NotInEffect) => self.finish(step),
+            Ok(Effect::Partly(partly)) => {
+                match doing.action.undo(self.host, &doing.arguments, &kept) {
+                    Ok(()) => self.finish(step),
+                    Err(error) => self.failed(step, said(&error), partly),
+                }
+            }
+            Err(error) => {
+                let partly = "it was begun, and whether it holds can't be found out".to_owned();
+                self.failed(step, said(&error), partly)
+            }
+        }
+    }
+
+    /// Does what was intended, and looks.
+    fn finish(&mut self, step: usize) -> Result<(), CarryError> {
+        let (doing, kept) = match self.kept(step) {
+            Ok(found) => found,
+            Err(why) => return self.failed(step, why, String::new()),
+        };
+        let done = doing.action.act(self.host, &doing.arguments, &kept);
+        let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
+        let (why, effect) = match (done, effect) {
+            (Ok(()), Ok(Effect::InEffect)) => return self.note(Happened::Done { step }),
+            (Ok(()), Ok(effect)) => (
+                "it was done, and the world doesn't show it".to_owned(),
+                Ok(effect),
+            ),
+            (Ok(()), Err(error)) => (said(&error), Err(error)),
+            (Err(error), effect) => (said(&error), effect),
+        };
+        let partly = match effect {
+            Ok(Effect::NotInEffect) => return self.failed(step, why, String::new()),
+            Ok(Effect::InEffect) => "it holds".to_owned(),
+            Ok(Effect::Partly(words)) => words,
+            Err(_) => "whether it holds can't be found out".to_owned(),
+        };
+        // What failed is taken back at once; what can't be is told.
+        match doing.action.undo(self.host, &doing.arguments, &kept) {
+            Ok(()) => self.failed(step, why, String::new()),
+            Err(error) => self.failed(step, format!("{why}; then {}", said(&error)), partly),
+        }
+    }
+
+    fn undo(&mut self, step: usize) -> Result<(), CarryError> {
+        self.note(Happened::UndoIntended { step })?;
+        let relies = self.relied_on_by(step)?;
+        let undone = match relies {
+            Some(other) => Err(format!(
+                "{other} relies on it: undo that first, or leave this one as it is"
+            )),
+            None => self.kept(step).and_then(|(doing, kept)| {
+                doing
+                    .action
+                    .undo(self.host, &doing.arguments, &kept)
+                    .map_err(|error| said(&error))?;
+                let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
+                match effect.map_err(|error| said(&error))? {
+                    Effect::NotInEffect => Ok(lost(doing.action)),
+                    Effect::InEffect => Err("it was undone, and it still holds".to_owned()),
+                    Effect::Partly(words) => Err(words),
+                }
+            }),
+        };
+        match undone {
+            Ok(lost) => self.note(Happened::Undone { step, lost }),
+            Err(mut why) => {
+                crate::hide::hide(&mut why);
+                self.note(Happened::UndoFailed { step, why })
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        step: usize,
+        mut why: String,
+        mut partly: String,
+    ) -> Result<(), CarryError> {
+        crate::hide::hide(&mut why);
+        crate::hide::hide(&mut partly);
+        self.note(Happened::Failed { step, why, partly })
+    }
+
+    fn note(&mut self, what: Happened) -> Result<(), CarryError> {
+        self.may_write()?;
+        Ok(self.journal.append(what, (self.clock)())?)
+    }
+
+    /// In tests of what comes after the end of a process, each write may be the last.
+    fn may_write(&self) -> Result<(), CarryError> {
+        self.host
+            .step(self.journal.path())
+            .map_err(|error| CarryError::Lock {
+                path: self.journal.path().to_owned(),
+                source: std::io::Error::other(error.to_string()),
+            })
+    }
+
+    /// The action of a step and what it is given, read to its kinds anew.
+    fn doing(&self, step: usize) -> Result<Doing, String> {
+        let name = self.run().action(step).unwrap_or_default();
+        let action = responders::action(name).ok_or_else(|| {
+            format!("magewarden doesn't do `{name}` on this host: do it by hand and say so")
+        })?;
+        let arguments = self.arguments(step, &[*action.facts()])?;
+        Ok(Doing { action, arguments })
+    }
+
+    fn arguments(&self, step: usize, facts: &[model::ActionFacts]) -> Result<Arguments, String> {
+        let planned = self.run().planned(step).map(|one| &one.work);
+        let Some(Work::Action {
+            action, arguments, ..
+        }) = planned
+        else {
+            return Err("it is no action".to_owned());
+        };
+        let facts = facts.iter().find(|facts| facts.name == action);
+        let parameters = facts.map(|facts| facts.parameters).unwrap_or_default();
+        let mut out = Arguments::new();
+        for parameter in parameters {
+            let Some(text) = arguments.get(parameter.name) else {
+                if parameter.is_required {
+                    return Err(format!("`{}` is missing", parameter.name));
+                }
+                continue;
+            };
+            let read = Argument::read(parameter.kind, text).map_err(|error| error.to_string())?;
+            out.insert(parameter.name, read);
+        }
+        Ok(out)
+    }
+
+    /// What does a step, and what undoes it.
+    fn kept(&self, step: usize) -> Result<(Doing, Vec<u8>), String> {
+        let run = self.run();
+        let name = run.steps.get(step).and_then(|one| one.kept.as_deref());
+        let name = name.ok_or("nothing is kept of it")?;
+        let kept = self.vault.get(&run.id, name);
+        let kept = kept.map_err(|error| error.to_string())?;
+        Ok((self.doing(step)?, kept))
+    }
+
+    /// Another run that holds what a step would do.
+    fn held_by(&self, step: usize) -> Result<Option<String>, CarryError> {
+        self.other(step, |run, at| run.may_hold(at))
+    }
+
+    /// Another run that leaves it to this one.
+    fn relied_on_by(&self, step: usize) -> Result<Option<String>, CarryError> {
+        let id = self.run().id.clone();
+        self.other(step, |run, at| {
+            let state = run.steps.get(at).map(|one| &one.state);
+            !run.is_closed && matches!(state, Some(StepState::Relies(on)) if *on == id)
+        })
+    }
+
+    fn other(
+        &self,
+        step: usize,
+        is: impl Fn(&Run, usize) -> bool,
+    ) -> Result<Option<String>, CarryError> {
+        let this = self.run();
+        let Some(Work::Action {
+            action, arguments, ..
+        }) = this.planned(step).map(|one| &one.work)
+        else {
+            return Ok(None);
+        };
+        let same = |work: &Work| {
+            matches!(work, Work::Action { action: other, arguments: given, .. }
+            if other == action && given == arguments)
+        };
+        let (runs, _) = list(&self.place.journals())?;
+        let found = runs.iter().filter(|run| run.id != this.id).find(|run| {
+            let mut steps = run.plan.steps.iter().enumerate();
+            steps.any(|(at, other)| same(&other.work) && is(run, at))
+        });
+        Ok(found.map(|run| run.id.clone()))
+    }
+
+    fn lock(&self) -> Result<File, CarryError> {
+        let folder = self.place.journals();
+        let path = folder.join("lock");
+        let lock = || {
+            make_ours(&folder)?;
+            let mut options = File::options();
+            let file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(|source| CarryError::Lock {
+            path: path.clone(),
+            source,
+        })
+    }
+}
+
+/// An error and what is behind it.
+fn said(error: &ActionError) -> String {
+    let mut out = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        out.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    out
+}
+
+/// What undoing an action doesn't bring back.
+fn lost(action: &dyn Action) -> String {
+    match action.facts().undo {
+        model::Undo::Whole => String::new(),
+        model::Undo::AllBut(what) => what.to_owned(),
+        model::Undo::Danger => "nothing undoes it".to_owned(),
+    }
+}

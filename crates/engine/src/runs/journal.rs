@@ -1,0 +1,304 @@
+//! A run's entries in a file of its own: a line of JSON each, on disk before it counts.
+//!
+//! A line that was cut off by the end of a process was told to nobody: it is cut away. Anything else that doesn't fit is an error,
+//! never skipped.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use model::{Happened, RunEntry, Timestamp};
+use playbook::{Run, RunError};
+
+use super::make_ours;
+
+/// Largest journal that is read, in bytes: a plan of 500 steps with its changes is far below.
+const BYTES_MAX: u64 = 64 << 20;
+const ENDING: &str = "ndjson";
+
+/// Why a journal can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file can't be read or written; the host's administrator acts.
+    #[error("can't {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no such run here; the caller's fault.
+    #[error("there is no run `{id}` here")]
+    NoRun {
+        /// Its id.
+        id: String,
+    },
+    /// Another process is at it; wait for its end.
+    #[error("another process is at run `{id}`")]
+    Busy {
+        /// Its id.
+        id: String,
+    },
+    /// A line is damaged; what stands before it is sound.
+    #[error("line {line} of {} is damaged: {why}", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// An entry doesn't follow; the caller's fault.
+    #[error(transparent)]
+    Unfit(#[from] RunError),
+}
+
+impl JournalError {
+    /// What to do next.
+    #[must_use]
+    pub const fn next(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "see to the folder's rights and space, then do it again",
+            Self::NoRun { .. } => "`magewarden runs` lists those of this host",
+            Self::Busy { .. } => "wait for it, or end it: a run goes on where it stopped",
+            Self::Damaged { .. } => {
+                "keep the file; `magewarden respond ACTION --undo` with the run's vault undoes steps one by one"
+            }
+            Self::Unfit(_) => "`magewarden runs show` says where the run is",
+        }
+    }
+
+    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+/// An open journal; nobody else writes to it meanwhile.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    run: Run,
+}
+
+impl Journal {
+    /// Begins a run.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; nothing is begun then.
+    pub fn begin(folder: &Path, approval: &RunEntry) -> Result<Self, JournalError> {
+        let run = Run::begin(approval)?;
+        let path = path_of(folder, &run.id)?;
+        make_ours(folder).map_err(JournalError::file("make", folder))?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true).mode(0o600);
+        let file = options.open(&path);
+        let file = file.map_err(JournalError::file("make", &path))?;
+        lock(&file, &path, &run.id)?;
+        let mut journal = Self { path, file, run };
+        journal.write(approval)?;
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(JournalError::file("sync", folder))?;
+        Ok(journal)
+    }
+
+    /// Opens the journal of a run, to go on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], also when another process is at it.
+    pub fn open(folder: &Path, id: &str) -> Result<Self, JournalError> {
+        let path = path_of(folder, id)?;
+        let opened = OpenOptions::new().read(true).append(true).open(&path);
+        let mut file = opened.map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => JournalError::NoRun { id: id.to_owned() },
+            _ => JournalError::file("open", &path)(error),
+        })?;
+        lock(&file, &path, id)?;
+        let (run, whole) = fold(&mut file, &path)?;
+        file.set_len(whole)
+            .and_then(|()| file.seek(SeekFrom::End(0)))
+            .map_err(JournalError::file("write", &path))?;
+        let run = run.ok_or_else(|| JournalError::NoRun { id: id.to_owned() })?;
+        Ok(Self { path, file, run })
+    }
+
+    /// The run as it stands.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes down what happened; when it returns, it is on disk and counts.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; then the run is as before.
+    pub fn append(&mut self, what: Happened, at: Timestamp) -> Result<(), JournalError> {
+        let entry = self.run.entry(what, at);
+        let mut run = self.run.clone();
+        run.take(&entry)?;
+        self.write(&entry)?;
+        self.run = run;
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &RunEntry) -> Result<(), JournalError> {
+        let failed = JournalError::file("write", &self.path);
+        let mut line = match serde_json::to_vec(entry) {
+            Ok(line) => line,
+            Err(error) => return Err(failed(error.into())),
+        };
+        line.push(b'\n');
+        let before = self.file.metadata().map(|about| about.len());
+        let written = self
+            .file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data());
+        if written.is_err()
+            && let Ok(before) = before
+        {
+            // Half a line would stand before the next one; if this fails, too, opening it cuts it away.
+            let _cut = self.file.set_len(before);
+        }
+        written.map_err(failed)
+    }
+}
+
+/// Reads a run without going on with it.
+///
+/// # Errors
+///
+/// [`JournalError`].
+pub fn read(folder: &Path, id: &str) -> Result<Run, JournalError> {
+    let path = path_of(folder, id)?;
+    let opened = File::open(&path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => JournalError::NoRun { id: id.to_owned() },
+        _ => JournalError::file("open", &path)(error),
+    })?;
+    let (run, _) = fold(&mut file, &path)?;
+    run.ok_or_else(|| JournalError::NoRun { id: id.to_owned() })
+}
+
+/// The runs in a folder, oldest first, and what can't be read.
+///
+/// # Errors
+///
+/// [`JournalError`] when the folder can't be read; one that isn't there has none.
+pub fn list(folder: &Path) -> Result<(Vec<Run>, Vec<JournalError>), JournalError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
+        Err(error) => return Err(JournalError::file("read", folder)(error)),
+    };
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let path = entry.map_err(JournalError::file("read", folder))?.path();
+        if path.extension().is_none_or(|ending| ending != ENDING) {
+            continue;
+        }
+        let id = path.file_stem().unwrap_or_default().to_string_lossy();
+        match read(folder, &id) {
+            Ok(run) => runs.push(run),
+            Err(error) => errors.push(error),
+        }
+    }
+    runs.sort_by(|one, other| (one.approved, &one.id).cmp(&(other.approved, &other.id)));
+    Ok((runs, errors))
+}
+
+/// A new run's id: when, and what tells it from others.
+///
+/// # Errors
+///
+/// [`JournalError`] when the host has no random bytes.
+pub fn new_id(now: Timestamp) -> Result<String, JournalError> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|error| JournalError::File {
+        what: "get random bytes for a name in",
+        path: PathBuf::from("/dev/urandom"),
+        source: error.into(),
+    })?;
+    let day: String = now
+        .to_string()
+        .chars()
+        .take(16)
+        .filter(char::is_ascii_digit)
+        .collect();
+    let tail: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("run-{day}-{tail}"))
+}
+
+/// Where a run's journal lies; an id that isn't one names no file.
+fn path_of(folder: &Path, id: &str) -> Result<PathBuf, JournalError> {
+    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(is_fine) {
+        return Err(JournalError::NoRun { id: id.to_owned() });
+    }
+    Ok(folder.join(format!("{id}.{ENDING}")))
+}
+
+fn lock(file: &File, path: &Path, id: &str) -> Result<(), JournalError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => JournalError::Busy { id: id.to_owned() },
+        TryLockError::Error(error) => JournalError::file("lock", path)(error),
+    })
+}
+
+/// The run that a file tells of, and how many bytes of it are whole lines.
+fn fold(file: &mut File, path: &Path) -> Result<(Option<Run>, u64), JournalError> {
+    let failed = || JournalError::file("read", path);
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed())?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(failed()(std::io::Error::other("it is too large")));
+    }
+    fold_bytes(&bytes).map_err(|(line, why)| JournalError::Damaged {
+        path: path.to_owned(),
+        line,
+        why,
+    })
+}
+
+/// The run that a journal's bytes tell of, and how many of them are whole lines.
+///
+/// # Errors
+///
+/// Which line doesn't fit, from 1, and why.
+pub(super) fn fold_bytes(bytes: &[u8]) -> Result<(Option<Run>, u64), (usize, String)> {
+    let mut run: Option<Run> = None;
+    let mut whole = 0;
+    for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        let entry: RunEntry =
+            serde_json::from_slice(line).map_err(|error| (at + 1, error.to_string()))?;
+        match &mut run {
+            Some(run) => run
+                .take(&entry)
+                .map_err(|error| (at + 1, error.to_string()))?,
+            None => {
+                run = Some(Run::begin(&entry).map_err(|error| (at + 1, error.to_string()))?);
+            }
+        }
+        whole += line.len() as u64;
+    }
+    Ok((run, whole))
+}

@@ -1,0 +1,136 @@
+//! Runs on a shop's host: a plan that was approved, carried out and undone, also when the process ends anywhere in between.
+//!
+//! What is to be done next is told by [`playbook::Run`], a fold over a journal on this host. Each entry is on disk before
+//! what it announces is done; what undoes a step and the evidence before it are on disk before the entry that names them. So
+//! a run can be undone here with nothing else alive.
+
+mod carry;
+mod evidence;
+mod journal;
+#[cfg(test)]
+mod tests;
+mod vault;
+
+use std::path::{Path, PathBuf};
+
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use carry::{Carrier, CarryError, Stand};
+pub use journal::{Journal, JournalError, list, new_id, read};
+pub use vault::{Vault, VaultError};
+
+/// Folders of runs below one of ours, for its owner alone.
+#[derive(Clone, Debug)]
+pub struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    /// Below a folder that is ours.
+    #[must_use]
+    pub fn below(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Journals, one file a run.
+    #[must_use]
+    pub fn journals(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+
+    /// What undoes them.
+    #[must_use]
+    pub fn vault(&self) -> PathBuf {
+        self.folder.join("vault")
+    }
+
+    /// What was kept before anything was changed, masked.
+    #[must_use]
+    pub fn evidence(&self) -> PathBuf {
+        self.folder.join("evidence")
+    }
+}
+
+/// That nothing is done on a host: said there, with no server alive. What was done can still be undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Who says so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub why: String,
+}
+
+impl Place {
+    /// Whether this host is frozen. What can't be read counts as frozen by whoever wrote it.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be found out.
+    pub fn frozen(&self) -> std::io::Result<Option<Frozen>> {
+        match std::fs::read(self.frozen_file()) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text).unwrap_or_else(|_| {
+                Frozen {
+                    by: "somebody".to_owned(),
+                    at: Timestamp(0),
+                    why: "the file that says why can't be read".to_owned(),
+                }
+            }))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets nothing be done on this host from the next step on.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written.
+    pub fn freeze(&self, frozen: &Frozen) -> std::io::Result<()> {
+        make_ours(&self.journals())?;
+        let text = serde_json::to_vec(frozen).map_err(std::io::Error::other)?;
+        write_whole(&self.frozen_file(), &text)
+    }
+
+    /// Lets things be done again; a host that isn't frozen stays so.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be removed.
+    pub fn thaw(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(self.frozen_file()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn frozen_file(&self) -> PathBuf {
+        self.journals().join("frozen")
+    }
+}
+
+/// Makes a folder for its owner alone.
+fn make_ours(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file whole, for its owner alone, and brings it and its name to disk.
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}

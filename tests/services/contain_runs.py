@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Plans carried out on the host of a real shop with nothing else alive: in order, through kills at random moments, and back.
+
+usage: contain_runs.py MAGEWARDEN
+
+Starts the stand-in shop (nginx, php-fpm, MariaDB, Redis). A web shell is dropped and used; the shipped playbook is planned, approved by
+its hash and carried out: the attack fails after it, evidence was kept first, checkouts of every view pass throughout, and undone all
+is as before to the byte. Then the same with the process killed at random, forwards and back; one view closed while an attacker's
+load on another changes nothing; a plan that was changed after approval; a host that is frozen.
+"""
+import contextlib
+import hashlib
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from contain import HOSTS_OF, Checkouts, Containment
+from shared import need, stage
+from shop import Shop
+
+KILLS = 12
+SHELL = "<?php echo 'ran:' . $_GET['c']; // 4111111111111111\n"
+
+
+class Runs(Containment):
+    """`magewarden runs` at one shop."""
+
+    def words(self, *words):
+        on = ["--host", str(self.folder / "host.toml"), "--stores", str(self.folder / "stores.toml")] if words[0] in ("begin", "go", "say", "undo", "close") else []
+        by = ["--by", "ann"] if words[0] in ("begin", "say", "undo", "close", "freeze") and "--by" not in words else []
+        return [str(self.magewarden), "runs", *map(str, words), *by, *on, "--data", str(self.folder / "ours")]
+
+    def runs(self, *words, code=(0, 10)):
+        done = subprocess.run(self.words(*words), capture_output=True, text=True, timeout=120)
+        need(done.returncode in code, f"runs {' '.join(map(str, words))}: {done.returncode}", done.stdout + done.stderr)
+        return done.stdout if done.returncode != 1 else done.stderr
+
+    def plan(self, playbook, **values):
+        """Plans it; gives the plan's file and hash."""
+        given = [word for name, value in values.items() for word in ("--set", f"__{name}__={value}")]
+        done = subprocess.run([self.magewarden, "playbooks", "plan", playbook, *given, "--stores", self.folder / "stores.toml", "--json"], capture_output=True, timeout=60)
+        need(done.returncode == 0, f"plan of {playbook}", done.stderr)
+        path = self.folder / f"{playbook}.json"
+        path.write_bytes(done.stdout)
+        return path, hashlib.sha256(done.stdout.strip()).hexdigest()
+
+    def begin(self, playbook, **values):
+        path, sha256 = self.plan(playbook, **values)
+        return self.runs("begin", path, "--approve", sha256).splitlines()[0]
+
+    def show(self, run):
+        return json.loads(self.runs("show", run, "--json"))
+
+    def to_its_end(self, run):
+        """Says what a person would who does by hand what isn't done for them."""
+        for _ in range(40):
+            waits = self.show(run)["waits"]
+            if waits is None:
+                return self.show(run)
+            word = "yes" if waits.startswith("asks") else "done"
+            self.runs("say", run, word, "--note", "by hand")
+        need(False, f"{run} has an end", self.show(run))
+
+    def steps(self, run):
+        return {step["name"]: step["state"] for step in self.show(run)["steps"]}
+
+
+def shop_as_it_is(runs, shop):
+    """Every file of the shop and of our includes, with what it is."""
+    found = {}
+    for root in (shop.root, runs.include):
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                about = path.stat()
+                found[str(path)] = (path.read_bytes(), about.st_mode, about.st_uid, about.st_gid, about.st_mtime_ns)
+    return found
+
+
+def drop(shop):
+    path = shop.root / "pub" / "media" / "x.php"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(SHELL)
+    return path
+
+
+def is_open(shop):
+    """Whether the web shell runs."""
+    status, _, body = shop.ask("de.shop.test", "/media/x.php?c=1")
+    return status == 200 and "ran:1" in str(body)
+
+
+def forwards_and_back(runs, shop):
+    drop(shop)
+    before = shop_as_it_is(runs, shop)
+    ran = is_open(shop)
+    path, sha256 = runs.plan("web-shell", file="pub/media/x.php", network="127.0.0.99")
+    changed = path.with_suffix(".changed")
+    changed.write_text(path.read_text().replace("127.0.0.99", "127.0.0.98"))
+    told = runs.runs("begin", changed, "--approve", sha256, code=(1,))
+    need("isn't the one that was approved" in told, "a plan that was changed after approval is refused", told)
+    need("no runs" in runs.runs("list"), "and nothing was begun")
+    with Checkouts(shop, [(host, view) for view, host in HOSTS_OF.items()]) as buyers:
+        run = runs.runs("begin", path, "--approve", sha256).splitlines()[0]
+        shown = runs.to_its_end(run)
+    need(buyers.bought and not buyers.lost, f"checkouts of every view pass ({buyers.bought} did)", buyers.lost[:5])
+    states = {step["name"]: step["state"] for step in shown["steps"]}
+    need(states["Move the file away"].startswith("done, and seen"), "the file is moved away", states)
+    need(not is_open(shop), "the attack fails")
+    order = [step["at"] for step in shown["steps"] if "evidence" in step["state"] or "seen" in step["state"]]
+    need(order == sorted(order) and "evidence" in shown["steps"][1]["state"], "evidence first", shown["steps"])
+    kept = [path for path in (runs.folder / "ours" / "evidence" / run).rglob("*") if path.is_file()]
+    texts = {path.name: path.read_text(errors="replace") for path in kept}
+    need(any("file_pub_media_x.php" in name and "ran:" in text for name, text in texts.items()), "the file is in the evidence", list(texts))
+    need(any("php-fpm" in text for name, text in texts.items() if "processes" in name), "so are processes")
+    for path in (runs.folder / "ours").rglob("*"):
+        need(path.stat().st_mode & 0o077 == 0, f"{path} is ours alone")
+        need(path.is_dir() or b"4111111111111111" not in path.read_bytes(), f"no card number in {path}")
+    runs.runs("undo", run, "--why", "over")
+    need(shop_as_it_is(runs, shop) == before, "undone, all is as before to the byte")
+    need(is_open(shop) == ran, "and the attack is as before, too")
+    need("nothing is left" in runs.runs("list"), "the list says so")
+    runs.runs("close", run)
+    need(not (runs.folder / "ours" / "vault" / run).exists(), "closed: what undid it is gone")
+    need(runs.runs("undo", run, "--why", "again", code=(1,)).count("the run is over"), "and it can't be undone any more")
+    return buyers.bought
+
+
+def kills(runs, shop):
+    """Killed at random moments, forwards and back; gives how often it was killed midway."""
+    chance, midway = random.Random(5), 0
+    before = shop_as_it_is(runs, shop)
+    with Checkouts(shop, [(HOSTS_OF[view], view) for view in ("de", "us")]) as others:
+        for turn in range(KILLS):
+            run = runs.begin("card-testing", route="/rest/V1/guest-carts", network="127.0.0.99", view="fr", website="base", method="checkmo", goes_on="true")
+            backwards = turn % 2
+            if backwards:
+                runs.to_its_end(run)
+            while True:
+                words = ("undo", run, "--why", "over") if backwards else ("say", run, "done") if runs.show(run)["waits"] else ("go", run)
+                process = subprocess.Popen(runs.words(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                time.sleep(chance.random() * 0.6)
+                process.kill()
+                killed = process.wait() == -signal.SIGKILL
+                midway += killed
+                states = runs.steps(run)
+                need(states, "where it stands is described")
+                if killed or chance.random() < 0.3 or "stopped" not in runs.runs("list"):
+                    break
+            if not backwards:
+                runs.runs("go", run)
+                shown = runs.to_its_end(run)
+                need(all(step["state"].startswith(("done", "kept", "left out", "held")) for step in shown["steps"]), "it goes on to its end", shown["steps"])
+            runs.runs("undo", run, "--why", "over")
+            need(shop_as_it_is(runs, shop) == before, f"turn {turn}: undone, all is as before", runs.runs("show", run))
+            runs.runs("close", run)
+    need(others.bought and not others.lost, f"checkouts of other views pass ({others.bought} did)", others.lost[:5])
+    return midway
+
+
+@contextlib.contextmanager
+def load(shop, host):
+    """An attacker's load on a view."""
+    is_over, asked = threading.Event(), [0]
+
+    def ask():
+        while not is_over.is_set():
+            with contextlib.suppress(OSError):
+                shop.ask(host, "/checkout/?" + "x" * 500)
+                asked[0] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    yield asked
+    is_over.set()
+    for thread in threads:
+        thread.join()
+
+
+def load_elsewhere(runs, shop):
+    """An attacker's load on store B while A is contained doesn't open A again; one step alone can be taken back."""
+    with load(shop, "us.shop.test") as asked:
+        run = runs.begin("card-testing", route="/rest/V1/guest-carts", network="127.0.0.99", view="fr", website="base", method="checkmo", goes_on="true")
+        runs.to_its_end(run)
+        states = runs.steps(run)
+        closed = [name for name, state in states.items() if state.startswith("done, and seen")]
+        need(len(closed) >= 2, "steps hold", states)
+        at = next((step["step"] for step in runs.show(run)["steps"] if step["may_hold"] and any("fr" in change["what"] for change in step["changes"])), None)
+        for _ in range(20):
+            need(at is None or shop.ask("fr.shop.test", "/")[0] == 503, "the closed view stays closed")
+            time.sleep(0.1)
+        need(asked[0] > 20, "under load", asked)
+        held = [step["step"] for step in runs.show(run)["steps"] if step["may_hold"] and step["changes"]]
+        runs.runs("undo", run, "--step", held[0], "--why", "one alone")
+        left = [step["step"] for step in runs.show(run)["steps"] if step["may_hold"] and step["changes"]]
+        need(left == held[1:], "one step alone is undone, the others hold", (held, left))
+        runs.runs("undo", run, "--why", "over")
+    runs.runs("close", run)
+
+
+def frozen(runs, shop):
+    before = shop_as_it_is(runs, shop)
+    runs.runs("freeze", "--why", "who does this?")
+    path, sha256 = runs.plan("card-testing", route="/rest/V1/guest-carts", network="127.0.0.99", view="fr", website="base", method="checkmo", goes_on="true")
+    told = runs.runs("begin", path, "--approve", sha256, code=(10,))
+    need("frozen since" in told and "who does this?" in told, "a frozen host says who and why", told)
+    need(shop_as_it_is(runs, shop) == before, "and does nothing")
+    runs.runs("thaw")
+    run = told.splitlines()[0]
+    runs.runs("go", run)
+    need(any(state.startswith("kept") for state in runs.steps(run).values()) or "failed" in str(runs.steps(run)), "thawed, it goes on", runs.steps(run))
+    runs.to_its_end(run)
+    runs.runs("freeze", "--why", "again")
+    runs.runs("undo", run, "--why", "over")
+    need(shop_as_it_is(runs, shop) == before, "frozen, all can still be undone")
+    runs.runs("thaw")
+
+
+def main():
+    magewarden = pathlib.Path(sys.argv[1]).resolve()
+    with stage("contain_runs") as (started, folder):
+        shop = Shop(folder, started)
+        (folder / "aside").mkdir(mode=0o700)
+        runs = Runs(magewarden, shop)
+        bought = forwards_and_back(runs, shop)
+        midway = kills(runs, shop)
+        load_elsewhere(runs, shop)
+        frozen(runs, shop)
+        print(f"4 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")
+
+
+if __name__ == "__main__":
+    main()
