@@ -17,7 +17,7 @@ thread_local! {
 
 fn key() -> String {
     KEYS.set(KEYS.get() + 1);
-    format!("key {}", KEYS.get())
+    format!("key-{}", KEYS.get())
 }
 
 impl Stage {
@@ -105,6 +105,10 @@ fn a_program_does_what_the_pages_do_and_a_secret_is_shown_once() {
         (&again["link"], &again["account"]),
         (&Value::Null, &told["account"])
     );
+    let unfit = stage.ask(&hr, "POST", "/people", "k 1", &body.replace("Bob", "Eve"));
+    assert_eq!(unfit.status, StatusCode::BAD_REQUEST, "{}", unfit.body);
+    assert_eq!(unfit.header("content-type"), "application/problem+json");
+    assert!(unfit.body.contains("without spaces"), "{}", unfit.body);
     let other = stage.ask(&hr, "POST", "/people", "k1", &body.replace("Bob", "Eve"));
     assert_eq!(
         other.status,
