@@ -12,8 +12,8 @@ use engine::people::{
     AccountView, Made, Once, People, PeopleError, SessionView, TOKEN_DAYS, TokenView, TokenWish,
 };
 use model::{Grant, Right, Role, Via};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Entrance};
@@ -48,10 +48,11 @@ enum Change {
         grants: Vec<Grant>,
         seen: Vec<Grant>,
     },
-    Disable,
-    Reset,
-    Unlock,
-    EndSessions,
+    // With braces: of an act without fields others wouldn't be refused.
+    Disable {},
+    Reset {},
+    Unlock {},
+    EndSessions {},
 }
 
 /// A token that is wanted.
@@ -61,7 +62,7 @@ struct Wanted {
     name: String,
     #[serde(default)]
     grants: Vec<Grant>,
-    #[serde(default = "days")]
+    #[serde(default = "days", deserialize_with = "whole_number")]
     days: i64,
     #[serde(default)]
     manages_people: bool,
@@ -72,6 +73,14 @@ struct Wanted {
 
 const fn days() -> i64 {
     TOKEN_DAYS
+}
+
+/// A whole number as JSON Schema has it: `9.0` is one as `9` is.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    // What has a fraction, or is beyond any number, is none.
+    let text = number.to_string();
+    text.parse().map_err(D::Error::custom)
 }
 
 /// Every account, by name.
@@ -143,13 +152,13 @@ pub(crate) async fn change(
             Change::Grant { grants, seen } => {
                 people.grant_from(act, &name, Some(&seen), &grants).await?;
             }
-            Change::Disable => people.disable(act, &name).await?,
-            Change::Reset => {
+            Change::Disable {} => people.disable(act, &name).await?,
+            Change::Reset {} => {
                 let token = people.reset(act, &name).await?;
                 link = Some(format!("/welcome?invitation={token}"));
             }
-            Change::Unlock => people.unlock(act, &name).await?,
-            Change::EndSessions => people.end_sessions(act, &name).await?,
+            Change::Unlock {} => people.unlock(act, &name).await?,
+            Change::EndSessions {} => people.end_sessions(act, &name).await?,
         }
         let (account, sessions) = people.account(act, &name).await?;
         Ok((json!({ "account": whole(&account, &sessions) }), link))
