@@ -16,6 +16,7 @@ import time
 import urllib.parse
 
 from attacks import attacks
+from console import Person
 from handling import STORES, line
 from shared import free_port, need, stage, wait_for
 
@@ -132,6 +133,7 @@ def main():
         people, spare = [f"person{number}" for number in range(4)], [f"spare{number}" for number in range(40)]
         for name in people:
             accounts("invite", name, "--role", "analyst")
+        link = accounts("invite", "vera", "--role", "analyst")
         for name in spare:
             accounts("token", name, "--role", "viewer")
         log.write_text("".join(line(host, store, path, address) for host, store, path, address in (
@@ -141,7 +143,8 @@ def main():
 
         def ask(method, path, token, body=None, **headers):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-            headers = {"Content-Type": "application/json", **headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+            known = token if isinstance(token, dict) else {"Authorization": f"Bearer {token}"} if token else {}
+            headers = {"Content-Type": "application/json", **headers, **known}
             connection.request(method, "/api/v1" + path, body, headers)
             answer = connection.getresponse()
             kind = answer.headers.get("Content-Type", "").split(";")[0]
@@ -156,6 +159,9 @@ def main():
                 return None
 
         items = wait_for("incidents", 40, there)
+        # What is kept for people is asked by one.
+        vera = Person(port, "vera", link)
+        session = {"Cookie": vera.cookie, "X-CSRF-Token": vera.csrf()}
         document = json.loads(ask("GET", "/openapi.json", tokens[0])[2])
         description = Description(document)
         findings = [one["finding"].get("id", "x") for one in json.loads(ask("GET", f"/incidents/{items[0]['id']}/findings", tokens[0])[2])["items"]]
@@ -167,7 +173,7 @@ def main():
         admin = [{"role": "admin", "scope": {"kind": "installation"}}]
         # What fits one part of the API is asked of it; the rest of it, of any part.
         parts = {"incidents": {"id": [one["id"] for one in items]}, "rules": {"id": rules}, "sources": {"id": sources}, "entities": {"name": ["198.51.100.7"], "kind": ["address"]},
-                 "people": {"name": people}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
+                 "people": {"name": people}, "views": {"name": ["mine", "high", "of us"], "state": ["work", "all", "closed"]}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
         known = {"until": [later(1), later(20), later(25), "2020-01-01T00:00:00Z"], "reason": ["a planned move of the server", "short"],
                  "grants": [installation, admin], "days": [1, 3], "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
                  "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": people, "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200],
@@ -207,9 +213,9 @@ def main():
                 body = json.dumps(asker.value(content["schema"])).encode() if kind == "application/json" else pick.choice(texts).encode()
                 if pick.random() < 0.05:
                     body = pick.choice([b"", b"{", b"\xff\xfe", b"[" * 5000, b'{"act":1,"act":2}', body + b"x", b" " * 70_000])
-            token = None if pick.random() < 0.03 else pick.choice(tokens)
+            token = None if pick.random() < 0.03 else pick.choice([*tokens, session])
             if token and pick.random() < 0.4:
-                token = tokens[-1 if part in ("people", "tokens") else 0]
+                token = session if part == "views" else tokens[-1 if part in ("people", "tokens") else 0]
             address = target + ("?" + urllib.parse.urlencode(query) if query else "")
             if len(address) > 7000:
                 continue

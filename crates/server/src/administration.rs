@@ -9,11 +9,11 @@ use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use engine::people::{
-    AccountView, Made, Once, PeopleError, SessionView, TOKEN_DAYS, TokenView, TokenWish,
+    AccountView, Made, Once, People, PeopleError, SessionView, TOKEN_DAYS, TokenView, TokenWish,
 };
 use model::{Grant, Right, Role, Via};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Entrance};
@@ -48,10 +48,11 @@ enum Change {
         grants: Vec<Grant>,
         seen: Vec<Grant>,
     },
-    Disable,
-    Reset,
-    Unlock,
-    EndSessions,
+    // With braces: of an act without fields others wouldn't be refused.
+    Disable {},
+    Reset {},
+    Unlock {},
+    EndSessions {},
 }
 
 /// A token that is wanted.
@@ -61,7 +62,7 @@ struct Wanted {
     name: String,
     #[serde(default)]
     grants: Vec<Grant>,
-    #[serde(default = "days")]
+    #[serde(default = "days", deserialize_with = "whole_number")]
     days: i64,
     #[serde(default)]
     manages_people: bool,
@@ -72,6 +73,14 @@ struct Wanted {
 
 const fn days() -> i64 {
     TOKEN_DAYS
+}
+
+/// A whole number as JSON Schema has it: `9.0` is one as `9` is.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    // What has a fraction, or is beyond any number, is none.
+    let text = number.to_string();
+    text.parse().map_err(D::Error::custom)
 }
 
 /// Every account, by name.
@@ -114,7 +123,16 @@ pub(crate) async fn invite(
         let link = Some(format!("/welcome?invitation={token}"));
         Ok((json!({ "account": whole(&account, &sessions) }), link))
     };
-    done(&entrance, &caller, "/people", &headers, body, "link", work).await
+    done(
+        &entrance.people,
+        &caller,
+        "/people",
+        &headers,
+        body,
+        Some("link"),
+        work,
+    )
+    .await
 }
 
 /// Changes an account.
@@ -134,19 +152,28 @@ pub(crate) async fn change(
             Change::Grant { grants, seen } => {
                 people.grant_from(act, &name, Some(&seen), &grants).await?;
             }
-            Change::Disable => people.disable(act, &name).await?,
-            Change::Reset => {
+            Change::Disable {} => people.disable(act, &name).await?,
+            Change::Reset {} => {
                 let token = people.reset(act, &name).await?;
                 link = Some(format!("/welcome?invitation={token}"));
             }
-            Change::Unlock => people.unlock(act, &name).await?,
-            Change::EndSessions => people.end_sessions(act, &name).await?,
+            Change::Unlock {} => people.unlock(act, &name).await?,
+            Change::EndSessions {} => people.end_sessions(act, &name).await?,
         }
         let (account, sessions) = people.account(act, &name).await?;
         Ok((json!({ "account": whole(&account, &sessions) }), link))
     };
     let place = format!("/people/{name}/changes");
-    done(&entrance, &caller, &place, &headers, body, "link", work).await
+    done(
+        &entrance.people,
+        &caller,
+        &place,
+        &headers,
+        body,
+        Some("link"),
+        work,
+    )
+    .await
 }
 
 /// Tokens: one's own, or all for whoever sees accounts.
@@ -188,7 +215,16 @@ pub(crate) async fn make_token(
         let told = json!({ "name": name, "expires": expires.to_string() });
         Ok((told, Some(token)))
     };
-    done(&entrance, &caller, "/tokens", &headers, body, "token", work).await
+    done(
+        &entrance.people,
+        &caller,
+        "/tokens",
+        &headers,
+        body,
+        Some("token"),
+        work,
+    )
+    .await
 }
 
 /// Takes a token back.
@@ -247,14 +283,14 @@ pub(crate) async fn me(caller: Caller) -> Response {
     }))
 }
 
-/// Does what is asked once for a key; `secret` names what stands in the first answer alone.
-async fn done<T: DeserializeOwned>(
-    entrance: &Entrance,
+/// Does what is asked once for a key; `secret` names what stands in the first answer alone, where anything does.
+pub(crate) async fn done<T: DeserializeOwned>(
+    people: &People,
     caller: &Caller,
     place: &str,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-    secret: &str,
+    secret: Option<&str>,
     work: impl AsyncFnOnce(T) -> Result<(Value, Option<String>), PeopleError>,
 ) -> Response {
     let Ok(body) = body else {
@@ -273,7 +309,6 @@ async fn done<T: DeserializeOwned>(
         Method::POST,
         String::from_utf8_lossy(&body)
     );
-    let people = &entrance.people;
     let ticket = match people.once(caller.act(), key, &what).await {
         Ok(Once::New(ticket)) => ticket,
         Ok(Once::Done(told)) => {
@@ -283,10 +318,14 @@ async fn done<T: DeserializeOwned>(
     };
     match work(wanted).await {
         Ok((mut told, shown)) => {
-            told[secret] = Value::Null;
+            if let Some(secret) = secret {
+                told[secret] = Value::Null;
+            }
             // It is done: that its answer isn't kept is no reason to withhold it.
             drop(people.answered(ticket, &told.to_string()).await);
-            told[secret] = shown.map_or(Value::Null, Value::String);
+            if let (Some(secret), Some(shown)) = (secret, shown) {
+                told[secret] = Value::String(shown);
+            }
             answer(&told)
         }
         Err(error) => {
@@ -297,7 +336,7 @@ async fn done<T: DeserializeOwned>(
 }
 
 /// A page of a list that is in the order of names.
-fn listed<T>(
+pub(crate) fn listed<T>(
     query: Result<Query<ListQuery>, QueryRejection>,
     all: Result<Vec<T>, PeopleError>,
     told: impl Fn(&T) -> (&String, Value),
@@ -361,23 +400,26 @@ fn token_of(token: &TokenView) -> Value {
 }
 
 /// How HTTP says why something about people wasn't done.
-fn refusal(error: &PeopleError) -> Response {
+pub(crate) fn refusal(error: &PeopleError) -> Response {
     let status = match error {
         PeopleError::NotAllowed { .. }
         | PeopleError::OnlySees
         | PeopleError::ByPerson { .. }
         | PeopleError::Oneself
-        | PeopleError::Beyond => StatusCode::FORBIDDEN,
+        | PeopleError::Beyond
+        | PeopleError::NotLoggedIn => StatusCode::FORBIDDEN,
         PeopleError::NoSuch => StatusCode::NOT_FOUND,
         PeopleError::NameTaken
         | PeopleError::LastAdmin
         | PeopleError::Changed
-        | PeopleError::UnderWay => StatusCode::CONFLICT,
+        | PeopleError::UnderWay
+        | PeopleError::Views => StatusCode::CONFLICT,
         PeopleError::Name
         | PeopleError::Grants { .. }
         | PeopleError::Days
         | PeopleError::ManagingDays
-        | PeopleError::OtherAsked => StatusCode::UNPROCESSABLE_ENTITY,
+        | PeopleError::OtherAsked
+        | PeopleError::View => StatusCode::UNPROCESSABLE_ENTITY,
         PeopleError::Store { .. } => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };

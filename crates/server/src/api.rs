@@ -237,13 +237,22 @@ pub(crate) async fn decide(
     decided(decider.decide(&caller.principal, wish, caller.now).await)
 }
 
-/// The key by which a decision is told from others, where one was sent.
+/// The key by which a decision is told from others, where one was sent; `Err` says what one looks like.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
-    match headers.get("idempotency-key").map(|key| key.to_str()) {
-        None => Ok(None),
-        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_CHARS_MAX => Ok(Some(key.to_owned())),
-        Some(_) => Err("the Idempotency-Key has 1 to 128 characters"),
-    }
+    let mut sent = headers.get_all("idempotency-key").iter();
+    let Some(key) = sent.next() else {
+        return Ok(None);
+    };
+    let fits = (1..=KEY_CHARS_MAX).contains(&key.len())
+        && key.as_bytes().iter().all(u8::is_ascii_graphic)
+        && sent.next().is_none();
+    key.to_str()
+        .ok()
+        .filter(|_| fits)
+        .map(|key| Some(key.to_owned()))
+        .ok_or(
+            "one Idempotency-Key is sent, of 1 to 128 letters, digits or signs of ASCII, without spaces: 7f3c-41",
+        )
 }
 
 /// What became of a decision, for programs.
@@ -324,7 +333,9 @@ pub(crate) async fn description() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use axum::http::{HeaderMap, HeaderValue};
+
+    use super::{key, read};
 
     #[track_caller]
     fn check(body: &str, is_read: bool) {
@@ -345,5 +356,41 @@ mod tests {
         );
         check("[]", false);
         check("", false);
+    }
+
+    #[track_caller]
+    fn check_key(sent: &[&str], expected: Option<&str>) {
+        let mut headers = HeaderMap::new();
+        for text in sent {
+            let text = HeaderValue::from_bytes(text.as_bytes()).expect("a header's text");
+            headers.append("idempotency-key", text);
+        }
+        let read = key(&headers);
+        assert_eq!(read.ok().flatten().as_deref(), expected, "{sent:?}");
+        assert_eq!(
+            key(&headers).is_err(),
+            !sent.is_empty() && expected.is_none(),
+            "{sent:?}"
+        );
+    }
+
+    #[test]
+    fn a_key_is_what_the_description_says_and_nothing_else() {
+        let longest = "x".repeat(128);
+        check_key(&[], None);
+        for one in ["ticket-4711", "!", "~", longest.as_str()] {
+            check_key(&[one], Some(one));
+        }
+        for one in [
+            "",
+            " ",
+            "ticket 4711",
+            "a\tb",
+            "schlüssel",
+            &"x".repeat(129),
+        ] {
+            check_key(&[one], None);
+        }
+        check_key(&["a", "b"], None);
     }
 }

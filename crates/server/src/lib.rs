@@ -96,6 +96,12 @@ pub fn router(console: impl Into<Console>) -> Router {
             get(pages::queue).post(pages::change_views),
         )
         .route("/api/v1/incidents", get(api::incidents))
+        .route(
+            "/api/v1/views",
+            get(pages::api_views)
+                .post(pages::api_keep_view)
+                .delete(pages::api_remove_view),
+        )
         .route("/entities/{kind}/{name}", get(pages::entity))
         .route("/api/v1/entities/{kind}/{name}", get(pages::api_entity))
         .route("/rules", get(pages::rules))

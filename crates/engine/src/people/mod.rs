@@ -38,7 +38,8 @@ pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
 pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
 pub use session::{Session, SessionView};
 pub use token::{MANAGING_DAYS_MAX, Made, TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView, TokenWish};
-pub use views::{Saved, SavedView};
+pub use views::SavedView;
+use views::{VIEW_NAME_CHARACTERS_MAX, VIEWS_MAX};
 
 /// Failures after which an account is locked (req. 8.3.4 allows ten).
 pub const FAILURES_MAX: i64 = 6;
@@ -183,6 +184,17 @@ pub enum PeopleError {
         /// Why.
         why: &'static str,
     },
+    /// A view of the queue that can't be kept.
+    #[error(
+        "a view's name has 1 to {VIEW_NAME_CHARACTERS_MAX} characters, none of them a control character, and its text isn't longer than an address"
+    )]
+    View,
+    /// Too many views.
+    #[error("you keep {VIEWS_MAX} views already: remove one first")]
+    Views,
+    /// Views are an account's, whoever holds a token of it.
+    #[error("views are kept for people who logged in, not for programs")]
+    NotLoggedIn,
     /// An account that is kept from the directory.
     #[error("this account is kept from the directory by a setting")]
     Kept,

@@ -7,9 +7,9 @@ use super::{Act, People, PeopleError};
 use crate::hide::hide;
 
 /// Views of one person.
-const VIEWS_MAX: i64 = 30;
+pub(super) const VIEWS_MAX: i64 = 30;
 /// Characters of a view's name, and bytes of its query.
-const NAME_CHARACTERS_MAX: usize = 60;
+pub(super) const VIEW_NAME_CHARACTERS_MAX: usize = 60;
 const QUERY_BYTES_MAX: usize = 1000;
 
 /// A view of the queue.
@@ -19,17 +19,6 @@ pub struct SavedView {
     pub name: String,
     /// The query of the queue's address; empty is what is to work on.
     pub query: String,
-}
-
-/// What became of saving one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saved {
-    /// It is kept.
-    Done,
-    /// Its name is empty or too long, or its query is.
-    Unfit,
-    /// There are as many as there may be.
-    TooMany,
 }
 
 /// Whose views are kept: of people who logged in, not of tokens.
@@ -56,27 +45,27 @@ impl People {
             .collect())
     }
 
-    /// Keeps a view, in place of one's own of that name.
+    /// Keeps a view, in place of one's own of that name; answers it as it is kept.
     ///
     /// # Errors
     ///
-    /// [`PeopleError`] when it can't be written.
+    /// [`PeopleError::NotLoggedIn`], [`PeopleError::View`], [`PeopleError::Views`], or that it can't be written.
     pub async fn save_view(
         &self,
         act: Act<'_>,
         name: &str,
         query: &str,
-    ) -> Result<Saved, PeopleError> {
+    ) -> Result<SavedView, PeopleError> {
         if !has_views(act) {
-            return Err(PeopleError::NoSuch);
+            return Err(PeopleError::NotLoggedIn);
         }
         // What people type is masked like remarks.
         let (mut name, mut query) = (name.trim().to_owned(), query.to_owned());
         hide(&mut name);
         hide(&mut query);
-        let is_name = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
+        let is_name = (1..=VIEW_NAME_CHARACTERS_MAX).contains(&name.chars().count());
         if !is_name || name.chars().any(char::is_control) || query.len() > QUERY_BYTES_MAX {
-            return Ok(Saved::Unfit);
+            return Err(PeopleError::View);
         }
         let row = ViewRow {
             account: act.by.account.clone(),
@@ -85,17 +74,27 @@ impl People {
             made: act.now.0,
         };
         let is_kept = self.store().put_view(&row, VIEWS_MAX).await?;
-        Ok(if is_kept { Saved::Done } else { Saved::TooMany })
+        if !is_kept {
+            return Err(PeopleError::Views);
+        }
+        Ok(SavedView {
+            name: row.name,
+            query: row.query,
+        })
     }
 
     /// Removes one of one's own; false when there is none of that name.
     ///
     /// # Errors
     ///
-    /// [`PeopleError`] when it can't be written.
+    /// [`PeopleError::NotLoggedIn`], or that it can't be written.
     pub async fn remove_view(&self, act: Act<'_>, name: &str) -> Result<bool, PeopleError> {
         if !has_views(act) {
-            return Err(PeopleError::NoSuch);
+            return Err(PeopleError::NotLoggedIn);
+        }
+        // None is kept with a control character, and PostgreSQL takes no zero byte to look for.
+        if name.chars().any(char::is_control) {
+            return Ok(false);
         }
         Ok(self.store().remove_view(&act.by.account, name).await?)
     }

@@ -42,7 +42,7 @@ pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,
 };
-pub(crate) use views::change_views;
+pub(crate) use views::{api_keep_view, api_remove_view, api_views, change_views};
 
 /// Texts shown of a line that lists several.
 const TEXTS_MAX: usize = 5;

@@ -10,6 +10,7 @@ use engine::desk::{Sight, Work};
 use engine::people::SavedView;
 use model::{Act, IncidentState, Level, Right, Scope, Timestamp};
 use report::bar;
+use serde::Serialize;
 
 use super::{Frame, encoded, number, page};
 use crate::access::{Caller, Console, Fields, Seen};
@@ -22,7 +23,7 @@ const BULK_MAX: usize = 100;
 const PROBLEMS_MAX: usize = 5;
 
 /// Which incidents are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Filter {
     /// `work` (what somebody has to work on, unless said otherwise), `over`, `all`, or a state's name.
     state: String,

@@ -1,24 +1,34 @@
-//! One's own views of the queue: kept under a name, opened by their address, removed.
+//! One's own views of the queue: kept under a name, opened by their address, removed; and the same for programs.
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use engine::people::{PeopleError, Saved, SavedView};
+use engine::people::{PeopleError, SavedView};
+use model::{IncidentState, Level};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::queue::{Filter, show_with};
-use super::{encoded, refused, trouble};
+use super::{encoded, json as answer, problem, refused, trouble};
 use crate::access::{Access, Caller, Console, Fields, Seen};
+use crate::administration::{ListQuery, done, listed, refusal};
+
+/// Why nothing is kept where nobody logs in.
+const NOBODYS: &str = "views are kept for people with accounts";
 
 /// The views of whoever asks; none where there are no accounts.
 pub(super) async fn of(console: &Console, caller: &Caller) -> Result<Vec<SavedView>, Response> {
+    kept(console, caller).await.map_err(|error| trouble(&error))
+}
+
+async fn kept(console: &Console, caller: &Caller) -> Result<Vec<SavedView>, PeopleError> {
     match &console.access {
         Access::Open => Ok(Vec::new()),
-        Access::People { people, .. } => {
-            let views = people.views(caller.act()).await;
-            views.map_err(|error| trouble(&error))
-        }
+        Access::People { people, .. } => people.views(caller.act()).await,
     }
 }
 
@@ -29,47 +39,157 @@ pub(crate) async fn change_views(
     State(console): State<Console>,
     fields: Fields,
 ) -> Response {
-    let query: BTreeMap<String, String> = fields
-        .pairs()
-        .map(|(name, text)| (name.to_owned(), text.to_owned()))
-        .collect();
+    let query = pairs(&fields);
     let filter = Filter::new(&query);
-    match change(&console, &caller, &fields, &filter).await {
-        Ok("") => Redirect::to(&address(&filter.query())).into_response(),
-        Ok(told) => show_with(seen, &caller, &console, &query, told.to_owned()).await,
-        Err(PeopleError::NoSuch) => {
-            let why = "Views are kept for people who logged in, not for programs.";
-            refused(StatusCode::FORBIDDEN, why)
+    let told = match &console.access {
+        Access::Open => NOBODYS.to_owned(),
+        Access::People { people, .. } => {
+            let name = fields.text("remove");
+            let done = if name.is_empty() {
+                let text = filter.query();
+                let saved = people.save_view(caller.act(), fields.text("name"), &text);
+                saved.await.map(drop)
+            } else {
+                people.remove_view(caller.act(), name).await.map(drop)
+            };
+            match done {
+                Ok(()) => return Redirect::to(&address(&filter.query())).into_response(),
+                Err(error @ (PeopleError::View | PeopleError::Views)) => error.to_string(),
+                Err(PeopleError::NotLoggedIn) => {
+                    let why = "Views are kept for people who logged in, not for programs.";
+                    return refused(StatusCode::FORBIDDEN, why);
+                }
+                Err(error) => return trouble(&error),
+            }
         }
-        Err(error) => trouble(&error),
+    };
+    show_with(seen, &caller, &console, &query, told).await
+}
+
+fn pairs(fields: &Fields) -> BTreeMap<String, String> {
+    let pairs = fields.pairs();
+    pairs
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect()
+}
+
+/// A view as a program sends it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    name: String,
+    #[serde(default = "work")]
+    state: String,
+    #[serde(default)]
+    severity: String,
+    #[serde(default)]
+    store: String,
+    #[serde(default)]
+    mine: bool,
+    #[serde(default)]
+    q: String,
+}
+
+fn work() -> String {
+    "work".to_owned()
+}
+
+/// One that is to be kept.
+#[derive(Deserialize)]
+#[serde(try_from = "Sent")]
+struct Wanted {
+    name: String,
+    filter: Filter,
+}
+
+impl TryFrom<Sent> for Wanted {
+    type Error = &'static str;
+
+    /// Misspelt, a filter would be kept that never shows anything.
+    fn try_from(sent: Sent) -> Result<Self, Self::Error> {
+        let is_state = ["work", "over", "all"].contains(&sent.state.as_str())
+            || IncidentState::named(&sent.state).is_some();
+        if !is_state || !sent.severity.is_empty() && Level::named(&sent.severity).is_none() {
+            return Err("there is no such state or severity");
+        }
+        let mine = if sent.mine { "1" } else { "" };
+        let query = [
+            ("state", sent.state),
+            ("severity", sent.severity),
+            ("store", sent.store),
+            ("mine", mine.to_owned()),
+            ("q", sent.q),
+        ];
+        let query = query.map(|(name, text)| (name.to_owned(), text));
+        Ok(Self {
+            name: sent.name,
+            filter: Filter::new(&query.into()),
+        })
     }
 }
 
-/// Does it; says what is wrong with the form, if anything is.
-async fn change(
-    console: &Console,
-    caller: &Caller,
-    fields: &Fields,
-    filter: &Filter,
-) -> Result<&'static str, PeopleError> {
+/// One's own views, by name.
+pub(crate) async fn api_views(
+    State(console): State<Console>,
+    caller: Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Response {
+    let views = kept(&console, &caller).await;
+    listed(query, views, |view| (&view.name, told(view)))
+}
+
+/// Keeps one, in place of one's own of its name.
+pub(crate) async fn api_keep_view(
+    State(console): State<Console>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     let Access::People { people, .. } = &console.access else {
-        return Ok("views are kept for people with accounts");
+        return problem(StatusCode::NOT_FOUND, NOBODYS);
     };
-    let name = fields.text("remove");
-    if !name.is_empty() {
-        people.remove_view(caller.act(), name).await?;
-        return Ok("");
+    let work = async |wanted: Wanted| {
+        let query = wanted.filter.query();
+        let view = people.save_view(caller.act(), &wanted.name, &query).await?;
+        Ok((told(&view), None))
+    };
+    done(people, &caller, "/views", &headers, body, None, work).await
+}
+
+/// Which view is meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Named {
+    name: String,
+}
+
+/// Removes one of one's own. Its name is no part of the path: it may be `..`, or have a `/`.
+pub(crate) async fn api_remove_view(
+    State(console): State<Console>,
+    caller: Caller,
+    query: Result<Query<Named>, QueryRejection>,
+) -> Response {
+    let Access::People { people, .. } = &console.access else {
+        return problem(StatusCode::NOT_FOUND, NOBODYS);
+    };
+    let Ok(Query(Named { name })) = query else {
+        let known = "what is to be said is name, once";
+        return problem(StatusCode::BAD_REQUEST, known);
+    };
+    match people.remove_view(caller.act(), &name).await {
+        Ok(true) => answer(&json!({ "name": name })),
+        Ok(false) => refusal(&PeopleError::NoSuch),
+        Err(error) => refusal(&error),
     }
-    let saved = people
-        .save_view(caller.act(), fields.text("name"), &filter.query())
-        .await?;
-    Ok(match saved {
-        Saved::Done => "",
-        Saved::Unfit => {
-            "a view's name has 1 to 60 characters, and its text isn't longer than an address"
-        }
-        Saved::TooMany => "you keep 30 views already: remove one first",
-    })
+}
+
+/// A view with what it filters by, as the queue reads its address.
+fn told(view: &SavedView) -> Value {
+    let filter = Filter::new(&pairs(&Fields::read(view.query.as_bytes())));
+    let mut told = json!(filter);
+    told["name"] = json!(view.name);
+    told["address"] = json!(link(view));
+    told
 }
 
 /// The address of a view.

@@ -1,11 +1,11 @@
 //! Pages that stay open, and pages of what is read from the ledger: what they are told.
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use engine::desk::{Brief, Desk, Update, Words};
 use tower::ServiceExt as _;
 
-use super::{desk, finding, get, incident};
+use super::{ask, desk, finding, get, incident};
 
 #[test]
 fn an_open_page_is_told_of_news() {
@@ -68,4 +68,19 @@ fn an_incident_that_lists_have_and_the_ledger_does_not_give_is_told() {
             .2
             .contains("There is no such incident")
     );
+}
+
+#[test]
+fn where_nobody_logs_in_no_views_are_kept() {
+    let desk = desk("x");
+    assert_eq!(
+        get(&desk, "/api/v1/views").2,
+        r#"{"items":[],"next":null,"total":0}"#
+    );
+    for method in ["POST", "DELETE"] {
+        let (status, headers, told) = ask(&desk, method, "/api/v1/views?name=x", "127.0.0.1:8780");
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert!(told.contains("people with accounts"), "{told}");
+    }
 }

@@ -7,6 +7,7 @@ mod roles;
 mod scim;
 mod sources;
 mod telling;
+mod views;
 mod watching;
 mod ways;
 

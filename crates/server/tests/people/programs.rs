@@ -17,7 +17,7 @@ thread_local! {
 
 fn key() -> String {
     KEYS.set(KEYS.get() + 1);
-    format!("key {}", KEYS.get())
+    format!("key-{}", KEYS.get())
 }
 
 impl Stage {
@@ -105,6 +105,10 @@ fn a_program_does_what_the_pages_do_and_a_secret_is_shown_once() {
         (&again["link"], &again["account"]),
         (&Value::Null, &told["account"])
     );
+    let unfit = stage.ask(&hr, "POST", "/people", "k 1", &body.replace("Bob", "Eve"));
+    assert_eq!(unfit.status, StatusCode::BAD_REQUEST, "{}", unfit.body);
+    assert_eq!(unfit.header("content-type"), "application/problem+json");
+    assert!(unfit.body.contains("without spaces"), "{}", unfit.body);
     let other = stage.ask(&hr, "POST", "/people", "k1", &body.replace("Bob", "Eve"));
     assert_eq!(
         other.status,
@@ -176,6 +180,21 @@ fn a_program_does_what_the_pages_do_and_a_secret_is_shown_once() {
         &json!({ "name": "probe", "grants": grants("admin"), "days": 3 }),
     );
     let probe = format!("Bearer {}", made["token"].as_str().expect("a token"));
+    for (days, status) in [
+        ("2.0", StatusCode::OK),
+        ("2.5", StatusCode::BAD_REQUEST),
+        ("1e300", StatusCode::BAD_REQUEST),
+        ("\"2\"", StatusCode::BAD_REQUEST),
+        ("0", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let body = format!(
+            r#"{{"name":"whole","grants":{},"days":{days}}}"#,
+            grants("admin")
+        );
+        let answer = stage.ask(&hr, "POST", "/tokens", "", &body);
+        assert_eq!(answer.status, status, "{days}: {}", answer.body);
+    }
+    stage.told(&hr, "DELETE", "/tokens/whole", &Value::Null);
     let listed = stage.told(&probe, "GET", "/tokens", &Value::Null);
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(2));
     assert!(!listed.to_string().contains("mgw_"), "{listed}");
@@ -377,6 +396,14 @@ fn lists_are_paged_in_the_order_of_names_and_what_is_misspelt_is_refused() {
             StatusCode::BAD_REQUEST,
             "{path}"
         );
+    }
+    for body in [
+        r#"{"act":"end_sessions","more":1}"#,
+        r#"{"act":"disable","seen":[]}"#,
+        r#"{"act":"burn"}"#,
+    ] {
+        let answer = stage.ask(&hr, "POST", "/people/b/changes", "", body);
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
     }
     for body in [
         "",
