@@ -10,6 +10,7 @@ use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Right, Scope, TaskState, Timestamp};
 
+use super::next::{Quiet, Step, while_quiet};
 use super::reads::{self, Chart};
 use super::{Frame, page};
 use crate::access::{Caller, Console, Seen, aside};
@@ -93,12 +94,14 @@ struct Overview {
     /// Reads of payment tables in the last day.
     charts: Vec<Chart>,
     narrow: bool,
+    /// What to do while nothing burns.
+    quiet: Vec<Step>,
 }
 
 impl Overview {
     fn next(&self, work: &Work) -> String {
         let may = self.sight.may(Right::Work, &work.incident.scopes);
-        super::handling::next_for(work, may, self.is_open)
+        super::next::next_for(work, may, self.is_open)
     }
 }
 
@@ -132,6 +135,12 @@ pub(crate) async fn overview(
         charts: charts.unwrap_or_default(),
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
+        quiet: while_quiet(&Quiet {
+            ailing: sources.iter().filter(ails).count(),
+            sources: sources.len(),
+            gaps: sight.gaps().len(),
+            is_whole: !sight.is_narrow(),
+        }),
         ailing: sources.iter().filter(ails).cloned().collect(),
         pauses: sight.pauses(caller.now),
         sources,

@@ -168,7 +168,7 @@ impl Queue {
 
     fn next(&self, work: &Work) -> String {
         let may = self.sight.may(Right::Work, &work.incident.scopes);
-        super::handling::next_for(work, may, self.is_open)
+        super::next::next_for(work, may, self.is_open)
     }
 }
 
