@@ -62,14 +62,14 @@ impl Figures {
                 out.clocks.insert(at, (clock.clone(), work.clone()));
                 out.clocks.truncate(CLOCKS_MAX);
             }
-            for scope in &work.incident.scopes {
-                match out.places.get_mut(scope) {
+            for scope in work.incident.places() {
+                match out.places.get_mut(&scope) {
                     Some((level, count)) => {
                         *level = (*level).max(work.severity);
                         *count += 1;
                     }
                     None => {
-                        out.places.insert(scope.clone(), (work.severity, 1));
+                        out.places.insert(scope, (work.severity, 1));
                     }
                 }
             }

@@ -7,10 +7,10 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::desk::{EntryView, Sight, Work};
+use engine::desk::{EntryView, Sight, Work, is_shared, places};
 use incident::handling::FieldKind;
 use incident::hinges_on_who;
-use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Timestamp};
+use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Scope, Timestamp};
 use report::bar;
 
 use super::containment::Containment;
@@ -112,11 +112,12 @@ impl IncidentPage {
 
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
-        self.incident
-            .exposure
-            .channels
-            .iter()
-            .any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+        is_shared(&self.incident)
+    }
+
+    /// Where it is, for people.
+    fn places(&self) -> Vec<Scope> {
+        places(&self.incident.scopes, self.shared())
     }
 
     /// Pages that list what findings are about: where, and in words.

@@ -201,6 +201,14 @@ pub(crate) fn place_link(place: &Scope) -> String {
     entity.map_or_else(String::new, |entity| entity_link(&entity))
 }
 
+/// A place in words that stand in a line.
+pub(crate) fn place_words(scope: &Scope) -> String {
+    match scope {
+        Scope::Installation => "all stores".to_owned(),
+        _ => shortened(&scope.to_string(), 60),
+    }
+}
+
 /// The first part of a text that stands in a line: whole elsewhere, so only a mark says that there is more.
 pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {

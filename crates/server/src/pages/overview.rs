@@ -38,6 +38,8 @@ struct Place {
 struct Site {
     name: String,
     places: Vec<Place>,
+    /// What is below it, where the name doesn't say.
+    meaning: &'static str,
 }
 
 /// A line of what is new.
@@ -216,6 +218,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
             Site {
                 name: name.to_owned(),
                 places,
+                meaning: "",
             }
         })
         .collect();
@@ -231,7 +234,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
     let rest: Vec<Place> = rest
         .map(|scope| match scope {
             Scope::Unknown => place("store unknown", "unknown", scope),
-            Scope::Installation => place("every store", "installation", scope),
+            Scope::Installation => place("all stores", "installation", scope),
             Scope::Website(code) | Scope::Store(code) | Scope::View(code) => {
                 place(code, code, scope)
             }
@@ -240,8 +243,10 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
         .collect();
     if !rest.is_empty() {
         out.push(Site {
-            name: "other places".to_owned(),
+            name: "not one store".to_owned(),
             places: rest,
+            meaning: "What reached the database or a host touches all stores; a host stands by itself where no store view is known for it (say which with \
+                      --stores, docs/stores.md); a store is unknown where nothing that was read says which.",
         });
     }
     out

@@ -82,7 +82,7 @@ impl Filter {
             && (self.store.is_empty()
                 || work
                     .incident
-                    .scopes
+                    .places()
                     .iter()
                     .any(|scope| is(scope, &self.store)))
             && (!self.mine || is_mine(work, me))

@@ -32,3 +32,26 @@ fn something_is_next_with_no_incident_and_on_every_one() {
     assert!(page.contains("<li><a href=\"#stop\">read what stops it"));
     assert!(page.contains("<li><a href=\"#tell\">see whom to tell"));
 }
+
+#[test]
+fn what_reached_the_database_is_of_all_stores_and_unknown_is_only_what_is() {
+    let unknown = |one: &mut Incident| one.scopes = vec![Scope::Unknown];
+    let desk = desk_of(vec![with("b1", unknown)]);
+    for path in ["/", "/incidents", "/incidents/b1"] {
+        let (_, _, page) = get(&desk, path);
+        assert!(page.contains("all stores"), "{path}");
+        assert!(!page.contains("store unknown"), "{path}");
+    }
+    let (_, _, first) = get(&desk, "/");
+    assert!(
+        first.contains("<dt>not one store</dt>") && first.contains("no store view is known for it")
+    );
+    let (_, _, queue) = get(&desk, "/incidents?store=installation");
+    assert!(queue.contains("/incidents/b1"));
+    let elsewhere = desk_of(vec![with("b1", |one| {
+        unknown(one);
+        one.exposure.channels = vec!["web response".to_owned()];
+    })]);
+    assert!(get(&elsewhere, "/").2.contains("store unknown"));
+    assert!(!get(&elsewhere, "/incidents/b1").2.contains("all stores</"));
+}
