@@ -15,6 +15,7 @@ use report::bar;
 
 use super::containment::Containment;
 use super::handling::Handled;
+use super::near::{Near, near};
 use super::pictures::Pictures;
 use super::reads::{self, Chart};
 use super::{Frame, no_incident, number, page};
@@ -44,6 +45,8 @@ struct IncidentPage {
     into: Option<Work>,
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
+    /// Incidents that began about when it did.
+    near: Vec<Near>,
     /// Other incidents that name the same address or person, by whom.
     also: Vec<(Actor, Vec<Work>)>,
     handled: Handled,
@@ -301,10 +304,20 @@ async fn show_with(
     });
     let mut related: Vec<(Work, String)> = related.collect();
     related.dedup_by(|(a, _), (b, _)| a.incident.id == b.incident.id);
-    let also = also(sight, &incident, &related);
+    let near = near(sight, &incident, &related);
+    let mut also = also(sight, &incident, &related);
+    // What they share with it is told once.
+    for (_, others) in &mut also {
+        others.retain(|other| {
+            near.iter()
+                .all(|one| one.work.incident.id != other.incident.id)
+        });
+    }
+    also.retain(|(_, others)| !others.is_empty());
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
         related,
+        near,
         also,
         incident,
         into,

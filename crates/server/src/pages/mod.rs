@@ -6,6 +6,7 @@ mod entries;
 mod handling;
 mod incident;
 mod modules;
+mod near;
 mod next;
 mod overview;
 mod payment_pages;

@@ -55,3 +55,39 @@ fn what_reached_the_database_is_of_all_stores_and_unknown_is_only_what_is() {
     assert!(get(&elsewhere, "/").2.contains("store unknown"));
     assert!(!get(&elsewhere, "/incidents/b1").2.contains("all stores</"));
 }
+
+#[test]
+fn two_that_began_seconds_apart_say_so_each_with_what_they_share() {
+    let later = |one: &mut Incident| {
+        one.title = "The other".to_owned();
+        one.first = Timestamp(NOW.0 + 12 * Timestamp::SECOND);
+    };
+    let desk = desk_of(vec![with("b1", |_| {}), with("b2", later)]);
+    let (_, _, page) = get(&desk, "/incidents/b1");
+    let told = "Began 12 s before <a href=\"/incidents/b2\">The other</a>, shares <code>address x</code>, <code>x</code> with it: may be one attacker.";
+    assert!(page.contains(told));
+    assert!(!page.contains("is also in"), "what they share is told once");
+    assert!(
+        get(&desk, "/incidents/b2")
+            .2
+            .contains("Began 12 s after <a href=\"/incidents/b1\">")
+    );
+    let stranger = |one: &mut Incident| {
+        later(one);
+        one.actors.clear();
+        one.assets.clear();
+    };
+    let desk = desk_of(vec![with("b1", |_| {}), with("b2", stranger)]);
+    assert!(
+        get(&desk, "/incidents/b1")
+            .2
+            .contains("shares nothing with it yet: may be one attacker.")
+    );
+    let long_after = |one: &mut Incident| one.first = Timestamp(NOW.0 + 700 * Timestamp::SECOND);
+    let desk = desk_of(vec![with("b1", |_| {}), with("b2", long_after)]);
+    assert!(
+        !get(&desk, "/incidents/b1")
+            .2
+            .contains("may be one attacker")
+    );
+}
