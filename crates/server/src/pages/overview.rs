@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use engine::desk::{Clock, Figures, Sight, SourceView, Work};
+use engine::desk::{Figures, RunningClock, Sight, SourceView, Work};
 use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Right, Scope, TaskState, Timestamp};
@@ -82,7 +82,7 @@ struct Overview {
     /// How many there are in all, and how many nobody looked at.
     open: usize,
     unseen: usize,
-    clocks: Vec<(Clock, Work)>,
+    clocks: Vec<RunningClock>,
     sites: Vec<Site>,
     mine: Vec<(String, String, u32, Option<Timestamp>)>,
     /// What is new where they watch or lead, and how much more of it there is.

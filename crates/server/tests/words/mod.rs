@@ -91,3 +91,38 @@ fn two_that_began_seconds_apart_say_so_each_with_what_they_share() {
             .contains("may be one attacker")
     );
 }
+
+#[test]
+fn what_burns_is_the_headline_and_each_clock_stands_once() {
+    let due = |one: &mut Incident, seconds: i64| {
+        for duty in &mut one.obligations {
+            duty.due = Some(Timestamp(NOW.0 + seconds * Timestamp::SECOND));
+            duty.recipient = "the one to tell".to_owned();
+        }
+    };
+    let desk = desk_of(vec![
+        with("b1", |one| {
+            due(one, 7200);
+            one.severity = model::Level::High;
+        }),
+        with("b2", |one| {
+            due(one, 3600);
+            one.title = "What burns most".to_owned();
+        }),
+    ]);
+    let (_, _, page) = get(&desk, "/");
+    let (headline, rest) = page.split_once("</h1>").expect("a headline");
+    assert!(
+        headline.ends_with("critical:</span> What burns most"),
+        "{headline}"
+    );
+    assert!(rest.contains("2 of 2 open incidents nobody looks at yet."));
+    assert_eq!(page.matches("the one to tell").count(), 1);
+    let clocks = page.find("the one to tell").and_then(|at| page.get(at..));
+    let clocks = clocks.expect("a clock");
+    let at = |id: &str| clocks.find(&format!("/incidents/{id}#tell"));
+    assert!(
+        at("b2") < at("b1") && at("b2").is_some(),
+        "the earlier one goes first"
+    );
+}
