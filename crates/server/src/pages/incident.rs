@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::desk::{EntryView, Sight, Work, is_shared, places};
 use incident::handling::FieldKind;
-use incident::hinges_on_who;
 use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Scope, Timestamp};
 use report::bar;
 
@@ -18,6 +17,7 @@ use super::handling::Handled;
 use super::near::{Near, near};
 use super::pictures::Pictures;
 use super::reads::{self, Chart};
+use super::telling::{Telling, Whom};
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
@@ -58,6 +58,9 @@ struct IncidentPage {
     findings: Vec<Member>,
     pictures: Pictures,
     containment: Containment,
+    /// Whom to tell, and who is called.
+    whom: Whom,
+    telling: Arc<Telling>,
     /// Reads of the tables it touched, against what is usual.
     charts: Vec<Chart>,
 }
@@ -154,12 +157,11 @@ impl IncidentPage {
         )
     }
 
-    /// What binds whoever takes cards: the next ones, and the later ones; then what binds only some merchants.
-    fn duties(&self) -> [Vec<&Obligation>; 3] {
-        let all = self.incident.obligations.iter();
-        let (some, any): (Vec<_>, Vec<_>) = all.partition(|duty| hinges_on_who(duty));
-        let (next, later) = any.split_at(any.len().min(DUTIES_MAX));
-        [next.to_vec(), later.to_vec(), some]
+    /// What binds this merchant: the next ones, and the later ones; then what may not bind it, and what doesn't by the settings.
+    fn duties(&self) -> [Vec<&Obligation>; 4] {
+        let [binds, unknown, elsewhere] = self.telling.sorted(&self.incident);
+        let (next, later) = binds.split_at(binds.len().min(DUTIES_MAX));
+        [next.to_vec(), later.to_vec(), unknown, elsewhere]
     }
 
     /// Whether cards may go out as they are typed, which no log counts.
@@ -316,6 +318,8 @@ async fn show_with(
     also.retain(|(_, others)| !others.is_empty());
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
+        whom: console.telling.of(&incident),
+        telling: Arc::clone(&console.telling),
         related,
         near,
         also,

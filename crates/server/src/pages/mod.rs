@@ -16,6 +16,7 @@ mod queue;
 mod reads;
 mod rules;
 mod sources;
+mod telling;
 mod views;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,
 };
+pub use telling::{Telling, TellingError};
 pub(crate) use views::change_views;
 
 /// Texts shown of a line that lists several.

@@ -163,7 +163,10 @@ fn without_near(page: &str) -> String {
         let (near, rest) = part.split_once("</p>").expect("it ends");
         let names = crate::skeleton(near);
         let own = ["html ", "head ", "body ", "a href", "code "];
-        assert!(names.iter().all(|name| own.contains(&name.as_str())), "{near}");
+        assert!(
+            names.iter().all(|name| own.contains(&name.as_str())),
+            "{near}"
+        );
         out.push_str(rest);
     }
     out

@@ -2,9 +2,10 @@
 
 use engine::desk::{Desk, Update};
 use engine::evidence::Listed;
-use model::{Incident, Scope, Timestamp};
+use model::{Contact, Incident, Scope, Timestamp};
+use server::{Console, Telling};
 
-use crate::{NOW, finding, get, incident};
+use crate::{NOW, answered, finding, get, incident};
 
 fn desk_of(incidents: Vec<Incident>) -> Desk {
     let desk = Desk::searching(Box::new(|_| None), Box::new(|_| Ok(Listed::default())));
@@ -125,4 +126,66 @@ fn what_burns_is_the_headline_and_each_clock_stands_once() {
         at("b2") < at("b1") && at("b2").is_some(),
         "the earlier one goes first"
     );
+}
+
+fn told(telling: Telling) -> String {
+    let desk = desk_of(vec![with("b1", |one| {
+        let mut all = Vec::new();
+        for (recipient, depends) in [
+            ("acquirer, by telephone", ""),
+            (
+                "lead supervisory authority",
+                "residence of the people concerned: EU",
+            ),
+            (
+                "the NY regulator",
+                "residence of the people concerned: US-NY",
+            ),
+        ] {
+            let mut duty = one.obligations[0].clone();
+            duty.recipient = recipient.to_owned();
+            duty.depends_on = vec![depends.to_owned()];
+            all.push(duty);
+        }
+        one.obligations = all;
+    })]);
+    let console = Console::from(desk).telling(telling);
+    answered(console, "GET", "/incidents/b1", "127.0.0.1:8780").2
+}
+
+#[test]
+fn who_is_called_stands_where_it_says_whom_to_tell_and_what_isnt_set_says_where_to_set_it() {
+    let bank = ["<b>Bank", "+1 555 0100", "", "contract 7"].map(str::to_owned);
+    let contacts = vec![Contact::new("acquirer", bank).expect("a contact")];
+    let file = "/etc/magewarden/<i>.toml".to_owned();
+    let page = told(Telling::new(contacts, None, None, file).expect("known words"));
+    assert_eq!(
+        page.matches("&#60;b&#62;Bank").count(),
+        2,
+        "in the list and beside the duty"
+    );
+    assert!(page.contains("contract 7") && !page.contains("<b>Bank") && !page.contains("<i>.toml"));
+    let absent =
+        "no contact is set: in /etc/magewarden/&#60;i&#62;.toml under <code>[[contact]] role = \"";
+    for role in ["counsel", "pfi", "hosting_provider", "dpo"] {
+        assert!(page.contains(&format!("{absent}{role}\"")), "{role}");
+    }
+    assert!(!page.contains(&format!("{absent}acquirer\"")));
+    assert!(told(Telling::default()).contains("no contact is set: in the settings file"));
+}
+
+#[test]
+fn where_customers_live_narrows_duties_and_unset_shows_all() {
+    let page = told(Telling::default());
+    assert!(page.contains("2 that bind only some merchants") && !page.contains("duties-elsewhere"));
+    assert!(page.contains("To narrow them: in the settings file"));
+    let germany = Some(vec!["DE".to_owned()]);
+    let page = told(Telling::new(Vec::new(), germany, None, String::new()).expect("a place"));
+    assert!(!page.contains("id=\"duties-some\""));
+    assert!(page.contains("1 that don't bind this one"));
+    let (bind, elsewhere) = page
+        .split_once("id=\"duties-elsewhere\"")
+        .expect("both are shown");
+    assert!(bind.contains("lead supervisory authority") && elsewhere.contains("the NY regulator"));
+    assert!(page.contains("Customers live in DE"));
 }
