@@ -44,6 +44,9 @@ pub struct RunningClock {
     pub count: usize,
 }
 
+/// Those by which a duty ends first, and how many there are.
+type Running<'a> = (Vec<(&'a Clock, &'a Work)>, usize);
+
 /// What is said of incidents that somebody has to work on.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -64,7 +67,7 @@ impl Figures {
     pub(super) fn of(works: &[Work]) -> Self {
         let mut out = Self::default();
         // By the duty: those that end first, and how many there are.
-        let mut clocks: BTreeMap<&str, (Vec<(&Clock, &Work)>, usize)> = BTreeMap::new();
+        let mut clocks: BTreeMap<&str, Running<'_>> = BTreeMap::new();
         for work in works.iter().take_while(|work| !work.state.is_over()) {
             out.open += 1;
             out.unseen += usize::from(work.handling.acknowledged.is_none());
