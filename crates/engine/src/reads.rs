@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use stores::ReadRow;
 
 pub use detect::reads::{
-    Account, Figure, HOURS_MAX, Hour, Kept, Like, Line, Reads, Usual, Witness,
+    Account, Figure, HOURS_MAX, HOURS_MIN, Hour, Kept, Like, Line, Reads, Usual, Witness,
 };
 pub use detect::shape::is_payment_table;
 

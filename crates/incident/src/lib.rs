@@ -22,6 +22,7 @@ mod rest;
 mod rules;
 mod settings;
 mod sharing;
+mod telling;
 mod title;
 mod twins;
 
@@ -33,3 +34,4 @@ pub use project::hinges_on_who;
 pub use rest::Rested;
 pub use rules::{Limit, ObligationError, ObligationRule, ObligationRules, Outer, Trigger};
 pub use settings::{EntityProfile, GroupingSettings};
+pub use telling::{Reach, called, reach};

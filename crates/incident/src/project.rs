@@ -11,8 +11,8 @@ use crate::clock::{Candidate, ClockEngine, Facts};
 use crate::{EntityProfile, ObligationRule, ObligationRules, Trigger};
 
 /// What a duty depends on while nobody said where the people concerned live, or what the merchant is.
-const RESIDENCE: &str = "residence of the people concerned";
-const MERCHANT: &str = "whether the merchant is";
+pub(crate) const RESIDENCE: &str = "residence of the people concerned";
+pub(crate) const MERCHANT: &str = "whether the merchant is";
 
 /// Whether a duty binds only some merchants, or only for people of some places, and nobody said whether that is so here.
 #[must_use]

@@ -10,6 +10,7 @@ mod access;
 mod action;
 mod category;
 mod conceal;
+mod contact;
 mod decision;
 mod event;
 mod field_set;
@@ -31,6 +32,7 @@ pub use action::{
 };
 pub use category::Category;
 pub use conceal::conceal;
+pub use contact::{CONTACT_CHARS_MAX, CONTACTS_MAX, Contact, ContactError, ContactRole};
 pub use decision::{Act, Attachment, CommentKind, Decision, Person, TaskState};
 pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;

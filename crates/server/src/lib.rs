@@ -29,6 +29,7 @@ use model::Right;
 use tokio::net::TcpListener;
 
 pub use access::{Access, Console};
+pub use pages::{Telling, TellingError};
 pub use tls::{Tls, TlsError};
 
 use tls::TlsListener;

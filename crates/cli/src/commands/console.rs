@@ -18,7 +18,7 @@ use engine::pipeline::Pipeline;
 use engine::trail::Trail;
 use engine::watching::Watching;
 use model::AccessEvent;
-use server::{Access, Console, Tls};
+use server::{Access, Console, Telling, Tls};
 use sources::{Follower, Running, Source};
 use tokio::runtime::Runtime;
 
@@ -170,6 +170,8 @@ pub(super) struct Watch {
     pub(super) gaps: Vec<GapView>,
     pub(super) place: Place,
     pub(super) whom: For,
+    /// Whom to tell.
+    pub(super) telling: Telling,
 }
 
 /// Serves the console and follows what is watched until `stop` is set.
@@ -243,7 +245,7 @@ pub(super) fn serve_and_follow(
                 .taking_up_to(usize::from(place.attachment_mib) << 20)
         }
     };
-    console = console.named(place.names);
+    console = console.named(place.names).telling(watch.telling);
     if place.tls.is_some() {
         console = console.over_tls();
     }

@@ -108,6 +108,7 @@ impl Demo {
             gaps: Vec::new(),
             place: Place::local(self.port),
             whom: For::Anybody,
+            telling: server::Telling::default(),
         };
         let served = serve_and_follow(pipeline, watch, &data, &stop);
         stop.store(true, Ordering::SeqCst);

@@ -8,6 +8,7 @@ mod doctor;
 mod entries;
 mod grants;
 mod look;
+mod merchant;
 mod parse;
 mod payment_page;
 mod platform;

@@ -20,6 +20,7 @@ use sources::env_php::{self, ShopConfig};
 
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
+use super::merchant::{Contact, Merchant, TellingSettings};
 use super::settings::{Reading, SourceSettings, source_flag};
 use super::sign_in::{Directory, Provider, SignInSettings};
 use super::state::{self, StateFlags};
@@ -107,6 +108,9 @@ pub(crate) struct Up {
     /// Of the settings file alone.
     #[arg(skip)]
     sign_in: SignInSettings,
+    /// Of the settings file alone.
+    #[arg(skip)]
+    telling: TellingSettings,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -184,6 +188,8 @@ struct File {
     source: Vec<SourceSettings>,
     directory: Directory,
     provider: Vec<Provider>,
+    contact: Vec<Contact>,
+    merchant: Merchant,
 }
 
 impl Up {
@@ -253,6 +259,7 @@ impl Up {
         }
         let (state, place) = (self.state.place()?, self.console.place()?);
         let sign_in = self.sign_in.checked()?;
+        let telling = std::mem::take(&mut self.telling).checked(self.config.as_deref())?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -292,6 +299,7 @@ impl Up {
             gaps,
             place,
             whom: For::People(Box::new(sign_in)),
+            telling,
         };
         serve_and_follow(pipeline, watch, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -332,7 +340,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -356,6 +364,10 @@ impl Up {
         own.attachment_mib = own.attachment_mib.or(file.attachment_mib);
         self.sign_in.directory = file.directory;
         self.sign_in.providers = file.provider;
+        self.telling = TellingSettings {
+            contact: file.contact,
+            merchant: file.merchant,
+        };
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

@@ -18,7 +18,7 @@ use model::{Event, Field, Timestamp};
 use crate::shape::{Shape, StatementClass, payment_table};
 
 pub use line::{Account, Hour, Line, Witness};
-pub use usual::{Base, Figure, Like, Usual};
+pub use usual::{Base, Figure, HOURS_MIN, Like, Usual};
 
 /// Hours that are kept: five weeks, so that four of the same hour of a week lie before the present one.
 pub const HOURS_MAX: i64 = 35 * 24;

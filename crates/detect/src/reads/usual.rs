@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 
 use super::{Account, Hour, Reads, Witness};
 
-/// Hours that anything is said of at least.
-const HOURS_MIN: usize = 24;
+/// Earlier hours that anything is said of at least.
+pub const HOURS_MIN: usize = 24;
 /// Hours of one kind that are held to be enough: four weeks of the same hour of a week, seven days of the same hour.
 const WEEKS_MIN: usize = 4;
 const DAYS_MIN: usize = 7;
@@ -68,6 +68,12 @@ impl Usual {
 pub struct Base(BTreeMap<Witness, Vec<(Hour, u64)>>);
 
 impl Base {
+    /// How many earlier hours are known by the kind of log that tells of most.
+    #[must_use]
+    pub fn hours(&self) -> usize {
+        self.0.values().map(Vec::len).max().unwrap_or(0)
+    }
+
     /// What is usual in an hour as a kind of log tells it; `None` where too little is known.
     #[must_use]
     pub fn usual(&self, witness: Witness, hour: Hour) -> Option<Usual> {

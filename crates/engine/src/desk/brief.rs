@@ -40,6 +40,8 @@ pub struct Brief {
     pub rows: Option<Count>,
     /// Whether cards may go out as they are typed, which no log counts.
     pub is_page: bool,
+    /// Whether it reached what all stores share: the database, or a program on a host.
+    pub is_shared: bool,
     /// How many findings it has.
     pub findings: usize,
     /// The clocks that end first, in that order.
@@ -92,6 +94,7 @@ impl Brief {
                 .channels
                 .iter()
                 .any(|channel| channel == incident::PAGE),
+            is_shared: is_shared(incident),
             findings: incident.findings.len(),
             clocks,
         }
@@ -106,6 +109,33 @@ impl Brief {
         let proven = self.rows.map_or(0, |rows| rows.lower);
         let in_reach = self.rows.is_some_and(|rows| rows.upper != Some(0));
         (proven, u8::from(self.is_page) * 2 + u8::from(in_reach))
+    }
+}
+
+/// Whether an incident reached what all stores share.
+#[must_use]
+pub fn is_shared(incident: &Incident) -> bool {
+    let mut channels = incident.exposure.channels.iter();
+    channels.any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+}
+
+/// Where it is, for people: every store where nothing names one and what all stores share was reached; unknown only where it is.
+///
+/// Who may see it goes by the scopes themselves.
+#[must_use]
+pub fn places(scopes: &[Scope], is_shared: bool) -> Vec<Scope> {
+    let is_unknown = scopes.iter().all(|scope| *scope == Scope::Unknown);
+    if is_shared && is_unknown {
+        return vec![Scope::Installation];
+    }
+    scopes.to_vec()
+}
+
+impl Brief {
+    /// Where it is, for people: see [`places`].
+    #[must_use]
+    pub fn places(&self) -> Vec<Scope> {
+        places(&self.scopes, self.is_shared)
     }
 }
 

@@ -10,6 +10,8 @@ use super::{Clock, Work};
 
 /// Clocks that are told of all of them.
 const CLOCKS_MAX: usize = 8;
+/// Incidents that are told of one of them.
+const WORKS_MAX: usize = 4;
 
 /// Incidents that go on, in their order.
 #[derive(Debug)]
@@ -31,6 +33,20 @@ impl InOrder {
     }
 }
 
+/// A duty with the incidents by which it runs.
+#[derive(Clone, Debug)]
+pub struct RunningClock {
+    /// With the earliest deadline of all.
+    pub clock: Clock,
+    /// Those by which it ends first, in that order, at most four.
+    pub works: Vec<Work>,
+    /// How many there are in all.
+    pub count: usize,
+}
+
+/// Those by which a duty ends first, and how many there are.
+type Running<'a> = (Vec<(&'a Clock, &'a Work)>, usize);
+
 /// What is said of incidents that somebody has to work on.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -38,8 +54,8 @@ pub struct Figures {
     pub open: usize,
     /// How many of them nobody looked at.
     pub unseen: usize,
-    /// The clocks that end first, at most eight.
-    pub clocks: Vec<(Clock, Work)>,
+    /// The clocks that end first, at most eight: each duty once, with its earliest deadline.
+    pub clocks: Vec<RunningClock>,
     /// By place the severest level there, and how many.
     pub places: BTreeMap<Scope, (Level, usize)>,
     /// Those with a task that somebody has to do.
@@ -50,26 +66,26 @@ impl Figures {
     /// Of incidents in their order.
     pub(super) fn of(works: &[Work]) -> Self {
         let mut out = Self::default();
+        // By the duty: those that end first, and how many there are.
+        let mut clocks: BTreeMap<&str, Running<'_>> = BTreeMap::new();
         for work in works.iter().take_while(|work| !work.state.is_over()) {
             out.open += 1;
             out.unseen += usize::from(work.handling.acknowledged.is_none());
-            // Each has its own in order: one that ends too late is followed by later ones.
             for clock in &work.incident.clocks {
-                let at = out.clocks.partition_point(|(known, _)| known <= clock);
-                if at >= CLOCKS_MAX {
-                    break;
-                }
-                out.clocks.insert(at, (clock.clone(), work.clone()));
-                out.clocks.truncate(CLOCKS_MAX);
+                let running = clocks.entry(&clock.rule).or_default();
+                let at = running.0.partition_point(|(known, _)| *known <= clock);
+                running.0.insert(at, (clock, work));
+                running.0.truncate(WORKS_MAX);
+                running.1 += 1;
             }
-            for scope in &work.incident.scopes {
-                match out.places.get_mut(scope) {
+            for scope in work.incident.places() {
+                match out.places.get_mut(&scope) {
                     Some((level, count)) => {
                         *level = (*level).max(work.severity);
                         *count += 1;
                     }
                     None => {
-                        out.places.insert(scope.clone(), (work.severity, 1));
+                        out.places.insert(scope, (work.severity, 1));
                     }
                 }
             }
@@ -78,6 +94,16 @@ impl Figures {
                 out.with_tasks.push(work.clone());
             }
         }
+        let running = clocks.into_values().filter_map(|(first, count)| {
+            Some(RunningClock {
+                clock: first.first()?.0.clone(),
+                works: first.iter().map(|(_, work)| (*work).clone()).collect(),
+                count,
+            })
+        });
+        out.clocks = running.collect();
+        out.clocks.sort_by(|a, b| a.clock.cmp(&b.clock));
+        out.clocks.truncate(CLOCKS_MAX);
         out
     }
 }

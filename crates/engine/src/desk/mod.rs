@@ -29,8 +29,8 @@ use in_order::InOrder;
 
 pub use about::{About, Touched};
 pub use behaviour::Behaviour;
-pub use brief::{Brief, Clock, Words};
-pub use in_order::Figures;
+pub use brief::{Brief, Clock, Words, is_shared, places};
+pub use in_order::{Figures, RunningClock};
 use reads::Day;
 pub use reads::{AccountReads, HourReads, TableReads};
 pub use sight::{Sight, Work};

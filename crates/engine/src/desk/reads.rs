@@ -49,6 +49,8 @@ pub struct TableReads {
     pub table: String,
     /// The hours that were asked for, in order.
     pub hours: Vec<HourReads>,
+    /// Earlier hours that what is usual rests on; with fewer than `HOURS_MIN` nothing is said of it.
+    pub hours_seen: usize,
     /// Earlier hours that aren't held to be usual, since they are an incident's.
     pub left_out: usize,
 }
@@ -97,6 +99,7 @@ impl TableReads {
         Self {
             table: table.to_owned(),
             hours: (hours.start().0..=hours.end().0).map(hour).collect(),
+            hours_seen: all.hours(),
             left_out: left_out.range(reads.oldest()..before).count(),
         }
     }

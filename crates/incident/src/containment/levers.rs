@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ActorKind, AssetKind, Finding, Incident, Scope};
 
+use super::accounts::{Account, Api, Connection, of_account, of_address, of_administrator, of_api};
 use super::read::{self, Setting};
 use super::statements::{
-    Account, odd, of_account, of_address, of_administrator, of_api, of_audit, of_file, of_log,
-    of_module, of_object, of_page, of_row, of_setting,
+    odd, of_audit, of_file, of_log, of_module, of_object, of_page, of_row, of_setting,
 };
 use super::{At, Effect, Lever, Told, quote};
 use crate::exposure::{is_denied, touches_payment_page};
@@ -34,7 +34,8 @@ pub(super) struct Known {
     modules: BTreeSet<String>,
     /// A skimmer whose place no finding names.
     is_page: bool,
-    is_api: bool,
+    /// What was asked of the API; `None` where nothing was.
+    api: Option<Api>,
     is_log_off: bool,
     writes_cards: bool,
 }
@@ -93,7 +94,9 @@ impl Known {
                 }
                 AssetKind::Path if asset.name.starts_with('/') && is_of_web(finding) => {
                     let api = asset.name.contains("/rest/") || asset.name.contains("/soap/");
-                    self.is_api |= api && !injected;
+                    if api && !injected {
+                        self.asked(finding, &asset.name);
+                    }
                     self.routes.insert((asset.name.clone(), injected));
                 }
                 _ => {}
@@ -122,9 +125,28 @@ impl Known {
             if !injected {
                 account.peers.extend(addresses.iter().cloned());
                 let connections = of(ActorKind::DatabaseConnection);
-                let numbers = connections
-                    .filter_map(|actor| actor.value.rsplit('#').next()?.parse::<u64>().ok());
-                account.connections.extend(numbers);
+                let numbers: Vec<u64> = connections
+                    .filter_map(|actor| actor.value.rsplit('#').next()?.parse().ok())
+                    .collect();
+                // Of several connections and several hosts a finding doesn't say which came from which.
+                let are_told = numbers.len() == 1 || addresses.len() == 1;
+                for number in numbers {
+                    let seen = account.connections.entry(number);
+                    let seen = seen.or_insert_with(|| Connection {
+                        peers: BTreeSet::new(),
+                        first: finding.first,
+                        last: finding.last,
+                        title: finding.title.clone(),
+                    });
+                    if are_told {
+                        seen.peers.extend(addresses.iter().cloned());
+                    }
+                    if finding.first < seen.first {
+                        seen.first = finding.first;
+                        seen.title.clone_from(&finding.title);
+                    }
+                    seen.last = seen.last.max(finding.last);
+                }
             }
         }
         if !is_database(finding) {
@@ -132,6 +154,20 @@ impl Known {
         }
         self.administrators
             .extend(of(ActorKind::Administrator).map(|actor| actor.value.clone()));
+    }
+
+    fn asked(&mut self, finding: &Finding, route: &str) {
+        let api = self.api.get_or_insert_default();
+        api.routes.insert(route.to_owned());
+        for actor in &finding.actors {
+            match actor.kind {
+                ActorKind::Address => api.addresses.insert(actor.value.clone()),
+                ActorKind::Token => api.tokens.insert(actor.value.clone()),
+                _ => false,
+            };
+        }
+        let (first, last) = api.span.unwrap_or((finding.first, finding.last));
+        api.span = Some((first.min(finding.first), last.max(finding.last)));
     }
 
     fn file(&mut self, rule: &str, root: Option<&str>, name: &str) {
@@ -160,16 +196,14 @@ impl Known {
         out.extend(routes.map(|(path, injected)| self.route(path, *injected)));
         let accounts = self.accounts.iter().filter(|(_, account)| !account.is_door);
         let accounts = accounts.take(EACH_MAX);
-        out.extend(accounts.map(|(name, account)| of_account(name, account)));
+        out.extend(accounts.flat_map(|(name, account)| of_account(name, account)));
         out.extend(
             self.administrators
                 .iter()
                 .take(EACH_MAX)
                 .map(|name| of_administrator(name)),
         );
-        if self.is_api {
-            out.push(of_api());
-        }
+        out.extend(self.api.as_ref().map(of_api));
         out.extend(
             self.objects
                 .iter()
@@ -226,8 +260,9 @@ impl Known {
             "it was asked through this route"
         };
         Lever {
-            does: format!("Close the route {path} on {hosts} at the web server."),
+            does: format!("Close the route {path} on {hosts}, at the web server: on the shop's host."),
             effect: Effect::OnlyMitigates,
+            told: Vec::new(),
             costs: "nobody can use this route there, nor can programs of yours that call it (an ERP, shipping); every other page goes on"
                 .to_owned(),
             because: format!(
@@ -239,6 +274,7 @@ impl Known {
             looks: Vec::new(),
             lines: line.into_iter().collect(),
             last: Vec::new(),
+            lasts: "",
             undo: "take the line out and reload nginx".to_owned(),
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: no statement holds a name that could break out of it ([`quote`]); where a name could, it says so and prints none.
 
+mod accounts;
 mod levers;
 mod quote;
 mod read;
@@ -15,7 +16,7 @@ use model::{Finding, Incident};
 use levers::Known;
 
 /// Levers told of one incident.
-const LEVERS_MAX: usize = 16;
+const LEVERS_MAX: usize = 24;
 
 /// Whether a lever stops the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,8 @@ pub enum At {
     Database,
     /// Commands on the shop's host.
     Shell,
+    /// Commands on the host the database runs on.
+    DatabaseHost,
     /// Lines of nginx's configuration.
     Nginx,
     /// Magento's back end: no line does it.
@@ -56,9 +59,10 @@ impl At {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Database => "At the database:",
-            Self::Shell => "In a shell on the shop's host:",
+            Self::Shell => "On the shop's host, in a shell:",
+            Self::DatabaseHost => "On the database's host, in a shell:",
             Self::Nginx => {
-                "In nginx's configuration, in the server{} of each host it is to be closed on; then nginx -t && nginx -s reload in a shell:"
+                "On the shop's host (where its web server runs), in nginx's configuration, in the server{} of each site it is to be closed on; then nginx -t && nginx -s reload in a shell:"
             }
             Self::BackEnd => "By hand, in Magento's back end.",
         }
@@ -71,7 +75,12 @@ impl At {
             Self::Database | Self::BackEnd => {
                 "Look first, at the database, and keep what it shows:"
             }
-            Self::Shell | Self::Nginx => "Look first, in a shell, and keep what it shows:",
+            Self::Shell | Self::Nginx => {
+                "Look first, on the shop's host, in a shell, and keep what it shows:"
+            }
+            Self::DatabaseHost => {
+                "Look first, on the database's host, in a shell, and keep what it shows:"
+            }
         }
     }
 }
@@ -83,6 +92,8 @@ pub struct Lever {
     pub does: String,
     /// Whether it stops the cause.
     pub effect: Effect,
+    /// What is known of what it touches, or the order in which its parts are done: a sentence each.
+    pub told: Vec<String>,
     /// What else stops by it, and when to leave it.
     pub costs: String,
     /// Why it is offered, and what to know of it.
@@ -95,6 +106,8 @@ pub struct Lever {
     pub lines: Vec<String>,
     /// Lines in a shell for the end, when all evidence is kept and nothing puts it back.
     pub last: Vec<String>,
+    /// How long caches go on serving what was closed unless those lines are run; empty where none do.
+    pub lasts: &'static str,
     /// What undoes it.
     pub undo: String,
 }

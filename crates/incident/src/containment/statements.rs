@@ -1,26 +1,23 @@
-//! The levers there are, each with its statements, its limits and its undo.
+//! The levers there are, each with its statements, its limits and its undo; those on accounts and ways in stand in `accounts.rs`.
 //!
 //! What each closes and doesn't: Magento 2.4's own commands and tables, MariaDB 10.4 and MySQL 8.0 (`ACCOUNT LOCK`), nginx.
-
-use std::collections::BTreeSet;
 
 use super::read::Setting;
 use super::{At, Effect, Lever, quote};
 
-/// Connections and peers told of one account.
-const EACH_MAX: usize = 4;
+/// How long what was emptied goes on being served: `system/full_page_cache/ttl` and `grace_period` of Magento 2.4's `PageCache/etc/config.xml`,
+/// `beresp.grace` of its `PageCache/etc/varnish6.vcl`.
+const CACHES: &str = "Until caches are emptied they go on serving the page as it was changed: Magento's own page cache and Varnish up to 86400 s \
+                      (24 hours, unless system/full_page_cache/ttl says otherwise); Varnish by Magento's own VCL 300 s longer, and up to 3 days \
+                      longer while the shop doesn't answer it; a CDN as long as its own settings say. The line below empties Magento's, and \
+                      Varnish's where http_cache_hosts in app/etc/env.php names it; empty the CDN at its own console. Then ask for the page \
+                      from outside and look whether it is gone. A page that is open in a browser stays until it is loaded again.";
+/// The same for files that browsers keep: Magento 2.4's `nginx.conf.sample`.
+const STATIC: &str = "Browsers keep files of pub/static for a year under one address: whoever has the changed one goes on running it until the version \
+                      in that address changes. The lines below change it (the deployed version) and empty the page caches that name the old \
+                      one (they keep it for up to 86400 s, unless system/full_page_cache/ttl says otherwise). Empty the CDN at its own console.";
 /// Why there is no statement.
 const ODD: &str = "Its name has characters that could do harm in a statement, so none is printed: type it by hand, quoted by your tool.";
-
-/// A database account as findings tell of it.
-#[derive(Default)]
-pub(super) struct Account {
-    /// Addresses its connections came from.
-    pub(super) peers: BTreeSet<String>,
-    pub(super) connections: BTreeSet<u64>,
-    /// Whether only an injection speaks of it: then it is the shop's own, and its door is the route.
-    pub(super) is_door: bool,
-}
 
 pub(super) fn odd(is_odd: bool) -> String {
     if is_odd {
@@ -30,123 +27,13 @@ pub(super) fn odd(is_odd: bool) -> String {
     }
 }
 
-pub(super) fn of_account(name: &str, account: &Account) -> Lever {
-    let plain = quote::account(name);
-    let peers: Vec<_> = account.peers.iter().map(String::as_str).collect();
-    let from = if peers.is_empty() {
-        String::new()
-    } else {
-        format!(", which came from {}", peers.join(", "))
-    };
-    // The log tells a client's address, the grant a pattern: `ALTER USER` needs the pattern, so it is asked for first.
-    let one = account
-        .peers
-        .iter()
-        .filter_map(|peer| quote::address(peer))
-        .next();
-    let host = one.map_or_else(|| "%".to_owned(), |peer| peer.to_string());
-    let numbers: Vec<String> = account
-        .connections
-        .iter()
-        .take(EACH_MAX)
-        .map(u64::to_string)
-        .collect();
-    let listed = numbers.join(", ");
-    let mut looks = Vec::new();
-    let mut lines = Vec::new();
-    if let Some(name) = plain {
-        looks.push(format!(
-            "SELECT user, host FROM mysql.user WHERE user = '{name}';"
-        ));
-        lines.push(format!("ALTER USER `{name}`@`{host}` ACCOUNT LOCK;"));
-    }
-    if !numbers.is_empty() {
-        looks.push(format!(
-            "SELECT id, user, host, time, info FROM information_schema.processlist WHERE id IN ({listed});"
-        ));
-        lines.extend(
-            numbers
-                .iter()
-                .map(|number| format!("KILL CONNECTION {number};")),
-        );
-    }
-    let ends = match numbers.len() {
-        0 => String::new(),
-        1 => format!(", and end its connection {listed}"),
-        _ => format!(", and end its connections {listed}"),
-    };
-    Lever {
-        does: format!("Lock the database account {name}{from}{ends}."),
-        effect: Effect::Contains,
-        costs: format!(
-            "nothing can log in by it. Don't lock it if the first look shows no account at {host}: whichever other host it shows (%, or one of \
-             the shop's own) may be the shop's own account (username in app/etc/env.php), and locking that closes every store. End its \
-             connections all the same, and change its password and the one in env.php together, which does close every store until both \
-             are the same"
-        ),
-        because: format!(
-            "Its password is known to whoever did this. Locking ends no session that is open, so these are ended: look first whether a number \
-             still is this account's, since servers give numbers anew after a restart.{}",
-            odd(plain.is_none())
-        ),
-        at: At::Database,
-        looks,
-        lines,
-        last: Vec::new(),
-        undo: plain.map_or_else(
-            || "unlock it the same way".to_owned(),
-            |name| format!("ALTER USER `{name}`@`{host}` ACCOUNT UNLOCK;"),
-        ),
-    }
-}
-
-pub(super) fn of_administrator(name: &str) -> Lever {
-    let plain = quote::administrator(name).filter(|name| !name.starts_with("user_id"));
-    Lever {
-        does: format!("Switch off the administrator {name} and end their sessions."),
-        effect: Effect::Contains,
-        costs: "they can't work in the back end until they are switched on again".to_owned(),
-        because: format!(
-            "It was done under this name; whether by this person is for them to say. In the back end: System > Permissions > All Users, This \
-             account is: Inactive. Raw SQL on is_active ends no session and no API token, this does.{}",
-            odd(plain.is_none() && !name.starts_with("user_id"))
-        ),
-        at: At::Shell,
-        looks: Vec::new(),
-        lines: plain
-            .map(|name| format!("n98-magerun2 admin:user:deactivate '{name}'"))
-            .into_iter()
-            .collect(),
-        last: Vec::new(),
-        undo: plain.map_or_else(
-            || "make the account active again".to_owned(),
-            |name| format!("n98-magerun2 admin:user:activate '{name}'"),
-        ),
-    }
-}
-
-pub(super) fn of_api() -> Lever {
-    Lever {
-        does: "Cut the API access that was used: System > Integrations, Reauthorize or deactivate the one it was.".to_owned(),
-        effect: Effect::Contains,
-        costs: "what uses that token stops: ask whose it is before".to_owned(),
-        because: "The log doesn't say which token it was. An integration's never ends by itself; an administrator's ends by Force Sign-In \
-                  (System > Permissions > All Users). The statement shows which integrations can ask."
-            .to_owned(),
-        at: At::BackEnd,
-        looks: vec!["SELECT integration_id, name, status, updated_at FROM integration ORDER BY updated_at DESC;".to_owned()],
-        lines: Vec::new(),
-        last: Vec::new(),
-        undo: "authorise the integration again: it gets a new token".to_owned(),
-    }
-}
-
 pub(super) fn of_object(kind: &str, name: &str) -> Lever {
     let plain = quote::object(name);
     let line = |verb: &str| plain.map(|name| format!("{verb} {kind} `{name}`;"));
     Lever {
         does: format!("Take the {} {name} out of the database.", kind.to_lowercase()),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "nothing of Magento's own, unless it is one of its indexers' (trg_TABLE_after_insert, _update or _delete): leave those"
             .to_owned(),
         because: format!(
@@ -158,6 +45,7 @@ pub(super) fn of_object(kind: &str, name: &str) -> Lever {
         looks: line("SHOW CREATE").into_iter().collect(),
         lines: line("DROP").into_iter().collect(),
         last: Vec::new(),
+        lasts: "",
         undo: "run the statement that the first line showed".to_owned(),
     }
 }
@@ -195,12 +83,13 @@ pub(super) fn of_setting(setting: &Setting) -> Lever {
             setting.path
         ),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "the whole setting is emptied: what else stands in it, scripts of your own say, is gone until you put that part of the kept \
                 value back"
             .to_owned(),
         because: format!(
             "What stands there goes into pages. {whose} With a table prefix in app/etc/env.php put it before the name; a value locked in env.php \
-             or config.php wins over the row. Then purge Varnish and the CDN: until then they go on serving the page as it was changed. Who wrote \
+             or config.php wins over the row. Who wrote \
              it can write it again: close that, too.{}{}",
             if setting.scope.is_none() && plain.is_some() {
                 " Empty the one row that shows it, by its config_id."
@@ -213,6 +102,7 @@ pub(super) fn of_setting(setting: &Setting) -> Lever {
         looks: look.into_iter().collect(),
         lines: empty.into_iter().collect(),
         last: last.into_iter().collect(),
+        lasts: CACHES,
         undo: "put the kept value back into the same row and clean the same caches".to_owned(),
     }
 }
@@ -221,14 +111,16 @@ pub(super) fn of_row(row: &str) -> Lever {
     Lever {
         does: format!("Put the row {row} back as it was."),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "what somebody of yours changed in it since goes, too".to_owned(),
-        because: "Pages, layouts or rights are made of it. Keep the row as it is first (export it): it is evidence. Purge Varnish and the CDN, \
-                  which may go on serving what was made of it. Who wrote it can write it again: close that, too."
+        because: "Pages, layouts or rights are made of it. Keep the row as it is first (export it): it is evidence. Who wrote it can write it \
+                  again: close that, too."
             .to_owned(),
         at: At::BackEnd,
         looks: Vec::new(),
         lines: Vec::new(),
         last: vec!["bin/magento cache:clean layout block_html full_page".to_owned()],
+        lasts: CACHES,
         undo: "put the kept row back".to_owned(),
     }
 }
@@ -240,6 +132,7 @@ pub(super) fn of_file(path: &str, is_foreign: bool) -> Lever {
         return Lever {
             does: format!("Close the file {path}, so that nobody can run or fetch it."),
             effect: Effect::Contains,
+            told: Vec::new(),
             costs: "nothing of Magento's own: no code belongs there".to_owned(),
             because: format!(
                 "Closing leaves its content and its times for whoever looks later; deleting doesn't. On each web node. Who put it there can put \
@@ -253,12 +146,15 @@ pub(super) fn of_file(path: &str, is_foreign: bool) -> Lever {
                 .into_iter()
                 .collect(),
             last: Vec::new(),
+            lasts: "",
             undo: "chmod with the rights that stat showed".to_owned(),
         };
     }
+    let is_static = path.contains("pub/static/");
     Lever {
         does: format!("Put the file {path} back as the last release had it."),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "what was changed in it on purpose since the release goes, too".to_owned(),
         because: format!(
             "It is the shop's own: taking it away would close every store. Keep the changed one, as the line does, then take the old one from the \
@@ -271,7 +167,15 @@ pub(super) fn of_file(path: &str, is_foreign: bool) -> Lever {
             .map(|path| format!("cp -p '{path}' ~/"))
             .into_iter()
             .collect(),
-        last: Vec::new(),
+        last: if is_static {
+            vec![
+                "date +%s > pub/static/deployed_version.txt".to_owned(),
+                "bin/magento cache:clean layout block_html full_page".to_owned(),
+            ]
+        } else {
+            Vec::new()
+        },
+        lasts: if is_static { STATIC } else { "" },
         undo: "put the kept file back".to_owned(),
     }
 }
@@ -297,6 +201,7 @@ pub(super) fn of_module(name: &str) -> Lever {
     Lever {
         does: format!("Update {name} to a version without the hole, or switch it off."),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "minutes of downtime in production (compiling, static content), and what it does for the shop"
             .to_owned(),
         because: format!("What it opens is open in every store.{}", odd(lines.is_empty())),
@@ -304,6 +209,7 @@ pub(super) fn of_module(name: &str) -> Lever {
         looks: look.filter(|_| !lines.is_empty()).into_iter().collect(),
         lines,
         last: Vec::new(),
+        lasts: "",
         undo,
     }
 }
@@ -312,6 +218,7 @@ pub(super) fn of_page() -> Lever {
     Lever {
         does: "Find where the script sits, then take it out of there.".to_owned(),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "nothing: these only look".to_owned(),
         because: "What is known names no row and no file. Scripts on payment pages mostly sit in these tables, else in a file or a tag manager's \
                   container. While it can't be found, a store whose checkout is closed sends no cards: only that one store, at the web server."
@@ -319,6 +226,7 @@ pub(super) fn of_page() -> Lever {
         at: At::BackEnd,
         lines: Vec::new(),
         last: Vec::new(),
+        lasts: "",
         looks: vec![
             "SELECT scope, scope_id, path, updated_at FROM core_config_data WHERE value LIKE '%<script%';".to_owned(),
             "SELECT block_id, identifier, update_time FROM cms_block WHERE content LIKE '%<script%';".to_owned(),
@@ -332,6 +240,7 @@ pub(super) fn of_log() -> Lever {
     Lever {
         does: "Switch off what writes card numbers into the log, before anybody cleans it.".to_owned(),
         effect: Effect::Contains,
+        told: Vec::new(),
         costs: "nothing for shoppers".to_owned(),
         because: "Mostly a payment module's debug setting (payment/CODE/debug), or a form that sends by GET. The first line shows which are on. \
                   Keep the log: what lies in it has to be looked through (req. 12.10.7), then destroyed."
@@ -339,6 +248,7 @@ pub(super) fn of_log() -> Lever {
         at: At::BackEnd,
         lines: Vec::new(),
         last: Vec::new(),
+        lasts: "",
         looks: vec!["SELECT scope, scope_id, path, value FROM core_config_data WHERE path LIKE 'payment/%/debug' AND value = '1';".to_owned()],
         undo: "switch debug on again".to_owned(),
     }
@@ -348,6 +258,7 @@ pub(super) fn of_audit() -> Lever {
     Lever {
         does: "Switch the database's audit log on again.".to_owned(),
         effect: Effect::OnlyMitigates,
+        told: Vec::new(),
         costs: "what the log costs the database, as before".to_owned(),
         because:
             "Without it nobody sees what is read next. Show first what was set, and keep that."
@@ -356,52 +267,7 @@ pub(super) fn of_audit() -> Lever {
         looks: vec!["SHOW GLOBAL VARIABLES LIKE 'server_audit%';".to_owned()],
         lines: vec!["SET GLOBAL server_audit_logging = ON;".to_owned()],
         last: Vec::new(),
+        lasts: "",
         undo: "nothing to undo".to_owned(),
-    }
-}
-
-pub(super) fn of_address(address: &str, is_database: bool) -> Lever {
-    let plain = quote::address(address);
-    let (lines, undo) = match plain {
-        Some(ip) if is_database => {
-            let tool = if ip.is_ipv4() {
-                "iptables"
-            } else {
-                "ip6tables"
-            };
-            (
-                vec![format!(
-                    "{tool} -I INPUT -s {ip} -p tcp --dport 3306 -j REJECT"
-                )],
-                format!("{tool} -D INPUT -s {ip} -p tcp --dport 3306 -j REJECT"),
-            )
-        }
-        Some(ip) => (
-            vec![format!("deny {ip};")],
-            "take the line out and reload nginx".to_owned(),
-        ),
-        None => (Vec::new(), "take the block away".to_owned()),
-    };
-    Lever {
-        does: if is_database {
-            format!("Keep the address {address} from the database, on the database's host.")
-        } else {
-            format!("Keep the address {address} out, at the web server.")
-        },
-        effect: Effect::OnlyMitigates,
-        costs: if is_database {
-            "nothing from there reaches the database. If it is one of the shop's own hosts, this closes the stores on it".to_owned()
-        } else {
-            "nobody behind this address can shop: an office or a proxy may stand behind one, look what else comes from it".to_owned()
-        },
-        because: format!(
-            "It acted from there. An attacker changes addresses within minutes.{}",
-            odd(plain.is_none())
-        ),
-        at: if is_database { At::Shell } else { At::Nginx },
-        looks: Vec::new(),
-        lines,
-        last: Vec::new(),
-        undo,
     }
 }

@@ -146,6 +146,210 @@ fn an_account_is_locked_and_its_connection_ended() {
 }
 
 #[test]
+fn an_account_granted_for_other_hosts_gets_a_new_password_by_a_lever_of_its_own() {
+    use ActorKind::{Address, DatabaseAccount, DatabaseConnection};
+    let who = [
+        (DatabaseAccount, "x"),
+        (DatabaseConnection, "x#91"),
+        (Address, "203.0.113.66"),
+    ];
+    let all = of(&[finding("db-payment-unknown-shape", &who, &[])], &[]);
+    let does = "Give the database account x a new password";
+    let at = all.iter().position(|lever| lever.does.starts_with(does));
+    let lock = at.and_then(|at| all.get(at.checked_sub(1)?));
+    assert!(lock.is_some_and(|lock| lock.does.starts_with("Lock the database account x")));
+    let password = at
+        .and_then(|at| all.get(at))
+        .unwrap_or_else(|| panic_with(&all, does));
+    assert!(
+        password
+            .does
+            .ends_with("for % or another host than 203.0.113.66.")
+    );
+    assert_eq!(
+        password.lines,
+        [
+            "ALTER USER `x`@`HOST` IDENTIFIED BY 'NEW-PASSWORD';",
+            "KILL CONNECTION 91;"
+        ]
+    );
+    let order = password.told.join(" ");
+    let shop = order
+        .find("write it into app/etc/env.php")
+        .expect("the shop's part is told");
+    let database = order
+        .find("3. At once, at the database")
+        .expect("the database's part is told");
+    assert!(shop < database);
+    assert!(
+        password
+            .costs
+            .contains("every store, the back end, cron and consumers")
+    );
+    assert!(password.undo.contains("old password again in both places"));
+}
+
+#[test]
+fn which_connections_are_ended_is_said_with_their_hosts_and_times() {
+    use ActorKind::{Address, DatabaseAccount, DatabaseConnection};
+    let one = finding(
+        "db-dump-of-sensitive-tables",
+        &[
+            (DatabaseAccount, "x"),
+            (DatabaseConnection, "x#52"),
+            (Address, "203.0.113.66"),
+        ],
+        &[],
+    );
+    let lock = |findings: &[Finding]| {
+        let all = of(findings, &[]);
+        let lock = all.into_iter().next();
+        lock.expect("the cause stands first")
+    };
+    assert_eq!(
+        lock(&[one]).told,
+        [
+            "Connection 52 (the number the database gave it): from 203.0.113.66, seen from 2026-11-18 11:06:40 UTC to 2026-11-18 11:06:41 UTC, \
+             for: db dump of sensitive tables."
+        ]
+    );
+    let many: Vec<String> = (1..=20).map(|number| format!("x#{number}")).collect();
+    let mut who = vec![
+        (DatabaseAccount, "x"),
+        (Address, "192.0.2.1"),
+        (Address, "192.0.2.2"),
+    ];
+    who.extend(
+        many.iter()
+            .map(|value| (DatabaseConnection, value.as_str())),
+    );
+    let lock_of_many = lock(&[finding("db-payment-unknown-shape", &who, &[])]);
+    assert!(lock_of_many.does.ends_with("and end its 20 connections."));
+    assert_eq!(lock_of_many.told.len(), 13);
+    // Which of two hosts each came from no log tells, and none is guessed.
+    assert!(
+        lock_of_many
+            .told
+            .iter()
+            .take(12)
+            .all(|line| line.contains("a host the log doesn't tell"))
+    );
+    assert!(
+        lock_of_many
+            .looks
+            .iter()
+            .any(|look| look.ends_with("WHERE user = 'x';"))
+    );
+    let nameless = lock(&[finding(
+        "db-payment-unknown-shape",
+        &[(DatabaseAccount, "x")],
+        &[],
+    )]);
+    assert!(nameless.told.join(" ").contains("No log told the number"));
+}
+
+#[test]
+fn caches_are_told_beside_what_empties_them_and_nowhere_else() {
+    let row = finding("row-skimmer", &[], &[(AssetKind::Row, "cms_block:5")]);
+    let changed = finding(
+        "fs-changed",
+        &[],
+        &[(AssetKind::Path, "pub/static/frontend/a.js")],
+    );
+    let account = finding(
+        "db-payment-unknown-shape",
+        &[(ActorKind::DatabaseAccount, "x")],
+        &[],
+    );
+    for lever in of(&[row, changed, account], &[]) {
+        assert_eq!(
+            lever.last.is_empty(),
+            lever.lasts.is_empty(),
+            "{}",
+            lever.does
+        );
+        if !lever.lasts.is_empty() {
+            assert!(lever.lasts.contains("86400 s"), "{}", lever.does);
+        }
+        let is_row = lever.does.contains("cms_block:5");
+        assert_eq!(lever.lasts.contains("3 days"), is_row, "{}", lever.does);
+        let is_static = lever.does.contains("pub/static");
+        assert_eq!(
+            lever.lasts.contains("for a year"),
+            is_static,
+            "{}",
+            lever.does
+        );
+    }
+}
+
+#[test]
+fn a_block_says_the_same_host_wherever_it_names_one() {
+    use ActorKind::{Address, DatabaseAccount};
+    let who = [(DatabaseAccount, "x"), (Address, "203.0.113.66")];
+    let database = finding("db-payment-unknown-shape", &who, &[]);
+    let web = finding("web-sqli-series", &[(Address, "203.0.113.67")], &[]);
+    let all = of(&[database, web], &[]);
+    let blocks = all
+        .iter()
+        .filter(|lever| lever.does.starts_with("Keep the address"));
+    let mut told = 0;
+    for block in blocks {
+        let (here, there) = if block.does.contains("203.0.113.66") {
+            ("on the database's host", "on the shop's host")
+        } else {
+            ("on the shop's host", "on the database's host")
+        };
+        assert!(
+            block.does.contains(here) && !block.does.contains(there),
+            "{}",
+            block.does
+        );
+        let words = block.at.words().to_lowercase();
+        assert!(words.contains(here) && !words.contains(there), "{words}");
+        assert!(
+            block.told.iter().any(|why| why.contains(here)),
+            "{}",
+            block.does
+        );
+        told += 1;
+    }
+    assert_eq!(told, 2);
+}
+
+#[test]
+fn cutting_the_api_says_what_is_known_of_the_calls_and_how_to_find_whose_they_are() {
+    let walk = finding(
+        "api-record-walk",
+        &[(ActorKind::Address, "203.0.113.66")],
+        &[(AssetKind::Path, "/rest/V1/orders/{n}")],
+    );
+    let all = of(&[walk], &[]);
+    let does = "Cut the API access";
+    let cut = all.iter().find(|lever| lever.does.starts_with(does));
+    let cut = cut.unwrap_or_else(|| panic_with(&all, does));
+    assert!(cut.does.contains("which one isn't known"));
+    let told = cut.told.join(" ");
+    assert!(told.contains("/rest/V1/orders/{n}, from 203.0.113.66, from 2026-11-18 11:06:40 UTC"));
+    assert!(told.contains("To find which it is"));
+    assert!(
+        cut.looks
+            .iter()
+            .any(|look| look.contains("JOIN oauth_consumer c"))
+    );
+    let named = finding(
+        "api-record-walk",
+        &[(ActorKind::Token, "integration 7")],
+        &[(AssetKind::Path, "/rest/V1/orders/{n}")],
+    );
+    let all = of(&[named], &[]);
+    assert!(
+        all.iter()
+            .any(|lever| lever.does.contains("what was used: integration 7"))
+    );
+}
+
+#[test]
 fn a_skimmer_is_taken_out_of_its_row_and_scope() {
     let who = [(ActorKind::DatabaseAccount, "shop")];
     let text = "INSERT INTO core_config_data (scope,scope_id,path,value) VALUES ('stores',2,'design/head/includes','<script>')";
@@ -184,8 +388,8 @@ fn what_came_by_injection_closes_the_route_and_not_the_shops_account() {
     assert_eq!(
         does,
         [
-            "Close the route /storelocator/find on the host named above at the web server.",
-            "Keep the address 203.0.113.66 out, at the web server.",
+            "Close the route /storelocator/find on the host named above, at the web server: on the shop's host.",
+            "Keep the address 203.0.113.66 out of the shop: on the shop's host.",
         ]
     );
     assert_eq!(
@@ -296,6 +500,11 @@ fn everything(name: &str) -> Vec<Lever> {
         finding("fs-signature", &[], &[(AssetKind::Path, name)]),
         finding("fs-entry-point", &[], &[(AssetKind::Path, &slashed)]),
         finding("ex-vuln-installed", &[], &[(AssetKind::Path, name)]),
+        finding(
+            "api-record-walk",
+            &[(Address, name)],
+            &[(AssetKind::Path, &format!("/rest/V1/{name}"))],
+        ),
         finding("db-trigger-on-payment", &[(DatabaseAccount, name)], &[]),
         finding("skimmer-config-sql", &[(DatabaseAccount, name)], &[]),
     ];
@@ -349,7 +558,7 @@ proptest! {
         name in prop_oneof![any::<String>(), "[a-z'`\"\\\\;\n$()#|& /.{}*-]{1,12}", "[0-9a-f:.]{1,20}", "[A-Za-z_/.]{1,12}"],
     ) {
         let mut known = BTreeSet::new();
-        for plain in ["name", "Acme_Feed", "acme/feed", "203.0.113.66", "2001:db8::1", "/a/b", "a/b/c", "7"] {
+        for plain in ["name", "Acme_Feed", "acme/feed", "203.0.113.66", "2001:db8::1", "/a/b", "/pub/static/a", "a/b/c", "7"] {
             known.extend(skeletons(&everything(plain)));
         }
         for found in skeletons(&everything(&name)) {

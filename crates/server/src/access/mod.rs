@@ -25,6 +25,8 @@ use engine::watching::Watching;
 use model::{Principal, StoreMap, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::pages::Telling;
+
 pub(crate) use cookie::Cookies;
 pub(crate) use fields::Fields;
 pub(crate) use guard::{
@@ -68,6 +70,8 @@ pub struct Console {
     pub(crate) watching: Option<Watching>,
     /// Where attached files are read from.
     pub(crate) shelf: Option<Arc<Shelf>>,
+    /// Whom to tell, by the settings.
+    pub(crate) telling: Arc<Telling>,
     /// Bytes of the largest file that is taken.
     pub(crate) attachment_bytes_max: usize,
     /// Whose turn it is to send a large body.
@@ -92,6 +96,7 @@ impl From<Desk> for Console {
             counsel: None,
             watching: None,
             shelf: None,
+            telling: Arc::default(),
             attachment_bytes_max: ATTACHMENT_BYTES_MAX,
             uploads: Arc::new(Semaphore::new(upload::AT_ONCE)),
         }
@@ -141,6 +146,15 @@ impl Console {
     pub fn reading(self, shelf: Arc<Shelf>) -> Self {
         Self {
             shelf: Some(shelf),
+            ..self
+        }
+    }
+
+    /// Says whom to tell.
+    #[must_use]
+    pub fn telling(self, telling: Telling) -> Self {
+        Self {
+            telling: Arc::new(telling),
             ..self
         }
     }

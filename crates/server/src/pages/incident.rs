@@ -7,16 +7,17 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::desk::{EntryView, Sight, Work};
+use engine::desk::{EntryView, Sight, Work, is_shared, places};
 use incident::handling::FieldKind;
-use incident::hinges_on_who;
-use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Timestamp};
+use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Scope, Timestamp};
 use report::bar;
 
 use super::containment::Containment;
 use super::handling::Handled;
+use super::near::{Near, near};
 use super::pictures::Pictures;
 use super::reads::{self, Chart};
+use super::telling::{Telling, Whom};
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
@@ -44,6 +45,8 @@ struct IncidentPage {
     into: Option<Work>,
     /// Incidents that hang together with it, and why.
     related: Vec<(Work, String)>,
+    /// Incidents that began about when it did.
+    near: Vec<Near>,
     /// Other incidents that name the same address or person, by whom.
     also: Vec<(Actor, Vec<Work>)>,
     handled: Handled,
@@ -55,6 +58,9 @@ struct IncidentPage {
     findings: Vec<Member>,
     pictures: Pictures,
     containment: Containment,
+    /// Whom to tell, and who is called.
+    whom: Whom,
+    telling: Arc<Telling>,
     /// Reads of the tables it touched, against what is usual.
     charts: Vec<Chart>,
 }
@@ -112,11 +118,12 @@ impl IncidentPage {
 
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
-        self.incident
-            .exposure
-            .channels
-            .iter()
-            .any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+        is_shared(&self.incident)
+    }
+
+    /// Where it is, for people.
+    fn places(&self) -> Vec<Scope> {
+        places(&self.incident.scopes, self.shared())
     }
 
     /// Pages that list what findings are about: where, and in words.
@@ -150,12 +157,11 @@ impl IncidentPage {
         )
     }
 
-    /// What binds whoever takes cards: the next ones, and the later ones; then what binds only some merchants.
-    fn duties(&self) -> [Vec<&Obligation>; 3] {
-        let all = self.incident.obligations.iter();
-        let (some, any): (Vec<_>, Vec<_>) = all.partition(|duty| hinges_on_who(duty));
-        let (next, later) = any.split_at(any.len().min(DUTIES_MAX));
-        [next.to_vec(), later.to_vec(), some]
+    /// What binds this merchant: the next ones, and the later ones; then what may not bind it, and what doesn't by the settings.
+    fn duties(&self) -> [Vec<&Obligation>; 4] {
+        let [binds, unknown, elsewhere] = self.telling.sorted(&self.incident);
+        let (next, later) = binds.split_at(binds.len().min(DUTIES_MAX));
+        [next.to_vec(), later.to_vec(), unknown, elsewhere]
     }
 
     /// Whether cards may go out as they are typed, which no log counts.
@@ -300,10 +306,22 @@ async fn show_with(
     });
     let mut related: Vec<(Work, String)> = related.collect();
     related.dedup_by(|(a, _), (b, _)| a.incident.id == b.incident.id);
-    let also = also(sight, &incident, &related);
+    let near = near(sight, &incident, &related);
+    let mut also = also(sight, &incident, &related);
+    // What they share with it is told once.
+    for (_, others) in &mut also {
+        others.retain(|other| {
+            near.iter()
+                .all(|one| one.work.incident.id != other.incident.id)
+        });
+    }
+    also.retain(|(_, others)| !others.is_empty());
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
+        whom: console.telling.of(&incident),
+        telling: Arc::clone(&console.telling),
         related,
+        near,
         also,
         incident,
         into,

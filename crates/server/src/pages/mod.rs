@@ -6,6 +6,8 @@ mod entries;
 mod handling;
 mod incident;
 mod modules;
+mod near;
+mod next;
 mod overview;
 mod payment_pages;
 pub(crate) mod people;
@@ -14,6 +16,7 @@ mod queue;
 mod reads;
 mod rules;
 mod sources;
+mod telling;
 mod views;
 
 use std::collections::BTreeMap;
@@ -42,6 +45,7 @@ pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,
 };
+pub use telling::{Telling, TellingError};
 pub(crate) use views::{api_keep_view, api_remove_view, api_views, change_views};
 
 /// Texts shown of a line that lists several.
@@ -198,6 +202,14 @@ pub(crate) fn rule_link(id: &str) -> String {
 pub(crate) fn place_link(place: &Scope) -> String {
     let entity = Entity::of_place(place);
     entity.map_or_else(String::new, |entity| entity_link(&entity))
+}
+
+/// A place in words that stand in a line.
+pub(crate) fn place_words(scope: &Scope) -> String {
+    match scope {
+        Scope::Installation => "all stores".to_owned(),
+        _ => shortened(&scope.to_string(), 60),
+    }
 }
 
 /// The first part of a text that stands in a line: whole elsewhere, so only a mark says that there is more.

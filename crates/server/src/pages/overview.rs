@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use engine::desk::{Clock, Figures, Sight, SourceView, Work};
+use engine::desk::{Figures, RunningClock, Sight, SourceView, Work};
 use engine::pause::Held;
 use engine::watching::{self, Change};
 use model::{Level, Right, Scope, TaskState, Timestamp};
 
+use super::next::{Quiet, Step, while_quiet};
 use super::reads::{self, Chart};
 use super::{Frame, page};
 use crate::access::{Caller, Console, Seen, aside};
@@ -37,6 +38,8 @@ struct Place {
 struct Site {
     name: String,
     places: Vec<Place>,
+    /// What is below it, where the name doesn't say.
+    meaning: &'static str,
 }
 
 /// A line of what is new.
@@ -79,7 +82,7 @@ struct Overview {
     /// How many there are in all, and how many nobody looked at.
     open: usize,
     unseen: usize,
-    clocks: Vec<(Clock, Work)>,
+    clocks: Vec<RunningClock>,
     sites: Vec<Site>,
     mine: Vec<(String, String, u32, Option<Timestamp>)>,
     /// What is new where they watch or lead, and how much more of it there is.
@@ -93,12 +96,14 @@ struct Overview {
     /// Reads of payment tables in the last day.
     charts: Vec<Chart>,
     narrow: bool,
+    /// What to do while nothing burns.
+    quiet: Vec<Step>,
 }
 
 impl Overview {
     fn next(&self, work: &Work) -> String {
         let may = self.sight.may(Right::Work, &work.incident.scopes);
-        super::handling::next_for(work, may, self.is_open)
+        super::next::next_for(work, may, self.is_open)
     }
 }
 
@@ -132,6 +137,12 @@ pub(crate) async fn overview(
         charts: charts.unwrap_or_default(),
         more_news: news.len().saturating_sub(NEWS_MAX),
         news: news.into_iter().take(NEWS_MAX).map(News::new).collect(),
+        quiet: while_quiet(&Quiet {
+            ailing: sources.iter().filter(ails).count(),
+            sources: sources.len(),
+            gaps: sight.gaps().len(),
+            is_whole: !sight.is_narrow(),
+        }),
         ailing: sources.iter().filter(ails).cloned().collect(),
         pauses: sight.pauses(caller.now),
         sources,
@@ -207,6 +218,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
             Site {
                 name: name.to_owned(),
                 places,
+                meaning: "",
             }
         })
         .collect();
@@ -222,7 +234,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
     let rest: Vec<Place> = rest
         .map(|scope| match scope {
             Scope::Unknown => place("store unknown", "unknown", scope),
-            Scope::Installation => place("every store", "installation", scope),
+            Scope::Installation => place("all stores", "installation", scope),
             Scope::Website(code) | Scope::Store(code) | Scope::View(code) => {
                 place(code, code, scope)
             }
@@ -231,8 +243,10 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
         .collect();
     if !rest.is_empty() {
         out.push(Site {
-            name: "other places".to_owned(),
+            name: "not one store".to_owned(),
             places: rest,
+            meaning: "What reached the database or a host touches all stores; a host stands by itself where no store view is known for it (say which with \
+                      --stores, docs/stores.md); a store is unknown where nothing that was read says which.",
         });
     }
     out

@@ -16,8 +16,10 @@ const MARKS_MAX: usize = 200;
 const WHO_CHARS: usize = 27;
 const WHAT_CHARS: usize = 44;
 const WHERE_CHARS: usize = 24;
+/// Bytes of a whole text that is told of a box.
+const WHOLE_BYTES: usize = 300;
 /// Height of a step, and of a lane.
-const STEP: usize = 66;
+const STEP: usize = 84;
 const LANE: usize = 26;
 /// Shortest time drawn.
 const SPAN_MIN: i64 = 60 * Timestamp::SECOND;
@@ -27,13 +29,17 @@ pub(super) struct Step {
     pub(super) y: usize,
     pub(super) first: Timestamp,
     pub(super) level: Level,
-    pub(super) who: String,
+    /// In at most two lines, as the others; whole beside.
+    pub(super) who: Vec<String>,
+    pub(super) who_whole: String,
     pub(super) who_link: String,
-    pub(super) what: String,
+    pub(super) what: Vec<String>,
+    pub(super) what_whole: String,
     pub(super) what_link: String,
     /// What was touched.
     pub(super) assets: String,
-    pub(super) place: String,
+    pub(super) place: Vec<String>,
+    pub(super) place_whole: String,
     pub(super) place_link: String,
     /// How many findings it is.
     pub(super) count: usize,
@@ -172,12 +178,18 @@ fn steps(
             y: steps.len() * STEP,
             first: finding.first,
             level: finding.level,
-            who: cut(&who, WHO_CHARS),
+            who: wrapped(&who, WHO_CHARS),
+            who_whole: shortened(&who, WHOLE_BYTES),
             who_link: finding.actors.first().map_or_else(String::new, actor_link),
-            what: cut(&finding.title, WHAT_CHARS),
+            what: wrapped(&finding.title, WHAT_CHARS),
+            what_whole: shortened(
+                &format!("{}: {}", finding.title, assets.join(", ")),
+                WHOLE_BYTES,
+            ),
             what_link: format!("/incidents/{}{page}#f{}", incident.id, finding.id),
             assets: cut(&assets.join(", "), WHAT_CHARS),
-            place: cut(&finding.scope.to_string(), WHERE_CHARS),
+            place: wrapped(&super::place_words(&finding.scope), WHERE_CHARS),
+            place_whole: shortened(&finding.scope.to_string(), WHOLE_BYTES),
             place_link: place_link(&finding.scope),
             count: 1,
         });
@@ -192,6 +204,26 @@ fn cut(text: &str, chars: usize) -> String {
     }
     let begin: String = text.chars().take(chars - 1).collect();
     format!("{begin}…")
+}
+
+/// A text in at most two lines of a box, broken between words where it can be.
+fn wrapped(text: &str, chars: usize) -> Vec<String> {
+    if text.chars().count() <= chars {
+        return vec![text.to_owned()];
+    }
+    let end = text
+        .char_indices()
+        .nth(chars)
+        .map_or(text.len(), |(at, _)| at);
+    let begin = text.get(..end).unwrap_or_default();
+    let is_between = text.get(end..).is_some_and(|rest| rest.starts_with(' '));
+    let at = match begin.rfind(' ') {
+        _ if is_between => end,
+        Some(blank) if blank > 0 => blank,
+        _ => end,
+    };
+    let (first, rest) = text.split_at(at);
+    vec![first.to_owned(), cut(rest.trim_start(), chars)]
 }
 
 fn mark(finding: &Finding, from: Timestamp, to: Timestamp) -> Mark {
@@ -234,7 +266,7 @@ fn holes_of(source: &SourceView, from: Timestamp, to: Timestamp) -> Vec<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, holes_of};
+    use super::{cut, holes_of, wrapped};
     use engine::desk::SourceView;
     use engine::health::{Hole, Trouble};
     use model::Timestamp;
@@ -264,6 +296,15 @@ mod tests {
         check(500, Some(3000), &[(0, 1000)]);
         check(500, Some(1000), &[]);
         check(2000, None, &[]);
+    }
+
+    #[test]
+    fn a_long_text_takes_two_lines_and_is_cut_in_the_second_alone() {
+        assert_eq!(wrapped("short", 9), ["short"]);
+        assert_eq!(wrapped("two words here", 9), ["two words", "here"]);
+        assert_eq!(wrapped("two words more", 8), ["two", "words m…"]);
+        assert_eq!(wrapped("éééééééé", 5), ["ééééé", "ééé"]);
+        assert_eq!(wrapped("198.51.100.7 +2 of many more", 12).len(), 2);
     }
 
     #[test]

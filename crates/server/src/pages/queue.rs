@@ -83,7 +83,7 @@ impl Filter {
             && (self.store.is_empty()
                 || work
                     .incident
-                    .scopes
+                    .places()
                     .iter()
                     .any(|scope| is(scope, &self.store)))
             && (!self.mine || is_mine(work, me))
@@ -169,7 +169,7 @@ impl Queue {
 
     fn next(&self, work: &Work) -> String {
         let may = self.sight.may(Right::Work, &work.incident.scopes);
-        super::handling::next_for(work, may, self.is_open)
+        super::next::next_for(work, may, self.is_open)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use engine::desk::{AccountReads, HourReads, Sight, TableReads};
 use engine::evidence::{Entity, EntityKind};
-use engine::reads::{Account, Figure, Hour, Like, Usual, is_payment_table};
+use engine::reads::{Account, Figure, HOURS_MIN, Hour, Like, Usual, is_payment_table};
 use model::{AssetKind, Incident, Right, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -69,6 +69,8 @@ pub(super) struct Chart {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) told: Vec<Told>,
+    /// Why nothing is drawn of what is usual; empty where it is known.
+    pub(super) no_usual: String,
     /// What isn't known.
     pub(super) unknown: Vec<String>,
 }
@@ -223,6 +225,14 @@ impl Chart {
                 .into_iter()
                 .map(|(hour, by)| Told::new(hour, by, sees))
                 .collect(),
+            no_usual: if reads.hours_seen < HOURS_MIN {
+                format!(
+                    "usual not known yet: {} of {HOURS_MIN} hours seen",
+                    reads.hours_seen
+                )
+            } else {
+                String::new()
+            },
             unknown: unknown(&hours, reads.left_out),
         }
     }
@@ -238,6 +248,7 @@ impl Chart {
             from: Timestamp::default(),
             to: Timestamp::default(),
             told: Vec::new(),
+            no_usual: String::new(),
             unknown: vec![
                 "Unknown: no log that tells statements was read in these hours, or they are more than five weeks ago."
                     .to_owned(),

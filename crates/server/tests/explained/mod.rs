@@ -30,7 +30,10 @@ fn at(page: &str, wanted: &str) -> usize {
 fn whom_two_incidents_name_is_told_at_the_head_of_each() {
     let desk = desk_of(vec![
         with("b1", |_| {}),
-        with("b2", |one| one.title = "The other".to_owned()),
+        with("b2", |one| {
+            one.title = "The other".to_owned();
+            one.first = Timestamp(one.first.0 - 3600 * Timestamp::SECOND);
+        }),
     ]);
     let (_, _, page) = get(&desk, "/incidents/b1");
     assert!(page.contains("is also in: <a href=\"/incidents/b2\">The other</a>"));

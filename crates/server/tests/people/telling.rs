@@ -155,6 +155,23 @@ fn who_may_not_work_there_tells_nothing() {
     assert_eq!(places, [place]);
 }
 
+/// A page without what it says of incidents that began about when this one did: each time there are more of them.
+fn without_near(page: &str) -> String {
+    let mut parts = page.split("<p class=\"near-by\">");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (near, rest) = part.split_once("</p>").expect("it ends");
+        let names = crate::skeleton(near);
+        let own = ["html ", "head ", "body ", "a href", "code "];
+        assert!(
+            names.iter().all(|name| own.contains(&name.as_str())),
+            "{near}"
+        );
+        out.push_str(rest);
+    }
+    out
+}
+
 #[test]
 fn hostile_strings_are_text_and_card_numbers_are_masked() {
     let on = sealing();
@@ -191,7 +208,7 @@ fn hostile_strings_are_text_and_card_numbers_are_masked() {
             .clone();
         let page = on.stage.get(&admin, &format!("/incidents/{incident}"));
         assert_eq!(page.status, StatusCode::OK);
-        let skeleton = crate::skeleton(&page.body);
+        let skeleton = crate::skeleton(&without_near(&page.body));
         let plain = plain.get_or_insert_with(|| skeleton.clone());
         assert_eq!(plain, &skeleton, "{text}");
     }

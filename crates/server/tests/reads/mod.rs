@@ -98,6 +98,11 @@ fn what_is_not_known_is_said() {
     let told = section(&few);
     assert!(told.contains("what is usual is unknown"), "{told}");
     assert!(!told.contains("More than usual"), "{told}");
+    assert!(
+        told.contains(">usual not known yet: 5 of 24 hours seen</text>"),
+        "{told}"
+    );
+    assert!(!section(&get(&desk(reads(40)), "/incidents/i1").2).contains("usual not known yet"));
     let none = get(&desk(Reads::default()), "/incidents/i1").2;
     assert!(section(&none).contains("Unknown: no log"), "{none}");
     assert!(!get(&desk(Reads::default()), "/").2.contains("id=\"reads\""));
