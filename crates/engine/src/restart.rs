@@ -32,8 +32,9 @@ pub const WARM_SECONDS: i64 = 3 * 3600;
 /// Most entries read to make it warm; a busier shop's oldest ones go first.
 const WARM_ENTRIES: u64 = 1_000_000;
 
-/// Rows that are kept before they are written, while a state is made again from the ledger.
-const UNWRITTEN_MAX: usize = 10_000;
+/// Rows that are kept before they are written, while a state is made again from the ledger. A row has kilobytes, is copied to be
+/// written, and its memory isn't given back: few, so that such a start needs hardly more than a usual one.
+const UNWRITTEN_MAX: usize = 1_000;
 
 /// Why the pipeline can't go on where it stopped.
 #[derive(Debug, thiserror::Error)]

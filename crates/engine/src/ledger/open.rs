@@ -8,11 +8,14 @@ use std::path::Path;
 use custody::{Checkpoint, Header, Tree, hash_leaf};
 use model::{InstallationId, Sequence};
 use parse::Context;
-use stores::{BlockIndex, Cut, SegmentFiles, StoreError};
+use stores::{BLOCK_ENTRIES, BlockIndex, Cut, SegmentFiles, StoreError};
 
 use super::keys::{Keys, PayloadKeys};
 use super::{BLOCK_LEVEL, Ledger, LedgerError, Opening};
 use crate::intake;
+
+/// Entries after which what is made of the index is written, while it is made again.
+const WRITE_ENTRIES: u64 = 16 * BLOCK_ENTRIES;
 
 impl LedgerError {
     /// Whether the ledger's own bytes are not what was written, and not the machine at fault.
@@ -231,6 +234,10 @@ impl Ledger {
                 intake::tokens(self.token_key(), &header.format, payload, context)
             };
             self.note(&header, hash_leaf(&row.leaf), &tokens);
+            // An index that is made again has more than memory should hold.
+            if self.len().is_multiple_of(WRITE_ENTRIES) {
+                self.index.write()?;
+            }
         }
         self.index.write()?;
         Ok(())
