@@ -28,6 +28,7 @@ pub const BODIES: [(&str, fn(&[u8])); 16] = [
     ("module_xml", module_xml),
     ("scim", scim),
     ("playbook", playbook),
+    ("run", run),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -243,4 +244,16 @@ pub fn playbook(bytes: &[u8]) {
         assert!(playbook::orders(&document, playbook::EXPECTED).is_empty());
     }
     drop(playbook::diagram(&document));
+}
+
+/// Whatever is read as a run's journal is read to the end of a line, and the same read twice is the same.
+pub fn run(bytes: &[u8]) {
+    let Ok((run, whole)) = playbook::Run::read(bytes) else {
+        return;
+    };
+    let whole = usize::try_from(whole).expect("no more than there was");
+    assert!(whole == 0 || bytes[..whole].ends_with(b"\n"));
+    let again = playbook::Run::read(&bytes[..whole]).expect("it was read before");
+    assert_eq!(run, again.0, "what was cut off changed the run");
+    drop(run.map(|run| run.turn()));
 }

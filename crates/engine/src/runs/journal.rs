@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use model::{Happened, RunEntry, Timestamp};
-use playbook::{Run, RunError};
+use playbook::{LineError, Run, RunError};
 
 use super::make_ours;
 
@@ -44,14 +44,12 @@ pub enum JournalError {
         id: String,
     },
     /// A line is damaged; what stands before it is sound.
-    #[error("line {line} of {} is damaged: {why}", path.display())]
+    #[error("{} is damaged", path.display())]
     Damaged {
         /// Where.
         path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
+        /// Which line, and what is wrong.
+        source: LineError,
     },
     /// An entry doesn't follow; the caller's fault.
     #[error(transparent)]
@@ -269,36 +267,8 @@ fn fold(file: &mut File, path: &Path) -> Result<(Option<Run>, u64), JournalError
     if bytes.len() as u64 > BYTES_MAX {
         return Err(failed()(std::io::Error::other("it is too large")));
     }
-    fold_bytes(&bytes).map_err(|(line, why)| JournalError::Damaged {
+    Run::read(&bytes).map_err(|damage| JournalError::Damaged {
         path: path.to_owned(),
-        line,
-        why,
+        source: damage,
     })
-}
-
-/// The run that a journal's bytes tell of, and how many of them are whole lines.
-///
-/// # Errors
-///
-/// Which line doesn't fit, from 1, and why.
-pub(super) fn fold_bytes(bytes: &[u8]) -> Result<(Option<Run>, u64), (usize, String)> {
-    let mut run: Option<Run> = None;
-    let mut whole = 0;
-    for (at, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        let entry: RunEntry =
-            serde_json::from_slice(line).map_err(|error| (at + 1, error.to_string()))?;
-        match &mut run {
-            Some(run) => run
-                .take(&entry)
-                .map_err(|error| (at + 1, error.to_string()))?,
-            None => {
-                run = Some(Run::begin(&entry).map_err(|error| (at + 1, error.to_string()))?);
-            }
-        }
-        whole += line.len() as u64;
-    }
-    Ok((run, whole))
 }

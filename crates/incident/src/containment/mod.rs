@@ -149,5 +149,4 @@ pub fn shell_path(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

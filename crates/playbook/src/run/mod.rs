@@ -4,6 +4,7 @@
 //! it; stopped at any point, the same entries give the same next. Why so: `docs/decisions/0013-from-a-playbook-to-a-run.md`.
 
 mod guards;
+mod lines;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 
 use model::{Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Work};
 
+pub use lines::{LineError, LineFault};
 pub use turn::{Turn, Wait};
 
 /// Name of the action that keeps evidence: a step of it gives pieces, and is never undone.

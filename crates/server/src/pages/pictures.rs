@@ -29,16 +29,16 @@ pub(super) struct Step {
     pub(super) y: usize,
     pub(super) first: Timestamp,
     pub(super) level: Level,
-    /// In at most two lines, as the others; whole beside.
-    pub(super) who: Vec<String>,
+    /// In two lines, as the others; whole beside.
+    pub(super) who: [String; 2],
     pub(super) who_whole: String,
     pub(super) who_link: String,
-    pub(super) what: Vec<String>,
+    pub(super) what: [String; 2],
     pub(super) what_whole: String,
     pub(super) what_link: String,
     /// What was touched.
     pub(super) assets: String,
-    pub(super) place: Vec<String>,
+    pub(super) place: [String; 2],
     pub(super) place_whole: String,
     pub(super) place_link: String,
     /// How many findings it is.
@@ -206,10 +206,11 @@ fn cut(text: &str, chars: usize) -> String {
     format!("{begin}…")
 }
 
-/// A text in at most two lines of a box, broken between words where it can be.
-fn wrapped(text: &str, chars: usize) -> Vec<String> {
+/// A text in two lines of a box, broken between words where it can be; the second is empty where one is enough. Two whatever
+/// the text is: no string changes what a page is made of.
+fn wrapped(text: &str, chars: usize) -> [String; 2] {
     if text.chars().count() <= chars {
-        return vec![text.to_owned()];
+        return [text.to_owned(), String::new()];
     }
     let end = text
         .char_indices()
@@ -223,7 +224,7 @@ fn wrapped(text: &str, chars: usize) -> Vec<String> {
         _ => end,
     };
     let (first, rest) = text.split_at(at);
-    vec![first.to_owned(), cut(rest.trim_start(), chars)]
+    [first.to_owned(), cut(rest.trim_start(), chars)]
 }
 
 fn mark(finding: &Finding, from: Timestamp, to: Timestamp) -> Mark {
@@ -300,11 +301,10 @@ mod tests {
 
     #[test]
     fn a_long_text_takes_two_lines_and_is_cut_in_the_second_alone() {
-        assert_eq!(wrapped("short", 9), ["short"]);
+        assert_eq!(wrapped("short", 9), ["short", ""]);
         assert_eq!(wrapped("two words here", 9), ["two words", "here"]);
         assert_eq!(wrapped("two words more", 8), ["two", "words m…"]);
         assert_eq!(wrapped("éééééééé", 5), ["ééééé", "ééé"]);
-        assert_eq!(wrapped("198.51.100.7 +2 of many more", 12).len(), 2);
     }
 
     #[test]

@@ -178,7 +178,16 @@ fn an_incident_is_drawn_as_steps_and_with_the_holes_of_what_was_seen() {
         .collect();
     assert_eq!(
         of_first[1..],
-        ["2 findings", "eve", "Title eve", "eve", "host eve"]
+        [
+            "2 findings",
+            "eve",
+            "eve",
+            "Title eve: eve",
+            "Title eve",
+            "eve",
+            "host eve",
+            "host eve"
+        ]
     );
     let links: Vec<_> = steps[0]
         .select(&selector("a"))

@@ -214,6 +214,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn no_bytes_of_a_journal_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        drop(Run::read(&bytes));
+    }
+
+    #[test]
+    fn a_journal_that_is_cut_anywhere_is_the_run_before(cut in 0_usize..2000) {
+        let mut world = World::of(plan(vec![keep(0), block(1), by_hand(2)]), Vec::new());
+        world.run_out();
+        let lines = world.journal.iter().map(|entry| serde_json::to_string(entry).expect("text keys") + "\n");
+        let whole: String = lines.collect();
+        let bytes = whole.as_bytes();
+        let part = bytes.get(..cut.min(bytes.len())).expect("a part");
+        let (run, read) = Run::read(part).expect("what is whole follows");
+        let entries = part.iter().filter(|byte| **byte == b'\n').count();
+        prop_assert_eq!(run.map(|run| run.entries).unwrap_or_default(), entries as u64);
+        prop_assert!(read as usize <= part.len() && bytes.get(..read as usize).is_some_and(|part| part.is_empty() || part.ends_with(b"\n")));
+    }
+}
+
 #[track_caller]
 fn begins(plan: Plan, by: &[&str], expected: &Result<(), RunError>) {
     assert_eq!(Run::begin(&approval(plan, by)).map(drop), *expected);
