@@ -23,7 +23,7 @@ from contain import HOSTS_OF, Checkouts, Containment
 from shared import need, stage
 from shop import Shop
 
-KILLS = 12
+KILLS = 8
 # A file that runs, and a view that has to be closed.
 PLANS = (("web-shell", {"file": "pub/media/x.php", "network": "127.0.0.99"}), ("skimmer-in-files", {"file": "pub/media/x.php", "view": "fr", "goes_on": "true"}))
 SHELL = "<?php echo 'ran:' . $_GET['c']; // 4111111111111111\n"
@@ -204,7 +204,7 @@ def load_elsewhere(runs, shop):
         need(len(held) > 1 and left == held[1:], "one step alone is undone, the others hold", (held, left))
         # In the order they were begun, not the other way round: neither takes back what the other did.
         runs.runs("undo", run, "--why", "over")
-        need(shop.ask("fr.shop.test", "/")[0] == 200 and shop.ask("de.shop.test", "/media/y.php")[0] == 403, "the view is open, the other plan's steps hold")
+        need(shop.ask("fr.shop.test", "/")[0] == 200 and not (shop.root / "pub/media/x.php").exists(), "the view is open, the other plan's steps hold")
         runs.runs("undo", other, "--why", "over")
     for one in (run, other):
         runs.runs("close", one)
