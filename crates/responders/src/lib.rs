@@ -1,26 +1,32 @@
 //! Steps of containment → the world: one file per action, each with what undoes it.
 //!
 //! It is apart because it changes a shop. Invariants: no action knows why it is done; none is given a text that wasn't
-//! read to its kind ([`model::Argument`]); no shell is ever started; each change is made in one place ([`disk`]) and what
-//! undoes it is known before.
+//! read to its kind ([`model::Argument`]); no shell is ever started; files are changed in one place ([`disk`]), the
+//! database in another ([`database`]), and what undoes a change is known before.
 
 mod action;
 mod block_network;
 mod block_route;
 mod close_view;
 mod close_website;
+mod config_files;
 pub mod contract;
+mod database;
 mod deny_php;
 mod disk;
+mod drop_trigger;
+mod end_connections;
 mod host;
+mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
 mod quarantine_file;
+mod steps;
 mod world;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
-pub use host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+pub use host::{Ask, DatabaseSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
 pub use nginx::prepare;
 
 /// Every action, outermost layer first.
@@ -31,6 +37,9 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &lock_database_account::LockDatabaseAccount,
+    &end_connections::EndConnections,
+    &drop_trigger::DropTrigger,
     &quarantine_file::QuarantineFile,
 ];
 
