@@ -140,11 +140,11 @@ fn again(database: &mut Database<'_>, kept: &Kept) -> Result<String, ActionError
         .ok_or(ActionError::Kept)?;
     let mut place = String::new();
     for (word, other) in [("FOLLOWS", &kept.after), ("PRECEDES", &kept.before)] {
-        if let Some(other) = other {
-            if look(database, other)?.is_some() {
-                place = format!("{word} {} ", quote::name(other));
-                break;
-            }
+        if let Some(other) = other
+            && look(database, other)?.is_some()
+        {
+            place = format!("{word} {} ", quote::name(other));
+            break;
         }
     }
     Ok(format!("{head}{place}{}", kept.body))

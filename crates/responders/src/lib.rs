@@ -12,6 +12,7 @@ mod close_website;
 mod config_files;
 pub mod contract;
 mod database;
+mod deactivate_administrator;
 mod deny_php;
 mod disk;
 mod drop_trigger;
@@ -22,6 +23,7 @@ mod maintenance;
 pub mod memory;
 mod nginx;
 mod quarantine_file;
+mod revoke_integration;
 mod steps;
 mod world;
 
@@ -37,6 +39,8 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &deactivate_administrator::DeactivateAdministrator,
+    &revoke_integration::RevokeIntegration,
     &lock_database_account::LockDatabaseAccount,
     &end_connections::EndConnections,
     &drop_trigger::DropTrigger,

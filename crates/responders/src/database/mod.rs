@@ -5,6 +5,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod quote;
+pub(crate) mod rows;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -109,7 +110,6 @@ impl<'a> Database<'a> {
         format!("{}{table}", self.settings.prefix)
     }
 
-    #[expect(dead_code, reason = "for actions on rows, which come next")]
     /// A table of the shop, by Magento's name of it, to stand in a statement.
     pub(crate) fn table(&self, table: &str) -> String {
         quote::within(self.schema(), &self.prefixed(table))
@@ -143,7 +143,6 @@ impl<'a> Database<'a> {
         texts(what, &rows)
     }
 
-    #[expect(dead_code, reason = "for actions on rows, which come next")]
     /// Changes something; gives how many rows. One step.
     pub(crate) fn change(
         &mut self,
@@ -179,7 +178,6 @@ impl<'a> Database<'a> {
         Ok((&self.runtime, connection))
     }
 
-    #[expect(dead_code, reason = "for actions on rows, which come next")]
     /// Does all of it or nothing. A death before the last step leaves nothing: the server takes back what wasn't committed.
     pub(crate) fn whole<T>(
         &mut self,

@@ -53,6 +53,21 @@ const TRIED: &[Tried] = &[
         values: &[("trigger", "copy$2")],
         ..WHOLE
     },
+    Tried {
+        name: "deactivate_administrator",
+        values: &[("administrator", "Ann O'Neill")],
+        stays: &[
+            "table mg_admin_user_session",
+            "table mg_oauth_token",
+            "table mg_jwt_auth_revoked",
+        ],
+        ..WHOLE
+    },
+    Tried {
+        name: "revoke_integration",
+        values: &[("integration", "ERP & feeds")],
+        ..WHOLE
+    },
 ];
 
 /// An action, what it is given, and words that say why it is refused.
@@ -265,5 +280,15 @@ const REFUSED: &[Refused] = &[
         "drop_trigger",
         &[("trigger", "nobody")],
         "no trigger nobody",
+    ),
+    (
+        "deactivate_administrator",
+        &[("administrator", "nobody")],
+        "0 administrators named nobody",
+    ),
+    (
+        "revoke_integration",
+        &[("integration", "nobody")],
+        "0 integrations named nobody",
     ),
 ];

@@ -10,3 +10,7 @@ CREATE DEFINER = report@'%'  TRIGGER  copy$2 /* ; `' */ AFTER INSERT ON mg_sales
   FOR EACH ROW BEGIN INSERT INTO "stolen" VALUES ('a\b;é'); INSERT INTO stolen VALUES (NEW.method); END;
 CREATE TRIGGER copy3 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('last');
 SET timestamp = DEFAULT, sql_mode = DEFAULT;
+INSERT INTO mg_admin_user (user_id, username, is_active, created, modified) VALUES (7, "Ann O'Neill", 1, '2026-01-02', '2026-02-03'), (8, 'ben', 1, '2026-01-02', '2026-02-03'), (9, 'gone', 0, '2026-01-02', '2026-02-03');
+INSERT INTO mg_admin_user_session (user_id, status, updated_at) VALUES (7, 1, '2026-02-03'), (7, 1, '2026-02-03'), (7, 2, '2026-02-03'), (8, 1, '2026-02-03');
+INSERT INTO mg_integration (integration_id, name, status, consumer_id, updated_at) VALUES (1, 'ERP & feeds', 1, 4, '2026-02-03'), (2, 'other', 1, 5, '2026-02-03');
+INSERT INTO mg_oauth_token (consumer_id, admin_id, type, token, revoked) VALUES (4, NULL, 'access', 'a', 0), (4, NULL, 'verifier', 'b', 0), (5, NULL, 'access', 'c', 0), (NULL, 7, 'access', 'd', 0);
