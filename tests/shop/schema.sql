@@ -41,7 +41,8 @@ create table mg_sales_order (entity_id int primary key auto_increment, state var
 create table mg_sales_order_payment (entity_id int primary key auto_increment, parent_id int, method varchar(128), amount_ordered decimal(20,4), cc_last_4 varchar(100),
   cc_number_enc varchar(128), additional_information text, key (parent_id));
 create table mg_vault_payment_token (entity_id int primary key auto_increment, gateway_token varchar(255), details text);
-create table mg_customer_entity (entity_id int primary key auto_increment, website_id smallint, email varchar(255), store_id smallint, password_hash varchar(128));
+create table mg_customer_entity (entity_id int primary key auto_increment, website_id smallint, email varchar(255), store_id smallint, password_hash varchar(128),
+  updated_at timestamp default current_timestamp on update current_timestamp, session_cutoff timestamp null);
 
 create table mg_admin_user (user_id int primary key auto_increment, username varchar(40), password varchar(255), email varchar(128), is_active smallint,
   logdate timestamp null, lognum smallint default 0, failures_num smallint default 0, rp_token text, rp_token_created_at timestamp null,

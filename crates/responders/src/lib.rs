@@ -18,6 +18,7 @@ mod disable_payment_method;
 mod disk;
 mod drop_trigger;
 mod end_connections;
+mod end_customer_sessions;
 mod host;
 mod lock_database_account;
 mod maintenance;
@@ -44,6 +45,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &disable_payment_method::DisablePaymentMethod,
     &deactivate_administrator::DeactivateAdministrator,
     &revoke_integration::RevokeIntegration,
+    &end_customer_sessions::EndCustomerSessions,
     &lock_database_account::LockDatabaseAccount,
     &end_connections::EndConnections,
     &drop_trigger::DropTrigger,

@@ -82,7 +82,7 @@ impl Respond {
         let Some(name) = &self.action else {
             let lines = ACTIONS.iter().map(|action| {
                 let facts = action.facts();
-                format!("{:16} {}\n", facts.name, facts.about)
+                format!("{:24} {}\n", facts.name, facts.about)
             });
             return say(&lines.collect::<String>());
         };

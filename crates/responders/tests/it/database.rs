@@ -85,6 +85,12 @@ const TRIED: &[Tried] = &[
         ..WHOLE
     },
     Tried {
+        name: "end_customer_sessions",
+        values: &[("website", "base")],
+        stays: &["table mg_customer_entity"],
+        is_final: true,
+    },
+    Tried {
         name: "revert_row",
         values: &[("row", "core_config_data:91")],
         ..WHOLE
@@ -349,4 +355,10 @@ const REFUSED: &[Refused] = &[
         "for some of: title, content",
     ),
     ("revert_row", &[("row", "cms_page:2")], "can't read"),
+    ("end_customer_sessions", &[], "name a website or a customer"),
+    (
+        "end_customer_sessions",
+        &[("customer", "nobody@example.com")],
+        "no such customers",
+    ),
 ];
