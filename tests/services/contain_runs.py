@@ -6,7 +6,7 @@ usage: contain_runs.py MAGEWARDEN
 Starts the stand-in shop (nginx, php-fpm, MariaDB, Redis). A web shell is dropped and used; the shipped playbook is planned, approved by
 its hash and carried out: the attack fails after it, evidence was kept first, checkouts of every view pass throughout, and undone all
 is as before to the byte. Then the same with the process killed at random, forwards and back; one view closed while an attacker's
-load on another changes nothing; a plan that was changed after approval; a host that is frozen.
+load on another changes nothing; a database account that was stolen; a plan that was changed after approval; a host that is frozen.
 """
 import contextlib
 import hashlib
@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 
-from contain import HOSTS_OF, Checkouts, Containment
+from contain import HOSTS_OF, Checkouts
+from contain_database import ATTACK, AtDatabase, thief
 from shared import need, stage
 from shop import Shop
 
@@ -29,7 +30,7 @@ PLANS = (("web-shell", {"file": "pub/media/x.php", "network": "127.0.0.99"}), ("
 SHELL = "<?php echo 'ran:' . $_GET['c']; // 4111111111111111\n"
 
 
-class Runs(Containment):
+class Runs(AtDatabase):
     """`magewarden runs` at one shop."""
 
     def words(self, *words):
@@ -210,6 +211,35 @@ def load_elsewhere(runs, shop):
         runs.runs("close", one)
 
 
+def stolen_account(runs, shop):
+    """A stolen database account: what it is and does is kept, then it is locked and its connections end; undone, it is as before."""
+    before, here = runs.seen(), shop_as_it_is(runs, shop)
+    held = subprocess.Popen(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-ureport", "-preport", "-e", "select sleep(600) /* 4111111111111111 */"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(1)
+        need(thief(shop), "the thief gets in before")
+        with Checkouts(shop, [(host, view) for view, host in HOSTS_OF.items()]) as buyers:
+            run = runs.begin("database-account-stolen", account="report@%", is_shop_account="false")
+            shown = runs.to_its_end(run)
+            need(not thief(shop) and held.wait(10) != 0, "the account is locked, its connection is gone", shown["steps"])
+            time.sleep(1)
+            runs.runs("undo", run, "--why", "over")
+        need(buyers.bought and not buyers.lost, f"checkouts of every view pass ({buyers.bought} did)", buyers.lost[:5])
+        states = runs.steps(run)
+        need("but for connections" in states["End its connections"], "what can't be had back is named", states)
+        need(thief(shop) and runs.seen() == before and shop_as_it_is(runs, shop) == here, "undone, all is as before")
+        kept = [path for path in (runs.folder / "ours" / "evidence" / run).rglob("*") if path.is_file()]
+        texts = {path.name: path.read_text() for path in kept}
+        connections = [text for name, text in texts.items() if "database_connections" in name]
+        need(connections and all("sleep(600)" in text and "4111111111111111" not in text for text in connections), "its statement is in the evidence, masked", texts)
+        need(any("account_report" in name and "GRANT" in text and "IDENTIFIED" not in text for name, text in texts.items()), "so are its rights, without its password's hash", texts)
+        runs.runs("close", run)
+    finally:
+        held.kill()
+        held.wait()
+
+
 def frozen(runs, shop):
     before = shop_as_it_is(runs, shop)
     runs.runs("freeze", "--why", "who does this?")
@@ -232,13 +262,15 @@ def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("contain_runs") as (started, folder):
         shop = Shop(folder, started)
+        shop.sql(ATTACK)
         (folder / "aside").mkdir(mode=0o700)
         runs = Runs(magewarden, shop)
         bought = forwards_and_back(runs, shop)
         midway = kills(runs, shop)
         load_elsewhere(runs, shop)
+        stolen_account(runs, shop)
         frozen(runs, shop)
-        print(f"4 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")
+        print(f"5 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")
 
 
 if __name__ == "__main__":

@@ -14,15 +14,17 @@ insert into mg_core_config_data (scope, scope_id, path, value) values
   ('default', 0, 'csp/mode/storefront_checkout_index_index/report_only', '0');
 
 create table mg_cms_page (page_id int primary key auto_increment, identifier varchar(100), title varchar(255), is_active smallint, content mediumtext,
-  layout_update_xml text, custom_layout_update_xml text);
+  layout_update_xml text, custom_layout_update_xml text, update_time timestamp default current_timestamp on update current_timestamp);
 insert into mg_cms_page (identifier, title, is_active, content) values ('home', 'Home', 1, '<h1>Welcome</h1>');
 create table mg_cms_page_store (page_id int, store_id smallint, primary key (page_id, store_id));
 insert into mg_cms_page_store values (1, 0);
-create table mg_cms_block (block_id int primary key auto_increment, identifier varchar(255), title varchar(255), content mediumtext, is_active smallint);
+create table mg_cms_block (block_id int primary key auto_increment, identifier varchar(255), title varchar(255), content mediumtext, is_active smallint,
+  update_time timestamp default current_timestamp on update current_timestamp);
 insert into mg_cms_block (identifier, title, content, is_active) values ('checkout_note', 'Note', '<p>We ship within a day.</p>', 1);
 create table mg_cms_block_store (block_id int, store_id smallint, primary key (block_id, store_id));
 insert into mg_cms_block_store values (1, 0);
-create table mg_layout_update (layout_update_id int primary key auto_increment, handle varchar(255), xml text);
+create table mg_layout_update (layout_update_id int primary key auto_increment, handle varchar(255), xml text,
+  updated_at timestamp default current_timestamp on update current_timestamp);
 create table mg_layout_link (layout_link_id int primary key auto_increment, store_id smallint, theme_id int default 1, layout_update_id int);
 
 create table mg_catalog_product_entity (entity_id int primary key auto_increment, sku varchar(64), price decimal(20,6));
@@ -39,16 +41,20 @@ create table mg_sales_order (entity_id int primary key auto_increment, state var
 create table mg_sales_order_payment (entity_id int primary key auto_increment, parent_id int, method varchar(128), amount_ordered decimal(20,4), cc_last_4 varchar(100),
   cc_number_enc varchar(128), additional_information text, key (parent_id));
 create table mg_vault_payment_token (entity_id int primary key auto_increment, gateway_token varchar(255), details text);
-create table mg_customer_entity (entity_id int primary key auto_increment, website_id smallint, email varchar(255), store_id smallint, password_hash varchar(128));
+create table mg_customer_entity (entity_id int primary key auto_increment, website_id smallint, email varchar(255), store_id smallint, password_hash varchar(128),
+  updated_at timestamp default current_timestamp on update current_timestamp, session_cutoff timestamp null);
 
 create table mg_admin_user (user_id int primary key auto_increment, username varchar(40), password varchar(255), email varchar(128), is_active smallint,
   logdate timestamp null, lognum smallint default 0, failures_num smallint default 0, rp_token text, rp_token_created_at timestamp null,
-  created timestamp default current_timestamp, modified timestamp default current_timestamp);
+  created timestamp default current_timestamp, modified timestamp default current_timestamp on update current_timestamp);
 create table mg_admin_user_session (id int primary key auto_increment, session_id varchar(1), user_id int, status smallint, created_at timestamp default current_timestamp,
-  updated_at timestamp default current_timestamp, ip varchar(15));
+  updated_at timestamp default current_timestamp on update current_timestamp, ip varchar(15));
 create table mg_password_reset_request_event (id int primary key auto_increment, request_type smallint, account_reference varchar(255), created_at timestamp, ip varchar(15));
 create table mg_oauth_token (entity_id int primary key auto_increment, consumer_id int, admin_id int, customer_id int, type varchar(16), token varchar(32), secret varchar(128),
   user_type int, revoked smallint, created_at timestamp default current_timestamp);
+create table mg_integration (integration_id int primary key auto_increment, name varchar(255) unique, email varchar(255), endpoint varchar(255), status smallint,
+  consumer_id int, created_at timestamp default current_timestamp, updated_at timestamp default current_timestamp on update current_timestamp);
+create table mg_jwt_auth_revoked (user_type_id int, user_id int, revoke_before bigint, primary key (user_type_id, user_id));
 create table mg_cron_schedule (schedule_id int primary key auto_increment, job_code varchar(255), status varchar(7), created_at timestamp, scheduled_at timestamp null,
   executed_at timestamp null, finished_at timestamp null);
 

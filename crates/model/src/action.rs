@@ -27,8 +27,18 @@ pub enum Undo {
     Whole,
     /// All but this, e.g. "sessions that ended".
     AllBut(&'static str),
+    /// What it ends isn't given back and needn't be: whoever needs it makes it anew, e.g. "connections".
+    MadeAnew(&'static str),
     /// Nothing: two people have to approve it.
     Danger,
+}
+
+impl Undo {
+    /// Whether nothing is given back, and needn't be.
+    #[must_use]
+    pub const fn is_made_anew(self) -> bool {
+        matches!(self, Self::MadeAnew(_))
+    }
 }
 
 /// Where an action takes hold, outermost first.

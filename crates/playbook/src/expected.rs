@@ -203,7 +203,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     ),
     ActionFacts {
         forensic_impact: ForensicImpact::Destroys,
-        undo: Undo::AllBut("sessions"),
+        undo: Undo::MadeAnew("sessions"),
         ..closes(
             "end_customer_sessions",
             "Ends customers' sessions of a website, or one customer's",
@@ -228,7 +228,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     ),
     ActionFacts {
         forensic_impact: ForensicImpact::Destroys,
-        undo: Undo::AllBut("connections"),
+        undo: Undo::MadeAnew("connections"),
         ..closes(
             "end_connections",
             "Ends the running connections of a database account",
@@ -284,7 +284,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     },
     ActionFacts {
         forensic_impact: ForensicImpact::Destroys,
-        undo: Undo::AllBut("what was kept in memory"),
+        undo: Undo::MadeAnew("cached pages"),
         ..closes(
             "purge_cache",
             "Empties Magento's caches and what stands in front, or pages with one tag",

@@ -8,6 +8,9 @@ pub(crate) fn undo(undo: Undo) -> UndoWords {
     let words = match undo {
         Undo::Whole => "all is as before".to_owned(),
         Undo::AllBut(what) => format!("all is as before but {what}"),
+        Undo::MadeAnew(what) => {
+            format!("{what} aren't given back; whoever needs them makes them anew")
+        }
         Undo::Danger => "nothing undoes it".to_owned(),
     };
     UndoWords {

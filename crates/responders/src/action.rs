@@ -121,6 +121,20 @@ pub enum ActionError {
         /// How it ended, and the end of what it said.
         how: String,
     },
+    /// The database refused or took too long; its administrator acts.
+    #[error("the database can't {what}: {how}")]
+    Database {
+        /// What was tried, e.g. `lock the account`.
+        what: String,
+        /// What the server or the connection said.
+        how: String,
+    },
+    /// The process ended before a change; tests alone do that.
+    #[error("the process ended before {before}")]
+    Ended {
+        /// The change that wasn't made.
+        before: String,
+    },
     /// It was done, and the world doesn't show it; what was before is back.
     #[error("{what}")]
     NotSeen {
@@ -143,11 +157,20 @@ impl ActionError {
             }
             Self::File { .. } => "see to the file and its rights, then do it again",
             Self::Program { .. } => "see to what the program says, then do it again",
+            Self::Database { .. } => {
+                "see to the server and to the grants of docs/containment.md, then do it again"
+            }
+            Self::Ended { .. } => "do it again",
             Self::NotSeen { .. } => {
                 "see whether what is asked includes our files, then do it again"
             }
             Self::Kept => "give the file that was kept when this action was surveyed",
         }
+    }
+
+    /// What must not be done, with what to do instead.
+    pub(crate) fn refused(why: impl Into<String>) -> Self {
+        Self::Refused { why: why.into() }
     }
 
     /// For `map_err`: a file that could not be used.

@@ -1,4 +1,4 @@
-//! The one place that changes anything: each change is a step that a test can make the last one.
+//! The one place that changes files: each change is a step that a test can make the last one.
 //!
 //! Invariant: a file is replaced whole, by a temporary beside it that is on disk before it takes the name.
 
@@ -6,50 +6,22 @@ use std::fs::{File, FileTimes, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use crate::ActionError;
+use crate::steps::Steps;
 
-/// Counts steps down to a death that tests ask for.
+/// Changes files of this host.
+#[derive(Default)]
 pub(crate) struct Disk {
-    left: AtomicU32,
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self {
-            left: AtomicU32::new(u32::MAX),
-        }
-    }
+    /// Counts its changes, and those of the database.
+    pub(crate) steps: Steps,
 }
 
 impl Disk {
-    /// From now on as many steps are done as `steps` says, and then none, as if the process had been killed.
-    pub(crate) fn die_after(&self, steps: u32) {
-        self.left.store(steps, Ordering::SeqCst);
-    }
-
-    /// Whether that came to pass.
-    pub(crate) fn died(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
-    }
-
     /// One step is about to be done.
     pub(crate) fn step(&self, path: &Path) -> Result<(), ActionError> {
-        let count = |left: u32| match left {
-            0 => None,
-            u32::MAX => Some(u32::MAX),
-            left => Some(left - 1),
-        };
-        let counted = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
-        counted.map(drop).map_err(|_| ActionError::File {
-            what: "go on at",
-            path: path.to_owned(),
-            source: std::io::Error::other("the process ended here"),
-        })
+        self.steps.step(path.display())
     }
 
     /// Replaces a file whole, or makes it; a file that is there keeps its mode and owner. `modified` is set when given.

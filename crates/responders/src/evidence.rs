@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use model::Arguments;
 
+use crate::database;
 use crate::host::{Ask, Host};
 use crate::nginx::hosts_of_view;
 
@@ -37,7 +38,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    fn whole(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn whole(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         Self {
             name: name.into(),
             content: content.into(),
@@ -45,7 +46,7 @@ impl Evidence {
         }
     }
 
-    fn none(name: impl Into<String>, lacks: impl Into<String>) -> Self {
+    pub(crate) fn none(name: impl Into<String>, lacks: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             content: Vec::new(),
@@ -54,7 +55,8 @@ impl Evidence {
     }
 }
 
-/// Gathers what can be had here: processes and connections always; of what is named – a view's pages, a file – what it is.
+/// Gathers what can be had here: processes, connections and what the database does, always; of what is named – a row, an account, a
+/// view's pages, a file – what it is.
 ///
 /// Nothing of it fails the whole: what can't be had says why.
 #[must_use]
@@ -63,17 +65,12 @@ pub fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
         processes(Path::new("/proc")),
         connections(Path::new("/proc")),
     ];
+    out.extend(database::evidence::gather(host, arguments));
     if let Some(view) = arguments.get("view") {
         pages(host, view.as_str(), &mut out);
     }
     if let Some(file) = arguments.get("file") {
         out.push(look_at_file(host, file.as_str()));
-    }
-    for name in ["row", "account"] {
-        if let Some(value) = arguments.get(name) {
-            let name = format!("{name} {}", value.as_str());
-            out.push(Evidence::none(name, "the database isn't reached from here"));
-        }
     }
     out
 }

@@ -18,6 +18,8 @@ pub struct HostSettings {
     pub magento: Option<MagentoSettings>,
     /// Its web server.
     pub nginx: Option<NginxSettings>,
+    /// Its database.
+    pub database: Option<DatabaseSettings>,
 }
 
 /// Magento on this host.
@@ -47,6 +49,36 @@ pub struct NginxSettings {
     /// Networks that are never blocked: proxies, balancers, monitors.
     #[serde(default)]
     pub proxies: Vec<String>,
+}
+
+/// The shop's database, with an account for containment: not the one that reads for detection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// Its socket; where there is none, `host` and `port`.
+    pub socket: Option<PathBuf>,
+    /// Its name or address.
+    pub host: Option<String>,
+    /// Its port.
+    #[serde(default = "port")]
+    pub port: u16,
+    /// Certificates that its own is held against; else those of public authorities. Asked for beyond this host only.
+    pub ca_file: Option<PathBuf>,
+    /// The account.
+    pub user: String,
+    /// File with its password, for its owner alone; without one it logs in as this user of the host.
+    pub password_file: Option<PathBuf>,
+    /// The shop's schema.
+    pub schema: String,
+    /// What is put in front of names of tables (`db/table_prefix`).
+    #[serde(default)]
+    pub prefix: String,
+    /// Folder of rows as they should be, `TABLE:KEY.json` each; ours alone.
+    pub good_rows: Option<PathBuf>,
+}
+
+const fn port() -> u16 {
+    3306
 }
 
 fn test() -> Vec<String> {
@@ -90,13 +122,13 @@ impl Host {
     /// From now on as many changes are made as `steps` says, and then none, as if the process had been killed: for tests of
     /// what comes after that.
     pub fn die_after(&self, steps: u32) {
-        self.disk.die_after(steps);
+        self.disk.steps.die_after(steps);
     }
 
     /// Whether that came to pass.
     #[must_use]
     pub fn died(&self) -> bool {
-        self.disk.died()
+        self.disk.steps.died()
     }
 
     /// Something outside of any action is about to be written, which counts as a change in such tests.
@@ -112,6 +144,13 @@ impl Host {
         let settings = self.settings.nginx.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
             what: "the host's settings have no part [nginx]".to_owned(),
+        })
+    }
+
+    pub(crate) fn database(&self) -> Result<&DatabaseSettings, ActionError> {
+        let settings = self.settings.database.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [database]".to_owned(),
         })
     }
 

@@ -1,28 +1,39 @@
 //! Steps of containment → the world: one file per action, each with what undoes it.
 //!
 //! It is apart because it changes a shop. Invariants: no action knows why it is done; none is given a text that wasn't
-//! read to its kind ([`model::Argument`]); no shell is ever started; each change is made in one place ([`disk`]) and what
-//! undoes it is known before.
+//! read to its kind ([`model::Argument`]); no shell is ever started; files are changed in one place ([`disk`]), the
+//! database in another ([`database`]), and what undoes a change is known before.
 
 mod action;
 mod block_network;
 mod block_route;
 mod close_view;
 mod close_website;
+mod config_files;
 pub mod contract;
+mod database;
+mod deactivate_administrator;
 mod deny_php;
+mod disable_payment_method;
 mod disk;
+mod drop_trigger;
+mod end_connections;
+mod end_customer_sessions;
 mod evidence;
 mod host;
+mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
 mod quarantine_file;
+mod revert_row;
+mod revoke_integration;
+mod steps;
 mod world;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
-pub use host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+pub use host::{Ask, DatabaseSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
 pub use nginx::prepare;
 
 /// Every action, outermost layer first.
@@ -33,6 +44,14 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &disable_payment_method::DisablePaymentMethod,
+    &deactivate_administrator::DeactivateAdministrator,
+    &revoke_integration::RevokeIntegration,
+    &end_customer_sessions::EndCustomerSessions,
+    &lock_database_account::LockDatabaseAccount,
+    &end_connections::EndConnections,
+    &drop_trigger::DropTrigger,
+    &revert_row::RevertRow,
     &quarantine_file::QuarantineFile,
 ];
 

@@ -78,6 +78,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             ask: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             proxies: vec!["198.51.100.0/24".to_owned()],
         }),
+        database: None,
     };
     let world = Nginx {
         file: include.join("http.conf"),

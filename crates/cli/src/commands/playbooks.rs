@@ -329,6 +329,7 @@ mod tests {
                 .collect();
             let undo = match facts.undo {
                 Undo::AllBut(_) => Undo::AllBut(""),
+                Undo::MadeAnew(_) => Undo::MadeAnew(""),
                 other => other,
             };
             (

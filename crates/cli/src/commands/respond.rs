@@ -82,7 +82,7 @@ impl Respond {
         let Some(name) = &self.action else {
             let lines = ACTIONS.iter().map(|action| {
                 let facts = action.facts();
-                format!("{:16} {}\n", facts.name, facts.about)
+                format!("{:24} {}\n", facts.name, facts.about)
             });
             return say(&lines.collect::<String>());
         };
@@ -225,6 +225,9 @@ fn about(facts: &ActionFacts) -> String {
     let undo = match facts.undo {
         Undo::Whole => "whole".to_owned(),
         Undo::AllBut(what) => format!("all but {what}"),
+        Undo::MadeAnew(what) => {
+            format!("{what} aren't given back; whoever needs them makes them anew")
+        }
         Undo::Danger => "none: two people approve it".to_owned(),
     };
     out.push_str(&format!(

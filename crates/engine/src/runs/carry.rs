@@ -294,6 +294,9 @@ impl<'a> Carrier<'a> {
                 let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
                 match effect.map_err(|error| said(&error))? {
                     Effect::NotInEffect => Ok(lost(doing.action)),
+                    Effect::InEffect if doing.action.facts().undo.is_made_anew() => {
+                        Ok(lost(doing.action))
+                    }
                     Effect::InEffect => Err("it was undone, and it still holds".to_owned()),
                     Effect::Partly(words) => Err(words),
                 }
@@ -453,7 +456,7 @@ fn said(error: &ActionError) -> String {
 fn lost(action: &dyn Action) -> String {
     match action.facts().undo {
         model::Undo::Whole => String::new(),
-        model::Undo::AllBut(what) => what.to_owned(),
+        model::Undo::AllBut(what) | model::Undo::MadeAnew(what) => what.to_owned(),
         model::Undo::Danger => "nothing undoes it".to_owned(),
     }
 }

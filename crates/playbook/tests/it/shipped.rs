@@ -235,6 +235,7 @@ fn every_action_stands_in_the_reference_with_its_facts() {
         let undo = match facts.undo {
             model::Undo::Whole => "whole".to_owned(),
             model::Undo::AllBut(what) => format!("all but {what}"),
+            model::Undo::MadeAnew(what) => format!("{what} are made anew"),
             model::Undo::Danger => "danger: nothing, two people".to_owned(),
         };
         let cause = if facts.acts_on_cause { "yes " } else { "" };

@@ -1,0 +1,82 @@
+//! A database as it is, for comparing: every row of the shop, every account with its lock and grants, every trigger.
+
+use model::StoreMap;
+
+use super::Seen;
+use crate::ActionError;
+use crate::database::{Cell, Database, quote};
+use crate::host::{DatabaseSettings, Host, HostSettings};
+
+/// Looks at it with an account that may see all.
+///
+/// # Errors
+///
+/// [`ActionError`] when it can't be asked.
+pub fn seen_in_database(settings: &DatabaseSettings) -> Result<Seen, ActionError> {
+    let settings = HostSettings {
+        database: Some(settings.clone()),
+        ..HostSettings::default()
+    };
+    let host = Host::new(settings, StoreMap::default());
+    let database = &mut Database::open(&host)?;
+    let mut seen = Seen::new();
+    let schema = [Some(database.schema().to_owned())];
+    let tables =
+        "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = ?";
+    for table in list(database, tables, &schema)? {
+        let columns = "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
+            WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
+        let place = [schema.as_slice(), &[Some(table.clone())]].concat();
+        // As bytes: a text of any character set is compared whole.
+        let columns = list(database, columns, &place)?
+            .into_iter()
+            .map(|column| format!("HEX(CAST({} AS BINARY))", quote::name(&column)))
+            .collect::<Vec<_>>();
+        let name = quote::within(database.schema(), &table);
+        let rows = format!("SELECT {} FROM {name}", columns.join(", "));
+        let rows = database.rows("show rows", &rows, &[])?;
+        seen.insert(format!("table {table}"), format!("{rows:?}"));
+    }
+    let accounts = "SELECT CAST(User AS CHAR), CAST(Host AS CHAR) FROM mysql.global_priv \
+        WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) = 0 AND Host <> ''";
+    for account in database.rows("show accounts", accounts, &[])? {
+        let mut parts = account.into_iter().flatten();
+        let (user, host) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
+        let account = format!("{}@{}", quote::name(&user), quote::name(&host));
+        for asked in ["SHOW CREATE USER", "SHOW GRANTS FOR"] {
+            // One of a host's name isn't there for a server that resolves none.
+            let told = database.shown("show an account", &format!("{asked} {account}"));
+            let told = told.unwrap_or_default();
+            seen.insert(
+                format!("account {user}@{host} {asked}"),
+                format!("{told:?}"),
+            );
+        }
+    }
+    let triggers = "SELECT CAST(trigger_name AS CHAR) FROM information_schema.triggers WHERE trigger_schema = ?";
+    for trigger in list(database, triggers, &schema)? {
+        let name = quote::within(database.schema(), &trigger);
+        let told = database.shown("show a trigger", &format!("SHOW CREATE TRIGGER {name}"))?;
+        let order = "SELECT CAST(action_order AS CHAR) FROM information_schema.triggers WHERE trigger_schema = ? AND trigger_name = ?";
+        let place = [schema.as_slice(), &[Some(trigger.clone())]].concat();
+        let order = list(database, order, &place)?;
+        seen.insert(format!("trigger {trigger}"), format!("{told:?} {order:?}"));
+    }
+    Ok(seen)
+}
+
+/// The first column of an answer.
+fn list(
+    database: &mut Database<'_>,
+    statement: &str,
+    values: &[Cell],
+) -> Result<Vec<String>, ActionError> {
+    let rows = database.rows("list what there is", statement, values)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten())
+        .collect())
+}

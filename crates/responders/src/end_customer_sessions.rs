@@ -1,0 +1,185 @@
+//! Ends customers' sessions, wherever they are kept: Magento refuses one that began before its customer's cut-off.
+//!
+//! `customer_entity.session_cutoff` (since Magento 2.4.4) is the only way to end those of one website: stores of sessions
+//! know no website.
+
+use model::{
+    ActionFacts, Argument, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, ActionError, Change, Effect, Survey};
+use crate::database::rows::{self, cells};
+use crate::database::{Cell, Database};
+use crate::host::Host;
+
+static FACTS: ActionFacts = ActionFacts {
+    name: "end_customer_sessions",
+    about: "Ends customers' sessions of a website, or one customer's (customer_entity.session_cutoff, Magento 2.4.4 or later)",
+    parameters: &[
+        Parameter {
+            name: "website",
+            kind: ParameterKind::Website,
+            is_required: false,
+            about: "whose customers",
+        },
+        Parameter {
+            name: "customer",
+            kind: ParameterKind::Customer,
+            is_required: false,
+            about: "one customer",
+        },
+    ],
+    forensic_impact: ForensicImpact::Destroys,
+    undo: Undo::MadeAnew("sessions"),
+    layer: Layer::Application,
+    reach: Reach::Website,
+    acts_on_cause: false,
+    stays_open: "guests' sessions and carts; customers' tokens (REST, GraphQL), which hold for an hour; whoever knows a password logs \
+        in again. Undoing gives nothing back: customers log in again",
+};
+
+/// Customers whose sessions are ended by one statement, by number.
+const BATCH: u64 = 5000;
+
+/// Whose sessions, and which of them.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// When it was surveyed, by the server's clock in UTC.
+    since: String,
+    /// Highest number of a customer then: later ones have no older session.
+    last: u64,
+}
+
+/// `end_customer_sessions`.
+pub(crate) struct EndCustomerSessions;
+
+impl Action for EndCustomerSessions {
+    fn facts(&self) -> &'static ActionFacts {
+        &FACTS
+    }
+
+    fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
+        let database = &mut Database::open(host)?;
+        let (condition, values) = whose(database, arguments)?;
+        let asked = format!(
+            "SELECT CAST(COUNT(*) AS CHAR), CAST(COALESCE(MAX(entity_id), 0) AS CHAR), CAST(UTC_TIMESTAMP() AS CHAR) FROM {} WHERE {condition}",
+            database.table("customer_entity")
+        );
+        let found = database.rows("count customers", &asked, &values)?;
+        let mut row = found.into_iter().flatten().flatten();
+        let count = row.next().unwrap_or_default();
+        let last = row.next().and_then(|last| last.parse().ok()).unwrap_or(0);
+        if last == 0 {
+            return Err(ActionError::refused("there are no such customers"));
+        }
+        let kept = Kept {
+            since: row.next().unwrap_or_default(),
+            last,
+        };
+        Ok(Survey {
+            changes: vec![Change {
+                what: format!("sessions of {count} customers"),
+                now: "as they are".to_owned(),
+                then: "ended at their next request".to_owned(),
+            }],
+            kept: serde_json::to_vec(&kept).map_err(|_| ActionError::Kept)?,
+        })
+    }
+
+    fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
+        let kept = read(kept)?;
+        let database = &mut Database::open(host)?;
+        let (condition, values) = whose(database, arguments)?;
+        let table = database.table("customer_entity");
+        // The time of change stays: it may tell of the attack.
+        let statement = format!(
+            "UPDATE {table} SET session_cutoff = UTC_TIMESTAMP(), updated_at = updated_at WHERE {condition} \
+             AND entity_id > CAST(? AS UNSIGNED) AND entity_id <= CAST(? AS UNSIGNED) AND COALESCE(session_cutoff < CAST(? AS DATETIME), 1)"
+        );
+        let mut from = 0;
+        while from < kept.last {
+            let to = (from + BATCH).min(kept.last);
+            let mut values = values.clone();
+            values.extend([
+                Some(from.to_string()),
+                Some(to.to_string()),
+                Some(kept.since.clone()),
+            ]);
+            database.change("end customers' sessions", &statement, &values)?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    fn read_back(
+        &self,
+        host: &Host,
+        arguments: &Arguments,
+        kept: &[u8],
+    ) -> Result<Effect, ActionError> {
+        let kept = read(kept)?;
+        let database = &mut Database::open(host)?;
+        let (condition, mut values) = whose(database, arguments)?;
+        let asked = format!(
+            "SELECT CAST(COUNT(*) AS CHAR), CAST(COALESCE(SUM(COALESCE(session_cutoff < CAST(? AS DATETIME), 1)), 0) AS CHAR) FROM {} \
+             WHERE {condition} AND entity_id <= CAST(? AS UNSIGNED)",
+            database.table("customer_entity")
+        );
+        values.insert(0, Some(kept.since));
+        values.push(Some(kept.last.to_string()));
+        let found = database.rows("count customers", &asked, &values)?;
+        let mut row = found.into_iter().flatten().flatten();
+        let (all, open) = (
+            row.next().unwrap_or_default(),
+            row.next().unwrap_or_default(),
+        );
+        Ok(match open.as_str() {
+            "0" => Effect::InEffect,
+            _ if open == all => Effect::NotInEffect,
+            _ => Effect::Partly(format!("sessions of {open} of {all} customers go on")),
+        })
+    }
+
+    fn undo(&self, _host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
+        // A session that was stolen is given back to nobody.
+        read(kept).map(drop)
+    }
+}
+
+fn read(kept: &[u8]) -> Result<Kept, ActionError> {
+    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
+}
+
+/// The condition that finds the customers, and its values.
+fn whose(
+    database: &mut Database<'_>,
+    arguments: &Arguments,
+) -> Result<(String, Vec<Cell>), ActionError> {
+    let (mut parts, mut values) = (Vec::new(), Vec::new());
+    if let Some(website) = arguments.get("website").map(Argument::as_str) {
+        let key = cells([("code", website)]);
+        let columns = ["website_id".to_owned()];
+        let found = rows::find(database, "store_website", &key, &columns, "")?;
+        let id = found.into_iter().flatten().next().and_then(|(_, id)| id);
+        let id =
+            id.ok_or_else(|| ActionError::refused(format!("the shop has no website {website}")))?;
+        parts.push("website_id = ?");
+        values.push(Some(id));
+    }
+    if let Some(customer) = arguments.get("customer").map(Argument::as_str) {
+        let is_number = customer.bytes().all(|byte| byte.is_ascii_digit());
+        parts.push(if is_number {
+            "entity_id = CAST(? AS UNSIGNED)"
+        } else {
+            "email = ?"
+        });
+        values.push(Some(customer.to_owned()));
+    }
+    if parts.is_empty() {
+        return Err(ActionError::refused(
+            "name a website or a customer: without either it would be all of the installation",
+        ));
+    }
+    Ok((parts.join(" AND "), values))
+}

@@ -1,0 +1,358 @@
+//! The same contract at a real MariaDB: run by `tests/services/contain_database.py`, which says where it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use model::{Argument, Arguments};
+use responders::contract::{Trial, check_at, seen_in_database};
+use responders::{
+    Action, ActionError, DatabaseSettings, Host, HostSettings, MagentoSettings, action, memory,
+};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use tokio::runtime::Runtime;
+
+/// The stand-in shop's tables; prefix `mg_`.
+const SCHEMA: &str = include_str!("../../../../tests/shop/schema.sql");
+/// Whose statements for our account are taken as they stand there.
+const MANUAL: &str = include_str!("../../../../docs/containment.md");
+/// What is in the shop beside its tables.
+const ROWS: &str = include_str!("rows.sql");
+/// Rows as they should be.
+const GOOD: [(&str, &str); 4] = [
+    ("core_config_data:91", r#"{"value": null}"#),
+    (
+        "cms_block:1",
+        r#"{"title": "Note", "content": "<p>We ship – é \\ ' within a day.</p>"}"#,
+    ),
+    ("cms_block:77", r#"{"title": "Note"}"#),
+    ("cms_page:1", r#"{"identifier": "home"}"#),
+];
+/// As env.php has it.
+const ENV: &str = "<?php return ['system' => ['websites' => ['second' => ['payment' => ['hosted' => ['active' => 0]]]], \
+    'stores' => ['fr' => ['payment' => ['hosted' => ['active' => '0'], 'checkmo' => ['active' => '1']]]]], 'db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ['username' => 'shop']]]];\n";
+
+/// An action, what it is given, what stays after its undo.
+struct Tried {
+    name: &'static str,
+    values: &'static [(&'static str, &'static str)],
+    stays: &'static [&'static str],
+}
+
+const WHOLE: Tried = Tried {
+    name: "",
+    values: &[],
+    stays: &[],
+};
+
+const TRIED: &[Tried] = &[
+    Tried {
+        name: "lock_database_account",
+        values: &[("account", "report@%")],
+        ..WHOLE
+    },
+    Tried {
+        name: "end_connections",
+        values: &[("account", "report@%")],
+        ..WHOLE
+    },
+    Tried {
+        name: "drop_trigger",
+        values: &[("trigger", "copy$2")],
+        ..WHOLE
+    },
+    Tried {
+        name: "deactivate_administrator",
+        values: &[("administrator", "Ann O'Neill")],
+        stays: &[
+            "table mg_admin_user_session",
+            "table mg_oauth_token",
+            "table mg_jwt_auth_revoked",
+        ],
+    },
+    Tried {
+        name: "revoke_integration",
+        values: &[("integration", "ERP & feeds")],
+        ..WHOLE
+    },
+    Tried {
+        name: "disable_payment_method",
+        values: &[("website", "base"), ("method", "hosted")],
+        ..WHOLE
+    },
+    Tried {
+        name: "end_customer_sessions",
+        values: &[("website", "base")],
+        stays: &["table mg_customer_entity"],
+    },
+    Tried {
+        name: "revert_row",
+        values: &[("row", "core_config_data:91")],
+        ..WHOLE
+    },
+    Tried {
+        name: "revert_row",
+        values: &[("row", "cms_block:1")],
+        ..WHOLE
+    },
+];
+
+/// An action, what it is given, and words that say why it is refused.
+type Refused = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+/// The socket of a MariaDB whose `root` has no password, and whose schema `shop` is ours to drop.
+fn socket() -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the server is, is said by the script that started it"
+    )]
+    let told = std::env::var("MAGEWARDEN_TEST_MARIADB").ok();
+    told.map(PathBuf::from)
+}
+
+fn settings(
+    socket: &Path,
+    user: &str,
+    password_file: Option<PathBuf>,
+    good_rows: Option<PathBuf>,
+) -> DatabaseSettings {
+    DatabaseSettings {
+        socket: Some(socket.to_owned()),
+        host: None,
+        port: 0,
+        ca_file: None,
+        user: user.to_owned(),
+        password_file,
+        schema: "shop".to_owned(),
+        prefix: "mg_".to_owned(),
+        good_rows,
+    }
+}
+
+/// Runs statements as `root`; more than one at once.
+fn root(socket: &Path, statements: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let options = MySqlConnectOptions::new().socket(socket).username("root");
+        let mut connection = options.connect().await.expect("a server");
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+        connection.execute(statements).await.expect("statements");
+        connection.close().await.expect("a farewell");
+    });
+}
+
+/// Connections of somebody who reads along; a shop made anew has new ones.
+static HELD: Mutex<Vec<(Runtime, MySqlConnection)>> = Mutex::new(Vec::new());
+
+fn read_along(socket: &Path) {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.clear();
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let options = MySqlConnectOptions::new()
+            .socket(socket)
+            .username("report")
+            .password("report");
+        let connection = runtime.block_on(options.connect()).expect("a connection");
+        held.push((runtime, connection));
+    }
+}
+
+/// The statements of the manual that make our account, for a shop whose tables have a prefix.
+fn account() -> String {
+    let lines = MANUAL
+        .lines()
+        .filter(|line| line.starts_with("CREATE USER") || line.starts_with("GRANT "));
+    let lines: Vec<_> = lines
+        .map(|line| {
+            line.replace("`shop`.`", "`shop`.`mg_")
+                .replace("PASSWORD", "word")
+        })
+        .collect();
+    assert!(!lines.is_empty(), "the manual has statements");
+    lines.join("\n")
+}
+
+/// A shop in a folder and at the server, afresh.
+fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
+    let mut host = memory::host(folder)?;
+    let etc = folder.join("shop/app/etc");
+    let good = folder.join("good");
+    for made in [&etc, &good] {
+        std::fs::create_dir_all(made).expect("a folder");
+    }
+    std::fs::write(etc.join("env.php"), ENV).expect("write");
+    for (row, text) in GOOD {
+        std::fs::write(good.join(format!("{row}.json")), text).expect("write");
+    }
+    let word = folder.join("word");
+    std::fs::write(&word, "word\n").expect("write");
+    for (path, mode) in [(&word, 0o600), (&good, 0o700)] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("rights");
+    }
+    let begin = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop; DROP USER IF EXISTS containment@localhost, report@'%', shop@localhost;";
+    root(socket, &format!("{begin}{SCHEMA}{ROWS}{}", account()));
+    read_along(socket);
+    host.settings = HostSettings {
+        magento: Some(MagentoSettings {
+            root: folder.join("shop"),
+            quarantine: None,
+        }),
+        database: Some(settings(socket, "containment", Some(word), Some(good))),
+        ..host.settings
+    };
+    Ok(host)
+}
+
+fn arguments(action: &dyn Action, values: &[(&str, &str)]) -> Arguments {
+    let given = |(name, value): &(&str, &str)| {
+        let parameter = action
+            .facts()
+            .parameters
+            .iter()
+            .find(|one| one.name == *name)
+            .expect("a parameter");
+        (
+            parameter.name,
+            Argument::read(parameter.kind, value).expect("an argument"),
+        )
+    };
+    values.iter().map(given).collect()
+}
+
+/// Names of the actions that are tried here.
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = TRIED.iter().map(|one| one.name).collect();
+    names.dedup();
+    names
+}
+
+// One test for all: they share the server's accounts.
+#[test]
+fn actions_at_the_database_keep_the_contract() {
+    let Some(socket) = socket() else {
+        #[expect(
+            clippy::print_stderr,
+            reason = "whoever runs it has to know that nothing was tried"
+        )]
+        {
+            eprintln!(
+                "skipped: MAGEWARDEN_TEST_MARIADB names no server; tests/services/contain_database.py starts one"
+            );
+        }
+        return;
+    };
+    for tried in TRIED {
+        let one = action(tried.name).expect("an action");
+        let folder = tempfile::tempdir().expect("a folder");
+        let trial = Trial {
+            folder: folder.path(),
+            make: &|folder| shop(&socket, folder),
+            see: &|| seen_in_database(&settings(&socket, "root", None, None)),
+            stays: tried.stays,
+        };
+        check_at(one, &trial, &arguments(one, tried.values));
+    }
+    for (name, values, words) in REFUSED {
+        let one = action(name).expect("an action");
+        let folder = tempfile::tempdir().expect("a folder");
+        let host = shop(&socket, folder.path()).expect("a host");
+        let told = one
+            .survey(&host, &arguments(one, values))
+            .expect_err("it is refused");
+        assert!(told.to_string().contains(words), "{name}: {told}");
+    }
+}
+
+/// What must not be done, and the words that say so.
+const REFUSED: &[Refused] = &[
+    (
+        "lock_database_account",
+        &[("account", "shop@localhost")],
+        "together, then end_connections",
+    ),
+    (
+        "lock_database_account",
+        &[("account", "shop@10.0.0.7")],
+        "the shop itself logs in",
+    ),
+    (
+        "lock_database_account",
+        &[("account", "containment@%")],
+        "another account first",
+    ),
+    (
+        "lock_database_account",
+        &[("account", "mariadb.sys@localhost")],
+        "the server's own",
+    ),
+    (
+        "lock_database_account",
+        &[("account", "nobody@%")],
+        "no account nobody@%",
+    ),
+    (
+        "end_connections",
+        &[("account", "containment@%")],
+        "another account first",
+    ),
+    (
+        "drop_trigger",
+        &[("trigger", "nobody")],
+        "no trigger nobody",
+    ),
+    (
+        "deactivate_administrator",
+        &[("administrator", "nobody")],
+        "0 administrators named nobody",
+    ),
+    (
+        "revoke_integration",
+        &[("integration", "nobody")],
+        "0 integrations named nobody",
+    ),
+    (
+        "disable_payment_method",
+        &[("website", "second"), ("method", "hosted")],
+        "env.php under system/websites/second/payment/hosted/active",
+    ),
+    (
+        "disable_payment_method",
+        &[("website", "base"), ("method", "checkmo")],
+        "env.php under system/stores/fr/payment/checkmo/active",
+    ),
+    (
+        "disable_payment_method",
+        &[("website", "admin"), ("method", "checkmo")],
+        "no website admin",
+    ),
+    (
+        "revert_row",
+        &[("row", "admin_user:7")],
+        "rows of admin_user aren't put back",
+    ),
+    ("revert_row", &[("row", "cms_block:77")], "isn't there"),
+    (
+        "revert_row",
+        &[("row", "cms_page:1")],
+        "for some of: title, content",
+    ),
+    ("revert_row", &[("row", "cms_page:2")], "can't read"),
+    ("end_customer_sessions", &[], "name a website or a customer"),
+    (
+        "end_customer_sessions",
+        &[("customer", "nobody@example.com")],
+        "no such customers",
+    ),
+];

