@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::desk::{Sight, SourceView};
-use model::{Finding, Incident, Level, Right, Timestamp};
+use model::{ActorKind, Finding, Incident, Level, Right, Scope, Timestamp};
 
 use super::{actor_link, encoded, place_link, shortened};
 
@@ -188,13 +188,29 @@ fn steps(
             ),
             what_link: format!("/incidents/{}{page}#f{}", incident.id, finding.id),
             assets: cut(&assets.join(", "), WHAT_CHARS),
-            place: wrapped(&super::place_words(&finding.scope), WHERE_CHARS),
-            place_whole: shortened(&finding.scope.to_string(), WHOLE_BYTES),
+            place: wrapped(&place_of(finding), WHERE_CHARS),
+            place_whole: shortened(&place_of(finding), WHOLE_BYTES),
             place_link: place_link(&finding.scope),
             count: 1,
         });
     }
     (steps, left)
+}
+
+/// Where a finding is: what is in the database all stores share, whatever its log can't say.
+fn place_of(finding: &Finding) -> String {
+    let is_database = |actor: &model::Actor| {
+        matches!(
+            actor.kind,
+            ActorKind::DatabaseAccount | ActorKind::DatabaseConnection
+        )
+    };
+    match &finding.scope {
+        Scope::Unknown if finding.actors.iter().any(is_database) => {
+            "the database of all stores".to_owned()
+        }
+        scope => super::place_words(scope),
+    }
 }
 
 /// The first letters of a text: a box has room for so many.

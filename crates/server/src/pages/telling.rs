@@ -103,6 +103,24 @@ pub(super) struct Whom {
     by_role: BTreeMap<ContactRole, Vec<Contact>>,
 }
 
+impl Whom {
+    /// Whether anybody is set.
+    pub(super) fn has_contacts(&self) -> bool {
+        self.called.iter().any(|one| !one.contacts.is_empty())
+    }
+
+    /// Whether somebody isn't.
+    pub(super) fn lacks_contacts(&self) -> bool {
+        self.called.iter().any(|one| one.contacts.is_empty())
+    }
+
+    /// Those for whom nobody is set.
+    pub(super) fn lacking(&self) -> Vec<&Called> {
+        let all = self.called.iter();
+        all.filter(|one| one.contacts.is_empty()).collect()
+    }
+}
+
 /// Who is called about every incident.
 const ALWAYS: &[ContactRole] = &[
     ContactRole::IncidentLead,

@@ -139,7 +139,7 @@ fn a_token_has_no_views_and_a_page_of_another_site_keeps_none() {
         )
     };
     let list = ask("GET", "/api/v1/views", "");
-    let told: serde_json::Value = serde_json::from_str(&list.body).expect("JSON");
+    let told: Value = serde_json::from_str(&list.body).expect("JSON");
     assert_eq!(
         told,
         serde_json::json!({"items": [], "next": null, "total": 0})
