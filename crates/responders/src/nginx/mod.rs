@@ -26,6 +26,8 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 const IN_A_ROW: u32 = 5;
 const TRIES_MAX: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often something is asked that doesn't hold: on a busy host an old worker may answer after five new answers.
+const SETTLE_TRIES: u32 = 40;
 /// Requests by which a closed view is asked for, at most.
 const PROBES_MAX: usize = 12;
 
@@ -109,7 +111,7 @@ impl<R: RuleAction> Action for R {
         let rule = self.rule(host, arguments)?;
         let found = read(host)?;
         let has_it = found.rules.contains(&rule);
-        if !is_running(host, &found.content)? {
+        if !settles(host, || is_running(host, &found.content))? {
             return Ok(Effect::Partly(format!(
                 "our file says that it is {}, and nginx doesn't go by our file as it is",
                 if has_it { "closed" } else { "open" }
@@ -120,8 +122,13 @@ impl<R: RuleAction> Action for R {
         }
         let mut others = Vec::new();
         for (ask, expected) in self.probes(host, &rule) {
-            let status = host.world.ask(host.nginx()?.ask, &ask, ASK_LIMIT)?;
-            if status != expected {
+            let at = host.nginx()?.ask;
+            let mut status = 0;
+            let is_expected = settles(host, || {
+                status = host.world.ask(at, &ask, ASK_LIMIT)?;
+                Ok(status == expected)
+            })?;
+            if !is_expected {
                 others.push(format!("{} at {}: {status}", ask.path, ask.host));
             }
         }
@@ -271,6 +278,20 @@ fn is_running(host: &Host, content: &str) -> Result<bool, ActionError> {
         store: None,
     };
     Ok(host.world.ask(host.nginx()?.ask, &ask, ASK_LIMIT)? == 204)
+}
+
+/// Whether something holds, or comes to within two seconds.
+fn settles(
+    host: &Host,
+    mut holds: impl FnMut() -> Result<bool, ActionError>,
+) -> Result<bool, ActionError> {
+    for _ in 1..SETTLE_TRIES {
+        if holds()? {
+            return Ok(true);
+        }
+        host.world.pause(PAUSE);
+    }
+    holds()
 }
 
 fn await_running(host: &Host, content: &str) -> Result<(), ActionError> {
