@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 16] = [
+pub const BODIES: [(&str, fn(&[u8])); 17] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
