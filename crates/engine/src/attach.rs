@@ -13,6 +13,7 @@ use parse::Context;
 use sha2::{Digest as _, Sha256};
 use sources::{Limits, UnpackError, unpack};
 
+use crate::hex::hex;
 use crate::hide;
 use crate::ledger::{Beside, Ledger, LedgerError};
 
@@ -113,11 +114,7 @@ pub(crate) fn mask_all(content: &mut [u8]) -> Result<usize, Unfit> {
 
 /// SHA-256 of what is kept, hexadecimal.
 pub(crate) fn hash_of(content: &[u8]) -> String {
-    hex(&Sha256::digest(content).into())
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(content))
 }
 
 /// Whether masking it leaves what it is: text of any encoding that holds ASCII's letters as ASCII does, or UTF-16.

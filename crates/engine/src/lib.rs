@@ -18,6 +18,7 @@ pub mod exercise;
 pub mod external;
 pub mod handled;
 pub mod health;
+mod hex;
 mod hide;
 pub mod intake;
 pub mod inventory;

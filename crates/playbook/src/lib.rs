@@ -29,7 +29,9 @@ pub use fits::fits;
 pub use order::{Law, Refusal, line, orders};
 pub use plan::{PlanError, plan};
 pub use problem::{Problem, Weight};
-pub use run::{KEEP_EVIDENCE, LineError, LineFault, Run, RunError, RunStep, StepState, Turn, Wait};
+pub use run::{
+    KEEP_EVIDENCE, LineError, LineFault, Run, RunError, RunStep, StepState, Turn, Wait, hash_words,
+};
 pub use words::{diagram, step_words};
 
 /// Largest document that is read, in bytes.

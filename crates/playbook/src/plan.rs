@@ -151,7 +151,7 @@ fn known_values(
     Ok(known)
 }
 
-fn needs_two_people(step: &PlanStep) -> bool {
+pub(crate) fn needs_two_people(step: &PlanStep) -> bool {
     let is_danger = matches!(&step.work, Work::Action { undo, .. } if undo.is_danger);
     is_danger || step.waiver.is_some()
 }

@@ -11,10 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::Arguments;
+use nix::fcntl::readlinkat;
 
-use crate::database;
 use crate::host::{Ask, Host};
 use crate::nginx::hosts_of_view;
+use crate::{ActionError, below, database};
 
 /// Processes that are listed, and bytes of one's command line.
 const PROCESSES_MAX: usize = 20_000;
@@ -35,6 +36,8 @@ pub struct Evidence {
     pub content: Vec<u8>,
     /// Why it could not be had, or is cut short; empty when it is whole.
     pub lacks: String,
+    /// Whether it was asked for by name: what changes it has to wait for it.
+    pub is_named: bool,
 }
 
 impl Evidence {
@@ -43,6 +46,7 @@ impl Evidence {
             name: name.into(),
             content: content.into(),
             lacks: String::new(),
+            is_named: false,
         }
     }
 
@@ -51,6 +55,14 @@ impl Evidence {
             name: name.into(),
             content: Vec::new(),
             lacks: lacks.into(),
+            is_named: false,
+        }
+    }
+
+    pub(crate) fn named(self) -> Self {
+        Self {
+            is_named: true,
+            ..self
         }
     }
 }
@@ -70,7 +82,7 @@ pub fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
         pages(host, view.as_str(), &mut out);
     }
     if let Some(file) = arguments.get("file") {
-        out.push(look_at_file(host, file.as_str()));
+        out.push(look_at_file(host, file.as_str()).named());
     }
     out
 }
@@ -172,13 +184,13 @@ fn address(text: &str) -> String {
 fn pages(host: &Host, view: &str, out: &mut Vec<Evidence>) {
     let Ok(nginx) = host.nginx() else {
         let why = "the host's settings have no part [nginx]";
-        out.push(Evidence::none(format!("pages of {view}"), why));
+        out.push(Evidence::none(format!("pages of {view}"), why).named());
         return;
     };
     let hosts = hosts_of_view(host, view);
     let Some(name) = hosts.first() else {
         let why = "no host shows it by itself";
-        out.push(Evidence::none(format!("pages of {view}"), why));
+        out.push(Evidence::none(format!("pages of {view}"), why).named());
         return;
     };
     for path in PAGES {
@@ -188,27 +200,42 @@ fn pages(host: &Host, view: &str, out: &mut Vec<Evidence>) {
             store: None,
         };
         let shown = format!("page {name}{path}");
-        out.push(match host.world.fetch(nginx.ask, &ask, PAGE_LIMIT) {
+        let page = match host.world.fetch(nginx.ask, &ask, PAGE_LIMIT) {
             Ok(page) => Evidence::whole(shown, page),
             Err(error) => Evidence::none(shown, error.to_string()),
-        });
+        };
+        out.push(page.named());
     }
 }
 
 fn look_at_file(host: &Host, file: &str) -> Evidence {
     let name = format!("file {file}");
-    let magento = match host.magento() {
-        Ok(magento) => magento,
-        Err(error) => return Evidence::none(name, error.to_string()),
-    };
-    let path = magento.root.join(file);
-    let about = match path.symlink_metadata() {
-        Ok(about) => about,
-        Err(error) => return Evidence::none(name, error.to_string()),
-    };
-    let mut out = format!(
-        "path {}\nsize {}\nmode {:o}\nowner {}\ngroup {}\nmodified {}.{:09}\nchanged {}.{:09}\ninode {}\nlinks {}\n",
-        path.display(),
+    match read_file(host, file) {
+        Ok((content, lacks)) => Evidence {
+            lacks,
+            ..Evidence::whole(name, content)
+        },
+        Err(error) => Evidence::none(name, error.to_string()),
+    }
+}
+
+/// What a file is, then its bytes; and what of them is left out.
+fn read_file(host: &Host, file: &str) -> Result<(Vec<u8>, String), ActionError> {
+    let shown = Path::new(file);
+    let (folder, name) = below::folder_of(&host.magento()?.root, file)?;
+    if let Ok(target) = readlinkat(&folder, name) {
+        let content = format!("path {file}\nleads to {}\n", target.display());
+        return Ok((
+            content.into_bytes(),
+            "it is a link: what it leads to isn't read".to_owned(),
+        ));
+    }
+    let opened = below::open(&folder, name, shown)?;
+    let about = opened
+        .metadata()
+        .map_err(ActionError::file("look at", shown))?;
+    let mut content = format!(
+        "path {file}\nsize {}\nmode {:o}\nowner {}\ngroup {}\nmodified {}.{:09}\nchanged {}.{:09}\ninode {}\nlinks {}\n\n",
         about.size(),
         about.mode(),
         about.uid(),
@@ -222,26 +249,20 @@ fn look_at_file(host: &Host, file: &str) -> Evidence {
     )
     .into_bytes();
     if !about.is_file() {
-        let target = fs::read_link(&path).map(|target| format!("leads to {}\n", target.display()));
-        out.extend(target.unwrap_or_default().into_bytes());
-        return Evidence {
-            lacks: "it is no plain file: its content isn't read".to_owned(),
-            ..Evidence::whole(name, out)
-        };
+        return Ok((
+            content,
+            "it is no plain file: its content isn't read".to_owned(),
+        ));
     }
-    out.extend(b"\n");
-    let read = File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut out));
-    let lacks = match read {
-        Err(error) => error.to_string(),
-        Ok(_) if about.size() > FILE_BYTES_MAX => {
-            format!("the first {FILE_BYTES_MAX} of {} bytes only", about.size())
-        }
-        Ok(_) => String::new(),
+    opened
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut content)
+        .map_err(ActionError::file("read", shown))?;
+    let lacks = match about.size() {
+        size if size > FILE_BYTES_MAX => format!("the first {FILE_BYTES_MAX} of {size} bytes only"),
+        _ => String::new(),
     };
-    Evidence {
-        lacks,
-        ..Evidence::whole(name, out)
-    }
+    Ok((content, lacks))
 }
 
 #[cfg(test)]
@@ -268,6 +289,28 @@ mod tests {
         check("junk", "junk");
         check("0100007F", "0100007F");
         check("zz00007F:0050", "zz00007F:0050");
+    }
+
+    #[test]
+    fn no_link_and_no_pipe_is_followed_or_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let host = memory::host(folder.path()).expect("a host");
+        let media = folder.path().join("shop/pub/media");
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "of another").expect("written");
+        std::os::unix::fs::symlink(&secret, media.join("link.php")).expect("a link");
+        std::os::unix::fs::symlink(folder.path(), media.join("out")).expect("a link");
+        nix::unistd::mkfifo(&media.join("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        for (file, said) in [
+            ("pub/media/link.php", "it is a link"),
+            ("pub/media/out/secret", "a link or a file on its way"),
+            ("pub/media/pipe", "no plain file"),
+        ] {
+            let found = super::look_at_file(&host, file);
+            assert!(found.lacks.contains(said), "{found:?}");
+            let content = String::from_utf8_lossy(&found.content);
+            assert!(!content.contains("of another"), "{content}");
+        }
     }
 
     #[test]
@@ -305,6 +348,8 @@ mod tests {
         assert_eq!(lacks, "");
         assert!(text("page fr.shop.test/").0.starts_with("HTTP/1.1 200"));
         assert!(!text("row core_config_data:7").1.is_empty());
+        let named: Vec<_> = found.iter().filter(|one| one.is_named).collect();
+        assert_eq!(named.len(), 4, "a row, two pages, a file");
         let order: Vec<_> = found.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(order.first(), Some(&"processes"));
     }

@@ -1,7 +1,4 @@
 //! Moves a file of the shop to where it is neither served nor run, as it is: content, mode, owner, times, attributes.
-//!
-//! Each folder on the way is opened by its handle and never through a link, so that whoever may write below the root can't
-//! turn the move to another file in between.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -10,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::fcntl::{AtFlags, RenameFlags, renameat2};
+use nix::sys::stat::{FileStat, SFlag, fstatat};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::below;
 use crate::host::Host;
 
 static FACTS: ActionFacts = ActionFacts {
@@ -196,17 +194,7 @@ fn ends(host: &Host, arguments: &Arguments) -> Result<Ends, ActionError> {
             what: "the host's settings name no `quarantine`".to_owned(),
         });
     };
-    let mut from = File::open(&settings.root).map_err(ActionError::file("open", &settings.root))?;
-    let mut parts = file.split('/');
-    let name = parts.next_back().unwrap_or_default().to_owned();
-    for part in parts {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let opened = openat(&from, part, flags, Mode::empty());
-        from = File::from(opened.map_err(|error| match error {
-            Errno::ELOOP | Errno::ENOTDIR => refused(&shown, "has a link or a file on its way"),
-            error => ActionError::file("open the folders of", &shown)(error.into()),
-        })?);
-    }
+    let (from, name) = below::folder_of(&settings.root, file)?;
     let to = File::open(ours).map_err(ActionError::file("open", ours))?;
     let about = to.metadata().map_err(ActionError::file("look at", ours))?;
     let inside = ours
@@ -224,7 +212,7 @@ fn ends(host: &Host, arguments: &Arguments) -> Result<Ends, ActionError> {
     }
     Ok(Ends {
         from,
-        name,
+        name: name.to_owned(),
         shown,
         to,
     })

@@ -15,7 +15,7 @@ const TOLD_CHARS_MAX: usize = 600;
 /// Bytes read of an answer, for its status.
 const STATUS_BYTES: usize = 12;
 /// Bytes read of an answer, for evidence.
-const ANSWER_BYTES_MAX: u64 = 2 << 20;
+const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// This host.
 pub(crate) struct ThisHost;
@@ -78,11 +78,7 @@ impl World for ThisHost {
     }
 
     fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
-        let answer = send(at, ask, limit).and_then(|link| {
-            let mut answer = Vec::new();
-            link.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-            Ok(answer)
-        });
+        let answer = send(at, ask, limit).and_then(|link| whole(link, limit));
         answer.map_err(|error| ActionError::NotSeen {
             what: format!("{at} doesn't answer for {}: {error}", ask.host),
         })
@@ -124,6 +120,26 @@ fn send(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<TcpStream, std::io
     Ok(link)
 }
 
+/// Reads an answer to its end or to its limits; one that comes drop by drop is cut off when the time is over.
+fn whole(mut link: TcpStream, limit: Duration) -> Result<Vec<u8>, std::io::Error> {
+    let end = Instant::now() + limit;
+    let (mut answer, mut part) = (Vec::new(), [0; 16 << 10]);
+    while answer.len() < ANSWER_BYTES_MAX {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(std::io::Error::other("it takes too long"));
+        }
+        link.set_read_timeout(Some(left))?;
+        let read = link.read(&mut part)?;
+        if read == 0 {
+            break;
+        }
+        answer.extend(part.iter().take(read));
+    }
+    answer.truncate(ANSWER_BYTES_MAX);
+    Ok(answer)
+}
+
 fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Error> {
     let mut link = send(at, ask, limit)?;
     let mut head = [0; STATUS_BYTES];
@@ -138,7 +154,9 @@ fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Er
 #[cfg(test)]
 mod tests {
     use super::ThisHost;
-    use crate::host::World as _;
+    use crate::host::{Ask, World as _};
+    use std::io::Write as _;
+    use std::net::TcpListener;
     use std::time::Duration;
 
     #[track_caller]
@@ -153,6 +171,27 @@ mod tests {
                 assert!(told.contains(words), "{told}");
             }
         }
+    }
+
+    #[test]
+    fn an_answer_that_comes_drop_by_drop_has_an_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let dripping = std::thread::spawn(move || {
+            let (mut link, _) = listener.accept().expect("a caller");
+            while link.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let ask = Ask {
+            host: "de.shop.test".to_owned(),
+            path: "/".to_owned(),
+            store: None,
+        };
+        let told = ThisHost.fetch(at, &ask, Duration::from_millis(300));
+        let told = told.expect_err("it has an end").to_string();
+        assert!(told.contains("it takes too long"), "{told}");
+        dripping.join().expect("the caller is gone");
     }
 
     #[test]

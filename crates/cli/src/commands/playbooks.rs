@@ -216,9 +216,7 @@ fn refused(error: &PlanError) -> Failure {
 
 /// A plan for people; whatever stands in it is made inert.
 fn print(plan: &Plan, out: &mut impl Write) -> std::io::Result<()> {
-    let hash = playbook::hash(plan)
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let hash = playbook::hash_words(plan);
     writeln!(out, "{}", inert(&plan.playbook.name))?;
     writeln!(
         out,

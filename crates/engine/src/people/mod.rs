@@ -18,6 +18,7 @@ mod token;
 mod totp;
 mod views;
 
+use crate::hex::hex;
 use crate::hide::is_hidden;
 use std::path::Path;
 use std::sync::Arc;
@@ -417,10 +418,6 @@ fn secret() -> Result<String, PeopleError> {
 /// Under what something secret is stored.
 fn hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {

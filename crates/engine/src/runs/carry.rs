@@ -22,9 +22,9 @@ pub enum CarryError {
     /// What undoes its steps can't be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// The host's lock can't be taken.
-    #[error("can't lock {}", path.display())]
-    Lock {
+    /// A file of ours can't be used.
+    #[error("can't use {}", path.display())]
+    File {
         /// Where.
         path: PathBuf,
         /// Why.
@@ -41,7 +41,7 @@ impl CarryError {
             Self::Vault(VaultError::Changed { .. }) => {
                 "what undoes the step is gone: undo it by hand, the run's changes say what was before"
             }
-            Self::Vault(_) | Self::Lock { .. } => {
+            Self::Vault(_) | Self::File { .. } => {
                 "see to the folder's rights and space, then let the run go on"
             }
         }
@@ -109,7 +109,10 @@ impl<'a> Carrier<'a> {
     /// [`CarryError`] when it doesn't fit where the run is.
     pub fn say(&mut self, what: Happened) -> Result<(), CarryError> {
         let closes = matches!(what, Happened::Closed { .. });
-        self.note(what)?;
+        // Closed before what undoes it was gone, it is closed once more.
+        if !(closes && self.run().is_closed) {
+            self.note(what)?;
+        }
         if closes {
             self.vault.destroy(&self.run().id)?;
         }
@@ -156,7 +159,7 @@ impl<'a> Carrier<'a> {
         let path = self.place.journals();
         self.place
             .frozen()
-            .map_err(|source| CarryError::Lock { path, source })
+            .map_err(|source| CarryError::File { path, source })
     }
 
     fn take(&mut self, turn: Turn) -> Result<(), CarryError> {
@@ -182,10 +185,7 @@ impl<'a> Carrier<'a> {
         let kept = evidence::keep(&self.place, self.host, &self.run().id, step, &arguments);
         match kept {
             Ok(pieces) => self.note(Happened::Kept { step, pieces }),
-            Err((path, error)) => {
-                let why = format!("can't write {}: {error}", path.display());
-                self.failed(step, why, String::new())
-            }
+            Err(why) => self.failed(step, why, String::new()),
         }
     }
 
@@ -331,7 +331,7 @@ impl<'a> Carrier<'a> {
     fn may_write(&self) -> Result<(), CarryError> {
         self.host
             .step(self.journal.path())
-            .map_err(|error| CarryError::Lock {
+            .map_err(|error| CarryError::File {
                 path: self.journal.path().to_owned(),
                 source: std::io::Error::other(error.to_string()),
             })
@@ -343,7 +343,19 @@ impl<'a> Carrier<'a> {
         let action = responders::action(name).ok_or_else(|| {
             format!("magewarden doesn't do `{name}` on this host: do it by hand and say so")
         })?;
-        let arguments = self.arguments(step, &[*action.facts()])?;
+        let facts = action.facts();
+        let says = self.run().planned(step).is_some_and(|planned| {
+            matches!(&planned.work, Work::Action { forensic_impact, layer, undo, .. }
+                if *forensic_impact == facts.forensic_impact && *layer == facts.layer
+                    && undo.is_danger == (facts.undo == model::Undo::Danger))
+        });
+        if !says {
+            // Order, evidence and approval went by what the plan says.
+            return Err(format!(
+                "the plan says of `{name}` what isn't so: make the plan anew"
+            ));
+        }
+        let arguments = self.arguments(step, &[*facts])?;
         Ok(Doing { action, arguments })
     }
 
@@ -411,6 +423,7 @@ impl<'a> Carrier<'a> {
             matches!(work, Work::Action { action: other, arguments: given, .. }
             if other == action && given == arguments)
         };
+        // One that can't be read doesn't stop this one: `list` tells of it, and every action is idempotent.
         let (runs, _) = list(&self.place.journals())?;
         let found = runs.iter().filter(|run| run.id != this.id).find(|run| {
             let mut steps = run.plan.steps.iter().enumerate();
@@ -434,7 +447,7 @@ impl<'a> Carrier<'a> {
             file.lock()?;
             Ok(file)
         };
-        lock().map_err(|source| CarryError::Lock {
+        lock().map_err(|source| CarryError::File {
             path: path.clone(),
             source,
         })

@@ -1,11 +1,11 @@
 //! Evidence of a run, masked, on disk before anything is changed.
 
-use std::path::PathBuf;
-
 use model::{Arguments, Piece};
 use responders::{Evidence, Host};
 
-use super::{Place, make_ours, write_whole};
+use stores::write_atomically;
+
+use super::{Place, make_ours};
 use crate::attach::{hash_of, mask_all};
 
 /// Characters of a piece's name in its file's name.
@@ -15,26 +15,33 @@ const NAME_MAX: usize = 80;
 ///
 /// # Errors
 ///
-/// Where it could not be written, and why.
+/// Why something that the step names could not be had or kept: what changes it has to wait then. What could be had is on disk
+/// all the same.
 pub(super) fn keep(
     place: &Place,
     host: &Host,
     run: &str,
     step: usize,
     arguments: &Arguments,
-) -> Result<Vec<Piece>, (PathBuf, std::io::Error)> {
+) -> Result<Vec<Piece>, String> {
     let folder = place.evidence().join(run).join(format!("{:03}", step + 1));
-    make_ours(&folder).map_err(|error| (folder.clone(), error))?;
-    let gathered = responders::gather(host, arguments);
-    let kept = gathered.into_iter().enumerate().map(|(at, one)| {
+    make_ours(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
+    let (mut pieces, mut lacks) = (Vec::new(), None);
+    for (at, one) in responders::gather(host, arguments).into_iter().enumerate() {
         let path = folder.join(format!("{:02}-{}", at + 1, file_name(&one.name)));
-        let piece = masked(one);
-        host.step(&path)
-            .map_err(|error| (path.clone(), std::io::Error::other(error.to_string())))?;
-        write_whole(&path, &piece.1).map_err(|error| (path, error))?;
-        Ok(piece.0)
-    });
-    kept.collect()
+        let is_named = one.is_named;
+        let (piece, content) = masked(one);
+        host.step(&path).map_err(|error| error.to_string())?;
+        write_atomically(&path, &content).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {}", cause.unwrap_or_default())
+        })?;
+        if is_named && content.is_empty() {
+            lacks = lacks.or_else(|| Some(format!("{} isn't kept: {}", piece.name, piece.lacks)));
+        }
+        pieces.push(piece);
+    }
+    lacks.map_or(Ok(pieces), Err)
 }
 
 /// A piece as it is kept: what can't be masked isn't.
@@ -43,6 +50,7 @@ fn masked(one: Evidence) -> (Piece, Vec<u8>) {
         mut name,
         mut content,
         mut lacks,
+        is_named: _,
     } = one;
     crate::hide::hide(&mut name);
     crate::hide::hide(&mut lacks);

@@ -51,6 +51,12 @@ pub enum JournalError {
         /// Which line, and what is wrong.
         source: LineError,
     },
+    /// The file is named after another run than it tells of.
+    #[error("{} tells of another run than its name does", path.display())]
+    OtherRun {
+        /// Where.
+        path: PathBuf,
+    },
     /// An entry doesn't follow; the caller's fault.
     #[error(transparent)]
     Unfit(#[from] RunError),
@@ -64,7 +70,7 @@ impl JournalError {
             Self::File { .. } => "see to the folder's rights and space, then do it again",
             Self::NoRun { .. } => "`magewarden runs` lists those of this host",
             Self::Busy { .. } => "wait for it, or end it: a run goes on where it stopped",
-            Self::Damaged { .. } => {
+            Self::Damaged { .. } | Self::OtherRun { .. } => {
                 "keep the file; `magewarden respond ACTION --undo` with the run's vault undoes steps one by one"
             }
             Self::Unfit(_) => "`magewarden runs show` says where the run is",
@@ -120,7 +126,7 @@ impl Journal {
             _ => JournalError::file("open", &path)(error),
         })?;
         lock(&file, &path, id)?;
-        let (run, whole) = fold(&mut file, &path)?;
+        let (run, whole) = fold(&mut file, &path, id)?;
         file.set_len(whole)
             .and_then(|()| file.seek(SeekFrom::End(0)))
             .map_err(JournalError::file("write", &path))?;
@@ -188,7 +194,7 @@ pub fn read(folder: &Path, id: &str) -> Result<Run, JournalError> {
         std::io::ErrorKind::NotFound => JournalError::NoRun { id: id.to_owned() },
         _ => JournalError::file("open", &path)(error),
     })?;
-    let (run, _) = fold(&mut file, &path)?;
+    let (run, _) = fold(&mut file, &path, id)?;
     run.ok_or_else(|| JournalError::NoRun { id: id.to_owned() })
 }
 
@@ -258,7 +264,7 @@ fn lock(file: &File, path: &Path, id: &str) -> Result<(), JournalError> {
 }
 
 /// The run that a file tells of, and how many bytes of it are whole lines.
-fn fold(file: &mut File, path: &Path) -> Result<(Option<Run>, u64), JournalError> {
+fn fold(file: &mut File, path: &Path, id: &str) -> Result<(Option<Run>, u64), JournalError> {
     let failed = || JournalError::file("read", path);
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1)
@@ -267,8 +273,14 @@ fn fold(file: &mut File, path: &Path) -> Result<(Option<Run>, u64), JournalError
     if bytes.len() as u64 > BYTES_MAX {
         return Err(failed()(std::io::Error::other("it is too large")));
     }
-    Run::read(&bytes).map_err(|damage| JournalError::Damaged {
+    let (run, whole) = Run::read(&bytes).map_err(|damage| JournalError::Damaged {
         path: path.to_owned(),
         source: damage,
-    })
+    })?;
+    // A name that was looked at is what is shown and what folders are named after; the file's own word for it is nobody's.
+    if run.as_ref().is_some_and(|run| run.id != id) {
+        let path = path.to_owned();
+        return Err(JournalError::OtherRun { path });
+    }
+    Ok((run, whole))
 }

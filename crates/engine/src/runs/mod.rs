@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
+use stores::write_atomically;
 
 pub use carry::{Carrier, CarryError, Stand};
 pub use journal::{Journal, JournalError, list, new_id, read};
@@ -93,7 +94,7 @@ impl Place {
     pub fn freeze(&self, frozen: &Frozen) -> std::io::Result<()> {
         make_ours(&self.journals())?;
         let text = serde_json::to_vec(frozen).map_err(std::io::Error::other)?;
-        write_whole(&self.frozen_file(), &text)
+        write_atomically(&self.frozen_file(), &text).map_err(std::io::Error::other)
     }
 
     /// Lets things be done again; a host that isn't frozen stays so.
@@ -118,19 +119,4 @@ fn make_ours(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(folder)
-}
-
-/// Writes a file whole, for its owner alone, and brings it and its name to disk.
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -42,14 +42,13 @@ fn planned(playbook: &str) -> Plan {
 }
 
 fn approval(id: &str, plan: Plan) -> RunEntry {
-    let hash = playbook::hash(&plan);
     RunEntry {
         v: model::RUN_VERSION,
         run: id.to_owned(),
         number: 0,
         at: now(),
         what: Happened::Approved {
-            hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: playbook::hash_words(&plan),
             plan: Box::new(plan),
             by: vec![person("ann"), person("bob")],
             answers: BTreeMap::new(),
@@ -100,11 +99,15 @@ fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
     }
 }
 
+fn opened<'a>(host: &'a Host, place: &Place, id: &str) -> Carrier<'a> {
+    let journal = Journal::open(&place.journals(), id).expect("open");
+    Carrier::new(host, place.clone(), journal, &now).expect("a carrier")
+}
+
 /// Goes on with a run until nothing is left; `undo` asks first for all to be undone.
 fn to_its_end(host: &Host, place: &Place, id: &str, undo: bool) -> Result<(), CarryError> {
     let journal = Journal::open(&place.journals(), id)?;
-    let clock = || now();
-    let mut carrier = Carrier::new(host, place.clone(), journal, &clock)?;
+    let mut carrier = Carrier::new(host, place.clone(), journal, &now)?;
     if undo && carrier.run().undo.is_none() {
         carrier.say(Happened::UndoAsked {
             step: None,
@@ -217,9 +220,7 @@ fn what_another_run_holds_is_left_to_it() {
     let on = "run-1".to_owned();
     assert_eq!(state("run-2", "block_network"), StepState::Relies(on));
     // The first can't be undone below the second, and says so.
-    let journal = Journal::open(&place.journals(), "run-1").expect("open");
-    let clock = || now();
-    let mut carrier = Carrier::new(&host, place.clone(), journal, &clock).expect("a carrier");
+    let mut carrier = opened(&host, &place, "run-1");
     let (by, why) = (person("ann"), "over".to_owned());
     let step = None;
     carrier
@@ -231,14 +232,77 @@ fn what_another_run_holds_is_left_to_it() {
         "{stand:?}"
     );
     drop(carrier);
-    let journal = Journal::open(&place.journals(), "run-2").expect("open");
-    let mut carrier = Carrier::new(&host, place.clone(), journal, &clock).expect("a carrier");
-    carrier
-        .say(Happened::Closed { by: person("ann") })
-        .expect("closed");
+    let mut carrier = opened(&host, &place, "run-2");
+    // Twice is as once: what undoes it may have been there still.
+    for _ in 0..2 {
+        carrier
+            .say(Happened::Closed { by: person("ann") })
+            .expect("closed");
+    }
     drop(carrier);
     to_its_end(&host, &place, "run-1", true).expect("undone");
     assert_eq!(shop(folder.path()), before);
+}
+
+/// Answers up to the step of an action; gives why that failed.
+fn failure_of(host: &Host, place: &Place, plan: Plan, action: &str, times: usize) -> String {
+    let entry = approval("run-1", plan);
+    let journal = Journal::begin(&place.journals(), &entry).expect("begun");
+    let mut carrier = Carrier::new(host, place.clone(), journal, &now).expect("a carrier");
+    let of_it = |run: &playbook::Run, step: usize| run.action(step) == Some(action);
+    for _ in 0..20 {
+        let stand = carrier.go(&mut |_| {}).expect("it goes on");
+        let Stand::Waits(wait) = stand else {
+            unreachable!("{stand:?}");
+        };
+        let step = wait.step();
+        let before = (0..step).filter(|at| of_it(carrier.run(), *at)).count();
+        if of_it(carrier.run(), step) && before + 1 == times {
+            let StepState::Failed { why } = &carrier.run().steps[step].state else {
+                unreachable!("{:?}", carrier.run().steps[step]);
+            };
+            return why.clone();
+        }
+        answer(&mut carrier, wait).expect("answered");
+    }
+    unreachable!("{:?}", carrier.run());
+}
+
+#[test]
+fn what_a_step_names_is_kept_or_the_run_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // This host reaches no database.
+    let host = memory::host(folder.path()).expect("a host");
+    let place = Place::below(&folder.path().join("ours"));
+    let plan = planned("skimmer-in-configuration-or-cms");
+    let why = failure_of(&host, &place, plan, KEEP_EVIDENCE, 2);
+    assert!(
+        why.contains("row core_config_data:12 isn't kept") && why.contains("[database]"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_plan_that_says_less_of_a_step_than_it_does_is_not_carried_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = memory::host(folder.path()).expect("a host");
+    let place = Place::below(&folder.path().join("ours"));
+    let mut plan = planned("web-shell");
+    for step in &mut plan.steps {
+        if let model::Work::Action {
+            action,
+            forensic_impact,
+            ..
+        } = &mut step.work
+            && action == "quarantine_file"
+        {
+            *forensic_impact = model::ForensicImpact::None;
+        }
+    }
+    let before = folder.path().join("shop/pub/media/x.php");
+    let why = failure_of(&host, &place, plan, "quarantine_file", 1);
+    assert!(why.contains("make the plan anew"), "{why}");
+    assert!(before.exists(), "nothing was moved");
 }
 
 #[test]
@@ -260,9 +324,7 @@ fn frozen_nothing_is_done_and_all_can_be_undone() {
     place.freeze(&frozen).expect("frozen");
     assert_eq!(place.frozen().expect("known"), Some(frozen));
     let done = shop(folder.path());
-    let clock = || now();
-    let journal = Journal::open(&place.journals(), "run-2").expect("open");
-    let mut carrier = Carrier::new(&host, place.clone(), journal, &clock).expect("a carrier");
+    let mut carrier = opened(&host, &place, "run-2");
     let stand = carrier.go(&mut |_| {}).expect("it waits");
     assert!(matches!(stand, Stand::Frozen(_)));
     assert_eq!(shop(folder.path()), done);

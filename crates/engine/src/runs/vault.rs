@@ -9,11 +9,14 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
+use stores::{StoreError, write_atomically};
 
-use super::{make_ours, write_whole};
+use super::make_ours;
+use crate::hex::hex;
 
 /// First bytes of every file in it: what it is, and in which form.
 const MAGIC: &[u8; 8] = b"mwvault1";
+const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const KEY_FILE: &str = "key";
 
@@ -22,10 +25,11 @@ const KEY_FILE: &str = "key";
 #[non_exhaustive]
 pub enum VaultError {
     /// A file can't be read or written; the host's administrator acts.
-    #[error("can't {what} {}", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There are no random bytes, or its folder can't be made; the host's administrator acts.
+    #[error("can't make a place in {}", path.display())]
+    Make {
         /// Where.
         path: PathBuf,
         /// Why.
@@ -40,9 +44,9 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    fn make(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { what, path, source }
+        move |source| Self::Make { path, source }
     }
 }
 
@@ -60,21 +64,9 @@ impl Vault {
     ///
     /// [`VaultError`] when the key can't be read or made.
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
-        make_ours(folder).map_err(VaultError::file("make", folder))?;
-        let path = folder.join(KEY_FILE);
-        let key: [u8; 32] = match std::fs::read(&path) {
-            Ok(key) => key
-                .try_into()
-                .map_err(|_| VaultError::Changed { path: path.clone() })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; 32];
-                getrandom::fill(&mut key)
-                    .map_err(|error| VaultError::file("make a key for", folder)(error.into()))?;
-                write_whole(&path, &key).map_err(VaultError::file("write", &path))?;
-                key
-            }
-            Err(error) => return Err(VaultError::file("read", &path)(error)),
-        };
+        make_ours(folder).map_err(VaultError::make(folder))?;
+        let fresh = random::<KEY_BYTES>(folder)?;
+        let key = stores::read_or_make(&folder.join(KEY_FILE), || fresh)?;
         Ok(Self {
             folder: folder.to_owned(),
             cipher: XChaCha20Poly1305::new(&Key::from(key)),
@@ -89,12 +81,10 @@ impl Vault {
     /// [`VaultError`]; then it isn't kept.
     pub fn put(&self, run: &str, content: &[u8]) -> Result<String, VaultError> {
         let name = hex(&mac(&self.names, content));
-        let path = self.path(run, &name);
+        let path = self.path(run, &name)?;
         let folder = self.folder.join(run);
-        make_ours(&folder).map_err(VaultError::file("make", &folder))?;
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| VaultError::file("encrypt for", &path)(error.into()))?;
+        make_ours(&folder).map_err(VaultError::make(&folder))?;
+        let nonce = random::<NONCE_BYTES>(&folder)?;
         let aad = aad(run, &name);
         let payload = Payload {
             msg: content,
@@ -103,7 +93,7 @@ impl Vault {
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
         let sealed = sealed.map_err(|_| VaultError::Changed { path: path.clone() })?;
         let whole = [MAGIC.as_slice(), &nonce, &sealed].concat();
-        write_whole(&path, &whole).map_err(VaultError::file("write", &path))?;
+        write_atomically(&path, &whole)?;
         Ok(name)
     }
 
@@ -113,8 +103,11 @@ impl Vault {
     ///
     /// [`VaultError`] when it isn't there, or isn't what was kept.
     pub fn get(&self, run: &str, name: &str) -> Result<Vec<u8>, VaultError> {
-        let path = self.path(run, name);
-        let bytes = std::fs::read(&path).map_err(VaultError::file("read", &path))?;
+        let path = self.path(run, name)?;
+        let bytes = std::fs::read(&path).map_err(|source| StoreError::Io {
+            path: path.clone(),
+            source,
+        })?;
         let changed = || VaultError::Changed { path: path.clone() };
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(changed)?;
         let (nonce, sealed) = rest
@@ -137,17 +130,33 @@ impl Vault {
     /// [`VaultError`] when some of it is still there.
     pub fn destroy(&self, run: &str) -> Result<(), VaultError> {
         let folder = self.folder.join(run);
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(VaultError::file("remove", &folder)(error))
-            }
-            _ => Ok(()),
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(VaultError::make(&folder)(error)),
+        };
+        for entry in entries {
+            stores::destroy(&entry.map_err(VaultError::make(&folder))?.path())?;
         }
+        std::fs::remove_dir(&folder).map_err(VaultError::make(&folder))
     }
 
-    fn path(&self, run: &str, name: &str) -> PathBuf {
-        self.folder.join(run).join(name)
+    /// A name that isn't one of ours leads nowhere.
+    fn path(&self, run: &str, name: &str) -> Result<PathBuf, VaultError> {
+        let path = self.folder.join(run).join(name);
+        let is_ours = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_ours {
+            Ok(path)
+        } else {
+            Err(VaultError::Changed { path })
+        }
     }
+}
+
+fn random<const N: usize>(folder: &Path) -> Result<[u8; N], VaultError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| VaultError::make(folder)(error.into()))?;
+    Ok(bytes)
 }
 
 /// What a file is for: one that is put in another's place doesn't open.
@@ -159,10 +168,6 @@ fn mac(key: &[u8], content: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(content);
     mac.finalize().into_bytes().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -194,6 +199,9 @@ mod tests {
             *changed.get_mut(at).expect("a byte") ^= 1;
             std::fs::write(&path, &changed).expect("written");
             assert!(again.get("run-1", &name).is_err(), "byte {at}");
+        }
+        for name in ["", "../key", "key"] {
+            assert!(again.get("run-1", name).is_err(), "{name:?}");
         }
         vault.destroy("run-1").expect("destroyed");
         vault.destroy("run-1").expect("twice is as once");

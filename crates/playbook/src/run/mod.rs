@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 use model::{Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Work};
 
+use crate::plan::needs_two_people;
+
 pub use lines::{LineError, LineFault};
 pub use turn::{Turn, Wait};
 
@@ -176,10 +178,12 @@ impl Run {
                 expected: 0,
             });
         }
-        if *hash != hex(&crate::hash(plan)) {
+        if *hash != hash_words(plan) {
             return Err(RunError::OtherPlan);
         }
-        two_people(by, plan.needs_two_people)?;
+        // As its steps say, whatever it says of itself: a hash is over what somebody wrote, and they may have written it by hand.
+        let needs_two = plan.needs_two_people || plan.steps.iter().any(needs_two_people);
+        two_people(by, needs_two)?;
         for (step, planned) in plan.steps.iter().enumerate() {
             let Work::Action { missing, .. } = &planned.work else {
                 continue;
@@ -268,8 +272,9 @@ impl Run {
         }
     }
 
-    /// What changes nothing isn't undone: evidence stays, and so does what a person did.
-    pub(crate) fn is_to_undo(&self, step: usize) -> bool {
+    /// Whether undoing the run undoes it: evidence stays, and so does what a person did.
+    #[must_use]
+    pub fn is_to_undo(&self, step: usize) -> bool {
         let is_ours = self
             .action(step)
             .is_some_and(|action| action != KEEP_EVIDENCE);
@@ -364,7 +369,7 @@ impl Run {
                 }
             }
             Happened::Closed { .. } => self.is_closed = true,
-            // Kinds of entries that a later version writes change nothing that this one knows.
+            // What `model` knows and this fold doesn't; a line of a later version is no entry here, and the journal is refused.
             _ => {}
         }
     }
@@ -396,6 +401,9 @@ fn two_people(by: &[Person], needs_two: bool) -> Result<(), RunError> {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What is approved of a plan: its hash, hexadecimal.
+#[must_use]
+pub fn hash_words(plan: &Plan) -> String {
+    let hash = crate::hash(plan);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

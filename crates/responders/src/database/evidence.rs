@@ -25,7 +25,11 @@ pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
                 .map(|(name, value)| format!("{name} {}", value.as_str()));
             let names = std::iter::once("database connections".to_owned()).chain(names);
             return names
-                .map(|name| Evidence::none(name, error.to_string()))
+                .enumerate()
+                .map(|(at, name)| {
+                    let none = Evidence::none(name, error.to_string());
+                    if at == 0 { none } else { none.named() }
+                })
                 .collect();
         }
     };
@@ -48,7 +52,7 @@ pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
             "account" => account(&mut database, value),
             _ => trigger(&mut database, value),
         };
-        out.push(piece(shown, found));
+        out.push(piece(shown, found).named());
     }
     out
 }
@@ -89,6 +93,12 @@ fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, Ac
         quote::name(&primary)
     );
     let mut found = database.rows("be kept", &statement, &[Some(key.to_owned())])?;
+    if found.is_empty() {
+        return Err(ActionError::refused(format!(
+            "{} isn't there",
+            row.as_str()
+        )));
+    }
     found.insert(0, names.into_iter().map(Some).collect());
     Ok(found)
 }

@@ -163,10 +163,22 @@ pub(super) fn state(step: &RunStep) -> String {
 }
 
 fn where_it_is(run: &Run) -> String {
-    let holds = (0..run.steps.len())
-        .filter(|step| run.may_hold(*step))
-        .count();
-    let undone = if run.undo.is_some() { "undone; " } else { "" };
+    let all = || (0..run.steps.len()).zip(&run.steps);
+    let holds = all().filter(|(step, _)| run.is_to_undo(*step)).count();
+    let undone = match run.undo {
+        Some(_) => {
+            let by_hand = all().filter(|(_, one)| one.by_hand);
+            let by_hand: Vec<_> = by_hand.map(|(step, _)| (step + 1).to_string()).collect();
+            match by_hand.as_slice() {
+                [] => "undone; ".to_owned(),
+                steps => format!(
+                    "undone; what people did by hand they undo by hand: steps {}; ",
+                    steps.join(", ")
+                ),
+            }
+        }
+        None => String::new(),
+    };
     match run.turn() {
         Turn::Wait(wait) => asks(run, &wait),
         Turn::Nothing if run.is_closed => "ended for good".to_owned(),

@@ -10,7 +10,7 @@ use model::{
 };
 use proptest::prelude::*;
 
-use super::{KEEP_EVIDENCE, Run, RunError, StepState, Turn, Wait, hex};
+use super::{KEEP_EVIDENCE, Run, RunError, StepState, Turn, Wait, hash_words};
 use crate::plan::fails;
 use world::World;
 
@@ -76,7 +76,7 @@ fn approval(plan: Plan, by: &[&str]) -> RunEntry {
         number: 0,
         at: NOW,
         what: Happened::Approved {
-            hash: hex(&crate::hash(&plan)),
+            hash: hash_words(&plan),
             plan: Box::new(plan),
             by: by.iter().map(|name| person(name)).collect(),
             answers: BTreeMap::new(),
@@ -252,6 +252,17 @@ fn what_is_approved_is_what_is_done() {
     };
     begins(two.clone(), &["ann", "ann"], &Err(RunError::TwoPeople));
     begins(two, &["ann", "bob"], &Ok(()));
+    // A plan that was written by hand and says less of itself than its steps do.
+    let mut danger = block(0);
+    if let Work::Action { undo, .. } = &mut danger.work {
+        undo.is_danger = true;
+    }
+    begins(plan(vec![danger]), &["ann"], &Err(RunError::TwoPeople));
+    let waived = PlanStep {
+        waiver: Some("no time".to_owned()),
+        ..lock(0)
+    };
+    begins(plan(vec![waived]), &["ann"], &Err(RunError::TwoPeople));
     let mut entry = approval(plan(vec![block(0)]), &["ann"]);
     if let Happened::Approved { plan, .. } = &mut entry.what {
         plan.steps.push(lock(1));
