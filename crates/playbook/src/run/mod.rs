@@ -302,10 +302,12 @@ impl Run {
                     .pieces
                     .clone_from(pieces);
             }
-            Happened::Intended { step } => drop_it(self.to(*step, StepState::Intended, at)),
+            Happened::Intended { step } => {
+                self.to(*step, StepState::Intended, at);
+            }
             Happened::Done { step } => self.to(*step, StepState::Done, at).partly.clear(),
             Happened::Relies { step, on } => {
-                drop_it(self.to(*step, StepState::Relies(on.clone()), at));
+                self.to(*step, StepState::Relies(on.clone()), at);
             }
             Happened::Failed { step, why, partly } => {
                 let why = why.clone();
@@ -315,7 +317,7 @@ impl Run {
             }
             Happened::Skipped { step, why, by } => {
                 let (why, by_person) = (why.clone(), by.is_some());
-                drop_it(self.to(*step, StepState::Skipped { why, by_person }, at));
+                self.to(*step, StepState::Skipped { why, by_person }, at);
             }
             Happened::Answered {
                 condition, holds, ..
@@ -335,7 +337,7 @@ impl Run {
                 } else {
                     StepState::Waiting
                 };
-                drop_it(self.to(*step, state, at));
+                self.to(*step, state, at);
             }
             Happened::Waived { step, .. } => {
                 if let Some(one) = self.steps.get_mut(*step) {
@@ -347,7 +349,7 @@ impl Run {
                 None => self.undo = Some(why.clone()),
             },
             Happened::UndoIntended { step } => {
-                drop_it(self.to(*step, StepState::UndoIntended, at));
+                self.to(*step, StepState::UndoIntended, at);
             }
             Happened::Undone { step, lost } => {
                 let lost = lost.clone();
@@ -357,7 +359,7 @@ impl Run {
             }
             Happened::UndoFailed { step, why } => {
                 let (why, is_left) = (why.clone(), false);
-                drop_it(self.to(*step, StepState::UndoFailed { why, is_left }, at));
+                self.to(*step, StepState::UndoFailed { why, is_left }, at);
             }
             Happened::UndoLeft { step, note, .. } => {
                 if let Some(one) = self.steps.get_mut(*step) {
@@ -385,9 +387,6 @@ impl Run {
         self.undo.is_some() || self.undo_steps.contains(&step)
     }
 }
-
-/// For arms that need nothing of the step any more.
-const fn drop_it(_: &mut RunStep) {}
 
 /// Whether enough different people say so.
 fn two_people(by: &[Person], needs_two: bool) -> Result<(), RunError> {

@@ -239,9 +239,6 @@ impl Run {
                 "the run doesn't wait at this step",
             ),
             Happened::Answered { condition, .. } => {
-                if condition.is_empty() || condition.len() > 4096 {
-                    return unfit("there is no such condition");
-                }
                 let asks = matches!(&next, Turn::Wait(Wait::Answer { condition: asked, .. }) if asked == condition);
                 is(asks, "the run doesn't ask this")
             }

@@ -8,6 +8,9 @@ use crate::ActionError;
 use crate::evidence::Evidence;
 use crate::host::Host;
 
+/// Characters kept of a cell: whoever wrote it may have written gigabytes.
+const CELL_MAX: usize = 1 << 20;
+
 /// Gathers it; nothing of it fails the whole.
 pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
     let named: Vec<_> = ["row", "account", "trigger"]
@@ -37,7 +40,7 @@ pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
         asked(
             &mut database,
             "database connections",
-            "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE, INFO FROM information_schema.PROCESSLIST ORDER BY ID",
+            "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE, LEFT(INFO, 65536) FROM information_schema.PROCESSLIST ORDER BY ID",
         ),
         asked(
             &mut database,
@@ -84,7 +87,7 @@ fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, Ac
     let names: Vec<_> = columns.iter().map(|row| cell(row, 0)).collect();
     let chosen: Vec<_> = names
         .iter()
-        .map(|name| format!("CAST({} AS CHAR)", quote::name(name)))
+        .map(|name| format!("LEFT(CAST({} AS CHAR), {CELL_MAX})", quote::name(name)))
         .collect();
     let statement = format!(
         "SELECT {} FROM {} WHERE {} = ?",
@@ -126,6 +129,14 @@ fn piece(name: String, found: Result<Vec<Vec<Cell>>, ActionError>) -> Evidence {
         Ok(rows) => rows,
         Err(error) => return Evidence::none(name, error.to_string()),
     };
+    let is_cut = |cell: &Cell| {
+        let text = cell.as_deref().unwrap_or_default();
+        text.len() >= CELL_MAX && text.chars().count() >= CELL_MAX
+    };
+    let lacks = match rows.iter().flatten().any(is_cut) {
+        true => format!("cells are cut after {CELL_MAX} characters"),
+        false => String::new(),
+    };
     let mut text = String::new();
     for row in rows {
         let cells = row
@@ -135,5 +146,8 @@ fn piece(name: String, found: Result<Vec<Vec<Cell>>, ActionError>) -> Evidence {
         text.push_str(&cells.collect::<Vec<_>>().join("\t"));
         text.push('\n');
     }
-    Evidence::whole(name, text)
+    Evidence {
+        lacks,
+        ..Evidence::whole(name, text)
+    }
 }
