@@ -73,6 +73,13 @@ impl JournalError {
             Self::Damaged { .. } | Self::OtherRun { .. } => {
                 "keep the file; `magewarden respond ACTION --undo` with the run's vault undoes steps one by one"
             }
+            Self::Unfit(RunError::OtherPlan) => {
+                "`magewarden playbooks plan` prints the hash of what it shows: read that plan, and give its file and its hash"
+            }
+            Self::Unfit(RunError::TwoPeople) => "name both, with --by twice",
+            Self::Unfit(RunError::Missing { .. }) => {
+                "`magewarden playbooks plan --set` takes values; its questions name them"
+            }
             Self::Unfit(_) => "`magewarden runs show` says where the run is",
         }
     }

@@ -105,8 +105,10 @@ pub(super) fn show(run: &Run, json: bool) -> Result<ExitCode, Failure> {
         if !step.note.is_empty() {
             out.push_str(&format!("     “{}”\n", inert(&step.note)));
         }
-        if let Some(undo) = undo_words(&planned.work) {
-            out.push_str(&format!("     undone: {}\n", inert(undo)));
+        // What only keeps evidence has nothing to undo, and what is undone says so itself.
+        let undo = undo_words(&planned.work).filter(|_| !step.changes.is_empty());
+        if let Some(undo) = undo.filter(|_| run.is_to_undo(at)) {
+            out.push_str(&format!("     to undo: {}\n", inert(undo)));
         }
     }
     out.push_str(&format!("\n{}\n", where_it_is(run)));
