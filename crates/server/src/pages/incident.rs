@@ -7,8 +7,9 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::desk::{EntryView, Sight, Work, is_shared, places};
+use engine::desk::{EntryView, Sight, Work, places};
 use incident::handling::FieldKind;
+use incident::is_shared;
 use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Scope, Timestamp};
 use report::bar;
 
@@ -118,7 +119,7 @@ impl IncidentPage {
 
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
-        is_shared(&self.incident)
+        is_shared(&self.incident.exposure)
     }
 
     /// Where it is, for people.
