@@ -16,6 +16,8 @@ pub mod handling;
 mod links;
 mod near;
 mod pins;
+#[cfg(test)]
+mod plain;
 mod project;
 mod regroup;
 mod rest;
