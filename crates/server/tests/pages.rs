@@ -1,6 +1,7 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
 mod described;
+mod desks;
 mod entities;
 mod explained;
 mod hostile;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::desk::{Desk, EntryView, GapView, Overview, SourceView, Update};
-use engine::evidence::Listed;
 use engine::inventory::page_source;
 use engine::judge::Understood;
 use model::{
@@ -134,23 +134,6 @@ fn incident(id: &str, text: &str, findings: &[&Finding]) -> Incident {
             depends_on: vec![text.to_owned()],
         }],
     }
-}
-
-/// A console with one finding and these incidents.
-fn desk_of(incidents: Vec<Incident>) -> Desk {
-    let desk = Desk::searching(Box::new(|_| None), Box::new(|_| Ok(Listed::default())));
-    desk.publish(Update::Decided {
-        findings: vec![finding("a1", "x")],
-        incidents,
-    });
-    desk
-}
-
-/// An incident of that finding, but for what is changed.
-fn with(id: &str, change: impl FnOnce(&mut Incident)) -> Incident {
-    let mut one = incident(id, "x", &[&finding("a1", "x")]);
-    change(&mut one);
-    one
 }
 
 fn entry(sequence: u64, text: &str) -> EntryView {

@@ -150,7 +150,7 @@ fn an_entitys_page_tells_incidents_what_was_touched_when_and_its_entries() {
 #[test]
 fn whom_and_where_a_step_names_each_say_their_whole_text_also_without_a_link() {
     let long = format!("process {}", "a".repeat(80));
-    let desk = crate::desk_of(Vec::new());
+    let desk = crate::desks::desk_of(Vec::new());
     let mut one = finding("a1", "x");
     one.actors = vec![crate::actor(ActorKind::HostProcess, &long)];
     one.assets = Vec::new();

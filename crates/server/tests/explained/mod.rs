@@ -5,7 +5,8 @@ use engine::evidence::{Line, Listed, TIME_ALONE};
 use model::{Count, Grade, Incident, Timestamp};
 use scraper::Html;
 
-use crate::{NOW, answered, desk_of, entry, get, selector, with};
+use crate::desks::{desk_of, with};
+use crate::{NOW, answered, entry, get, selector};
 
 fn at(page: &str, wanted: &str) -> usize {
     page.find(wanted).unwrap_or(usize::MAX)

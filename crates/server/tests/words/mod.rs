@@ -3,7 +3,8 @@
 use model::{Contact, Incident, Scope, Timestamp};
 use server::{Console, Telling};
 
-use crate::{NOW, answered, desk_of, get, with};
+use crate::desks::{desk_of, with};
+use crate::{NOW, answered, get};
 
 #[test]
 fn something_is_next_with_no_incident_and_on_every_one() {
