@@ -106,6 +106,41 @@ if (document.documentElement.scrollWidth > innerWidth + 1) {
 return out;
 """
 
+# Every time with what the page says of it, and how the browser itself tells the time there.
+TIMES = r"""
+const shown = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'short', timeZone: arguments[0]});
+return [...document.querySelectorAll('time[datetime]:not(.until)')].map((one) => [one.getAttribute('datetime'), one.textContent, shown.format(new Date(one.getAttribute('datetime')))]);
+"""
+
+
+def log_in(browser, port, who):
+    browser.open(f"http://127.0.0.1:{port}/icon.svg")
+    browser.forget()
+    if who:
+        name, value = who.cookie.split("=", 1)
+        browser.call("POST", "/cookie", {"cookie": {"name": name, "value": value, "path": "/", "httpOnly": True}})
+
+
+def tells_local_times(port, who, paths):
+    """Who sits in Berlin reads each time in UTC and in their own, once, also after the page renewed itself; who sits in UTC reads it alone."""
+    count = 0
+    for zone in ("Europe/Berlin", "UTC"):
+        browser = Browser(zone=zone)
+        try:
+            log_in(browser, port, who)
+            for path in paths:
+                browser.open(f"http://127.0.0.1:{port}{path}")
+                browser.run("local(); return refresh();")
+                times = browser.run(TIMES, zone)
+                need(times, f"{path} tells times")
+                for at, told, here in times:
+                    utc = at[:19].replace("T", " ") + " UTC"
+                    need(told == (f"{utc} ({here} your time)" if zone != "UTC" else utc), f"{path} tells a time in UTC and as it is in {zone}", (at, told, here))
+                count += len(times)
+        finally:
+            browser.close()
+    return count
+
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
@@ -143,7 +178,7 @@ def main():
                  "/rules/pan-in-access-log", "/account", "/administration/people", "/logout", "/nothing-there"]
         sins, count = {}, 0
         for width, dark in ((1280, False), (1280, True), (320, False), (320, True)):
-            browser = Browser(width=max(width, 500), dark=dark)
+            browser = Browser(width=max(width, 500), dark=dark, zone="Europe/Berlin")
             try:
                 if width == 320:
                     metrics = {"width": 320, "height": 900, "deviceScaleFactor": 1, "mobile": True}
@@ -151,11 +186,7 @@ def main():
                 media = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
                 browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": media})
                 for who, paths in ((None, ["/login"]), (lea, ["/", incidents[0]]), (ada, pages)):
-                    browser.open(f"http://127.0.0.1:{port}/icon.svg")
-                    browser.forget()
-                    if who:
-                        name, value = who.cookie.split("=", 1)
-                        browser.call("POST", "/cookie", {"cookie": {"name": name, "value": value, "path": "/", "httpOnly": True}})
+                    log_in(browser, port, who)
                     for path in paths:
                         browser.open(f"http://127.0.0.1:{port}{path}")
                         need(browser.run("return matchMedia('(prefers-color-scheme: dark)').matches") == dark, "light and dark are what was asked for")
@@ -168,7 +199,8 @@ def main():
             finally:
                 browser.close()
         need(not sins, f"{len(sins)} things", "\n".join(f"{sin}\n    {len(where)}×, e.g. {where[0]}" for sin, where in sorted(sins.items())))
-        print(f"1 passed, 0 failed ({count} pages looked at: light and dark, 1280 and 320 px wide)")
+        times = tells_local_times(port, ada, ["/", "/incidents?state=all", incidents[0]])
+        print(f"1 passed, 0 failed ({count} pages looked at: light and dark, 1280 and 320 px wide; {times} times in UTC and in the reader's zone)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A real Chromium that does what a person does: opens pages, types, clicks, looks. Speaks WebDriver (W3C) to chromedriver."""
 import base64
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -14,10 +15,10 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 class Browser:
-    def __init__(self, width=1280, height=900, dark=False):
+    def __init__(self, width=1280, height=900, dark=False, zone="UTC"):
         self.folder = tempfile.mkdtemp()
         self.port = free_port()
-        self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], env={**os.environ, "TZ": zone}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for("chromedriver", 30, self.is_ready)
         args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
                 "--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={self.folder}", f"--window-size={width},{height}"]

@@ -1,8 +1,8 @@
 //! Claims about titles, severity, exposure and duties of one incident.
 
 use model::{
-    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Incident, Lane,
-    Level, Scope, Sequence, Timestamp,
+    Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, Finding, Grade, Incident,
+    Level, Sequence, Timestamp,
 };
 
 use crate::rules::shipped;
@@ -34,27 +34,16 @@ fn count(lower: u64, upper: Option<u64>, grade: Grade) -> Option<Count> {
 fn finding(id: &str, rule: &str, assets: Vec<Asset>, rows: Option<Count>) -> Finding {
     Finding {
         id: id.to_owned(),
-        rule: rule.to_owned(),
         title: "Card data read in bulk".to_owned(),
         level: Level::Medium,
-        lane: Lane::Live,
-        first: Timestamp::from_seconds(1_795_000_000),
         last: Timestamp::from_seconds(1_795_000_004),
         actors: vec![
             actor(ActorKind::DatabaseAccount, "shop"),
             actor(ActorKind::DatabaseConnection, "shop#123"),
         ],
-        scope: Scope::Unknown,
         assets,
         rows,
-        bytes: None,
-        event_count: 1,
-        events: Vec::new(),
-        reason: String::new(),
-        attack: Vec::new(),
-        requirements: Vec::new(),
-        false_positives: Vec::new(),
-        external: None,
+        ..crate::plain::finding(rule)
     }
 }
 

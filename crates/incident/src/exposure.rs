@@ -26,6 +26,13 @@ const PROGRAM: &str = "program on a host";
 /// Sent from a page as people typed: no log of the shop counts it.
 pub const PAGE: &str = "payment page";
 
+/// Whether what all stores share was reached: the database, or a program on a host.
+#[must_use]
+pub fn is_shared(exposure: &Exposure) -> bool {
+    let mut channels = exposure.channels.iter();
+    channels.any(|channel| channel == DATABASE || channel == PROGRAM)
+}
+
 /// Whether the attempt was refused: no rows by count, or rule, title or reason say so.
 pub(crate) fn is_denied(finding: &Finding) -> bool {
     if finding.rows.is_some_and(|rows| rows.upper == Some(0)) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Incident, IncidentState, Lane, Level,
-    Scope, Timestamp,
+    Timestamp,
 };
 use proptest::prelude::*;
 
@@ -50,14 +50,11 @@ pub(crate) fn finding(short: &Short, level: Level) -> Finding {
     let first = Timestamp::from_seconds(START + short.span.0);
     Finding {
         id: short.id.to_owned(),
-        rule: short.rule.to_owned(),
         title: short.rule.to_owned(),
         level,
-        lane: Lane::Live,
         first,
         last: first.plus_seconds(short.span.1),
         actors: actors(short.actors),
-        scope: Scope::Unknown,
         assets: short
             .tables
             .split_whitespace()
@@ -73,15 +70,8 @@ pub(crate) fn finding(short: &Short, level: Level) -> Finding {
                 class: DataClass::PanTruncated,
             })
             .collect(),
-        rows: None,
-        bytes: None,
-        event_count: 1,
-        events: Vec::new(),
-        reason: String::new(),
         attack: short.attack.split_whitespace().map(str::to_owned).collect(),
-        requirements: Vec::new(),
-        false_positives: Vec::new(),
-        external: None,
+        ..crate::plain::finding(short.rule)
     }
 }
 

@@ -16,6 +16,8 @@ pub mod handling;
 mod links;
 mod near;
 mod pins;
+#[cfg(test)]
+mod plain;
 mod project;
 mod regroup;
 mod rest;
@@ -28,10 +30,10 @@ mod twins;
 
 pub use calendar::{BusinessCalendar, CalendarError};
 pub use clock::{Candidate, ClockEngine, ClockError, Deadline, Delay, Facts};
-pub use exposure::PAGE;
+pub use exposure::{PAGE, is_shared};
 pub use grouper::{Change, Grouper};
 pub use project::hinges_on_who;
 pub use rest::Rested;
 pub use rules::{Limit, ObligationError, ObligationRule, ObligationRules, Outer, Trigger};
 pub use settings::{EntityProfile, GroupingSettings};
-pub use telling::{Reach, called, reach};
+pub use telling::{Reach, called, is_place, reach};

@@ -44,8 +44,8 @@ pub fn called(recipient: &str) -> Vec<ContactRole> {
     roles
 }
 
-/// Whether a duty binds, as far as settings say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a duty binds, as far as settings say; of several facts the last of these that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// It binds every merchant, or those that settings say this is one of.
     Binds,
@@ -55,9 +55,25 @@ pub enum Reach {
     Elsewhere,
 }
 
-/// Members of the EU, and those of the EEA, where the GDPR holds too.
-const EU: &str =
-    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK IS LI NO";
+/// Members of the EU, parts of them with a code of their own where its law holds, and those of the EEA, where the GDPR holds too.
+const EU: &str = "AT AX BE BG CY CZ DE DK EE ES FI FR GF GP GR HR HU IE IS IT LI LT LU LV MF MQ MT NL NO PL PT RE RO SE SI SK YT";
+
+/// Every other country and part of one that has a code in ISO 3166-1.
+const ELSEWHERE: &str = "AD AE AF AG AI AL AM AO AQ AR AS AU AW AZ BA BB BD BF BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH \
+                         CI CK CL CM CN CO CR CU CV CW CX DJ DM DO DZ EC EG EH ER ET FJ FK FM FO GA GB GD GE GG GH GI GL GM GN GQ GS GT GU GW \
+                         GY HK HM HN HT ID IL IM IN IO IQ IR JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LK LR LS LY MA MC MD ME MG \
+                         MH MK ML MM MN MO MP MR MS MU MV MW MX MY MZ NA NC NE NF NG NI NP NR NU NZ OM PA PE PF PG PH PK PM PN PR PS PW PY QA \
+                         RS RU RW SA SB SC SD SG SH SJ SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG \
+                         UM US UY UZ VA VC VE VG VI VN VU WF WS YE ZA ZM ZW";
+
+/// Whether settings may name a place so: `DE`, `EU`, `UK`, or a part of a country with two letters, `US-CA`.
+#[must_use]
+pub fn is_place(text: &str) -> bool {
+    let (country, part) = text.split_once('-').unwrap_or((text, "AA"));
+    let mut known = EU.split(' ').chain(ELSEWHERE.split(' '));
+    let is_known = ["EU", "UK"].contains(&country) || known.any(|code| code == country);
+    is_known && part.len() == 2 && part.bytes().all(|b| b.is_ascii_uppercase())
+}
 
 /// Whether a place of the settings lies in a region as rules name them, e.g. `DE` in `EU`, `CA-QC` in `CA`.
 fn lies_in(place: &str, region: &str) -> bool {
@@ -65,45 +81,58 @@ fn lies_in(place: &str, region: &str) -> bool {
         part.strip_prefix(whole)
             .is_some_and(|rest| rest.starts_with('-'))
     };
+    // Two that have a second code.
+    let place = match place {
+        "GB" => "UK",
+        "PR" => "US-PR",
+        _ => place,
+    };
     place == region
         || (region == "EU" && EU.split(' ').any(|code| code == place || is_part(code, place)))
-        || (region == "UK" && place == "GB")
         // All of a federal state, and one part of it: a duty of either may bind.
         || is_part(region, place)
         || is_part(place, region)
-        // Whatever state has no rule of its own here.
-        || (region == "US-other" && (place == "US" || place.starts_with("US-")))
+        // Rather one too many: which states have a rule of their own isn't looked up.
+        || (region == "US-other" && is_part("US", place))
+}
+
+/// Whether any of what settings know fits.
+fn among(known: Option<&BTreeSet<String>>, fits: impl Fn(&str) -> bool) -> Reach {
+    match known {
+        None => Reach::Unknown,
+        Some(known) if known.iter().any(|one| fits(one)) => Reach::Binds,
+        Some(_) => Reach::Elsewhere,
+    }
 }
 
 /// Whether a duty binds a merchant whose customers and trade are as `profile` says. What it says nothing of stays unknown.
 #[must_use]
 pub fn reach(duty: &Obligation, profile: &EntityProfile) -> Reach {
-    let mut reach = Reach::Binds;
-    for fact in &duty.depends_on {
-        let (words, known) = if let Some(rest) = fact.strip_prefix(RESIDENCE) {
-            (rest, &profile.regions)
+    let of = |fact: &String| {
+        if let Some(rest) = fact.strip_prefix(RESIDENCE) {
+            let regions = rest.trim_start_matches(": ").split(", ");
+            among(profile.regions.as_ref(), |place| {
+                regions.clone().any(|region| lies_in(place, region))
+            })
         } else if let Some(rest) = fact.strip_prefix(MERCHANT) {
-            (rest, &profile.entities)
+            // What a merchant is may have commas of its own: it is looked for as a whole.
+            let list = format!("{}, ", rest.replacen(':', ",", 1));
+            among(profile.entities.as_ref(), |word| {
+                list.contains(&format!(", {word}, "))
+            })
         } else {
-            continue;
-        };
-        let Some(known) = known else {
-            reach = Reach::Unknown;
-            continue;
-        };
-        let wanted: BTreeSet<&str> = words.trim_start_matches(": ").split(", ").collect();
-        let fits = |one: &String| wanted.iter().any(|region| lies_in(one, region));
-        if !known.iter().any(fits) {
-            return Reach::Elsewhere;
+            Reach::Binds
         }
-    }
-    reach
+    };
+    let facts = duty.depends_on.iter().map(of);
+    facts.max().unwrap_or(Reach::Binds)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reach, called, lies_in, reach};
+    use super::{Reach, called, is_place, lies_in, reach};
     use crate::EntityProfile;
+    use crate::project::MERCHANT;
     use crate::rules::shipped;
     use model::{ContactRole, Obligation, ObligationState, Timestamp};
     use std::collections::BTreeSet;
@@ -139,8 +168,41 @@ mod tests {
             ("CA-QC", "CA", true),
             ("CA-ON", "CA-QC", false),
             ("CA", "US-CA", false),
+            ("RE", "EU", true),
+            ("PR", "US-PR", true),
         ] {
             assert_eq!(lies_in(place, region), is_in, "{place} {region}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_place_is_none() {
+        for place in ["DE", "UK", "GB", "EU", "US-CA", "CA-QC", "RE", "PR"] {
+            assert!(is_place(place), "{place}");
+        }
+        for place in [
+            "SP", "EN", "EL", "de", "DEU", "US-", "US-ca", "XX-CA", "", " ",
+        ] {
+            assert!(!is_place(place), "{place:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_rule_says_a_merchant_is_binds_whoever_settings_say_is_that() {
+        let rules = shipped();
+        for rule in rules.rules() {
+            for word in &rule.entities {
+                let all: Vec<&str> = rule.entities.iter().map(String::as_str).collect();
+                let fact = format!("{MERCHANT}: {}", all.join(", "));
+                let profile = EntityProfile {
+                    regions: None,
+                    entities: Some(BTreeSet::from([word.clone()])),
+                };
+                assert_eq!(reach(&duty(&[&fact]), &profile), Reach::Binds, "{word}");
+            }
+            for region in rule.regions.iter().filter(|region| *region != "US-other") {
+                assert!(is_place(region), "{region}");
+            }
         }
     }
 

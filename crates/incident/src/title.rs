@@ -125,9 +125,7 @@ fn who(actors: &[Actor]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use model::{
-        Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Lane, Level, Scope, Timestamp,
-    };
+    use model::{Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Scope};
 
     #[track_caller]
     fn check(rule: &str, assets: &[(&str, DataClass)], scopes: &[Scope], expected: &str) {
@@ -140,25 +138,9 @@ mod tests {
             })
             .collect();
         let lead = Finding {
-            id: String::new(),
-            rule: rule.to_owned(),
             title: "A rule's title.".to_owned(),
-            level: Level::High,
-            lane: Lane::Live,
-            first: Timestamp::default(),
-            last: Timestamp::default(),
-            actors: Vec::new(),
-            scope: Scope::Unknown,
             assets: assets.clone(),
-            rows: None,
-            bytes: None,
-            event_count: 1,
-            events: Vec::new(),
-            reason: String::new(),
-            attack: Vec::new(),
-            requirements: Vec::new(),
-            false_positives: Vec::new(),
-            external: None,
+            ..crate::plain::finding(rule)
         };
         let actors = [Actor {
             kind: ActorKind::DatabaseAccount,

@@ -2,8 +2,6 @@
 //!
 //! Apart from accounts: most of them never log in here.
 
-use std::fmt;
-
 /// What a contact is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContactRole {
@@ -80,7 +78,7 @@ impl ContactRole {
     }
 }
 
-/// Contacts that are kept at most, and characters of each of their texts.
+/// Contacts that are kept at most.
 pub const CONTACTS_MAX: usize = 64;
 /// Characters of one text of a contact at most.
 pub const CONTACT_CHARS_MAX: usize = 200;
@@ -101,35 +99,20 @@ pub struct Contact {
 }
 
 /// Why a contact can't be used. Whose fault: the author of the settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContactError {
     /// No such role.
+    #[error("there is no role `{0}` of contacts")]
     Role(String),
-    /// Neither a telephone number nor an address of mail.
+    /// No name, or neither a telephone number nor an address of mail; by its role.
+    #[error("a contact of role `{0}` has no name, or neither telephone nor mail")]
     Unreachable(String),
-    /// A text is too long, or has characters that no line of a page may hold.
+    /// A text is too long, or has characters that no line of a page may hold; by its role.
+    #[error(
+        "a contact of role `{0}` has a text of more than {CONTACT_CHARS_MAX} characters, or with control characters"
+    )]
     Text(String),
 }
-
-impl fmt::Display for ContactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Role(role) => write!(f, "there is no role `{role}` of contacts"),
-            Self::Unreachable(name) => {
-                write!(
-                    f,
-                    "contact `{name}` has no name, or neither telephone nor mail"
-                )
-            }
-            Self::Text(role) => write!(
-                f,
-                "a contact of role `{role}` has a text of more than {CONTACT_CHARS_MAX} characters, or with control characters"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for ContactError {}
 
 impl Contact {
     /// Checks one as settings have it.
@@ -151,7 +134,7 @@ impl Contact {
         }
         let is_empty = |text: &str| text.trim().is_empty();
         if is_empty(&name) || (is_empty(&telephone) && is_empty(&mail)) {
-            return Err(ContactError::Unreachable(name));
+            return Err(ContactError::Unreachable(role.to_owned()));
         }
         Ok(Self {
             role: known,

@@ -1,6 +1,7 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
 mod described;
+mod desks;
 mod entities;
 mod explained;
 mod hostile;

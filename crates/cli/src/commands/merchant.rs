@@ -39,12 +39,15 @@ pub(super) struct TellingSettings {
 impl TellingSettings {
     /// Checks them; `file` is where they are from.
     pub(super) fn checked(self, file: Option<&Path>) -> Result<Telling, Failure> {
-        const CONTACT: &str = "a [[contact]] has role, name, telephone or mail, and remark; roles: incident_lead, counsel, acquirer, \
-                               hosting_provider, pfi, dpo, payment_service_provider, payment_brand, insurer";
+        let roles = model::ContactRole::ALL.map(model::ContactRole::name);
+        let hint = format!(
+            "a [[contact]] has role, name, telephone or mail, and remark; roles: {}",
+            roles.join(", ")
+        );
         let mut contacts = Vec::new();
         for one in self.contact {
             let texts = [one.name, one.telephone, one.mail, one.remark];
-            contacts.push(model::Contact::new(&one.role, texts).or_fail(CONTACT)?);
+            contacts.push(model::Contact::new(&one.role, texts).or_fail(&hint)?);
         }
         let file = file.map_or_else(String::new, |path| path.display().to_string());
         Telling::new(contacts, self.merchant.customers, self.merchant.is, file)
@@ -72,10 +75,12 @@ mod tests {
         check("[merchant]\ncustomers = [\"DE\", \"US-CA\"]\nis = []", None);
         check("[merchant]\nis = [\"online marketplace\"]", None);
         check("[merchant]\ncustomers = [\"Germany\"]", Some("Germany"));
+        check("[merchant]\ncustomers = [\"SP\"]", Some("SP"));
+        check("[merchant]\ncustomers = []", Some("at least one place"));
         check("[merchant]\nis = [\"shop\"]", Some("online marketplace"));
         let contact = "[[contact]]\nrole = \"acquirer\"\nname = \"A\"\n";
         check(&format!("{contact}telephone = \"+1 555 0100\""), None);
         check(contact, Some("neither telephone nor mail"));
-        check(&contact.replace("acquirer", "boss"), Some("boss"));
+        check(&contact.replace("acquirer", "boss"), Some("payment_brand"));
     }
 }

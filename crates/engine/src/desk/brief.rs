@@ -94,7 +94,7 @@ impl Brief {
                 .channels
                 .iter()
                 .any(|channel| channel == incident::PAGE),
-            is_shared: is_shared(incident),
+            is_shared: incident::is_shared(&incident.exposure),
             findings: incident.findings.len(),
             clocks,
         }
@@ -110,13 +110,12 @@ impl Brief {
         let in_reach = self.rows.is_some_and(|rows| rows.upper != Some(0));
         (proven, u8::from(self.is_page) * 2 + u8::from(in_reach))
     }
-}
 
-/// Whether an incident reached what all stores share.
-#[must_use]
-pub fn is_shared(incident: &Incident) -> bool {
-    let mut channels = incident.exposure.channels.iter();
-    channels.any(|channel| ["database", "program on a host"].contains(&channel.as_str()))
+    /// Where it is, for people: see [`places`].
+    #[must_use]
+    pub fn places(&self) -> Vec<Scope> {
+        places(&self.scopes, self.is_shared)
+    }
 }
 
 /// Where it is, for people: every store where nothing names one and what all stores share was reached; unknown only where it is.
@@ -129,14 +128,6 @@ pub fn places(scopes: &[Scope], is_shared: bool) -> Vec<Scope> {
         return vec![Scope::Installation];
     }
     scopes.to_vec()
-}
-
-impl Brief {
-    /// Where it is, for people: see [`places`].
-    #[must_use]
-    pub fn places(&self) -> Vec<Scope> {
-        places(&self.scopes, self.is_shared)
-    }
 }
 
 /// Texts that many briefs have in common, each held once.

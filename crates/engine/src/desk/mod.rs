@@ -29,7 +29,7 @@ use in_order::InOrder;
 
 pub use about::{About, Touched};
 pub use behaviour::Behaviour;
-pub use brief::{Brief, Clock, Words, is_shared, places};
+pub use brief::{Brief, Clock, Words, places};
 pub use in_order::{Figures, RunningClock};
 use reads::Day;
 pub use reads::{AccountReads, HourReads, TableReads};

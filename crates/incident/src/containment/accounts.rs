@@ -109,27 +109,21 @@ impl Account {
         numbers.map(u64::to_string).collect()
     }
 
-    /// Statements that show the account's grants and its open connections.
+    /// Statements that show the account's grants and its open connections; everybody's where its name can't stand in one.
     fn looks(&self, plain: Option<&str>) -> Vec<String> {
-        let numbers = self.numbers().join(", ");
-        let mut looks = Vec::new();
-        if let Some(name) = plain {
-            looks.push(format!(
-                "SELECT user, host FROM mysql.user WHERE user = '{name}';"
-            ));
-        }
-        let which = match plain {
-            _ if !numbers.is_empty() && self.connections.len() <= CONNECTIONS_MAX => {
-                format!("id IN ({numbers})")
-            }
-            Some(name) => format!("user = '{name}'"),
-            None if !numbers.is_empty() => format!("id IN ({numbers})"),
-            None => return looks,
+        let of = plain.map_or_else(String::new, |name| format!(" WHERE user = '{name}'"));
+        let numbers = self.numbers();
+        let which = if numbers.is_empty() || self.connections.len() > numbers.len() {
+            of.clone()
+        } else {
+            format!(" WHERE id IN ({})", numbers.join(", "))
         };
-        looks.push(format!(
-            "SELECT id, user, host, time, info FROM information_schema.processlist WHERE {which};"
-        ));
-        looks
+        vec![
+            format!("SELECT user, host FROM mysql.user{of};"),
+            format!(
+                "SELECT id, user, host, time, info FROM information_schema.processlist{which};"
+            ),
+        ]
     }
 
     fn kills(&self) -> impl Iterator<Item = String> {

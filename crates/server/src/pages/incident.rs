@@ -7,8 +7,9 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::desk::{EntryView, Sight, Work, is_shared, places};
+use engine::desk::{EntryView, Sight, Work, places};
 use incident::handling::FieldKind;
+use incident::is_shared;
 use model::{Actor, ActorKind, Finding, Incident, IncidentState, Obligation, Scope, Timestamp};
 use report::bar;
 
@@ -17,7 +18,7 @@ use super::handling::Handled;
 use super::near::{Near, near};
 use super::pictures::Pictures;
 use super::reads::{self, Chart};
-use super::telling::{Telling, Whom};
+use super::telling::Whom;
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
 use crate::counsel;
@@ -60,7 +61,6 @@ struct IncidentPage {
     containment: Containment,
     /// Whom to tell, and who is called.
     whom: Whom,
-    telling: Arc<Telling>,
     /// Reads of the tables it touched, against what is usual.
     charts: Vec<Chart>,
 }
@@ -118,7 +118,7 @@ impl IncidentPage {
 
     /// Whether what was touched is shared by every store.
     fn shared(&self) -> bool {
-        is_shared(&self.incident)
+        is_shared(&self.incident.exposure)
     }
 
     /// Where it is, for people.
@@ -159,7 +159,7 @@ impl IncidentPage {
 
     /// What binds this merchant: the next ones, and the later ones; then what may not bind it, and what doesn't by the settings.
     fn duties(&self) -> [Vec<&Obligation>; 4] {
-        let [binds, unknown, elsewhere] = self.telling.sorted(&self.incident);
+        let [binds, unknown, elsewhere] = self.whom.sorted(&self.incident);
         let (next, later) = binds.split_at(binds.len().min(DUTIES_MAX));
         [next.to_vec(), later.to_vec(), unknown, elsewhere]
     }
@@ -318,8 +318,7 @@ async fn show_with(
     also.retain(|(_, others)| !others.is_empty());
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
-        whom: console.telling.of(&incident),
-        telling: Arc::clone(&console.telling),
+        whom: Whom::new(&console.telling, &incident),
         related,
         near,
         also,

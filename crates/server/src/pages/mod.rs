@@ -204,12 +204,17 @@ pub(crate) fn place_link(place: &Scope) -> String {
     entity.map_or_else(String::new, |entity| entity_link(&entity))
 }
 
-/// A place in words that stand in a line.
-pub(crate) fn place_words(scope: &Scope) -> String {
+/// A place in words for people.
+fn place_name(scope: &Scope) -> String {
     match scope {
         Scope::Installation => "all stores".to_owned(),
-        _ => shortened(&scope.to_string(), 60),
+        _ => scope.to_string(),
     }
+}
+
+/// A place in words that stand in a line.
+pub(crate) fn place_words(scope: &Scope) -> String {
+    shortened(&place_name(scope), 60)
 }
 
 /// The first part of a text that stands in a line: whole elsewhere, so only a mark says that there is more.

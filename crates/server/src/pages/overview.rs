@@ -234,7 +234,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
     let rest: Vec<Place> = rest
         .map(|scope| match scope {
             Scope::Unknown => place("store unknown", "unknown", scope),
-            Scope::Installation => place("all stores", "installation", scope),
+            Scope::Installation => place(&super::place_name(scope), "installation", scope),
             Scope::Website(code) | Scope::Store(code) | Scope::View(code) => {
                 place(code, code, scope)
             }

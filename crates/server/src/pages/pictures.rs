@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::desk::{Sight, SourceView};
 use model::{ActorKind, Finding, Incident, Level, Right, Scope, Timestamp};
 
-use super::{actor_link, encoded, place_link, shortened};
+use super::{actor_link, encoded, place_link, place_name, shortened};
 
 /// Steps drawn, and sources with holes.
 const STEPS_MAX: usize = 10;
@@ -174,6 +174,12 @@ fn steps(
             [one, rest @ ..] => format!("{} +{}", one.value, rest.len()),
         };
         let assets: Vec<_> = finding.assets.iter().map(|one| one.name.as_str()).collect();
+        let assets = assets.join(", ");
+        let what_whole = match assets.as_str() {
+            "" => finding.title.clone(),
+            assets => format!("{}: {assets}", finding.title),
+        };
+        let place = place_of(finding);
         steps.push(Step {
             y: steps.len() * STEP,
             first: finding.first,
@@ -182,14 +188,11 @@ fn steps(
             who_whole: shortened(&who, WHOLE_BYTES),
             who_link: finding.actors.first().map_or_else(String::new, actor_link),
             what: wrapped(&finding.title, WHAT_CHARS),
-            what_whole: shortened(
-                &format!("{}: {}", finding.title, assets.join(", ")),
-                WHOLE_BYTES,
-            ),
+            what_whole: shortened(&what_whole, WHOLE_BYTES),
             what_link: format!("/incidents/{}{page}#f{}", incident.id, finding.id),
-            assets: cut(&assets.join(", "), WHAT_CHARS),
-            place: wrapped(&place_of(finding), WHERE_CHARS),
-            place_whole: shortened(&place_of(finding), WHOLE_BYTES),
+            assets: cut(&assets, WHAT_CHARS),
+            place: wrapped(&place, WHERE_CHARS),
+            place_whole: shortened(&place, WHOLE_BYTES),
             place_link: place_link(&finding.scope),
             count: 1,
         });
@@ -209,7 +212,7 @@ fn place_of(finding: &Finding) -> String {
         Scope::Unknown if finding.actors.iter().any(is_database) => {
             "the database of all stores".to_owned()
         }
-        scope => super::place_words(scope),
+        scope => place_name(scope),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Whom to tell: the duties of an incident as far as they bind, and who is called for each by the settings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use engine::content;
-use incident::{EntityProfile, ObligationRules, Reach, called, reach};
+use incident::{EntityProfile, ObligationRules, Reach, called, is_place, reach};
 use model::{CONTACTS_MAX, Contact, ContactRole, Incident, Obligation};
 
 /// What settings say of whom to tell.
@@ -22,6 +23,9 @@ pub enum TellingError {
     /// A place that is no code of a country or of a part of one.
     #[error("`{0}` is no place such as `DE`, `US-CA`, `EU` or `UK`")]
     Place(String),
+    /// Customers live nowhere: no law that goes by where they do would be shown.
+    #[error("a merchant's customers live in at least one place")]
+    NoPlace,
     /// No duty asks for such a merchant.
     #[error("no duty asks whether the merchant is `{word}`; known: {known}")]
     Merchant {
@@ -35,21 +39,16 @@ pub enum TellingError {
     Contacts,
 }
 
-/// `DE`, `US-CA`.
-fn is_place(text: &str) -> bool {
-    let is_code = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_uppercase());
-    match text.split_once('-') {
-        Some((country, part)) => is_code(country) && is_code(part),
-        None => is_code(text),
-    }
-}
-
 impl Telling {
     /// Of contacts, the places where customers live, and what the merchant is; `file` says where that is set.
     ///
     /// # Errors
     ///
     /// [`TellingError`] when a word isn't known: a duty would go unseen for it.
+    ///
+    /// # Panics
+    ///
+    /// When the obligations that the binary embeds can't be read, which a test refuses.
     pub fn new(
         contacts: Vec<Contact>,
         customers: Option<Vec<String>>,
@@ -59,12 +58,15 @@ impl Telling {
         if contacts.len() > CONTACTS_MAX {
             return Err(TellingError::Contacts);
         }
+        if customers.as_ref().is_some_and(Vec::is_empty) {
+            return Err(TellingError::NoPlace);
+        }
         let mut places = customers.iter().flatten();
         if let Some(place) = places.find(|place| !is_place(place)) {
             return Err(TellingError::Place(place.clone()));
         }
         let files: Vec<_> = content::under("obligations/", ".toml").collect();
-        let rules = ObligationRules::parse(&files).unwrap_or_default();
+        let rules = ObligationRules::parse(&files).expect("the embedded obligations are tested");
         let known: BTreeSet<&String> = rules.rules().flat_map(|rule| &rule.entities).collect();
         let mut words = merchant.iter().flatten();
         if let Some(word) = words.find(|word| !known.contains(word)) {
@@ -85,42 +87,6 @@ impl Telling {
     }
 }
 
-/// A role with those who are called for it; none where none is set.
-pub(super) struct Called {
-    pub(super) role: ContactRole,
-    pub(super) contacts: Vec<Contact>,
-}
-
-/// Whom to tell of one incident, and who is called.
-pub(super) struct Whom {
-    /// Those that are called: who helps always, and those by whom the duties' recipients are told.
-    pub(super) called: Vec<Called>,
-    /// The file where contacts are set.
-    pub(super) file: String,
-    /// What settings say of where customers live and what the merchant is; empty where they don't.
-    pub(super) customers: String,
-    pub(super) merchant: String,
-    by_role: BTreeMap<ContactRole, Vec<Contact>>,
-}
-
-impl Whom {
-    /// Whether anybody is set.
-    pub(super) fn has_contacts(&self) -> bool {
-        self.called.iter().any(|one| !one.contacts.is_empty())
-    }
-
-    /// Whether somebody isn't.
-    pub(super) fn lacks_contacts(&self) -> bool {
-        self.called.iter().any(|one| one.contacts.is_empty())
-    }
-
-    /// Those for whom nobody is set.
-    pub(super) fn lacking(&self) -> Vec<&Called> {
-        let all = self.called.iter();
-        all.filter(|one| one.contacts.is_empty()).collect()
-    }
-}
-
 /// Who is called about every incident.
 const ALWAYS: &[ContactRole] = &[
     ContactRole::IncidentLead,
@@ -130,47 +96,98 @@ const ALWAYS: &[ContactRole] = &[
     ContactRole::ForensicInvestigator,
 ];
 
-impl Telling {
-    /// Of an incident.
-    pub(super) fn of(&self, incident: &Incident) -> Whom {
-        let mut by_role: BTreeMap<ContactRole, Vec<Contact>> = BTreeMap::new();
-        for contact in &self.contacts {
-            by_role
-                .entry(contact.role)
-                .or_default()
-                .push(contact.clone());
-        }
+/// Whom to tell of one incident, and who is called.
+pub(super) struct Whom {
+    telling: Arc<Telling>,
+    /// Those that are called: who helps always, and those by whom the duties' recipients are told.
+    roles: BTreeSet<ContactRole>,
+}
+
+impl Whom {
+    pub(super) fn new(telling: &Arc<Telling>, incident: &Incident) -> Self {
         let mut roles: BTreeSet<ContactRole> = ALWAYS.iter().copied().collect();
-        let bind = incident.obligations.iter();
-        let bind = bind.filter(|duty| reach(duty, &self.profile) != Reach::Elsewhere);
-        roles.extend(bind.flat_map(|duty| called(&duty.recipient)));
-        let ordered = ContactRole::ALL
-            .into_iter()
-            .filter(|role| roles.contains(role));
-        let said = |words: &Option<BTreeSet<String>>| {
-            let words = words.iter().flatten().cloned();
-            words.collect::<Vec<_>>().join(", ")
-        };
-        Whom {
-            called: ordered
-                .map(|role| Called {
-                    role,
-                    contacts: by_role.get(&role).cloned().unwrap_or_default(),
-                })
-                .collect(),
-            file: if self.file.is_empty() {
-                "the settings file (magewarden up --config FILE)".to_owned()
+        let [binds, unknown, _] = telling.sorted(incident);
+        let may_bind = binds.iter().chain(&unknown);
+        roles.extend(may_bind.flat_map(|duty| called(&duty.recipient)));
+        Self {
+            telling: Arc::clone(telling),
+            roles,
+        }
+    }
+
+    fn of(&self, role: ContactRole) -> Vec<&Contact> {
+        let contacts = self.telling.contacts.iter();
+        contacts.filter(|one| one.role == role).collect()
+    }
+
+    /// Roles with those who are set for them, and roles for which nobody is.
+    pub(super) fn called(&self) -> (Vec<(ContactRole, Vec<&Contact>)>, Vec<ContactRole>) {
+        let roles = ContactRole::ALL.into_iter();
+        let all = roles.filter(|role| self.roles.contains(role));
+        let (set, lacking): (Vec<_>, Vec<_>) = all
+            .map(|role| (role, self.of(role)))
+            .partition(|(_, contacts)| !contacts.is_empty());
+        (set, lacking.into_iter().map(|(role, _)| role).collect())
+    }
+
+    /// Who is called about a recipient, as far as it is set: name and number.
+    pub(super) fn by(&self, recipient: &str) -> String {
+        let roles = called(recipient).into_iter();
+        let contacts = roles.filter_map(|role| self.of(role).first().copied());
+        let lines = contacts.map(|one| {
+            let reached = if one.telephone.is_empty() {
+                &one.mail
             } else {
-                self.file.clone()
-            },
-            customers: said(&self.profile.regions),
-            merchant: said(&self.profile.entities),
-            by_role,
+                &one.telephone
+            };
+            format!("{}, {reached}", one.name)
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The file where contacts are set.
+    pub(super) fn file(&self) -> &str {
+        match self.telling.file.as_str() {
+            "" => "the settings file (magewarden up --config FILE)",
+            file => file,
         }
     }
 
     /// Duties of an incident: those that bind, those of which that isn't known, and those that don't by the settings.
     pub(super) fn sorted<'a>(&self, incident: &'a Incident) -> [Vec<&'a Obligation>; 3] {
+        self.telling.sorted(incident)
+    }
+
+    /// What settings say of where customers live and what the merchant is; empty where they say neither.
+    pub(super) fn profile(&self) -> String {
+        let EntityProfile { regions, entities } = &self.telling.profile;
+        if regions.is_none() && entities.is_none() {
+            return String::new();
+        }
+        let said = |words: &Option<BTreeSet<String>>, unset: &str, none: &str| match words {
+            None => unset.to_owned(),
+            Some(words) if words.is_empty() => none.to_owned(),
+            Some(words) => words
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        format!(
+            "Customers live in {}; the merchant is {}.",
+            said(regions, "places that aren't set", "no place"),
+            said(
+                entities,
+                "not set to be anything that only some are",
+                "nothing that only some are"
+            )
+        )
+    }
+}
+
+impl Telling {
+    /// Duties of an incident: those that bind, those of which that isn't known, and those that don't by the settings.
+    fn sorted<'a>(&self, incident: &'a Incident) -> [Vec<&'a Obligation>; 3] {
         let mut out = [const { Vec::new() }; 3];
         let [binds, unknown, elsewhere] = &mut out;
         for duty in &incident.obligations {
@@ -181,22 +198,5 @@ impl Telling {
             }
         }
         out
-    }
-}
-
-impl Whom {
-    /// Who is called about a recipient, as far as it is set: name and number.
-    pub(super) fn by(&self, recipient: &str) -> String {
-        let roles = called(recipient).into_iter();
-        let contacts = roles.filter_map(|role| self.by_role.get(&role)?.first());
-        let lines = contacts.map(|one| {
-            let reached = if one.telephone.is_empty() {
-                &one.mail
-            } else {
-                &one.telephone
-            };
-            format!("{}, {reached}", one.name)
-        });
-        lines.collect::<Vec<_>>().join("; ")
     }
 }

@@ -148,6 +148,32 @@ fn an_entitys_page_tells_incidents_what_was_touched_when_and_its_entries() {
 }
 
 #[test]
+fn whom_and_where_a_step_names_each_say_their_whole_text_also_without_a_link() {
+    let long = format!("process {}", "a".repeat(80));
+    let desk = crate::desks::desk_of(Vec::new());
+    let mut one = finding("a1", "x");
+    one.actors = vec![crate::actor(ActorKind::HostProcess, &long)];
+    one.assets = Vec::new();
+    one.scope = Scope::Unknown;
+    desk.publish(Update::Decided {
+        incidents: vec![incident("i9", "x", &[&one])],
+        findings: vec![one],
+    });
+    let (_, _, page) = get(&desk, "/incidents/i9");
+    let document = Html::parse_document(&page);
+    let titles: Vec<_> = document
+        .select(&selector(
+            "svg.chain g > g > title, svg.chain g > a > title",
+        ))
+        .map(|title| title.text().collect::<String>())
+        .collect();
+    assert_eq!(titles, [long.as_str(), "Title x", "unknown"]);
+    let of_the_step = selector("svg.chain > g > title");
+    let count = document.select(&of_the_step).count();
+    assert_eq!(count, 0, "a title of a step hides its parts'");
+}
+
+#[test]
 fn an_incident_is_drawn_as_steps_and_with_the_holes_of_what_was_seen() {
     let desk = desk("eve");
     let at = |seconds: i64| NOW.plus_seconds(seconds);

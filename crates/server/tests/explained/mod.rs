@@ -1,26 +1,12 @@
 //! Pages that explain themselves: who else it was, what to do, how long ago, what leaks first, whose duties, what is left out.
 
-use engine::desk::{Desk, Update};
+use engine::desk::Desk;
 use engine::evidence::{Line, Listed, TIME_ALONE};
 use model::{Count, Grade, Incident, Timestamp};
 use scraper::Html;
 
-use crate::{NOW, answered, entry, finding, get, incident, selector};
-
-fn desk_of(incidents: Vec<Incident>) -> Desk {
-    let desk = Desk::searching(Box::new(|_| None), Box::new(|_| Ok(Listed::default())));
-    desk.publish(Update::Decided {
-        findings: vec![finding("a1", "x")],
-        incidents,
-    });
-    desk
-}
-
-fn with(id: &str, change: impl FnOnce(&mut Incident)) -> Incident {
-    let mut one = incident(id, "x", &[&finding("a1", "x")]);
-    change(&mut one);
-    one
-}
+use crate::desks::{desk_of, with};
+use crate::{NOW, answered, entry, get, selector};
 
 fn at(page: &str, wanted: &str) -> usize {
     page.find(wanted).unwrap_or(usize::MAX)

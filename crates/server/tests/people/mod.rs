@@ -199,14 +199,35 @@ impl Stage {
     }
 
     fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::get(path);
+        self.ask_with("GET", path, headers, "")
+    }
+
+    fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", "127.0.0.1:8780");
         }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(Body::empty()).expect("a request"))
+        let body = Body::from(body.to_owned());
+        self.send(request.body(body).expect("a request"))
+    }
+
+    /// Asks the API with what says who asks, and a key where there is one.
+    fn ask_api(
+        &self,
+        who: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> Answer {
+        let mut headers = who.to_vec();
+        if !key.is_empty() {
+            headers.push(("idempotency-key", key));
+        }
+        self.ask_with(method, &format!("/api/v1{path}"), &headers, body)
     }
 
     fn get(&self, browser: &Browser, path: &str) -> Answer {

@@ -40,20 +40,7 @@ impl Stage {
     }
 
     fn ask(&self, bearer: &str, method: &str, path: &str, key: &str, body: &str) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header("host", "127.0.0.1:8780")
-            .header("authorization", bearer);
-        let request = match key {
-            "" => request,
-            key => request.header("idempotency-key", key),
-        };
-        self.send(
-            request
-                .body(Body::from(body.to_owned()))
-                .expect("a request"),
-        )
+        self.ask_api(&[("authorization", bearer)], method, path, key, body)
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use engine::desk::Update;
 use model::{Grant, Role, Scope};
 
+use super::attaching::sealing;
 use super::{Browser, PASSWORD, code, stage, wait};
 use crate::hostile::HOSTILE;
 
@@ -330,5 +331,18 @@ fn names_that_people_choose_are_inert() {
         let scripts = page.body.matches("<script").count();
         assert_eq!(scripts, 0, "{shown:?}");
         assert_eq!(page.body.matches("<img").count(), 0, "{shown:?}");
+    }
+}
+
+#[test]
+fn who_only_looks_reads_whose_the_next_steps_are() {
+    let on = sealing();
+    on.stage.first();
+    let theirs = "Next, by whoever works on incidents there";
+    for (role, name, is_theirs) in [(Role::Viewer, "vi", true), (Role::Analyst, "ana", false)] {
+        let who = on.stage.invited(name, Grant::all(role));
+        let page = on.stage.get(&who, &format!("/incidents/{}", on.id)).body;
+        assert!(page.contains("I am looking at it"), "{page}");
+        assert_eq!(page.contains(theirs), is_theirs, "{name}");
     }
 }

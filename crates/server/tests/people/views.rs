@@ -1,7 +1,6 @@
 //! Views of the queue by the API: whose they are, that the page and the API show the same ones, and what is refused.
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use model::{Grant, Role, Scope};
 use serde_json::{Value, json};
 
@@ -10,21 +9,11 @@ use crate::hostile::HOSTILE;
 
 impl Stage {
     fn ask_as(&self, browser: &Browser, method: &str, path: &str, key: &str, body: &str) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1{path}"))
-            .header("host", "127.0.0.1:8780")
-            .header("cookie", &browser.cookie)
-            .header("x-csrf-token", &browser.csrf);
-        let request = match key {
-            "" => request,
-            key => request.header("idempotency-key", key),
-        };
-        self.send(
-            request
-                .body(Body::from(body.to_owned()))
-                .expect("a request"),
-        )
+        let who = [
+            ("cookie", browser.cookie.as_str()),
+            ("x-csrf-token", browser.csrf.as_str()),
+        ];
+        self.ask_api(&who, method, path, key, body)
     }
 
     #[track_caller]
@@ -125,28 +114,20 @@ fn a_token_has_no_views_and_a_page_of_another_site_keeps_none() {
     let token = stage
         .post(&ana, "/account/tokens", &fields)
         .of("pre.secret", "");
+    let bearer = format!("Bearer {token}");
     let ask = |method: &str, path: &str, body: &str| {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "127.0.0.1:8780")
-            .header("authorization", format!("Bearer {token}"))
-            .header("idempotency-key", "k1");
-        stage.send(
-            request
-                .body(Body::from(body.to_owned()))
-                .expect("a request"),
-        )
+        let who = [("authorization", bearer.as_str())];
+        stage.ask_api(&who, method, path, "k1", body)
     };
-    let list = ask("GET", "/api/v1/views", "");
+    let list = ask("GET", "/views", "");
     let told: Value = serde_json::from_str(&list.body).expect("JSON");
     assert_eq!(
         told,
         serde_json::json!({"items": [], "next": null, "total": 0})
     );
     for (method, path, body) in [
-        ("POST", "/api/v1/views", r#"{"name":"x"}"#),
-        ("DELETE", "/api/v1/views?name=Mine", ""),
+        ("POST", "/views", r#"{"name":"x"}"#),
+        ("DELETE", "/views?name=Mine", ""),
     ] {
         let answer = ask(method, path, body);
         refused(&answer, StatusCode::FORBIDDEN, "not for programs");

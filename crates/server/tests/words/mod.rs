@@ -1,26 +1,10 @@
 //! Pages read by whoever knows nothing of them: what to do next, which stores, what lies near, whom to call, whose duties.
 
-use engine::desk::{Desk, Update};
-use engine::evidence::Listed;
 use model::{Contact, Incident, Scope, Timestamp};
 use server::{Console, Telling};
 
-use crate::{NOW, answered, finding, get, incident};
-
-fn desk_of(incidents: Vec<Incident>) -> Desk {
-    let desk = Desk::searching(Box::new(|_| None), Box::new(|_| Ok(Listed::default())));
-    desk.publish(Update::Decided {
-        findings: vec![finding("a1", "x")],
-        incidents,
-    });
-    desk
-}
-
-fn with(id: &str, change: impl FnOnce(&mut Incident)) -> Incident {
-    let mut one = incident(id, "x", &[&finding("a1", "x")]);
-    change(&mut one);
-    one
-}
+use crate::desks::{desk_of, with};
+use crate::{NOW, answered, get};
 
 #[test]
 fn something_is_next_with_no_incident_and_on_every_one() {
@@ -190,5 +174,12 @@ fn where_customers_live_narrows_duties_and_unset_shows_all() {
         .split_once("id=\"duties-elsewhere\"")
         .expect("both are shown");
     assert!(bind.contains("lead supervisory authority") && elsewhere.contains("the NY regulator"));
-    assert!(page.contains("Customers live in DE"));
+    assert!(page.contains("Customers live in DE; the merchant is not set to be"));
+    // That it is none of them is set, too.
+    let shop = Telling::new(Vec::new(), None, Some(Vec::new()), String::new());
+    let page = told(shop.expect("it is nothing"));
+    assert!(page.contains("the merchant is nothing that only some are"));
+    assert!(!page.contains("Every law's are shown"));
+    let nowhere = Telling::new(Vec::new(), Some(Vec::new()), None, String::new());
+    assert!(nowhere.is_err(), "every law would stand apart by it");
 }

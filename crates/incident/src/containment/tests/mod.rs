@@ -2,9 +2,7 @@
 
 mod names;
 
-use model::{
-    Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Incident, Lane, Level, Scope, Timestamp,
-};
+use model::{Actor, ActorKind, Asset, AssetKind, DataClass, Finding, Incident};
 
 use super::{Effect, Lever, Told, levers};
 use crate::compose::Member;
@@ -12,13 +10,6 @@ use crate::{EntityProfile, ObligationRules};
 
 fn finding(rule: &str, actors: &[(ActorKind, &str)], assets: &[(AssetKind, &str)]) -> Finding {
     Finding {
-        id: rule.to_owned(),
-        rule: rule.to_owned(),
-        title: rule.replace('-', " "),
-        level: Level::High,
-        lane: Lane::Live,
-        first: Timestamp::from_seconds(1_795_000_000),
-        last: Timestamp::from_seconds(1_795_000_001),
         actors: actors
             .iter()
             .map(|(kind, value)| Actor {
@@ -26,7 +17,6 @@ fn finding(rule: &str, actors: &[(ActorKind, &str)], assets: &[(AssetKind, &str)
                 value: (*value).to_owned(),
             })
             .collect(),
-        scope: Scope::Unknown,
         assets: assets
             .iter()
             .map(|(kind, name)| Asset {
@@ -35,15 +25,7 @@ fn finding(rule: &str, actors: &[(ActorKind, &str)], assets: &[(AssetKind, &str)
                 class: DataClass::Public,
             })
             .collect(),
-        rows: None,
-        bytes: None,
-        event_count: 1,
-        events: Vec::new(),
-        reason: String::new(),
-        attack: Vec::new(),
-        requirements: Vec::new(),
-        false_positives: Vec::new(),
-        external: None,
+        ..crate::plain::finding(rule)
     }
 }
 
