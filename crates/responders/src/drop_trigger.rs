@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
 use crate::database::{Database, quote};
 use crate::host::Host;
 
@@ -68,12 +68,13 @@ impl Action for DropTrigger {
                 now: found.place.clone(),
                 then: "dropped".to_owned(),
             }],
-            kept: serde_json::to_vec(&found).map_err(|_| ActionError::Kept)?,
+            kept: keep(&found)?,
         })
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         let database = &mut Database::open(host)?;
         match look(database, trigger)? {
             None => Ok(()),
@@ -91,7 +92,8 @@ impl Action for DropTrigger {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         Ok(match look(&mut Database::open(host)?, trigger)? {
             None => Effect::InEffect,
             Some(found) if is_same(&found, &kept) => Effect::NotInEffect,
@@ -100,7 +102,8 @@ impl Action for DropTrigger {
     }
 
     fn undo(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         let database = &mut Database::open(host)?;
         match look(database, trigger)? {
             Some(found) if is_same(&found, &kept) => return Ok(()),
@@ -165,10 +168,6 @@ fn is_same(found: &Kept, kept: &Kept) -> bool {
         ..one.clone()
     };
     bare(found) == bare(kept)
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 fn look(database: &mut Database<'_>, trigger: &str) -> Result<Option<Kept>, ActionError> {

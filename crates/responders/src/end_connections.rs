@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
 use crate::database::{Cell, Database, accounts, quote};
 use crate::host::Host;
 
@@ -69,7 +69,7 @@ impl Action for EndConnections {
             now.push_str("; ");
             now.push_str(&one);
         }
-        let kept = serde_json::to_vec(&Kept { before }).map_err(|_| ActionError::Kept)?;
+        let kept = keep(&Kept { before })?;
         Ok(Survey {
             changes: vec![Change {
                 what: format!("connections of {account}"),
@@ -81,7 +81,7 @@ impl Action for EndConnections {
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        read(kept)?;
+        read_kept::<Kept>(kept)?;
         let account = argument(arguments, "account")?;
         let database = &mut Database::open(host)?;
         accounts::refuse_ours(database, account)?;
@@ -117,7 +117,7 @@ impl Action for EndConnections {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let before = read(kept)?.before;
+        let before = read_kept::<Kept>(kept)?.before;
         let account = argument(arguments, "account")?;
         let left = open(&mut Database::open(host)?, account, before)?;
         Ok(if left.is_empty() {
@@ -128,12 +128,8 @@ impl Action for EndConnections {
     }
 
     fn undo(&self, _host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        read(kept).map(drop)
+        read_kept::<Kept>(kept).map(drop)
     }
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 struct Open {

@@ -8,9 +8,8 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey};
-use crate::database::rows::{self, cells};
-use crate::database::{Cell, Database};
+use crate::action::{Action, ActionError, Change, Effect, Survey, keep, read_kept};
+use crate::database::{Cell, Database, websites};
 use crate::host::Host;
 
 static FACTS: ActionFacts = ActionFacts {
@@ -83,12 +82,12 @@ impl Action for EndCustomerSessions {
                 now: "as they are".to_owned(),
                 then: "ended at their next request".to_owned(),
             }],
-            kept: serde_json::to_vec(&kept).map_err(|_| ActionError::Kept)?,
+            kept: keep(&kept)?,
         })
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         let (condition, values) = whose(database, arguments)?;
         let table = database.table("customer_entity");
@@ -118,7 +117,7 @@ impl Action for EndCustomerSessions {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         let (condition, mut values) = whose(database, arguments)?;
         let asked = format!(
@@ -143,12 +142,8 @@ impl Action for EndCustomerSessions {
 
     fn undo(&self, _host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         // A session that was stolen is given back to nobody.
-        read(kept).map(drop)
+        read_kept::<Kept>(kept).map(drop)
     }
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 /// The condition that finds the customers, and its values.
@@ -158,14 +153,8 @@ fn whose(
 ) -> Result<(String, Vec<Cell>), ActionError> {
     let (mut parts, mut values) = (Vec::new(), Vec::new());
     if let Some(website) = arguments.get("website").map(Argument::as_str) {
-        let key = cells([("code", website)]);
-        let columns = ["website_id".to_owned()];
-        let found = rows::find(database, "store_website", &key, &columns, "")?;
-        let id = found.into_iter().flatten().next().and_then(|(_, id)| id);
-        let id =
-            id.ok_or_else(|| ActionError::refused(format!("the shop has no website {website}")))?;
         parts.push("website_id = ?");
-        values.push(Some(id));
+        values.push(Some(websites::id(database, website)?));
     }
     if let Some(customer) = arguments.get("customer").map(Argument::as_str) {
         let is_number = customer.bytes().all(|byte| byte.is_ascii_digit());

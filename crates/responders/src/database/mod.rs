@@ -6,7 +6,9 @@
 pub(crate) mod accounts;
 pub(crate) mod evidence;
 pub(crate) mod quote;
+pub(crate) mod row_action;
 pub(crate) mod rows;
+pub(crate) mod websites;
 
 use std::fs::File;
 use std::io::Read as _;

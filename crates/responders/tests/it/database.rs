@@ -315,12 +315,12 @@ const REFUSED: &[Refused] = &[
     (
         "deactivate_administrator",
         &[("administrator", "nobody")],
-        "0 administrators named nobody",
+        "0 rows of admin_user with username nobody",
     ),
     (
         "revoke_integration",
         &[("integration", "nobody")],
-        "0 integrations named nobody",
+        "0 rows of integration with name nobody",
     ),
     (
         "disable_payment_method",
