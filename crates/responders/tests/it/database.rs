@@ -313,6 +313,11 @@ const REFUSED: &[Refused] = &[
         "no trigger nobody",
     ),
     (
+        "drop_trigger",
+        &[("trigger", "wide")],
+        "in the character set gbk",
+    ),
+    (
         "deactivate_administrator",
         &[("administrator", "nobody")],
         "0 rows of admin_user with username nobody",

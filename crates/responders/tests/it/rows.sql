@@ -8,6 +8,9 @@ SET timestamp = 1700000000.25, sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES', co
 CREATE DEFINER = report@'%' TRIGGER copy1 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('first');
 CREATE DEFINER = report@'%'  TRIGGER  copy$2 /* ; `' */ AFTER INSERT ON mg_sales_order_payment
   FOR EACH ROW BEGIN INSERT INTO "stolen" VALUES ('a\b;é'); INSERT INTO stolen VALUES (NEW.method); END;
+SET character_set_client = gbk;
+CREATE TRIGGER wide BEFORE INSERT ON mg_sales_order_payment FOR EACH ROW SET NEW.method = 'a';
+SET character_set_client = utf8mb4;
 CREATE TRIGGER copy3 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('last');
 SET timestamp = DEFAULT, sql_mode = DEFAULT;
 INSERT INTO mg_admin_user (user_id, username, is_active, created, modified) VALUES (7, "Ann O'Neill", 1, '2026-01-02', '2026-02-03'), (8, 'ben', 1, '2026-01-02', '2026-02-03'), (9, 'gone', 0, '2026-01-02', '2026-02-03');
