@@ -93,8 +93,9 @@ impl Action for DeactivateAdministrator {
             return Ok(());
         }
         let user = [Some(kept.user_id.clone())];
+        // When it was last used stays: it tells of whoever stole it.
         let sessions = format!(
-            "UPDATE {} SET status = {ENDED} WHERE user_id = ? AND status = {RUNS}",
+            "UPDATE {} SET status = {ENDED}, updated_at = updated_at WHERE user_id = ? AND status = {RUNS}",
             database.table("admin_user_session")
         );
         let tokens = format!(
@@ -199,7 +200,7 @@ impl Open {
         Ok(Self {
             sessions: of(
                 "admin_user_session",
-                "user_id = ? AND status = 1",
+                &format!("user_id = ? AND status = {RUNS}"),
                 &user[..1],
             )?,
             tokens: of("oauth_token", "admin_id = ? AND revoked = 0", &user[..1])?,
