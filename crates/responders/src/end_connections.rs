@@ -31,11 +31,11 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Connections that are named in a survey.
 const NAMED_MAX: usize = 5;
 
-/// Connections of that account's name from hosts that it is granted for: `LIKE` reads `%` and `_` as accounts do; a network is
+/// Connections of that account's name – to the letter: `Report` is another account than `report` – from hosts that it is granted for: `LIKE` reads `%` and `_` as accounts do; a network is
 /// written `address/mask`. A host's port is cut off.
 const OPEN: &str = "SELECT CAST(ID AS CHAR), CAST(from_host AS CHAR), CAST(FROM_UNIXTIME(UNIX_TIMESTAMP() - TIME) AS CHAR) FROM ( \
     SELECT ID, TIME, IF(HOST REGEXP ':[0-9]+$', LEFT(HOST, LENGTH(HOST) - LENGTH(SUBSTRING_INDEX(HOST, ':', -1)) - 1), HOST) AS from_host \
-    FROM information_schema.PROCESSLIST WHERE USER = ? AND ID < CAST(? AS UNSIGNED) AND ID <> CONNECTION_ID()) open \
+    FROM information_schema.PROCESSLIST WHERE USER = BINARY ? AND ID < CAST(? AS UNSIGNED) AND ID <> CONNECTION_ID()) open \
     WHERE from_host LIKE ? OR (INSTR(?, '/') > 0 AND INET_ATON(from_host) & INET_ATON(SUBSTRING_INDEX(?, '/', -1)) \
     = INET_ATON(SUBSTRING_INDEX(?, '/', 1))) ORDER BY ID";
 
