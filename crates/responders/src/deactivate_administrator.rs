@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
 use crate::database::rows::{self, RowChange, cells};
 use crate::database::{Cell, Database};
 use crate::host::Host;
@@ -51,32 +51,16 @@ impl Action for DeactivateAdministrator {
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let name = argument(arguments, "administrator")?;
         let database = &mut Database::open(host)?;
-        let asked = format!(
-            "SELECT CAST(user_id AS CHAR), CAST(UNIX_TIMESTAMP() AS CHAR) FROM {} WHERE username = ?",
-            database.table("admin_user")
-        );
-        let found = database.rows(
-            "find the administrator",
-            &asked,
-            &[Some(name.as_str().to_owned())],
-        )?;
-        let [row] = found.as_slice() else {
-            return Err(ActionError::refused(format!(
-                "the shop has {} administrators named {name}",
-                found.len()
-            )));
-        };
-        let mut row = row.iter().flatten().cloned();
-        let user_id = row.next().unwrap_or_default();
-        let since = row.next().unwrap_or_default();
+        let by_name = ("username", name.as_str());
+        let [user_id] = rows::named(database, "admin_user", by_name, ["user_id"])?;
+        let user_id = user_id.unwrap_or_default();
+        let now = "SELECT CAST(UNIX_TIMESTAMP() AS CHAR)";
+        let since = database.rows("say the time", now, &[])?;
+        let since = since.into_iter().flatten().flatten().next();
+        let since = since.unwrap_or_default();
         refuse_last(database, &user_id)?;
         let key = cells([("user_id", &user_id)]);
-        let row = RowChange::survey(
-            database,
-            "admin_user",
-            key,
-            Some(cells([("is_active", "0")])),
-        )?;
+        let row = RowChange::survey(database, "admin_user", key, cells([("is_active", "0")]))?;
         let open = Open::look(database, &user_id, &since)?;
         let change = Change {
             what: format!("administrator {name}"),
@@ -95,12 +79,12 @@ impl Action for DeactivateAdministrator {
         };
         Ok(Survey {
             changes: vec![change],
-            kept: serde_json::to_vec(&kept).map_err(|_| ActionError::Kept)?,
+            kept: keep(&kept)?,
         })
     }
 
     fn act(&self, host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         refuse_last(database, &kept.user_id)?;
         let open = Open::look(database, &kept.user_id, &kept.since)?;
@@ -109,8 +93,9 @@ impl Action for DeactivateAdministrator {
             return Ok(());
         }
         let user = [Some(kept.user_id.clone())];
+        // When it was last used stays: it tells of whoever stole it.
         let sessions = format!(
-            "UPDATE {} SET status = {ENDED} WHERE user_id = ? AND status = {RUNS}",
+            "UPDATE {} SET status = {ENDED}, updated_at = updated_at WHERE user_id = ? AND status = {RUNS}",
             database.table("admin_user_session")
         );
         let tokens = format!(
@@ -138,7 +123,7 @@ impl Action for DeactivateAdministrator {
         _arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         let asked = format!(
             "SELECT CAST(is_active AS CHAR) FROM {} WHERE user_id = ?",
@@ -171,14 +156,10 @@ impl Action for DeactivateAdministrator {
     }
 
     fn undo(&self, host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         // A session or token that was stolen is given back to nobody.
         rows::undo(&mut Database::open(host)?, kept.row.as_slice())
     }
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 /// A shop without any administrator has nobody to let another one in.
@@ -219,7 +200,7 @@ impl Open {
         Ok(Self {
             sessions: of(
                 "admin_user_session",
-                "user_id = ? AND status = 1",
+                &format!("user_id = ? AND status = {RUNS}"),
                 &user[..1],
             )?,
             tokens: of("oauth_token", "admin_id = ? AND revoked = 0", &user[..1])?,

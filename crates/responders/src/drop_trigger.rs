@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
 use crate::database::{Database, quote};
 use crate::host::Host;
 
@@ -43,6 +43,22 @@ struct Kept {
     place: String,
 }
 
+impl Kept {
+    /// Whether our bytes of it are read as they stand under the character set that it was made in.
+    ///
+    /// Its text comes and goes as UTF-8. Under another set the same bytes are other characters: in GBK or Shift JIS half of one
+    /// takes the backslash or the quote behind it, and what was inside of a text is run as a statement.
+    fn is_told_whole(&self) -> bool {
+        let beside = [&self.after, &self.before].into_iter().flatten();
+        let mut texts = beside.chain([&self.statement]);
+        match self.client.as_str() {
+            "utf8" | "utf8mb3" | "utf8mb4" => true,
+            "latin1" => texts.all(|text| text.is_ascii()),
+            _ => false,
+        }
+    }
+}
+
 /// `drop_trigger`.
 pub(crate) struct DropTrigger;
 
@@ -62,18 +78,26 @@ impl Action for DropTrigger {
                 "the server tells {trigger} in two ways: keep SHOW CREATE TRIGGER and drop it by hand"
             )));
         }
+        if !found.is_told_whole() {
+            return Err(ActionError::refused(format!(
+                "{trigger} was made in the character set {}, in which it can't be made again from here to the letter: keep SHOW CREATE \
+                 TRIGGER as it is in that character set, and drop it by hand",
+                found.client
+            )));
+        }
         Ok(Survey {
             changes: vec![Change {
                 what: format!("trigger {trigger}"),
                 now: found.place.clone(),
                 then: "dropped".to_owned(),
             }],
-            kept: serde_json::to_vec(&found).map_err(|_| ActionError::Kept)?,
+            kept: keep(&found)?,
         })
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         let database = &mut Database::open(host)?;
         match look(database, trigger)? {
             None => Ok(()),
@@ -91,7 +115,8 @@ impl Action for DropTrigger {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         Ok(match look(&mut Database::open(host)?, trigger)? {
             None => Effect::InEffect,
             Some(found) if is_same(&found, &kept) => Effect::NotInEffect,
@@ -100,7 +125,8 @@ impl Action for DropTrigger {
     }
 
     fn undo(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let (kept, trigger) = (read(kept)?, argument(arguments, "trigger")?.as_str());
+        let kept: Kept = read_kept(kept)?;
+        let trigger = argument(arguments, "trigger")?.as_str();
         let database = &mut Database::open(host)?;
         match look(database, trigger)? {
             Some(found) if is_same(&found, &kept) => return Ok(()),
@@ -167,10 +193,6 @@ fn is_same(found: &Kept, kept: &Kept) -> bool {
     bare(found) == bare(kept)
 }
 
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
-}
-
 fn look(database: &mut Database<'_>, trigger: &str) -> Result<Option<Kept>, ActionError> {
     let asked = "SELECT ACTION_STATEMENT, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION, \
         CAST(UNIX_TIMESTAMP(CREATED) AS CHAR), ACTION_TIMING, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, CAST(ACTION_ORDER AS CHAR) \
@@ -224,4 +246,37 @@ fn look(database: &mut Database<'_>, trigger: &str) -> Result<Option<Kept>, Acti
         collation,
         created,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kept;
+
+    #[track_caller]
+    fn check(client: &str, statement: &str, beside: &str, expected: bool) {
+        let kept = Kept {
+            statement: statement.to_owned(),
+            body: String::new(),
+            sql_mode: String::new(),
+            client: client.to_owned(),
+            collation: String::new(),
+            created: String::new(),
+            after: Some(beside.to_owned()),
+            before: None,
+            place: String::new(),
+        };
+        assert_eq!(kept.is_told_whole(), expected, "{client} {statement}");
+    }
+
+    #[test]
+    fn only_what_comes_back_to_the_letter_is_dropped() {
+        check("utf8mb4", "SET @a = 'é'", "é", true);
+        check("utf8mb3", "SET @a = 'é'", "a", true);
+        check("latin1", "SET @a = 'e'", "a", true);
+        check("latin1", "SET @a = 'é'", "a", false);
+        check("latin1", "SET @a = 'e'", "é", false);
+        // In GBK the last byte of the character and the backslash are one character, and the quote ends the text.
+        check("gbk", "SET @a = '誠\\'; DROP TABLE a -- '", "a", false);
+        check("gbk", "SET @a = 'e'", "a", false);
+    }
 }

@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
+use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
 use crate::database::{Cell, Database, accounts, quote};
 use crate::host::Host;
 
@@ -31,11 +31,11 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Connections that are named in a survey.
 const NAMED_MAX: usize = 5;
 
-/// Connections of that account's name from hosts that it is granted for: `LIKE` reads `%` and `_` as accounts do; a network is
+/// Connections of that account's name – to the letter: `Report` is another account than `report` – from hosts that it is granted for: `LIKE` reads `%` and `_` as accounts do; a network is
 /// written `address/mask`. A host's port is cut off.
 const OPEN: &str = "SELECT CAST(ID AS CHAR), CAST(from_host AS CHAR), CAST(FROM_UNIXTIME(UNIX_TIMESTAMP() - TIME) AS CHAR) FROM ( \
     SELECT ID, TIME, IF(HOST REGEXP ':[0-9]+$', LEFT(HOST, LENGTH(HOST) - LENGTH(SUBSTRING_INDEX(HOST, ':', -1)) - 1), HOST) AS from_host \
-    FROM information_schema.PROCESSLIST WHERE USER = ? AND ID < CAST(? AS UNSIGNED) AND ID <> CONNECTION_ID()) open \
+    FROM information_schema.PROCESSLIST WHERE USER = BINARY ? AND ID < CAST(? AS UNSIGNED) AND ID <> CONNECTION_ID()) open \
     WHERE from_host LIKE ? OR (INSTR(?, '/') > 0 AND INET_ATON(from_host) & INET_ATON(SUBSTRING_INDEX(?, '/', -1)) \
     = INET_ATON(SUBSTRING_INDEX(?, '/', 1))) ORDER BY ID";
 
@@ -69,7 +69,7 @@ impl Action for EndConnections {
             now.push_str("; ");
             now.push_str(&one);
         }
-        let kept = serde_json::to_vec(&Kept { before }).map_err(|_| ActionError::Kept)?;
+        let kept = keep(&Kept { before })?;
         Ok(Survey {
             changes: vec![Change {
                 what: format!("connections of {account}"),
@@ -81,7 +81,7 @@ impl Action for EndConnections {
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        read(kept)?;
+        read_kept::<Kept>(kept)?;
         let account = argument(arguments, "account")?;
         let database = &mut Database::open(host)?;
         accounts::refuse_ours(database, account)?;
@@ -117,7 +117,7 @@ impl Action for EndConnections {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let before = read(kept)?.before;
+        let before = read_kept::<Kept>(kept)?.before;
         let account = argument(arguments, "account")?;
         let left = open(&mut Database::open(host)?, account, before)?;
         Ok(if left.is_empty() {
@@ -128,12 +128,8 @@ impl Action for EndConnections {
     }
 
     fn undo(&self, _host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        read(kept).map(drop)
+        read_kept::<Kept>(kept).map(drop)
     }
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 struct Open {

@@ -8,9 +8,8 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey};
-use crate::database::rows::{self, cells};
-use crate::database::{Cell, Database};
+use crate::action::{Action, ActionError, Change, Effect, Survey, keep, read_kept};
+use crate::database::{Cell, Database, websites};
 use crate::host::Host;
 
 static FACTS: ActionFacts = ActionFacts {
@@ -39,7 +38,7 @@ static FACTS: ActionFacts = ActionFacts {
         in again. Undoing gives nothing back: customers log in again",
 };
 
-/// Customers whose sessions are ended by one statement, by number.
+/// Customers whose sessions are ended by one statement.
 const BATCH: u64 = 5000;
 
 /// Whose sessions, and which of them.
@@ -83,12 +82,12 @@ impl Action for EndCustomerSessions {
                 now: "as they are".to_owned(),
                 then: "ended at their next request".to_owned(),
             }],
-            kept: serde_json::to_vec(&kept).map_err(|_| ActionError::Kept)?,
+            kept: keep(&kept)?,
         })
     }
 
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         let (condition, values) = whose(database, arguments)?;
         let table = database.table("customer_entity");
@@ -97,17 +96,23 @@ impl Action for EndCustomerSessions {
             "UPDATE {table} SET session_cutoff = UTC_TIMESTAMP(), updated_at = updated_at WHERE {condition} \
              AND entity_id > CAST(? AS UNSIGNED) AND entity_id <= CAST(? AS UNSIGNED) AND COALESCE(session_cutoff < CAST(? AS DATETIME), 1)"
         );
-        let mut from = 0;
-        while from < kept.last {
-            let to = (from + BATCH).min(kept.last);
+        // By those that are there: numbers have gaps, and whoever adds one may give it any.
+        let next = format!(
+            "SELECT CAST(MAX(entity_id) AS CHAR) FROM (SELECT entity_id FROM {table} WHERE {condition} AND entity_id > CAST(? AS UNSIGNED) \
+             AND entity_id <= CAST(? AS UNSIGNED) ORDER BY entity_id LIMIT {BATCH}) batch"
+        );
+        let last = Some(kept.last.to_string());
+        let mut from = Some("0".to_owned());
+        loop {
+            let between = [values.as_slice(), &[from.clone(), last.clone()]].concat();
+            let found = database.rows("find customers", &next, &between)?;
+            let Some(to) = found.into_iter().flatten().flatten().next() else {
+                break;
+            };
             let mut values = values.clone();
-            values.extend([
-                Some(from.to_string()),
-                Some(to.to_string()),
-                Some(kept.since.clone()),
-            ]);
+            values.extend([from, Some(to.clone()), Some(kept.since.clone())]);
             database.change("end customers' sessions", &statement, &values)?;
-            from = to;
+            from = Some(to);
         }
         Ok(())
     }
@@ -118,7 +123,7 @@ impl Action for EndCustomerSessions {
         arguments: &Arguments,
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
-        let kept = read(kept)?;
+        let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
         let (condition, mut values) = whose(database, arguments)?;
         let asked = format!(
@@ -143,12 +148,8 @@ impl Action for EndCustomerSessions {
 
     fn undo(&self, _host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         // A session that was stolen is given back to nobody.
-        read(kept).map(drop)
+        read_kept::<Kept>(kept).map(drop)
     }
-}
-
-fn read(kept: &[u8]) -> Result<Kept, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 /// The condition that finds the customers, and its values.
@@ -158,14 +159,8 @@ fn whose(
 ) -> Result<(String, Vec<Cell>), ActionError> {
     let (mut parts, mut values) = (Vec::new(), Vec::new());
     if let Some(website) = arguments.get("website").map(Argument::as_str) {
-        let key = cells([("code", website)]);
-        let columns = ["website_id".to_owned()];
-        let found = rows::find(database, "store_website", &key, &columns, "")?;
-        let id = found.into_iter().flatten().next().and_then(|(_, id)| id);
-        let id =
-            id.ok_or_else(|| ActionError::refused(format!("the shop has no website {website}")))?;
         parts.push("website_id = ?");
-        values.push(Some(id));
+        values.push(Some(websites::id(database, website)?));
     }
     if let Some(customer) = arguments.get("customer").map(Argument::as_str) {
         let is_number = customer.bytes().all(|byte| byte.is_ascii_digit());

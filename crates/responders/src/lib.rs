@@ -32,6 +32,8 @@ mod revoke_integration;
 mod steps;
 mod world;
 
+use database::row_action::ByRows;
+
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
 pub use host::{Ask, DatabaseSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
@@ -45,14 +47,14 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
-    &disable_payment_method::DisablePaymentMethod,
+    &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
-    &revoke_integration::RevokeIntegration,
+    &ByRows(revoke_integration::RevokeIntegration),
     &end_customer_sessions::EndCustomerSessions,
     &lock_database_account::LockDatabaseAccount,
     &end_connections::EndConnections,
     &drop_trigger::DropTrigger,
-    &revert_row::RevertRow,
+    &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
 ];
 

@@ -3,7 +3,6 @@
 //! What it was isn't typed in: it is a file of kept evidence, `TABLE:KEY.json` in a folder of the settings, and its hash
 //! is told before anything is done. What it says when it is surveyed is what is put back, whatever becomes of the file.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,9 +10,10 @@ use std::os::unix::fs::MetadataExt as _;
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 use sha2::{Digest as _, Sha256};
 
-use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
-use crate::database::rows::{self, Cells, RowChange, cells};
-use crate::database::{Cell, Database};
+use crate::action::{ActionError, Change, argument};
+use crate::database::Database;
+use crate::database::row_action::RowAction;
+use crate::database::rows::{Cells, RowChange, cells};
 use crate::host::Host;
 
 static FACTS: ActionFacts = ActionFacts {
@@ -59,12 +59,17 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// `revert_row`.
 pub(crate) struct RevertRow;
 
-impl Action for RevertRow {
+impl RowAction for RevertRow {
     fn facts(&self) -> &'static ActionFacts {
         &FACTS
     }
 
-    fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
+    fn rows(
+        &self,
+        host: &Host,
+        database: &mut Database<'_>,
+        arguments: &Arguments,
+    ) -> Result<(Change, Vec<RowChange>), ActionError> {
         let row = argument(arguments, "row")?.as_str();
         let (table, key) = row.split_once(':').unwrap_or_default();
         let known = TABLES.iter().find(|(name, ..)| *name == table);
@@ -76,45 +81,21 @@ impl Action for RevertRow {
             )));
         };
         let (good, hash) = good(host, row, columns)?;
-        let database = &mut Database::open(host)?;
-        let key = cells([(id, key)]);
-        let found = rows::find(database, table, &key, &[(*id).to_owned()], "")?;
-        if found.is_empty() {
-            return Err(ActionError::refused(format!("{row} isn't there")));
-        }
         let names: Vec<_> = good.keys().cloned().collect();
-        let change = RowChange::survey(database, table, key, Some(good))?;
-        let now = if change.is_some() {
-            "something else"
-        } else {
-            "so already"
+        let found = RowChange::survey(database, table, cells([(id, key)]), good)?;
+        let now = match &found {
+            Some(found) if found.before.is_none() => {
+                return Err(ActionError::refused(format!("{row} isn't there")));
+            }
+            Some(_) => "something else",
+            None => "so already",
         };
-        let changes: Vec<_> = change.into_iter().collect();
-        Ok(Survey {
-            changes: vec![Change {
-                what: format!("{row}, {}", names.join(", ")),
-                now: now.to_owned(),
-                then: format!("what the file of SHA-256 {hash} says"),
-            }],
-            kept: rows::keep(&changes)?,
-        })
-    }
-
-    fn act(&self, host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        rows::act(&mut Database::open(host)?, &rows::kept(kept)?)
-    }
-
-    fn read_back(
-        &self,
-        host: &Host,
-        _arguments: &Arguments,
-        kept: &[u8],
-    ) -> Result<Effect, ActionError> {
-        rows::read_back(&mut Database::open(host)?, &rows::kept(kept)?)
-    }
-
-    fn undo(&self, host: &Host, _arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
-        rows::undo(&mut Database::open(host)?, &rows::kept(kept)?)
+        let change = Change {
+            what: format!("{row}, {}", names.join(", ")),
+            now: now.to_owned(),
+            then: format!("what the file of SHA-256 {hash} says"),
+        };
+        Ok((change, found.into_iter().collect()))
     }
 }
 
@@ -140,7 +121,7 @@ fn good(host: &Host, row: &str, columns: &[&str]) -> Result<(Cells, String), Act
     file.take(FILE_BYTES_MAX)
         .read_to_end(&mut bytes)
         .map_err(ActionError::file("read", &path))?;
-    let good: Option<BTreeMap<String, Cell>> = serde_json::from_slice(&bytes).ok();
+    let good: Option<Cells> = serde_json::from_slice(&bytes).ok();
     let is_known = |column: &String| columns.contains(&column.as_str());
     let good = good.filter(|good| !good.is_empty() && good.keys().all(is_known));
     let good = good.ok_or_else(|| {

@@ -47,9 +47,13 @@ pub fn seen_in_database(settings: &DatabaseSettings) -> Result<Seen, ActionError
         );
         let account = format!("{}@{}", quote::name(&user), quote::name(&host));
         for asked in ["SHOW CREATE USER", "SHOW GRANTS FOR"] {
-            // One of a host's name isn't there for a server that resolves none.
             let told = database.shown("show an account", &format!("{asked} {account}"));
-            let told = told.unwrap_or_default();
+            // One of a host's name isn't there for a server that resolves none.
+            let is_resolved = !matches!(host.as_str(), "%" | "localhost");
+            let told = match told {
+                Err(_) if is_resolved => Vec::new(),
+                told => told?,
+            };
             seen.insert(
                 format!("account {user}@{host} {asked}"),
                 format!("{told:?}"),

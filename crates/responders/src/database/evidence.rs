@@ -8,8 +8,14 @@ use crate::ActionError;
 use crate::evidence::Evidence;
 use crate::host::Host;
 
+/// What the server is asked to do, as an error says it.
+const KEPT: &str = "show what is kept before a change";
 /// Characters kept of a cell: whoever wrote it may have written gigabytes.
 const CELL_MAX: usize = 1 << 20;
+/// Characters kept of a statement: there are as many as there are connections.
+const STATEMENT_MAX: usize = 1 << 16;
+/// Rows kept of what has a key of several columns.
+const ROWS_MAX: usize = 100;
 
 /// Gathers it; nothing of it fails the whole.
 pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
@@ -40,7 +46,9 @@ pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
         asked(
             &mut database,
             "database connections",
-            "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE, LEFT(INFO, 65536) FROM information_schema.PROCESSLIST ORDER BY ID",
+            &format!(
+                "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE, LEFT(INFO, {STATEMENT_MAX}) FROM information_schema.PROCESSLIST ORDER BY ID"
+            ),
         ),
         asked(
             &mut database,
@@ -55,13 +63,14 @@ pub(crate) fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
             "account" => account(&mut database, value),
             _ => trigger(&mut database, value),
         };
-        out.push(piece(shown, found).named());
+        out.push(piece(shown, found, CELL_MAX).named());
     }
     out
 }
 
 fn asked(database: &mut Database<'_>, name: &str, statement: &str) -> Evidence {
-    piece(name.to_owned(), database.shown("be kept", statement))
+    let shown = database.shown(KEPT, statement);
+    piece(name.to_owned(), shown, STATEMENT_MAX)
 }
 
 fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, ActionError> {
@@ -71,7 +80,7 @@ fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, Ac
         Some(database.prefixed(table)),
     ];
     let columns = database.rows(
-        "be kept",
+        KEPT,
         "SELECT CAST(COLUMN_NAME AS CHAR), CAST(COLUMN_KEY AS CHAR) FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION",
         &of_table,
@@ -90,15 +99,22 @@ fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, Ac
         .map(|name| format!("LEFT(CAST({} AS CHAR), {CELL_MAX})", quote::name(name)))
         .collect();
     let statement = format!(
-        "SELECT {} FROM {} WHERE {} = ?",
+        "SELECT {} FROM {} WHERE {} = ? LIMIT {}",
         chosen.join(", "),
         database.table(table),
-        quote::name(&primary)
+        quote::name(&primary),
+        ROWS_MAX + 1
     );
-    let mut found = database.rows("be kept", &statement, &[Some(key.to_owned())])?;
+    let mut found = database.rows(KEPT, &statement, &[Some(key.to_owned())])?;
     if found.is_empty() {
         return Err(ActionError::refused(format!(
             "{} isn't there",
+            row.as_str()
+        )));
+    }
+    if found.len() > ROWS_MAX {
+        return Err(ActionError::refused(format!(
+            "{} is more than {ROWS_MAX} rows: keep them by hand",
             row.as_str()
         )));
     }
@@ -109,7 +125,7 @@ fn row(database: &mut Database<'_>, row: &Argument) -> Result<Vec<Vec<Cell>>, Ac
 fn account(database: &mut Database<'_>, account: &Argument) -> Result<Vec<Vec<Cell>>, ActionError> {
     let quoted = quote::account(account);
     // Its password's hash is of no use to whoever investigates, and of use to others: rights alone.
-    let mut out = database.shown("be kept", &format!("SHOW GRANTS FOR {quoted}"))?;
+    let mut out = database.shown(KEPT, &format!("SHOW GRANTS FOR {quoted}"))?;
     for text in out.iter_mut().flatten().flatten() {
         if let Some(at) = text.find(" IDENTIFIED ") {
             text.truncate(at);
@@ -120,21 +136,21 @@ fn account(database: &mut Database<'_>, account: &Argument) -> Result<Vec<Vec<Ce
 
 fn trigger(database: &mut Database<'_>, trigger: &Argument) -> Result<Vec<Vec<Cell>>, ActionError> {
     let name = quote::within(database.schema(), trigger.as_str());
-    database.shown("be kept", &format!("SHOW CREATE TRIGGER {name}"))
+    database.shown(KEPT, &format!("SHOW CREATE TRIGGER {name}"))
 }
 
-/// Rows as lines of cells between tabs.
-fn piece(name: String, found: Result<Vec<Vec<Cell>>, ActionError>) -> Evidence {
+/// Rows as lines of cells between tabs; `cell_max` is where the server cut them.
+fn piece(name: String, found: Result<Vec<Vec<Cell>>, ActionError>, cell_max: usize) -> Evidence {
     let rows = match found {
         Ok(rows) => rows,
         Err(error) => return Evidence::none(name, error.to_string()),
     };
     let is_cut = |cell: &Cell| {
         let text = cell.as_deref().unwrap_or_default();
-        text.len() >= CELL_MAX && text.chars().count() >= CELL_MAX
+        text.len() >= cell_max && text.chars().count() >= cell_max
     };
     let lacks = match rows.iter().flatten().any(is_cut) {
-        true => format!("cells are cut after {CELL_MAX} characters"),
+        true => format!("cells are cut after {cell_max} characters"),
         false => String::new(),
     };
     let mut text = String::new();

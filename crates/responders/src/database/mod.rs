@@ -6,7 +6,9 @@
 pub(crate) mod accounts;
 pub(crate) mod evidence;
 pub(crate) mod quote;
+pub(crate) mod row_action;
 pub(crate) mod rows;
+pub(crate) mod websites;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -33,10 +35,11 @@ const SESSION: &str = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRI
     innodb_lock_wait_timeout = 5";
 /// MariaDB's limit of a statement's own time, in seconds; MySQL has none for statements that change.
 const SESSION_OF_MARIADB: &str = "SET max_statement_time = 10";
-/// The server's errors whose text tells an administrator what to do and holds no value of a row: rights, locks, time,
-/// a table or a column that isn't there.
-const TOLD: [u16; 13] = [
-    1044, 1045, 1142, 1143, 1146, 1054, 1205, 1213, 1227, 1290, 1370, 1396, 1969,
+/// The server's errors whose text tells an administrator what to do and holds no value of a row: log-in, rights, locks, time,
+/// too many connections, a table or a column that isn't there.
+const TOLD: [u16; 19] = [
+    1040, 1044, 1045, 1054, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226, 1227, 1290, 1370, 1396,
+    1698, 1969, 4151,
 ];
 
 /// One cell, as text; `None` is NULL.
@@ -77,10 +80,13 @@ impl<'a> Database<'a> {
         out.run("be set up", SESSION)?;
         let asked = "SELECT CAST(CONNECTION_ID() AS CHAR), CURRENT_USER(), VERSION()";
         let told = out.rows("say who asks", asked, &[])?;
-        let mut told = told.into_iter().flatten().flatten();
-        out.id = told.next().and_then(|id| id.parse().ok()).unwrap_or(0);
-        out.account = told.next().unwrap_or_default();
-        out.version = told.next().unwrap_or_default();
+        let told: Vec<_> = told.into_iter().flatten().flatten().collect();
+        // Whoever doesn't know who it is might lock itself.
+        let [id, account, version] = <[String; 3]>::try_from(told)
+            .map_err(|_| failed("say who asks", "it says something else"))?;
+        let number = id.parse();
+        out.id = number.map_err(|_| failed("say who asks", "its connection has no number"))?;
+        (out.account, out.version) = (account, version);
         if out.version.contains("MariaDB") {
             out.run("be set up", SESSION_OF_MARIADB)?;
         }

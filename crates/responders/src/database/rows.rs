@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Database, quote};
+use super::{Cell, Database, ROWS_MAX, quote};
 use crate::ActionError;
 use crate::action::Effect;
 
@@ -21,10 +21,10 @@ pub(crate) struct RowChange {
     pub(crate) table: String,
     /// What tells it from all others.
     pub(crate) key: Cells,
-    /// The columns that change and those that the server sets with them; all columns of one that goes; none when it isn't there.
+    /// The columns that change and those that the server sets with them; none when it isn't there.
     pub(crate) before: Option<Cells>,
-    /// The columns that change; none when it goes.
-    pub(crate) after: Option<Cells>,
+    /// The columns that change.
+    pub(crate) after: Cells,
 }
 
 /// What a row is.
@@ -47,22 +47,12 @@ impl RowChange {
         database: &mut Database<'_>,
         table: &str,
         key: Cells,
-        after: Option<Cells>,
+        after: Cells,
     ) -> Result<Option<Self>, ActionError> {
-        let columns = match &after {
-            Some(after) => {
-                let mut columns: Vec<_> = after.keys().cloned().collect();
-                columns.extend(columns_of(database, table, Columns::SetByServer)?);
-                columns
-            }
-            None => columns_of(database, table, Columns::All)?,
-        };
+        let mut columns: Vec<_> = after.keys().cloned().collect();
+        columns.extend(set_by_server(database, table)?);
         let before = read(database, table, &key, &columns, "")?;
-        let is_so = match (&before, &after) {
-            (Some(before), Some(after)) => holds(before, after),
-            (None, None) => true,
-            _ => false,
-        };
+        let is_so = before.as_ref().is_some_and(|before| holds(before, &after));
         let change = Self {
             table: table.to_owned(),
             key,
@@ -73,42 +63,22 @@ impl RowChange {
     }
 
     fn is(&self, database: &mut Database<'_>, lock: &str) -> Result<Is, ActionError> {
-        let mut columns: Vec<String> = Vec::new();
-        for cells in [&self.before, &self.after].into_iter().flatten() {
-            columns.extend(cells.keys().cloned());
-        }
-        columns.sort();
-        columns.dedup();
+        // What the server sets by itself may have been set anew without a change of what counts.
+        let columns: Vec<_> = self.after.keys().cloned().collect();
         let now = read(database, &self.table, &self.key, &columns, lock)?;
-        Ok(match (now, &self.before, &self.after) {
-            (None, _, None) => Is::After,
-            (None, None, _) => Is::Before,
-            (None, _, _) => Is::Other,
-            (Some(now), _, Some(after)) if holds(&now, after) => Is::After,
-            (Some(now), Some(before), after) => {
-                // What the server sets by itself may have been set anew without a change of what counts.
-                let counts = |column: &String| {
-                    after
-                        .as_ref()
-                        .is_none_or(|after| after.contains_key(column))
-                };
-                let counted = before.iter().filter(|(column, _)| counts(column));
-                let counted = counted.map(|(column, cell)| (column.clone(), cell.clone()));
-                if holds(&now, &counted.collect()) {
-                    Is::Before
-                } else {
-                    Is::Other
-                }
-            }
-            (Some(_), None, _) => Is::Other,
+        Ok(match (now, &self.before) {
+            (None, None) => Is::Before,
+            (Some(now), _) if now == self.after => Is::After,
+            (Some(now), Some(before)) if holds(before, &now) => Is::Before,
+            _ => Is::Other,
         })
     }
 
     fn put(&self, database: &mut Database<'_>, is_undone: bool) -> Result<(), ActionError> {
         let (from, to) = if is_undone {
-            (&self.after, &self.before)
+            (Some(&self.after), self.before.as_ref())
         } else {
-            (&self.before, &self.after)
+            (self.before.as_ref(), Some(&self.after))
         };
         let table = database.table(&self.table);
         let what = format!("change a row of {}", self.table);
@@ -121,7 +91,10 @@ impl RowChange {
             }
             (None, Some(to)) => {
                 let mut whole = self.key.clone();
-                whole.extend(to.clone());
+                whole.extend(
+                    to.iter()
+                        .map(|(column, cell)| (column.clone(), cell.clone())),
+                );
                 let (columns, values) = listed(&whole, ", ", "");
                 let places = vec!["?"; values.len()].join(", ");
                 (
@@ -143,16 +116,6 @@ impl RowChange {
             self.table
         )))
     }
-}
-
-/// What is kept of an action that changes these rows and nothing else.
-pub(crate) fn keep(changes: &[RowChange]) -> Result<Vec<u8>, ActionError> {
-    serde_json::to_vec(changes).map_err(|_| ActionError::Kept)
-}
-
-/// Reads it back.
-pub(crate) fn kept(kept: &[u8]) -> Result<Vec<RowChange>, ActionError> {
-    serde_json::from_slice(kept).map_err(|_| ActionError::Kept)
 }
 
 /// Makes all of them what they are to become.
@@ -273,7 +236,7 @@ fn read(
     columns: &[String],
     lock: &str,
 ) -> Result<Option<Cells>, ActionError> {
-    let found = find(database, table, key, columns, lock)?;
+    let found = select(database, table, key, columns, &format!(" LIMIT 2{lock}"))?;
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (row, None) => Ok(row),
@@ -284,19 +247,48 @@ fn read(
     }
 }
 
-/// The rows of a key, whose columns need not tell one from all others.
+/// The rows of a key, whose columns need not tell one from all others; too many are an error.
 pub(crate) fn find(
     database: &mut Database<'_>,
     table: &str,
     key: &Cells,
+    columns: &[&str],
+) -> Result<Vec<Cells>, ActionError> {
+    let columns: Vec<_> = columns.iter().map(|&column| column.to_owned()).collect();
+    // One more than is taken of an answer: nobody fills our memory with rows of theirs.
+    let end = format!(" LIMIT {}", ROWS_MAX + 1);
+    select(database, table, key, &columns, &end)
+}
+
+/// Columns of the one row that has a name in a column; refused when there is none, or several.
+pub(crate) fn named<const N: usize>(
+    database: &mut Database<'_>,
+    table: &str,
+    (column, name): (&str, &str),
+    columns: [&str; N],
+) -> Result<[Cell; N], ActionError> {
+    let found = find(database, table, &cells([(column, name)]), &columns)?;
+    let [row] = found.as_slice() else {
+        return Err(ActionError::refused(format!(
+            "the shop has {} rows of {table} with {column} {name}",
+            found.len()
+        )));
+    };
+    Ok(columns.map(|column| row.get(column).cloned().flatten()))
+}
+
+fn select(
+    database: &mut Database<'_>,
+    table: &str,
+    key: &Cells,
     columns: &[String],
-    lock: &str,
+    end: &str,
 ) -> Result<Vec<Cells>, ActionError> {
     let cast = |column: &String| format!("CAST({} AS CHAR)", quote::name(column));
     let wanted: Vec<_> = columns.iter().map(cast).collect();
     let (condition, values) = condition(key);
     let statement = format!(
-        "SELECT {} FROM {} WHERE {condition}{lock}",
+        "SELECT {} FROM {} WHERE {condition}{end}",
         wanted.join(", "),
         database.table(table)
     );
@@ -305,31 +297,14 @@ pub(crate) fn find(
     Ok(found.into_iter().map(named).collect())
 }
 
-/// Which columns of a table.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Columns {
-    All,
-    /// Those that change with any other one.
-    SetByServer,
-}
-
-fn columns_of(
-    database: &mut Database<'_>,
-    table: &str,
-    which: Columns,
-) -> Result<Vec<String>, ActionError> {
-    let only = match which {
-        Columns::All => "",
-        Columns::SetByServer => " AND extra LIKE '%on update%'",
-    };
-    let statement = format!(
-        "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
-         WHERE table_schema = ? AND table_name = ?{only} ORDER BY ordinal_position"
-    );
+/// Columns of a table that the server sets by itself with any other one.
+fn set_by_server(database: &mut Database<'_>, table: &str) -> Result<Vec<String>, ActionError> {
+    let statement = "SELECT CAST(column_name AS CHAR) FROM information_schema.columns \
+        WHERE table_schema = ? AND table_name = ? AND extra LIKE '%on update%' ORDER BY ordinal_position";
     let place = [
         Some(database.schema().to_owned()),
         Some(database.prefixed(table)),
     ];
-    let found = database.rows(&format!("say the columns of {table}"), &statement, &place)?;
+    let found = database.rows(&format!("say the columns of {table}"), statement, &place)?;
     Ok(found.into_iter().flatten().flatten().collect())
 }

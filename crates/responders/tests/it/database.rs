@@ -12,6 +12,8 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
 
+use crate::broken;
+
 /// The stand-in shop's tables; prefix `mg_`.
 const SCHEMA: &str = include_str!("../../../../tests/shop/schema.sql");
 /// Whose statements for our account are taken as they stand there.
@@ -114,7 +116,7 @@ fn socket() -> Option<PathBuf> {
     told.map(PathBuf::from)
 }
 
-fn settings(
+pub(crate) fn settings(
     socket: &Path,
     user: &str,
     password_file: Option<PathBuf>,
@@ -134,7 +136,7 @@ fn settings(
 }
 
 /// Runs statements as `root`; more than one at once.
-fn root(socket: &Path, statements: &str) {
+pub(crate) fn root(socket: &Path, statements: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -154,18 +156,26 @@ static HELD: Mutex<Vec<(Runtime, MySqlConnection)>> = Mutex::new(Vec::new());
 fn read_along(socket: &Path) {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     held.clear();
-    for _ in 0..3 {
+    // The last is another account's.
+    for user in ["report", "report", "report", "REPORT"] {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
         let options = MySqlConnectOptions::new()
             .socket(socket)
-            .username("report")
+            .username(user)
             .password("report");
         let connection = runtime.block_on(options.connect()).expect("a connection");
         held.push((runtime, connection));
     }
+}
+
+/// Whether the connection of another account, whose name differs in its letters' case alone, is still open.
+fn other_reads() -> bool {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let (runtime, connection) = held.last_mut().expect("connections");
+    runtime.block_on(connection.ping()).is_ok()
 }
 
 /// The statements of the manual that make our account, for a shop whose tables have a prefix.
@@ -184,7 +194,7 @@ fn account() -> String {
 }
 
 /// A shop in a folder and at the server, afresh.
-fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
+pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
     let mut host = memory::host(folder)?;
     let etc = folder.join("shop/app/etc");
     let good = folder.join("good");
@@ -201,7 +211,7 @@ fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(path, mode).expect("rights");
     }
-    let begin = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop; DROP USER IF EXISTS containment@localhost, report@'%', shop@localhost;";
+    let begin = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop; DROP USER IF EXISTS containment@localhost, report@'%', REPORT@'%', shop@localhost;";
     root(socket, &format!("{begin}{SCHEMA}{ROWS}{}", account()));
     read_along(socket);
     host.settings = HostSettings {
@@ -263,7 +273,9 @@ fn actions_at_the_database_keep_the_contract() {
             stays: tried.stays,
         };
         check_at(one, &trial, &arguments(one, tried.values));
+        assert!(other_reads(), "{}: another account goes on", tried.name);
     }
+    broken::is_caught(&socket);
     for (name, values, words) in REFUSED {
         let one = action(name).expect("an action");
         let folder = tempfile::tempdir().expect("a folder");
@@ -313,14 +325,19 @@ const REFUSED: &[Refused] = &[
         "no trigger nobody",
     ),
     (
+        "drop_trigger",
+        &[("trigger", "wide")],
+        "in the character set gbk",
+    ),
+    (
         "deactivate_administrator",
         &[("administrator", "nobody")],
-        "0 administrators named nobody",
+        "0 rows of admin_user with username nobody",
     ),
     (
         "revoke_integration",
         &[("integration", "nobody")],
-        "0 integrations named nobody",
+        "0 rows of integration with name nobody",
     ),
     (
         "disable_payment_method",

