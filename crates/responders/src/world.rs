@@ -1,6 +1,6 @@
 //! The world as it is: programs of this host, and its web server.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -124,13 +124,17 @@ fn send(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<TcpStream, std::io
 fn whole(mut link: TcpStream, limit: Duration) -> Result<Vec<u8>, std::io::Error> {
     let end = Instant::now() + limit;
     let (mut answer, mut part) = (Vec::new(), [0; 16 << 10]);
+    let late = || std::io::Error::new(ErrorKind::TimedOut, "it takes too long");
     while answer.len() < ANSWER_BYTES_MAX {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(std::io::Error::other("it takes too long"));
+            return Err(late());
         }
         link.set_read_timeout(Some(left))?;
-        let read = link.read(&mut part)?;
+        let read = link.read(&mut part).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => late(),
+            _ => error,
+        })?;
         if read == 0 {
             break;
         }
