@@ -51,7 +51,8 @@ def main():
         server, audit = database(folder, port, options=OPTIONS + [f"--ssl-cert={folder}/cert.pem", f"--ssl-key={folder}/key.pem"])
         started.append(server)
         sql = lambda text: subprocess.run(client(folder) + ["-N"], check=True, input=text, text=True, capture_output=True).stdout
-        sql("create database shop; create database other; use shop;" + SCHEMA.read_text())
+        # The page was last saved long ago, so that its time changes with it whatever the second.
+        sql("create database shop; create database other; use shop;" + SCHEMA.read_text() + "update mg_cms_page set update_time = '2026-01-05 10:00:00';")
         root = magento(folder, SECRET)
         word = password_file(folder, "its-own-password")
         source = f"binlog,user=magewarden_log,password_file={word},server_id=4242"
@@ -107,7 +108,7 @@ def main():
             need(statement.split("'")[1] in text, f"{table}: the audit log has its twin")
         config = rows("core_config_data", "created")[0]
         need(config["config.path"] == "design/head/includes" and "scope=websites" in config["row.values"], "path and scope", config)
-        need(rows("cms_page")[0]["row.columns"] == ["content"], "the changed column alone", rows("cms_page"))
+        need(rows("cms_page")[0]["row.columns"] == ["content", "update_time"], "the changed columns alone", rows("cms_page"))
         secret = [row for row in rows("core_config_data") if row["config.path"].startswith("payment/")]
         need([row["change"] for row in secret] == ["created", "modified"] and "value" in secret[1]["row.columns"], "a secret's change is told", secret)
         need(rows("admin_user", "created")[0]["row.values"][0] == "username=helper", "an administrator", rows("admin_user"))
