@@ -19,6 +19,7 @@ mod handling;
 mod identity;
 mod incident;
 mod mark;
+mod order;
 mod percent;
 mod plan;
 mod run;
@@ -47,6 +48,9 @@ pub use incident::{
     Exposure, Incident, IncidentState, Joined, Obligation, ObligationState, Related,
 };
 pub use mark::{Brand, Mark, MarkKind};
+pub use order::{
+    Ask, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Order, Refused, Signed, Word,
+};
 pub use percent::percent_decoded;
 pub use plan::{Guard, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work};
 pub use run::{Happened, Piece, RUN_VERSION, RunChange, RunEntry};

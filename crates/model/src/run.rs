@@ -196,6 +196,9 @@ pub struct RunEntry {
     pub number: u64,
     /// When.
     pub at: Timestamp,
+    /// Id of the order that it carries out, where it came from the console.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub order: String,
     /// What happened.
     #[serde(flatten)]
     pub what: Happened,

@@ -159,7 +159,22 @@ impl Journal {
     ///
     /// [`JournalError`]; then the run is as before.
     pub fn append(&mut self, what: Happened, at: Timestamp) -> Result<(), JournalError> {
-        let entry = self.run.entry(what, at);
+        self.append_for(String::new(), what, at)
+    }
+
+    /// As [`Self::append`], of what an order from the console brought about.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; then the run is as before.
+    pub fn append_for(
+        &mut self,
+        order: String,
+        what: Happened,
+        at: Timestamp,
+    ) -> Result<(), JournalError> {
+        let mut entry = self.run.entry(what, at);
+        entry.order = order;
         let mut run = self.run.clone();
         run.take(&entry)?;
         self.write(&entry)?;

@@ -47,6 +47,7 @@ fn approval(id: &str, plan: Plan) -> RunEntry {
         run: id.to_owned(),
         number: 0,
         at: now(),
+        order: String::new(),
         what: Happened::Approved {
             hash: playbook::hash_words(&plan),
             plan: Box::new(plan),

@@ -5,11 +5,12 @@
 
 mod guards;
 mod lines;
+mod said;
 #[cfg(test)]
 mod tests;
 mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Work};
 
@@ -109,6 +110,8 @@ pub struct Run {
     pub is_closed: bool,
     /// Entries so far.
     pub entries: u64,
+    /// Ids of orders from the console that were carried out.
+    pub orders: BTreeSet<String>,
     /// Steps that are to be undone one by one.
     undo_steps: Vec<usize>,
 }
@@ -204,6 +207,7 @@ impl Run {
             undo: None,
             is_closed: false,
             entries: 1,
+            orders: orders_of(entry).collect(),
             undo_steps: Vec::new(),
         })
     }
@@ -225,6 +229,7 @@ impl Run {
         }
         self.fits(&entry.what)?;
         self.apply(&entry.what, entry.at);
+        self.orders.extend(orders_of(entry));
         self.entries += 1;
         Ok(())
     }
@@ -237,6 +242,7 @@ impl Run {
             run: self.id.clone(),
             number: self.entries,
             at,
+            order: String::new(),
             what,
         }
     }
@@ -386,6 +392,10 @@ impl Run {
     pub(crate) fn asked_to_undo(&self, step: usize) -> bool {
         self.undo.is_some() || self.undo_steps.contains(&step)
     }
+}
+
+fn orders_of(entry: &RunEntry) -> impl Iterator<Item = String> + use<> {
+    Some(entry.order.clone()).filter(|order| !order.is_empty()).into_iter()
 }
 
 /// Whether enough different people say so.

@@ -148,6 +148,19 @@ enum Word {
     Waive,
 }
 
+impl From<Word> for model::Word {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Yes => Self::Yes,
+            Word::No => Self::No,
+            Word::Done => Self::Done,
+            Word::Skip => Self::Skip,
+            Word::Retry => Self::Retry,
+            Word::Waive => Self::Waive,
+        }
+    }
+}
+
 #[derive(Args)]
 struct By {
     /// Who says so; twice where two people have to
@@ -213,7 +226,7 @@ impl Runs {
                 by,
                 on,
             } => with(&place, &run, &on, |carrier| {
-                let what = said(carrier.run(), word, note, &by)?;
+                let what = said(carrier.run(), word, &note, &by)?;
                 carrier.say(what).map_err(|error| carry(&error))
             }),
             What::Undo {
@@ -277,6 +290,7 @@ fn begin(
         run: new_id(at).map_err(|error| journal(&error))?,
         number: 0,
         at,
+        order: String::new(),
         what: Happened::Approved {
             plan: Box::new(plan),
             hash: approve,
@@ -371,48 +385,10 @@ fn undo(
 }
 
 /// What a person's word means where the run is.
-fn said(run: &Run, word: Word, note: String, by: &By) -> Result<Happened, Failure> {
-    let Turn::Wait(wait) = run.turn() else {
-        return Err(Failure::say(
-            "the run waits for nobody",
-            "`magewarden runs go RUN` goes on with it",
-        ));
-    };
-    let step = wait.step();
-    let (who, people) = (by.person(), by.people());
-    let what = match (word, wait) {
-        (Word::Yes | Word::No, Wait::Answer { condition, .. }) => Happened::Answered {
-            holds: matches!(word, Word::Yes),
-            condition,
-            by: who,
-        },
-        (Word::Done, Wait::UndoFailed(_)) => Happened::UndoLeft {
-            step,
-            by: who,
-            note,
-        },
-        (Word::Done, Wait::Person(_) | Wait::Failed(_)) => Happened::PersonDid {
-            step,
-            by: who,
-            note,
-        },
-        (Word::Retry, Wait::Failed(_)) => Happened::Retry { step, by: who },
-        (Word::Waive, Wait::Evidence(_)) => Happened::Waived {
-            step,
-            by: people,
-            why: note,
-        },
-        (Word::Skip, wait) if !matches!(wait, Wait::UndoFailed(_)) => Happened::Skipped {
-            step,
-            why: note,
-            by: Some(who),
-        },
-        (_, wait) => {
-            return Err(Failure::say(
-                "that isn't what the run waits for",
-                asks(run, &wait),
-            ));
-        }
-    };
-    Ok(what)
+fn said(run: &Run, word: Word, note: &str, by: &By) -> Result<Happened, Failure> {
+    let said = run.said(word.into(), &by.people(), note);
+    said.map_err(|error| match run.turn() {
+        Turn::Wait(wait) => Failure::say(error.to_string(), asks(run, &wait)),
+        _ => Failure::new(&error, "`magewarden runs go RUN` goes on with it"),
+    })
 }

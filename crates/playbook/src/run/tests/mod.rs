@@ -75,6 +75,7 @@ fn approval(plan: Plan, by: &[&str]) -> RunEntry {
         run: "r".to_owned(),
         number: 0,
         at: NOW,
+        order: String::new(),
         what: Happened::Approved {
             hash: hash_words(&plan),
             plan: Box::new(plan),
