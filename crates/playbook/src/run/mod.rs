@@ -395,7 +395,9 @@ impl Run {
 }
 
 fn orders_of(entry: &RunEntry) -> impl Iterator<Item = String> + use<> {
-    Some(entry.order.clone()).filter(|order| !order.is_empty()).into_iter()
+    Some(entry.order.clone())
+        .filter(|order| !order.is_empty())
+        .into_iter()
 }
 
 /// Whether enough different people say so.
