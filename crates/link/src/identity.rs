@@ -1,7 +1,5 @@
 //! What a host is after it enrolled: its key, its certificate, and whom it trusts.
 
-use std::time::Duration;
-
 use model::Timestamp;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -132,6 +130,15 @@ impl Identity {
         Verifier::new(&self.plans)
     }
 
+    /// The same host with its next certificate.
+    #[must_use]
+    pub fn renewed(&self, certificate: Certified) -> Self {
+        Self {
+            certificate,
+            ..self.clone()
+        }
+    }
+
     /// Whether half of the certificate's life is over, so that the next one is to be had.
     #[must_use]
     pub fn is_to_renew(&self, now: Timestamp) -> bool {
@@ -144,12 +151,5 @@ impl Identity {
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.certificate.until
-    }
-
-    /// How long the certificate holds at most from now on.
-    #[must_use]
-    pub fn left(&self, now: Timestamp) -> Duration {
-        let left = self.certificate.until.0.saturating_sub(now.0);
-        Duration::from_micros(u64::try_from(left).unwrap_or_default())
     }
 }

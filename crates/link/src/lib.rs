@@ -10,6 +10,8 @@ mod invitation;
 mod plans;
 pub mod wire;
 
+pub use rustls::pki_types::CertificateDer;
+
 pub use authority::{Authority, CERTIFICATE_LIFE, Request, key_of};
 pub use client::{CallError, Client, authority_of};
 pub use identity::{HostKey, Identity};
