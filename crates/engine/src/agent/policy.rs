@@ -10,7 +10,7 @@ use model::{ActionFacts, Argument, Layer, ParameterKind, Person, Plan, StoreMap,
 use serde::Deserialize;
 
 /// What is allowed where no policy says more: keeping evidence, and refusing an address, which reaches nobody else.
-const ALLOWED: [&str; 2] = ["block_network", "keep_evidence"];
+const ALLOWED: [&str; 3] = ["block_network", "hold_retention", "keep_evidence"];
 /// Closes every view at once without naming one.
 const CLOSES_ALL: &str = "maintenance";
 
