@@ -88,11 +88,11 @@ impl Authority {
     /// # Errors
     ///
     /// [`LinkError`] when the host gives no random bytes.
-    pub fn make(installation: &str, now: Timestamp) -> Result<Self, LinkError> {
+    pub fn make(now: Timestamp) -> Result<Self, LinkError> {
         let what = "make an authority";
         let fails = |source| LinkError::Certificate { what, source };
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(fails)?;
-        let mut params = params(&format!("magewarden agents of {installation}"), now)?;
+        let mut params = params("magewarden agents", now)?;
         params.not_after = (time(now) + AUTHORITY_LIFE).into();
         // It signs for hosts and the server, never for another authority.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -289,10 +289,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_the_same_authority() {
-        let made = Authority::make("shop", NOW).expect("made");
+        let made = Authority::make(NOW).expect("made");
         let kept = Authority::kept(&made.to_keep()).expect("kept");
         assert_eq!(kept.fingerprint(), made.fingerprint());
-        let other = Authority::make("shop", NOW).expect("made");
+        let other = Authority::make(NOW).expect("made");
         assert_ne!(other.fingerprint(), made.fingerprint());
         for bytes in [&b""[..], b"{}", b"[1]", &made.to_keep()[..200]] {
             assert!(Authority::kept(bytes).is_err());
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_host_is_known_by_its_key_in_each_of_its_certificates() {
-        let authority = Authority::make("shop", NOW).expect("made");
+        let authority = Authority::make(NOW).expect("made");
         let key = HostKey::make().expect("a key");
         let request = Request::read(&key.request().expect("a request")).expect("read");
         let first = authority.certify("web1", &request, NOW).expect("signed");

@@ -115,7 +115,7 @@ impl Agents {
         Ok(Self {
             folder,
             installation: installation.to_owned(),
-            authority: authority(&keys, installation, now)?,
+            authority: authority(&keys, now)?,
             plans: plans(&keys)?,
             entering: Mutex::new(()),
         })

@@ -13,13 +13,13 @@ use crate::runs::make_ours;
 /// # Errors
 ///
 /// [`AgentError`].
-pub fn authority(keys: &Path, installation: &str, now: Timestamp) -> Result<Authority, AgentError> {
+pub fn authority(keys: &Path, now: Timestamp) -> Result<Authority, AgentError> {
     let path = keys.join("agents");
     match std::fs::read(&path) {
         Ok(kept) => Ok(Authority::kept(&kept)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             make_ours(keys).map_err(AgentError::file(keys))?;
-            let made = Authority::make(installation, now)?;
+            let made = Authority::make(now)?;
             stores::write_atomically(&path, &made.to_keep())?;
             Ok(made)
         }
