@@ -114,6 +114,7 @@ enum What {
 
 /// What is undone, and why; `agent undo` is the same.
 #[derive(Args)]
+#[group(skip)]
 pub(super) struct Undo {
     /// Its id
     run: String,
@@ -140,6 +141,7 @@ impl Undo {
 
 /// Why nothing is to be done; `agent freeze` is the same.
 #[derive(Args)]
+#[group(skip)]
 pub(super) struct Freeze {
     /// Why
     #[arg(long)]
