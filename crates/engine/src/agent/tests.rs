@@ -483,3 +483,39 @@ fn what_is_forged_does_nothing() {
     assert!(scene.run().is_none() && scene.dropped());
     assert_eq!(scene.work.report().refused.len(), 1);
 }
+
+#[test]
+fn a_report_stays_as_short_as_it_has_to_be() {
+    let mut scene = Scene::new(ALL);
+    let unknown: Vec<_> = (0..120)
+        .map(|at| scene.say(&format!("order-{at}"), 0, Word::Undo))
+        .collect();
+    scene.hear(unknown);
+    let told = scene.seal();
+    assert_eq!(told.refused.len(), 100);
+    assert_eq!(scene.work.report().refused.len(), 20);
+    // A plan that would not fit one isn't begun.
+    let mut plan = planned("web-shell");
+    plan.because = "x".repeat(1 << 20);
+    let hash = playbook::hash_words(&plan);
+    let (plan, answers) = (Box::new(plan), BTreeMap::new());
+    let begin = scene.signed(
+        "long",
+        Instructed::Begin {
+            plan,
+            hash,
+            answers,
+        },
+    );
+    scene.hear(vec![begin]);
+    scene.refused("long", "longer than a MiB");
+    // Neither is a reason without an end.
+    let mut told = super::kept::Told::default();
+    told.refuse(model::Refused {
+        run: String::new(),
+        order: String::new(),
+        why: "x".repeat(5000),
+        at: now(),
+    });
+    assert_eq!(told.refused[0].why.chars().count(), 4001);
+}
