@@ -22,7 +22,7 @@ mod words;
 pub use canonical::{canonical, hash};
 pub use check::check;
 pub use condition::{Condition, ConditionError, Known};
-pub use document::{Command, Document, Next, ReadError, Step, StepKind, Variable};
+pub use document::{Answers, Command, Document, Next, ReadError, Step, StepKind, Variable};
 pub use expected::EXPECTED;
 pub use extension::{EXTENSION, IDENTITY, Wanted};
 pub use fits::fits;

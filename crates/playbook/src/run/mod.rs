@@ -234,6 +234,15 @@ impl Run {
         Ok(())
     }
 
+    /// Whether something may happen now.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when it doesn't follow from where the run is.
+    pub fn may(&self, what: &Happened) -> Result<(), RunError> {
+        self.fits(what)
+    }
+
     /// The entry that says what happened now.
     #[must_use]
     pub fn entry(&self, what: Happened, at: Timestamp) -> RunEntry {
@@ -395,7 +404,9 @@ impl Run {
 }
 
 fn orders_of(entry: &RunEntry) -> impl Iterator<Item = String> + use<> {
-    Some(entry.order.clone()).filter(|order| !order.is_empty()).into_iter()
+    Some(entry.order.clone())
+        .filter(|order| !order.is_empty())
+        .into_iter()
 }
 
 /// Whether enough different people say so.

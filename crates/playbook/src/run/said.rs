@@ -69,7 +69,10 @@ impl Wait {
     pub const fn takes(&self, word: Word) -> bool {
         match word {
             Word::Yes | Word::No => matches!(self, Self::Answer { .. }),
-            Word::Done => matches!(self, Self::UndoFailed(_) | Self::Person(_) | Self::Failed(_)),
+            Word::Done => matches!(
+                self,
+                Self::UndoFailed(_) | Self::Person(_) | Self::Failed(_)
+            ),
             Word::Retry => matches!(self, Self::Failed(_)),
             Word::Waive => matches!(self, Self::Evidence(_)),
             Word::Skip => !matches!(self, Self::UndoFailed(_)),
