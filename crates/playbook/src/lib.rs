@@ -32,7 +32,7 @@ pub use problem::{Problem, Weight};
 pub use run::{
     KEEP_EVIDENCE, LineError, LineFault, Run, RunError, RunStep, StepState, Turn, Wait, hash_words,
 };
-pub use words::{diagram, step_words};
+pub use words::{diagram, step_words, whom};
 
 /// Largest document that is read, in bytes.
 pub const BYTES_MAX: usize = 1 << 20;

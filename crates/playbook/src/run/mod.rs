@@ -9,6 +9,7 @@ mod said;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
