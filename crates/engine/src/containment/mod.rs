@@ -4,6 +4,7 @@
 //! state is needed. A host hears of an order once it is sealed, and never before enough people approved the plan it read.
 
 mod hosts;
+mod modes;
 mod order;
 mod standing;
 mod suggest;
@@ -20,6 +21,7 @@ use crate::ledger::{Ledger, LedgerError, Order as InOrder, Query};
 use crate::sealed::Decided;
 
 pub use hosts::{HostDesk, HostSeen, ReportError, Signer};
+pub use modes::{Mode, ModeError, ModeSetting, Modes};
 pub use order::{OrderWish, Powers, Wanted, places_of, plan_of, powers};
 pub use standing::{Misfit, ORDER_SECONDS_MAX, Ordered, Stage, Standing};
 pub use suggest::{Shipped, Suggestion, facts, playbooks, suggest};

@@ -202,7 +202,7 @@ fn another_plan_than_the_one_that_was_read_is_neither_proposed_nor_approved_nor_
     let mut entry = begun(&all, 2);
     let honest = entry.clone();
     if let Happened::Approved { plan, hash, by, .. } = &mut entry.what {
-        *plan = Box::new(other.clone());
+        **plan = other.clone();
         *hash = hash_words(&other);
         *by = vec![person("a"), person("b")];
     }

@@ -24,7 +24,7 @@ use sinks::{Sink, SinkError};
 use stores::{Database, Looks, Outbox, StatePlace};
 
 use crate::archive::Archive;
-use crate::containment::Containments;
+use crate::containment::{Containments, Modes};
 use crate::desk::{Brief, Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
@@ -82,6 +82,7 @@ pub struct Pipeline {
     stopped: Option<Timestamp>,
     pauses: Pauses,
     containments: Containments,
+    modes: Modes,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
     judged: Option<Instant>,
@@ -376,12 +377,14 @@ impl Pipeline {
             }
         }
         if let Some(desk) = &self.desk {
+            let (findings, incidents) = (findings, incidents.clone());
             desk.publish(Update::Decided {
                 findings,
                 incidents,
             });
         }
-        Ok(())
+        // A page that shows an order knows the incident that it is for.
+        self.contain(&incidents, now)
     }
 
     fn project(

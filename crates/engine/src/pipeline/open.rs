@@ -8,7 +8,7 @@ use model::Timestamp;
 use super::judging::Judging;
 use super::{Pipeline, PipelineError, Settings};
 use crate::archive::Archive;
-use crate::containment::Containments;
+use crate::containment::{Containments, Modes};
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
 use crate::pause::Pauses;
@@ -114,6 +114,7 @@ impl Pipeline {
             stopped,
             pauses,
             containments,
+            modes: Modes::default(),
             state_trouble: None,
             judged: None,
         };

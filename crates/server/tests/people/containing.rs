@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use engine::containment::{HostDesk, ReportError};
+use engine::containment::{Containments, HostDesk, ReportError};
+use engine::ledger::Ledger;
 use engine::sealed::Decided;
 use model::{
     Grant, Happened, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Piece, Refused,
@@ -193,9 +194,11 @@ impl Sealing {
     fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
         let page = self.stage.get(browser, run);
         let field = |name: &str| {
-            let has = page.body.contains(&format!("name=\"{name}\""));
-            has.then(|| page.of(&format!("input[name={name}]"), "value"))
-                .unwrap_or_default()
+            if page.body.contains(&format!("name=\"{name}\"")) {
+                page.of(&format!("input[name={name}]"), "value")
+            } else {
+                String::new()
+            }
         };
         let (seen, hash, key) = (field("seen"), field("hash"), field("key"));
         let fields = [
@@ -300,6 +303,21 @@ fn a_lead_lets_a_plan_be_carried_out_its_host_tells_how_it_went_and_it_is_undone
     let entries = of(|one| matches!(one, Decided::Told { .. }));
     let version = on.told(&lead, &format!("/api/v1{run}"))["version"].as_u64();
     assert_eq!(Some(entries as u64), version);
+    let ledger = Ledger::open_read(
+        &on.folder.join("ledger"),
+        &on.folder.join("keys"),
+        &parse::Context::default(),
+    );
+    let again = Containments::of(&ledger.expect("opened")).expect("read");
+    let known: Vec<_> = again.all().map(|one| format!("{one:?}")).collect();
+    let shown: Vec<_> = on
+        .stage
+        .desk
+        .runs()
+        .iter()
+        .map(|one| format!("{one:?}"))
+        .collect();
+    assert_eq!(known, shown);
 }
 
 #[test]
@@ -440,7 +458,7 @@ fn of_a_host_only_what_follows_is_believed_and_what_it_refuses_is_shown() {
     let order = told.first().expect("to begin").clone();
     let no = Refused {
         run: order.run.clone(),
-        order: order.order.clone(),
+        order: order.order,
         why: format!("the policy says no {}", HOSTILE[0]),
         at: NOW,
     };
