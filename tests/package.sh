@@ -22,6 +22,8 @@ unit=$work/deb/lib/systemd/system/magewarden.service
 if command -v systemd-analyze > /dev/null; then
   # Only what is wrong with the unit itself: its program is not installed here.
   systemd-analyze verify "$unit" 2>&1 | grep "magewarden.service:[0-9]" && fail "the unit"
+  agent=$work/deb/lib/systemd/system/magewarden-agent.service
+  systemd-analyze verify "$agent" 2>&1 | grep "magewarden-agent.service:[0-9]" && fail "the agent's unit"
   install -D -m 644 "$work/deb/usr/share/doc/magewarden/who-wrote.conf" "$unit.d/who-wrote.conf"
   systemd-analyze verify "$unit" 2>&1 | grep "\.\(service\|conf\):[0-9]" && fail "the unit with who-wrote.conf"
 fi

@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 17] = [
+pub const BODIES: [(&str, fn(&[u8])); 19] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -29,6 +29,8 @@ pub const BODIES: [(&str, fn(&[u8])); 17] = [
     ("scim", scim),
     ("playbook", playbook),
     ("run", run),
+    ("host_report", host_report),
+    ("instruction", instruction),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -256,4 +258,30 @@ pub fn run(bytes: &[u8]) {
     let again = playbook::Run::read(&bytes[..whole]).expect("it was read before");
     assert_eq!(run, again.0, "what was cut off changed the run");
     drop(run.map(|run| run.turn()));
+}
+
+/// What the server reads of a host is written and read again as the same.
+pub fn host_report(bytes: &[u8]) {
+    let Ok(report) = serde_json::from_slice::<model::HostReport>(bytes) else {
+        return;
+    };
+    let text = serde_json::to_vec(&report).expect("plain values are JSON");
+    assert_eq!(serde_json::from_slice::<model::HostReport>(&text).ok(), Some(report));
+}
+
+/// Nothing that comes to a host as signed is taken under a key that didn't sign it; what was signed is what is read.
+pub fn instruction(bytes: &[u8]) {
+    let verifier = |seed| link::Verifier::new(&link::Plans::new(&[seed; 32]).verifying()).expect("a key");
+    let (ours, other) = (verifier(7), verifier(8));
+    if let Ok(reply) = serde_json::from_slice::<model::HostReply>(bytes) {
+        for signed in &reply.instructions {
+            assert!(ours.open(signed).is_err(), "nobody here signs");
+        }
+    }
+    if let Ok(instruction) = serde_json::from_slice::<model::Instruction>(bytes) {
+        let signed = link::Plans::new(&[7; 32]).sign(&instruction);
+        assert_eq!(other.open(&signed), Err(link::SignatureError::Forged));
+        let read = ours.open(&signed);
+        assert!(read == Ok(instruction.clone()) || instruction.v != model::ORDER_VERSION, "{read:?}");
+    }
 }

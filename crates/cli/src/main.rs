@@ -43,3 +43,14 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_has_names_of_its_own_for_what_it_takes() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -4,6 +4,7 @@
 //! durable before anything it caused is acted on; what is judged is always the sealed, masked
 //! bytes, so that replay sees exactly what live saw.
 
+pub mod agent;
 pub mod analyze;
 pub mod archive;
 pub mod attach;
@@ -25,6 +26,7 @@ pub mod intake;
 pub mod inventory;
 pub mod judge;
 pub mod ledger;
+pub mod link;
 pub mod live;
 pub mod pause;
 mod peers;

@@ -5,6 +5,7 @@
 
 mod access;
 mod administration;
+mod agents;
 mod api;
 mod attachments;
 mod counsel;
@@ -29,6 +30,7 @@ use model::Right;
 use tokio::net::TcpListener;
 
 pub use access::{Access, Console};
+pub use agents::{Link, serve_agents};
 pub use pages::{Telling, TellingError};
 pub use tls::{Tls, TlsError};
 

@@ -79,6 +79,11 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
+
+    /// Of settings that were made elsewhere.
+    pub(crate) fn of(config: ServerConfig) -> Self {
+        Self(Arc::new(config))
+    }
 }
 
 /// A listener whose connections are TLS.

@@ -1,5 +1,6 @@
 //! The console's pages as they are served: policies, refused hosts, paging, and hostile strings in every field.
 
+mod agents;
 mod described;
 mod desks;
 mod entities;

@@ -299,7 +299,7 @@ impl Accounts {
 
 /// Makes a folder that is its owner's alone, where there is none; refuses another account's, in which files of this one
 /// would lock `up` out.
-fn make(folder: &Path) -> Result<(), Failure> {
+pub(super) fn make(folder: &Path) -> Result<(), Failure> {
     const HINT: &str = "check that --data is writable";
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -314,7 +314,7 @@ fn make(folder: &Path) -> Result<(), Failure> {
     }
     Err(Failure::say(
         format!("{} is another account's", folder.display()),
-        format!("run this as that account: sudo -u '#{owner}' magewarden accounts …"),
+        format!("run this as that account: sudo -u '#{owner}' magewarden …"),
     ))
 }
 

@@ -22,6 +22,7 @@ use server::{Access, Console, Telling, Tls};
 use sources::{Follower, Running, Source};
 use tokio::runtime::Runtime;
 
+use super::agent::AgentsPlace;
 use super::now;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -169,6 +170,8 @@ pub(super) struct Watch {
     pub(super) sources: Vec<Box<dyn Source>>,
     pub(super) gaps: Vec<GapView>,
     pub(super) place: Place,
+    /// Where hosts report, if they may.
+    pub(super) agents: Option<AgentsPlace>,
     pub(super) whom: For,
     /// Whom to tell.
     pub(super) telling: Telling,
@@ -209,6 +212,7 @@ pub(super) fn serve_and_follow(
         std::io::stderr(),
         "\nconsole: {link}/   (Ctrl-C stops)"
     ));
+    let mut hosts = None;
     let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let stores = pipeline.context().stores.clone();
     let mut console = match watch.whom {
@@ -237,6 +241,9 @@ pub(super) fn serve_and_follow(
             );
             let counsel = counsel.or_fail("check that --data is writable")?;
             let decider = Decider::new(outbox, desk.clone(), known, waker, hash_key);
+            if let Some(place) = watch.agents {
+                hosts = Some(place.serve(data, &runtime, stop, decider.clone())?);
+            }
             Console::new(desk.clone(), access, stores)
                 .deciding(decider, trail)
                 .reading(shelf)
@@ -249,12 +256,7 @@ pub(super) fn serve_and_follow(
     if place.tls.is_some() {
         console = console.over_tls();
     }
-    let waiting = Arc::clone(stop);
-    let stopped = async move {
-        while !waiting.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
+    let stopped = set(Arc::clone(stop));
     let serving = runtime.spawn(server::serve(console, listener, place.tls, stopped));
     let tell = |line: &str| drop(writeln!(std::io::stderr(), "{}  {line}", now()));
     let mut live = Live::new(pipeline, running, desk, now(), Box::new(tell));
@@ -265,7 +267,18 @@ pub(super) fn serve_and_follow(
         .block_on(serving)
         .or_fail("")?
         .or_fail("start again; the ledger is whole")?;
+    if let Some(hosts) = hosts {
+        let served = runtime.block_on(hosts).or_fail("")?;
+        served.or_fail("start again; hosts tell what wasn't sealed once more")?;
+    }
     Ok(())
+}
+
+/// Ends when a flag is set.
+pub(super) async fn set(flag: Arc<AtomicBool>) {
+    while !flag.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Lets people in: the first one by a link that is printed, while there is no account.

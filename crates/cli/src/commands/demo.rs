@@ -107,6 +107,7 @@ impl Demo {
             sources: Vec::new(),
             gaps: Vec::new(),
             place: Place::local(self.port),
+            agents: None,
             whom: For::Anybody,
             telling: server::Telling::default(),
         };

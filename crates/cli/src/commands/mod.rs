@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod accounts;
+mod agent;
 mod analyze;
 mod console;
 mod demo;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Redact(redact::Redact),
     /// Do, check or undo one step of containment on this host, by hand
     Respond(respond::Respond),
+    /// Let a shop's host carry out plans of the console: enrol it, run it, say what it may do
+    Agent(agent::Agent),
     /// Carry out and undo plans on this host, step by step, through any crash
     Runs(runs::Runs),
     /// Show what a log format reads from a file
@@ -95,6 +98,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::PaymentPage(command) => command.run(),
         Command::Redact(command) => command.run(),
         Command::Respond(command) => command.run(),
+        Command::Agent(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use sinks::webhook::Webhook;
 use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
 
+use super::agent::Listen;
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::merchant::{Contact, Merchant, TellingSettings};
@@ -106,6 +107,8 @@ pub(crate) struct Up {
     checkpoints: Option<PathBuf>,
     #[command(flatten)]
     console: ConsoleFlags,
+    #[command(flatten)]
+    agents: Listen,
     /// Of the settings file alone.
     #[arg(skip)]
     sign_in: SignInSettings,
@@ -188,6 +191,8 @@ struct File {
     tls_key: Option<PathBuf>,
     names: Vec<String>,
     attachment_mib: Option<u8>,
+    agents: Option<SocketAddr>,
+    agents_names: Vec<String>,
     database: Database,
     source: Vec<SourceSettings>,
     directory: Directory,
@@ -263,6 +268,7 @@ impl Up {
             ));
         }
         let (state, place) = (self.state.place()?, self.console.place()?);
+        let agents = self.agents.place(&self.installation)?;
         let sign_in = self.sign_in.checked()?;
         let telling = std::mem::take(&mut self.telling).checked(self.config.as_deref())?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
@@ -308,6 +314,7 @@ impl Up {
             sources,
             gaps,
             place,
+            agents,
             whom: For::People(Box::new(sign_in)),
             telling,
         };
@@ -350,7 +357,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -372,6 +379,7 @@ impl Up {
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
         own.attachment_mib = own.attachment_mib.or(file.attachment_mib);
+        self.agents.fill(file.agents, file.agents_names);
         self.sign_in.directory = file.directory;
         self.sign_in.providers = file.provider;
         self.telling = TellingSettings {

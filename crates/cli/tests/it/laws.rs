@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floor of each crate (`style.md` §3 in `ARCHITECTURE.md`).
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("model", 0),
     ("cardholder", 1),
     ("parse", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("sinks", 2),
     ("responders", 2),
     ("provider", 2),
+    ("link", 2),
     ("engine", 3),
     ("server", 4),
     ("cli", 5),

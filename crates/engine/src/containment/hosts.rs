@@ -1,16 +1,17 @@
 //! What the shop's hosts tell, and what they are told: the server's end of the link to the agents.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use model::{HostReply, HostReport, Instruction, ORDER_VERSION, Signed, Timestamp};
+use link::Plans;
+use model::{HostReply, HostReport, Instruction, ORDER_VERSION, Timestamp};
 use serde_json::Value;
 use stores::{OutboxRow, Outcome};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::decider::{Decider, SEAL_MAX, sealed};
 use crate::desk::Update;
 use crate::hide::hide;
+use crate::link::{Answer, Hosts, ReportError};
 use crate::sealed::{Decided, VERSION};
 
 /// Entries told at once, and orders refused.
@@ -39,49 +40,34 @@ pub struct HostSeen {
     pub trouble: String,
 }
 
-/// Why a report isn't taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReportError {
-    /// It doesn't fit; the host's program is another version, or somebody else.
-    #[error("{why}")]
-    Unfit {
-        /// Why.
-        why: String,
-    },
-    /// Nothing can be sealed at the moment: the same again later.
-    #[error("nothing was taken, since it can't be sealed at the moment: report again in a minute")]
-    Away,
-}
-
-/// Makes a text signed, by the key that hosts know.
-pub type Signer = Arc<dyn Fn(&str) -> Signed + Send + Sync>;
-
 /// The server's end. Clones share it.
 #[derive(Clone)]
 pub struct HostDesk {
     decider: Decider,
     installation: String,
-    sign: Signer,
+    plans: Arc<Plans>,
+    clock: fn() -> Timestamp,
 }
 
 impl HostDesk {
-    /// Seals what hosts tell through `decider`, and signs by `sign` what they are to do.
+    /// Seals what hosts tell through `decider`, and signs by `plans` what they are to do.
     #[must_use]
-    pub fn new(decider: Decider, installation: String, sign: Signer) -> Self {
+    pub fn new(
+        decider: Decider,
+        installation: String,
+        plans: Plans,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        let plans = Arc::new(plans);
         Self {
             decider,
             installation,
-            sign,
+            plans,
+            clock,
         }
     }
 
-    /// Takes what a host tells; answers what is sealed of it and what it is to do.
-    ///
-    /// # Errors
-    ///
-    /// [`ReportError`].
-    pub async fn report(
+    async fn answer(
         &self,
         host: &str,
         report: HostReport,
@@ -98,17 +84,6 @@ impl HostDesk {
             .publish(Update::Host(host.to_owned(), seen(&report, trouble, now)));
         taken?;
         Ok(self.reply(host, &report, now))
-    }
-
-    /// Waits until there is something for a host to do, at most so long.
-    pub async fn wait(&self, host: &str, clock: &(dyn Fn() -> Timestamp + Sync), most: Duration) {
-        let until = Instant::now() + most;
-        let mut version = self.decider.inner().desk.version();
-        while self.instructions(host, clock()).is_empty() {
-            if !matches!(timeout_at(until, version.changed()).await, Ok(Ok(()))) {
-                return;
-            }
-        }
     }
 
     async fn take(
@@ -210,9 +185,11 @@ impl HostDesk {
             .iter()
             .map(|refused| refused.order.clone())
             .collect();
-        let texts = self.instructions(host, now).into_iter();
-        let texts = texts.filter_map(|one| serde_json::to_string(&one).ok());
-        reply.instructions = texts.map(|text| (self.sign)(&text)).collect();
+        let instructions = self.instructions(host, now);
+        reply.instructions = instructions
+            .iter()
+            .map(|one| self.plans.sign(one))
+            .collect();
         reply
     }
 
@@ -235,6 +212,29 @@ impl HostDesk {
             }
         }
         out
+    }
+}
+
+impl Hosts for HostDesk {
+    fn report<'a>(
+        &'a self,
+        host: &'a str,
+        report: HostReport,
+        now: Timestamp,
+    ) -> Answer<'a, Result<HostReply, ReportError>> {
+        Box::pin(self.answer(host, report, now))
+    }
+
+    fn changed<'a>(&'a self, host: &'a str) -> Answer<'a, ()> {
+        // From now on, whenever it is first waited for.
+        let mut version = self.decider.inner().desk.version();
+        Box::pin(async move {
+            while self.instructions(host, (self.clock)()).is_empty() {
+                if version.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use playbook::RunError;
 use crate::ledger::{Ledger, LedgerError, Order as InOrder, Query};
 use crate::sealed::Decided;
 
-pub use hosts::{HostDesk, HostSeen, ReportError, Signer};
+pub use hosts::{HostDesk, HostSeen};
 pub use modes::{Mode, ModeError, ModeSetting, Modes};
 pub use order::{OrderWish, Powers, Wanted, places_of, plan_of, powers};
 pub use standing::{Misfit, ORDER_SECONDS_MAX, Ordered, Stage, Standing};

@@ -108,10 +108,20 @@ impl<'a> Carrier<'a> {
     ///
     /// [`CarryError`] when it doesn't fit where the run is.
     pub fn say(&mut self, what: Happened) -> Result<(), CarryError> {
+        self.say_for(String::new(), what)
+    }
+
+    /// As [`Self::say`], of what people say by an order from the console.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`] when it doesn't fit where the run is.
+    pub fn say_for(&mut self, order: String, what: Happened) -> Result<(), CarryError> {
         let closes = matches!(what, Happened::Closed { .. });
         // Closed before what undoes it was gone, it is closed once more.
         if !(closes && self.run().is_closed) {
-            self.note(what)?;
+            self.may_write()?;
+            self.journal.append_for(order, what, (self.clock)())?;
         }
         if closes {
             self.vault.destroy(&self.run().id)?;
@@ -136,22 +146,33 @@ impl<'a> Carrier<'a> {
     /// [`CarryError`]; what was begun is settled when it goes on.
     pub fn go(&mut self, told: &mut dyn FnMut(&Run)) -> Result<Stand, CarryError> {
         loop {
-            let turn = self.run().turn();
-            match turn {
-                Turn::Wait(wait) => return Ok(Stand::Waits(wait)),
-                Turn::Nothing => return Ok(Stand::Over),
-                turn => {
-                    if !matches!(turn, Turn::Undo(_) | Turn::Skip(..))
-                        && let Some(frozen) = self.frozen()?
-                    {
-                        return Ok(Stand::Frozen(frozen));
-                    }
-                    // One step at a time on this host: two that write one file would each put back what the other did.
-                    let _lock = self.lock()?;
-                    self.take(turn)?;
-                }
+            if let Some(stand) = self.step()? {
+                return Ok(stand);
             }
             told(self.run());
+        }
+    }
+
+    /// Does what is next and writes it down, or says why nothing is next. Whoever is to stop stops between two of these.
+    ///
+    /// # Errors
+    ///
+    /// [`CarryError`]; what was begun is settled when it goes on.
+    pub fn step(&mut self) -> Result<Option<Stand>, CarryError> {
+        match self.run().turn() {
+            Turn::Wait(wait) => Ok(Some(Stand::Waits(wait))),
+            Turn::Nothing => Ok(Some(Stand::Over)),
+            turn => {
+                if !matches!(turn, Turn::Undo(_) | Turn::Skip(..))
+                    && let Some(frozen) = self.frozen()?
+                {
+                    return Ok(Some(Stand::Frozen(frozen)));
+                }
+                // One step at a time on this host: two that write one file would each put back what the other did.
+                let _lock = self.lock()?;
+                self.take(turn)?;
+                Ok(None)
+            }
         }
     }
 

@@ -109,10 +109,17 @@ impl Journal {
         let path = path_of(folder, &run.id)?;
         make_ours(folder).map_err(JournalError::file("make", folder))?;
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create_new(true).mode(0o600);
+        options.read(true).append(true).create(true).mode(0o600);
         let file = options.open(&path);
-        let file = file.map_err(JournalError::file("make", &path))?;
+        let mut file = file.map_err(JournalError::file("make", &path))?;
         lock(&file, &path, &run.id)?;
+        // A beginning that was cut off before its first line was whole is none: it was told to nobody.
+        if fold(&mut file, &path, &run.id)?.0.is_some() {
+            let there = std::io::ErrorKind::AlreadyExists.into();
+            return Err(JournalError::file("make", &path)(there));
+        }
+        let emptied = file.set_len(0);
+        emptied.map_err(JournalError::file("write", &path))?;
         let mut journal = Self { path, file, run };
         journal.write(approval)?;
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
@@ -218,6 +225,35 @@ pub fn read(folder: &Path, id: &str) -> Result<Run, JournalError> {
     })?;
     let (run, _) = fold(&mut file, &path, id)?;
     run.ok_or_else(|| JournalError::NoRun { id: id.to_owned() })
+}
+
+/// A run's entries from a number on, without going on with it; what doesn't follow is an error as in [`read`].
+///
+/// # Errors
+///
+/// [`JournalError`].
+pub fn entries(folder: &Path, id: &str, from: u64) -> Result<Vec<RunEntry>, JournalError> {
+    let path = path_of(folder, id)?;
+    let failed = |source| JournalError::file("read", &path)(source);
+    let bytes = std::fs::read(&path).map_err(failed)?;
+    let damaged = |source| JournalError::Damaged {
+        path: path.clone(),
+        source,
+    };
+    let (run, whole) = Run::read(&bytes).map_err(damaged)?;
+    if run.is_some_and(|run| run.id != id) {
+        return Err(JournalError::OtherRun { path });
+    }
+    let whole = usize::try_from(whole).unwrap_or(usize::MAX);
+    let lines = bytes
+        .get(..whole)
+        .unwrap_or_default()
+        .split(|b| *b == b'\n');
+    let skipped = usize::try_from(from).unwrap_or(usize::MAX);
+    let wanted = lines.filter(|line| !line.is_empty()).skip(skipped);
+    let read =
+        wanted.map(|line| serde_json::from_slice(line).map_err(|error| failed(error.into())));
+    read.collect()
 }
 
 /// The runs in a folder, oldest first, and what can't be read.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use stores::write_atomically;
 
 pub use carry::{Carrier, CarryError, Stand};
-pub use journal::{Journal, JournalError, list, new_id, read};
+pub use journal::{Journal, JournalError, entries, list, new_id, read};
 pub use vault::{Vault, VaultError};
 
 /// Folders of runs below one of ours, for its owner alone.
@@ -115,7 +115,7 @@ impl Place {
 }
 
 /// Makes a folder for its owner alone.
-fn make_ours(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_ours(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(folder)

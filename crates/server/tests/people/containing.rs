@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use engine::containment::{Containments, HostDesk, ReportError};
+use engine::containment::{Containments, HostDesk};
 use engine::ledger::Ledger;
+use engine::link::{Hosts as _, ReportError};
 use engine::sealed::Decided;
 use model::{
     Grant, Happened, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Piece, Refused,
-    Role, RunChange, RunEntry, Scope, Signed,
+    Role, RunChange, RunEntry, Scope,
 };
 use playbook::{Run, Turn};
 use serde_json::{Value, json};
@@ -31,15 +32,8 @@ struct Shop<'a> {
 
 impl<'a> Shop<'a> {
     fn of(on: &'a Sealing) -> Self {
-        let sign = |text: &str| Signed {
-            text: text.to_owned(),
-            signature: "signed".to_owned(),
-        };
-        let desk = HostDesk::new(
-            on.decider.clone(),
-            "shop".to_owned(),
-            std::sync::Arc::new(sign),
-        );
+        let plans = link::Plans::new(&[7; 32]);
+        let desk = HostDesk::new(on.decider.clone(), "shop".to_owned(), plans, || NOW);
         Self {
             on,
             desk,

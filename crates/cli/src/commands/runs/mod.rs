@@ -40,7 +40,7 @@ pub(crate) struct Runs {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "/var/lib/magewarden/containment",
+        default_value = DATA,
         global = true
     )]
     data: PathBuf,
@@ -96,20 +96,7 @@ enum What {
         on: On,
     },
     /// Undo a run, last step first; or one step of it
-    Undo {
-        /// Its id
-        run: String,
-        /// Which step alone, from 1
-        #[arg(long)]
-        step: Option<usize>,
-        /// Why
-        #[arg(long)]
-        why: String,
-        #[command(flatten)]
-        by: By,
-        #[command(flatten)]
-        on: On,
-    },
+    Undo(Undo),
     /// End a run for good: what undoes it is destroyed
     Close {
         /// Its id
@@ -120,15 +107,64 @@ enum What {
         on: On,
     },
     /// Let nothing more be done on this host, whoever asks; undoing still works
-    Freeze {
-        /// Why
-        #[arg(long)]
-        why: String,
-        #[command(flatten)]
-        by: By,
-    },
+    Freeze(Freeze),
     /// Let things be done again
     Thaw,
+}
+
+/// What is undone, and why; `agent undo` is the same.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Undo {
+    /// Its id
+    run: String,
+    /// Which step alone, from 1
+    #[arg(long)]
+    step: Option<usize>,
+    /// Why
+    #[arg(long)]
+    why: String,
+    #[command(flatten)]
+    by: By,
+    #[command(flatten)]
+    on: On,
+}
+
+impl Undo {
+    pub(super) fn run(self, place: &Place) -> Result<ExitCode, Failure> {
+        let (step, why, by) = (self.step, self.why, self.by);
+        with(place, &self.run, &self.on, |carrier| {
+            undo(carrier, step, why, &by)
+        })
+    }
+}
+
+/// Why nothing is to be done; `agent freeze` is the same.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Freeze {
+    /// Why
+    #[arg(long)]
+    why: String,
+    #[command(flatten)]
+    by: By,
+}
+
+impl Freeze {
+    pub(super) fn run(self, place: &Place) -> Result<ExitCode, Failure> {
+        let (by, at, why) = (self.by.person().name, now(), self.why);
+        let frozen = Frozen { by, at, why };
+        place
+            .freeze(&frozen)
+            .or_fail("see to the folder's rights")?;
+        say("frozen: nothing more is done on this host; `runs undo` still works\n")
+    }
+}
+
+/// Lets things be done again; `agent thaw` is the same.
+pub(super) fn thaw(place: &Place) -> Result<ExitCode, Failure> {
+    place.thaw().or_fail("see to the folder's rights")?;
+    say("thawed; `runs go RUN` goes on with a run\n")
 }
 
 /// What people say to a run that waits.
@@ -182,8 +218,11 @@ impl By {
     }
 }
 
+/// Where runs and what undoes them lie on a shop's host.
+pub(super) const DATA: &str = "/var/lib/magewarden/containment";
+
 #[derive(Args)]
-struct On {
+pub(super) struct On {
     /// What is there on this host (TOML; docs/containment.md)
     #[arg(long, value_name = "FILE")]
     host: PathBuf,
@@ -193,7 +232,7 @@ struct On {
 }
 
 impl On {
-    fn open(&self) -> Result<Host, Failure> {
+    pub(super) fn open(&self) -> Result<Host, Failure> {
         let text = std::fs::read_to_string(&self.host).or_fail("check the path of --host")?;
         let settings: HostSettings =
             toml::from_str(&text).or_fail("docs/containment.md shows one")?;
@@ -229,31 +268,15 @@ impl Runs {
                 let what = said(carrier.run(), word, &note, &by)?;
                 carrier.say(what).map_err(|error| carry(&error))
             }),
-            What::Undo {
-                run,
-                step,
-                why,
-                by,
-                on,
-            } => with(&place, &run, &on, |carrier| undo(carrier, step, why, &by)),
+            What::Undo(undo) => undo.run(&place),
             What::Close { run, by, on } => with(&place, &run, &on, |carrier| {
                 let by = by.person();
                 carrier
                     .say(Happened::Closed { by })
                     .map_err(|error| carry(&error))
             }),
-            What::Freeze { why, by } => {
-                let (by, at) = (by.person().name, now());
-                let frozen = Frozen { by, at, why };
-                place
-                    .freeze(&frozen)
-                    .or_fail("see to the folder's rights")?;
-                say("frozen: nothing more is done on this host; `runs undo` still works\n")
-            }
-            What::Thaw => {
-                place.thaw().or_fail("see to the folder's rights")?;
-                say("thawed; `runs go RUN` goes on with a run\n")
-            }
+            What::Freeze(freeze) => freeze.run(&place),
+            What::Thaw => thaw(&place),
         }
     }
 }

@@ -1,0 +1,132 @@
+//! Runs that are carried out now: a thread each, as long as there is something to do.
+//!
+//! A run that waits holds no thread. Whoever is to stop stops between two entries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use model::Timestamp;
+use playbook::{Turn, Wait};
+use responders::Host;
+
+use crate::runs::{Carrier, CarryError, Journal, Place};
+
+/// One run that is carried out.
+struct Hand {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<(), CarryError>>,
+}
+
+/// What a run's thread came to.
+pub(super) struct Rest {
+    pub(super) run: String,
+    /// Why it could not go on; nothing when it waits, is over, or was stopped.
+    pub(super) trouble: Option<String>,
+}
+
+/// All that are carried out.
+pub(super) struct Hands {
+    host: Arc<Host>,
+    place: Place,
+    clock: fn() -> Timestamp,
+    busy: BTreeMap<String, Hand>,
+}
+
+impl Hands {
+    pub(super) fn new(host: Arc<Host>, place: Place, clock: fn() -> Timestamp) -> Self {
+        Self {
+            host,
+            place,
+            clock,
+            busy: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_at(&self, run: &str) -> bool {
+        self.busy.contains_key(run)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.is_empty()
+    }
+
+    /// Goes on with a run; `again` tries once more what could not be undone.
+    pub(super) fn begin(&mut self, run: &str, again: bool) -> std::io::Result<()> {
+        if self.is_at(run) {
+            return Ok(());
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let (host, place, clock) = (Arc::clone(&self.host), self.place.clone(), self.clock);
+        let (id, stopped) = (run.to_owned(), Arc::clone(&stop));
+        let thread = Builder::new()
+            .name("run".to_owned())
+            .spawn(move || carry(&host, place, clock, &id, again, &stopped))?;
+        self.busy.insert(run.to_owned(), Hand { stop, thread });
+        Ok(())
+    }
+
+    /// Lets a run stop after its present entry.
+    pub(super) fn stop(&self, run: &str) {
+        if let Some(hand) = self.busy.get(run) {
+            hand.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Lets all of them stop after their present entries.
+    pub(super) fn stop_all(&self) {
+        for hand in self.busy.values() {
+            hand.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Those that came to a rest.
+    pub(super) fn rested(&mut self) -> Vec<Rest> {
+        let done = self
+            .busy
+            .iter()
+            .filter(|(_, hand)| hand.thread.is_finished());
+        let done: Vec<_> = done.map(|(run, _)| run.clone()).collect();
+        let mut out = Vec::new();
+        for run in done {
+            let hand = self.busy.remove(&run);
+            let trouble = match hand.map(|hand| hand.thread.join()) {
+                None | Some(Ok(Ok(()))) => None,
+                Some(Ok(Err(error))) => Some(said(&error)),
+                // The journal says where it stopped, and settles it when it goes on.
+                Some(Err(_)) => Some("its thread broke".to_owned()),
+            };
+            out.push(Rest { run, trouble });
+        }
+        out
+    }
+}
+
+fn carry(
+    host: &Host,
+    place: Place,
+    clock: fn() -> Timestamp,
+    run: &str,
+    again: bool,
+    stop: &AtomicBool,
+) -> Result<(), CarryError> {
+    let journal = Journal::open(&place.journals(), run)?;
+    let mut carrier = Carrier::new(host, place, journal, &clock)?;
+    if again && let Turn::Wait(Wait::UndoFailed(step)) = carrier.run().turn() {
+        carrier.undo_again(step)?;
+    }
+    while !stop.load(Ordering::SeqCst) && carrier.step()?.is_none() {}
+    Ok(())
+}
+
+/// An error and what is behind it.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    let mut out = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        out.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    out
+}

@@ -1,0 +1,147 @@
+//! The agent on a shop's host: carries out what the server signed and the owner's policy allows, and tells what came of it.
+//!
+//! It calls and is never called. With the server away it goes on with what was begun, and an administrator undoes a run or freezes
+//! the host by files that both read. Why plans are carried out here: `docs/decisions/0013-from-a-playbook-to-a-run.md`.
+
+mod calls;
+mod examine;
+mod hands;
+mod journals;
+mod kept;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use link::wire::WAIT_SECONDS_MAX;
+use link::{CallError, LinkError};
+
+use calls::{Calls, pause};
+use examine::Me;
+use hands::said;
+use work::Work;
+
+pub use calls::BeginError;
+pub use kept::{KeptError, identity, keep_identity, may_enrol};
+pub use policy::{Around, Policy, PolicyError};
+pub use work::Settings;
+
+/// How often it looks for what moved.
+const TICK: Duration = Duration::from_millis(200);
+/// Pause between two reports while something moves here.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// Why an agent can't run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// What it remembers can't be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// What it was enrolled with can't be used.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It can't begin to call.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+}
+
+/// Runs until `stop` is set, and then until every run has written down what it was doing.
+///
+/// # Errors
+///
+/// [`RunError`] when it can't begin. A server that is away is no error.
+pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
+    let identity = identity(&settings.folder)?;
+    let me = Me {
+        installation: identity.installation.clone(),
+        name: identity.name.clone(),
+        verifier: identity.verifier()?,
+    };
+    let mut work = Work::new(settings, me)?;
+    let mut calls = Calls::begin(work.folder(), identity)?;
+    let mut line = Line::default();
+    work.tidy();
+    while !stop.load(Ordering::SeqCst) {
+        work.go_on();
+        if let Some(answer) = calls.answer() {
+            line.next = Instant::now() + line.heard(answer, &mut work);
+        }
+        if !calls.is_out() && Instant::now() >= line.next {
+            let report = work.report();
+            let has_news = !report.entries.is_empty() || !report.refused.is_empty();
+            let wait = match work.is_quiet() && !has_news && line.failures == 0 {
+                true => WAIT_SECONDS_MAX,
+                false => 0,
+            };
+            line.told = report.entries.len() + report.refused.len();
+            calls.ask(report, wait);
+        }
+        std::thread::sleep(TICK);
+    }
+    while !work.stop() {
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// How the line to the server is.
+struct Line {
+    failures: u32,
+    next: Instant,
+    /// How much the report that is out tells.
+    told: usize,
+    /// How often in a row the server had what was told and didn't seal it.
+    unsealed: u32,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            next: Instant::now(),
+            told: 0,
+            unsealed: 0,
+        }
+    }
+}
+
+impl Line {
+    /// Takes an answer; gives how long until the next call.
+    fn heard(&mut self, answer: Result<model::HostReply, CallError>, work: &mut Work) -> Duration {
+        let trouble = match answer {
+            Ok(reply) => {
+                self.failures = 0;
+                if work.forget(SERVER) {
+                    work.say("the server answers again");
+                }
+                match work.hear(reply) {
+                    Ok(is_news) => {
+                        // What it doesn't seal now is told again, less and less often.
+                        let is_stuck = self.told > 0 && !is_news;
+                        self.unsealed = if is_stuck { self.unsealed + 1 } else { 0 };
+                        return pause(self.unsealed, u8::MAX).max(REPORT);
+                    }
+                    Err(error) => said(&error),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        self.failures = self.failures.saturating_add(1);
+        // Once, however often it fails: what it does here goes on.
+        if self.failures == 1 {
+            work.mention(SERVER, &format!("{trouble}; what was begun goes on"));
+        }
+        let mut chance = [0];
+        match getrandom::fill(&mut chance) {
+            Ok(()) => pause(self.failures, chance[0]),
+            // Hosts that call at once are no harm to one of them.
+            Err(_) => pause(self.failures, u8::MAX),
+        }
+    }
+}
+
+const SERVER: &str = "the server";

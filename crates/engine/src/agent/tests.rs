@@ -1,0 +1,485 @@
+//! An agent's work at a host in a folder: what it takes, what it refuses, and that nothing is done twice.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use link::{Plans, Verifier};
+use model::{
+    Happened, HostReply, HostReport, Instructed, Instruction, Person, Plan, RunEntry, Signed,
+    Timestamp, Word,
+};
+use playbook::{Document, Run, StepState, Turn};
+use responders::memory;
+
+use super::examine::Me;
+use super::policy::Policy;
+use super::work::{Settings, Work};
+use crate::content;
+use crate::runs::{Frozen, Place, read};
+
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000)
+}
+
+fn person(name: &str) -> Person {
+    Person {
+        account: name.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A shipped playbook at the places that the stand-in host has.
+fn planned(playbook: &str) -> Plan {
+    let name = format!("playbooks/{playbook}.json");
+    let (_, text) = content::under("playbooks/", ".json")
+        .find(|(path, _)| *path == name)
+        .expect("it ships");
+    let document = Document::read(text.as_bytes()).expect("it is sound");
+    let values: BTreeMap<_, _> = document.examples().into_iter().collect();
+    playbook::plan(&document, &values, playbook::EXPECTED, &memory::stores()).expect("a plan")
+}
+
+/// A host, the server that signs for it, and what it was last told.
+struct Scene {
+    folder: tempfile::TempDir,
+    plans: Plans,
+    work: Work,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+/// What the playbook does.
+const ALL: &str =
+    "actions = ['hold_retention', 'keep_evidence', 'block_network', 'quarantine_file', 'deny_php']";
+
+impl Scene {
+    fn new(policy: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plans = Plans::new(&[9; 32]);
+        let said = Arc::default();
+        let work = work(folder.path(), policy, &plans, &said);
+        Self {
+            folder,
+            plans,
+            work,
+            said,
+        }
+    }
+
+    /// The process ends and begins anew.
+    fn restart(&mut self, policy: &str) {
+        while !self.work.stop() {
+            std::thread::yield_now();
+        }
+        self.work = work(self.folder.path(), policy, &self.plans, &self.said);
+    }
+
+    fn place(&self) -> Place {
+        Place::below(&self.ours())
+    }
+
+    fn ours(&self) -> PathBuf {
+        self.folder.path().join("ours")
+    }
+
+    fn run(&self) -> Option<Run> {
+        read(&self.place().journals(), "run-1").ok()
+    }
+
+    fn signed(&self, order: &str, what: Instructed) -> Signed {
+        self.plans.sign(&Instruction {
+            v: 1,
+            installation: "shop".to_owned(),
+            host: "web1".to_owned(),
+            run: "run-1".to_owned(),
+            order: order.to_owned(),
+            by: vec![person("ann"), person("bob")],
+            at: now(),
+            until: now().plus_seconds(600),
+            what,
+        })
+    }
+
+    fn begin(&self, order: &str) -> Signed {
+        let plan = planned("web-shell");
+        let hash = playbook::hash_words(&plan);
+        let (plan, answers) = (Box::new(plan), BTreeMap::new());
+        self.signed(
+            order,
+            Instructed::Begin {
+                plan,
+                hash,
+                answers,
+            },
+        )
+    }
+
+    fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
+        let note = "because".to_owned();
+        self.signed(order, Instructed::Say { seen, word, note })
+    }
+
+    /// The server answers with instructions, and all that can be done is.
+    fn hear(&mut self, instructions: Vec<Signed>) {
+        let reply = HostReply {
+            v: 1,
+            at: now(),
+            instructions,
+            ..HostReply::default()
+        };
+        self.work.hear(reply).expect("kept");
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            self.work.go_on();
+            if self.work.is_quiet() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// The server has all that it is told, and says so.
+    fn seal(&mut self) -> HostReport {
+        let report = self.work.report();
+        let mut reply = HostReply {
+            v: 1,
+            at: now(),
+            ..HostReply::default()
+        };
+        for entry in &report.entries {
+            reply.sealed.insert(entry.run.clone(), entry.number + 1);
+        }
+        reply.heard = report.refused.iter().map(|one| one.order.clone()).collect();
+        self.work.hear(reply).expect("kept");
+        report
+    }
+
+    #[track_caller]
+    fn refused(&mut self, order: &str, why: &str) {
+        let report = self.work.report();
+        let found = report.refused.iter().find(|one| one.order == order);
+        let found = found.unwrap_or_else(|| panic!("{order} isn't refused: {report:?}"));
+        assert!(found.why.contains(why), "{found:?}");
+    }
+
+    fn dropped(&self) -> bool {
+        self.folder.path().join("shop/pub/media/x.php").exists()
+    }
+}
+
+fn work(folder: &Path, policy: &str, plans: &Plans, said: &Arc<Mutex<Vec<String>>>) -> Work {
+    // Made once: it puts the dropped file there.
+    let was_there = folder.join("shop/pub/media").exists();
+    let dropped = folder.join("shop/pub/media/x.php");
+    let is_there = dropped.exists();
+    let host = memory::host(folder).expect("a host");
+    if was_there && !is_there {
+        std::fs::remove_file(&dropped).expect("removed");
+    }
+    let said = Arc::clone(said);
+    let settings = Settings {
+        folder: folder.join("ours"),
+        host,
+        policy: Policy::read(policy, playbook::EXPECTED).expect("a policy"),
+        clock: now,
+        program: "1".to_owned(),
+        tell: Box::new(move |line| said.lock().expect("a lock").push(line.to_owned())),
+    };
+    let me = Me {
+        installation: "shop".to_owned(),
+        name: "web1".to_owned(),
+        verifier: Verifier::new(&plans.verifying()).expect("a key"),
+    };
+    std::fs::create_dir_all(folder.join("ours")).expect("a folder");
+    Work::new(settings, me).expect("work")
+}
+
+/// Says yes, done or skip to whatever a run waits for, until it is over.
+fn to_its_end(scene: &mut Scene) {
+    for turn in 0..100 {
+        let run = scene.run().expect("a run");
+        let Turn::Wait(wait) = run.turn() else {
+            assert_eq!(run.turn(), Turn::Nothing);
+            return;
+        };
+        let word = [Word::Yes, Word::Done, Word::Skip];
+        let word = word.into_iter().find(|word| wait.takes(*word));
+        let word = scene.say(
+            &format!("answer-{turn}"),
+            run.entries,
+            word.expect("a word"),
+        );
+        scene.hear(vec![word]);
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn carries_out_what_is_signed_and_allowed_and_tells_each_entry_until_it_is_sealed() {
+    let mut scene = Scene::new(ALL);
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    to_its_end(&mut scene);
+    assert!(!scene.dropped(), "the file is in quarantine");
+    let run = scene.run().expect("a run");
+    let told = scene.seal();
+    assert_eq!(told.entries.len() as u64, run.entries);
+    let mut numbers = told.entries.iter().map(|entry| entry.number);
+    assert!(numbers.by_ref().eq(0..run.entries));
+    assert_eq!(told.entries[0].order, "order-1");
+    // What is told is the run, to whoever folds it.
+    let mut folded = Run::begin(&told.entries[0]).expect("begun");
+    for entry in &told.entries[1..] {
+        folded.take(entry).expect("it follows");
+    }
+    assert_eq!(folded, run);
+    assert_eq!(scene.work.report().entries, []);
+    scene.restart(ALL);
+    assert_eq!(scene.work.report().entries, []);
+    // What was remembered is lost: all is told again.
+    std::fs::remove_file(scene.ours().join("agent.told")).expect("removed");
+    scene.restart(ALL);
+    assert_eq!(scene.work.report().entries, told.entries);
+}
+
+#[test]
+fn what_is_replayed_is_done_once() {
+    let mut scene = Scene::new(ALL);
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin.clone(), begin.clone()]);
+    let entries = scene.run().expect("a run").entries;
+    std::fs::remove_file(scene.ours().join("agent.told")).unwrap_or_default();
+    scene.restart(ALL);
+    scene.hear(vec![begin]);
+    assert_eq!(scene.run().expect("a run").entries, entries);
+    assert_eq!(scene.work.report().refused, []);
+    // The same run by another order is none of it.
+    let other = scene.begin("order-2");
+    scene.hear(vec![other]);
+    scene.refused("order-2", "can't make");
+    // An answer that is taken, too.
+    let run = scene.run().expect("a run");
+    assert!(matches!(run.turn(), Turn::Wait(_)), "{:?}", run.turn());
+    let undo = scene.say("order-3", 0, Word::Undo);
+    scene.hear(vec![undo.clone()]);
+    let entries = scene.run().expect("a run").entries;
+    scene.hear(vec![undo]);
+    assert_eq!(scene.run().expect("a run").entries, entries);
+}
+
+#[test]
+fn a_plan_that_is_not_allowed_is_refused_whole_and_told_until_it_is_heard() {
+    let mut scene = Scene::new("");
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin.clone()]);
+    scene.refused("order-1", "quarantine_file: this host's policy doesn't");
+    assert!(scene.run().is_none() && scene.dropped());
+    scene.restart("");
+    scene.refused("order-1", "policy");
+    scene.hear(vec![begin]);
+    assert_eq!(scene.work.report().refused.len(), 1);
+    scene.seal();
+    assert_eq!(scene.work.report().refused, []);
+    scene.restart("");
+    assert_eq!(scene.work.report().refused, []);
+}
+
+#[test]
+fn too_few_people_are_refused() {
+    let mut scene = Scene::new(&format!("{ALL}\npeople = 3"));
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    scene.refused("order-1", "2 of 3 people");
+    assert!(scene.run().is_none());
+}
+
+#[test]
+fn a_plan_that_is_not_what_was_approved_is_refused() {
+    let mut scene = Scene::new(ALL);
+    let (plan, answers) = (Box::new(planned("web-shell")), BTreeMap::new());
+    let begin = scene.signed(
+        "order-1",
+        Instructed::Begin {
+            plan,
+            hash: "00".repeat(32),
+            answers,
+        },
+    );
+    scene.hear(vec![begin]);
+    scene.refused("order-1", "its hash differs");
+    assert!(scene.run().is_none());
+}
+
+#[test]
+fn an_answer_to_what_the_run_was_before_is_refused() {
+    let mut scene = Scene::new(ALL);
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    let entries = scene.run().expect("a run").entries;
+    let stale = scene.say("order-2", entries - 1, Word::Skip);
+    scene.hear(vec![stale]);
+    scene.refused("order-2", "entries of the run were known");
+    let wrong = scene.say("order-3", entries, Word::Waive);
+    scene.hear(vec![wrong]);
+    scene.refused("order-3", "isn't what the run waits for");
+    let unknown = scene.work.report().refused.len();
+    assert_eq!(unknown, 2);
+    assert_eq!(scene.run().expect("a run").entries, entries);
+}
+
+#[test]
+fn undoing_takes_no_policy_and_brings_back_what_was() {
+    let mut scene = Scene::new(ALL);
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    to_its_end(&mut scene);
+    assert!(!scene.dropped());
+    // The owner allows nothing any more.
+    scene.restart("actions = []");
+    let undo = scene.say("order-2", 0, Word::Undo);
+    scene.hear(vec![undo]);
+    assert!(scene.dropped());
+    let run = scene.run().expect("a run");
+    assert!(run.orders.contains("order-2"));
+    let still = |state: &StepState| matches!(state, StepState::Done);
+    let holds =
+        (0..run.steps.len()).filter(|at| run.is_to_undo(*at) && still(&run.steps[*at].state));
+    assert_eq!(holds.count(), 0);
+    let close = scene.say("order-3", 0, Word::Close);
+    scene.hear(vec![close]);
+    assert!(scene.run().expect("a run").is_closed);
+    let vault = std::fs::read_dir(scene.place().vault().join("run-1"));
+    assert!(vault.is_err(), "what undoes it is destroyed");
+}
+
+#[test]
+fn a_frozen_host_takes_a_run_and_does_nothing_of_it() {
+    let mut scene = Scene::new(ALL);
+    let frozen = Frozen {
+        by: "ann".to_owned(),
+        at: now(),
+        why: "who does this?".to_owned(),
+    };
+    scene.place().freeze(&frozen).expect("frozen");
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    assert_eq!(scene.run().expect("a run").entries, 1);
+    assert!(scene.work.report().frozen.contains("who does this?"));
+    scene.place().thaw().expect("thawed");
+    scene.settle();
+    assert!(scene.run().expect("a run").entries > 1);
+    assert_eq!(scene.work.report().frozen, "");
+}
+
+#[test]
+fn a_run_that_was_begun_goes_on_after_a_restart_unless_the_policy_changed() {
+    let mut scene = Scene::new(ALL);
+    scene
+        .place()
+        .freeze(&Frozen {
+            by: "ann".to_owned(),
+            at: now(),
+            why: "later".to_owned(),
+        })
+        .expect("frozen");
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    scene.place().thaw().expect("thawed");
+    scene.restart("");
+    scene.settle();
+    assert_eq!(scene.run().expect("a run").entries, 1);
+    let said = scene.said.lock().expect("a lock").join("\n");
+    assert!(said.contains("run-1 doesn't go on"), "{said}");
+    scene.restart(ALL);
+    scene.settle();
+    assert!(scene.run().expect("a run").entries > 1);
+}
+
+#[test]
+fn what_an_administrator_began_is_theirs() {
+    let mut scene = Scene::new(ALL);
+    let plan = planned("web-shell");
+    let entry = RunEntry {
+        v: model::RUN_VERSION,
+        run: "run-1".to_owned(),
+        number: 0,
+        at: now(),
+        order: String::new(),
+        what: Happened::Approved {
+            hash: playbook::hash_words(&plan),
+            plan: Box::new(plan),
+            by: vec![person("ann"), person("bob")],
+            answers: BTreeMap::new(),
+        },
+    };
+    let journal = crate::runs::Journal::begin(&scene.place().journals(), &entry).expect("begun");
+    // Who is at it is left alone: a word waits until they are done.
+    let undo = scene.say("order-1", 0, Word::Undo);
+    let reply = HostReply {
+        v: 1,
+        at: now(),
+        instructions: vec![undo],
+        ..HostReply::default()
+    };
+    scene.work.hear(reply).expect("kept");
+    scene.work.go_on();
+    assert!(!scene.work.is_quiet());
+    assert_eq!(scene.run().expect("a run").entries, 1);
+    // It is told all the same.
+    assert_eq!(scene.work.report().entries, [entry]);
+    drop(journal);
+    scene.settle();
+    assert!(scene.run().expect("a run").undo.is_some());
+}
+
+#[test]
+fn a_beginning_that_was_cut_off_is_begun_again() {
+    let mut scene = Scene::new(ALL);
+    let journals = scene.place().journals();
+    std::fs::create_dir_all(&journals).expect("a folder");
+    std::fs::write(journals.join("run-1.ndjson"), "{\"v\":1,\"run\":\"run").expect("written");
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    assert!(scene.run().expect("a run").entries > 1);
+}
+
+#[test]
+fn what_names_no_file_of_ours_is_refused() {
+    let mut scene = Scene::new(ALL);
+    let instruction = Instruction {
+        v: 1,
+        installation: "shop".to_owned(),
+        host: "web1".to_owned(),
+        run: "../../x".to_owned(),
+        order: "order-1".to_owned(),
+        by: vec![person("ann"), person("bob")],
+        at: now(),
+        until: now().plus_seconds(600),
+        what: Instructed::Begin {
+            hash: playbook::hash_words(&planned("web-shell")),
+            plan: Box::new(planned("web-shell")),
+            answers: BTreeMap::new(),
+        },
+    };
+    let signed = scene.plans.sign(&instruction);
+    scene.hear(vec![signed]);
+    scene.refused("order-1", "there is no run");
+}
+
+#[test]
+fn what_is_forged_does_nothing() {
+    let mut scene = Scene::new(ALL);
+    let mut forged = scene.begin("order-1");
+    forged.text = forged.text.replace("\"ann\"", "\"eve\"");
+    let garbage = Signed {
+        text: "{}".to_owned(),
+        signature: String::new(),
+    };
+    scene.hear(vec![forged, garbage]);
+    scene.refused("order-1", "isn't signed");
+    assert!(scene.run().is_none() && scene.dropped());
+    assert_eq!(scene.work.report().refused.len(), 1);
+}

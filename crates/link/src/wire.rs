@@ -1,0 +1,63 @@
+//! Bodies of enrolment and renewal, and where they go. Reports are `model`'s.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of these bodies written today. A field is added with a default, never renamed.
+pub const LINK_VERSION: u32 = 1;
+
+/// Where a host enrols.
+pub const ENROL: &str = "/agent/1/enrol";
+/// Where it gets its next certificate.
+pub const RENEW: &str = "/agent/1/renew";
+/// Where it reports.
+pub const REPORT: &str = "/agent/1/report";
+
+/// Largest report, in bytes.
+pub const REPORT_BYTES_MAX: usize = 4 << 20;
+/// Largest other body, in bytes.
+pub const BODY_BYTES_MAX: usize = 16 << 10;
+/// Largest answer, in bytes: plans are in it.
+pub const ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// Longest time an answer waits for something to tell, in seconds.
+pub const WAIT_SECONDS_MAX: u64 = 20;
+
+/// What a host says to come in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrol {
+    /// [`LINK_VERSION`].
+    pub v: u32,
+    /// The secret of its invitation, hexadecimal.
+    pub secret: String,
+    /// Its request for a certificate (PKCS #10, DER).
+    #[serde(with = "crate::base64_bytes")]
+    pub request: Vec<u8>,
+}
+
+/// What it gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// [`LINK_VERSION`].
+    pub v: u32,
+    /// The name it is known by.
+    pub name: String,
+    /// The installation.
+    pub installation: String,
+    /// What plans are signed with: an Ed25519 key, 32 bytes.
+    #[serde(with = "crate::base64_bytes")]
+    pub plans: Vec<u8>,
+    /// Its certificate.
+    #[serde(flatten)]
+    pub certificate: Certified,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certified {
+    /// DER.
+    #[serde(with = "crate::base64_bytes")]
+    pub certificate: Vec<u8>,
+    /// From when on it holds, by the server's clock, in microseconds.
+    pub since: model::Timestamp,
+    /// Until when.
+    pub until: model::Timestamp,
+}
