@@ -5,6 +5,7 @@
 //! database in another ([`database`]), and what undoes a change is known before.
 
 mod action;
+mod aside;
 mod below;
 mod block_network;
 mod block_route;
