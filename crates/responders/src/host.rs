@@ -30,6 +30,8 @@ pub struct MagentoSettings {
     pub root: PathBuf,
     /// Folder that files are moved to: ours, not served, on the root's file system.
     pub quarantine: Option<PathBuf>,
+    /// Folder of files as they should be, each at its path below the root: written by its owner alone, not served.
+    pub good_files: Option<PathBuf>,
 }
 
 /// nginx on this host.

@@ -28,6 +28,7 @@ mod maintenance;
 pub mod memory;
 mod nginx;
 mod quarantine_file;
+mod restore_file;
 mod revert_row;
 mod revoke_integration;
 mod steps;
@@ -57,6 +58,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &drop_trigger::DropTrigger,
     &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
+    &restore_file::RestoreFile,
 ];
 
 /// The action of a name.

@@ -218,6 +218,7 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
         magento: Some(MagentoSettings {
             root: folder.join("shop"),
             quarantine: None,
+            good_files: None,
         }),
         database: Some(settings(socket, "containment", Some(word), Some(good))),
         ..host.settings
