@@ -9,6 +9,7 @@ mod aside;
 mod below;
 mod block_network;
 mod block_route;
+mod cache;
 mod close_view;
 mod close_website;
 mod config_files;
@@ -27,10 +28,12 @@ mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
+mod purge_cache;
 mod quarantine_file;
 mod restore_file;
 mod revert_row;
 mod revoke_integration;
+mod secret;
 mod steps;
 mod world;
 
@@ -38,7 +41,10 @@ use database::row_action::ByRows;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
-pub use host::{Ask, DatabaseSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
+pub use host::{
+    Ask, CacheServer, CacheSettings, DatabaseSettings, Host, HostSettings, MagentoSettings,
+    NginxSettings, World,
+};
 pub use nginx::prepare;
 
 /// Every action, outermost layer first.
@@ -59,6 +65,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
     &restore_file::RestoreFile,
+    &purge_cache::PurgeCache,
 ];
 
 /// The action of a name.

@@ -90,6 +90,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             proxies: vec!["198.51.100.0/24".to_owned()],
         }),
         database: None,
+        cache: None,
     };
     let world = Nginx {
         file: include.join("http.conf"),
@@ -132,6 +133,10 @@ impl World for Nginx {
     fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
         let status = self.ask(at, ask, limit)?;
         Ok(format!("HTTP/1.1 {status}\r\n\r\n{} {}\n", ask.host, ask.path).into_bytes())
+    }
+
+    fn purge(&self, _at: SocketAddr, _pattern: &str, _limit: Duration) -> Result<u16, ActionError> {
+        Ok(200)
     }
 
     fn pause(&self, _time: Duration) {}
