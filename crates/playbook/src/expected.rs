@@ -171,7 +171,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     },
     closes(
         "pause_job",
-        "Holds a cron group or a consumer",
+        "Keeps cron from starting a job",
         Layer::Application,
         Reach::Installation,
         &[parameter("job", ParameterKind::Job, "what to hold")],

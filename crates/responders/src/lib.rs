@@ -28,6 +28,7 @@ mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
+mod pause_job;
 mod purge_cache;
 mod quarantine_file;
 mod restore_file;
@@ -55,6 +56,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &ByRows(pause_job::PauseJob),
     &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
     &ByRows(revoke_integration::RevokeIntegration),
