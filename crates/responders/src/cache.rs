@@ -71,12 +71,11 @@ impl Cache {
         })
     }
 
-    /// The server's time in seconds and microseconds: a name that no other has.
-    pub(crate) fn time(&mut self) -> Result<String, ActionError> {
-        let (seconds, micros): (String, String) = redis::cmd("TIME")
+    /// The server's time in seconds, and the microseconds of it.
+    pub(crate) fn time(&mut self) -> Result<(i64, i64), ActionError> {
+        redis::cmd("TIME")
             .query(&mut self.connection)
-            .map_err(failed("tell the time"))?;
-        Ok(format!("{seconds}.{micros}"))
+            .map_err(failed("tell the time"))
     }
 
     /// How many entries there are, of a tag or at all, and when the newest was written, in seconds by the clock of whoever did.

@@ -66,10 +66,9 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     let ours = folder.join("quarantine");
     std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o700))
         .map_err(ActionError::file("make", &ours))?;
-    let dropped = root.join("pub/media/x.php");
     let good = folder.join("good_files");
     for (file, content) in [
-        (dropped.clone(), "<?php // dropped\n"),
+        (root.join("pub/media/x.php"), "<?php // dropped\n"),
         (root.join("pub/static/checkout.js"), "pay(); steal();\n"),
         (good.join("pub/static/checkout.js"), "pay();\n"),
         (good.join("pub/static/gone.js"), "gone();\n"),

@@ -122,7 +122,8 @@ impl Action for QuarantineFile {
 fn ends(host: &Host, arguments: &Arguments) -> Result<Ends, ActionError> {
     let file = argument(arguments, "file")?.as_str();
     if ENTRY_POINTS.contains(&file) {
-        let why = "is one of Magento's entry points: restore it from its package";
+        let why =
+            "is one of Magento's entry points, which the shop needs: put it back (restore_file)";
         return Err(refused(file.as_ref(), why));
     }
     Ends::open(host, file)

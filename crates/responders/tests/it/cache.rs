@@ -17,7 +17,7 @@ use crate::arguments;
 /// Whose account for the cache is taken as it stands there.
 const MANUAL: &str = include_str!("../../../../docs/containment.md");
 /// When the entries of the shop were written.
-const WRITTEN: i64 = 1_800_000_000;
+const WRITTEN: i64 = 1_700_000_000;
 /// Databases: default, page cache, sessions; the first has some sessions, too.
 const DATABASES: [i64; 3] = [0, 1, 2];
 
@@ -188,6 +188,7 @@ fn the_cache_is_emptied_and_nothing_else_and_varnish_after_it() {
     let expected = ("((^|,)cat_p_12(,|$))".to_owned(), 1_199);
     assert!(!purged.is_empty() && purged.iter().all(|one| *one == expected));
     what_is_made_anew_is_not_old(one, at);
+    without_a_prefix_every_entry_counts(one, at);
     what_cannot_be_done_is_told(one, at);
     what_is_broken_is_caught(one, at);
 }
@@ -220,6 +221,28 @@ fn what_is_made_anew_is_not_old(one: &dyn Action, at: SocketAddr) {
             .keys()
             .any(|key| key.starts_with("cache 1 magewarden:purged:"))
     );
+}
+
+/// Where the prefix isn't said, entries of every shop count, and sessions still don't.
+fn without_a_prefix_every_entry_counts(one: &dyn Action, at: SocketAddr) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = host(at, folder.path(), 200);
+    let settings = host.settings.cache.as_mut().expect("settings");
+    settings.prefix = String::new();
+    let entries = || {
+        let seen = seen_in_cache(at, &DATABASES).expect("seen");
+        let of = |part: &str| seen.keys().filter(|key| key.contains(part)).count();
+        (of(" zc:k:"), of(" sess_"))
+    };
+    assert_eq!(entries(), (1_202, 2));
+    for (given, left) in [
+        (arguments(one, &["cat_p_12"]), 1_200),
+        (Arguments::new(), 0),
+    ] {
+        let kept = one.survey(&host, &given).expect("survey").kept;
+        one.act(&host, &given, &kept).expect("act");
+        assert_eq!(entries(), (left, 2));
+    }
 }
 
 fn what_cannot_be_done_is_told(one: &dyn Action, at: SocketAddr) {
@@ -314,9 +337,7 @@ fn what_is_broken_is_caught(one: &dyn Action, at: SocketAddr) {
         };
         let all = ["cache 0 zc:k:69d_", "cache 1 zc:k:69d_"];
         let trying = std::panic::AssertUnwindSafe(|| tried(&broken, at, &Arguments::new(), &all));
-        let panic = std::panic::catch_unwind(trying)
-            .err()
-            .expect("it is caught");
+        let panic = std::panic::catch_unwind(trying).expect_err("it is caught");
         let said = panic.downcast_ref::<String>().expect("words");
         assert!(said.contains(words), "{said}");
     }

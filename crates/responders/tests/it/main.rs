@@ -291,8 +291,8 @@ fn a_file_is_put_back_from_good_files_alone_and_only_the_one_that_was_surveyed()
     assert!(one.act(&host, &gone, &survey.kept).is_err());
     // What was kept leads nowhere but to our folder.
     let bent = String::from_utf8(kept).expect("text");
-    let name = bent.split("\"name\":\"").nth(1).expect("a name");
-    let bent = bent.replace(&name[..32], "../../../../../../../etc/passwd!");
+    let name = bent.split('"').find(|word| word.len() == 32);
+    let bent = bent.replace(name.expect("a name"), "../../../../../../../etc/passwd!");
     let done = one.undo(&host, &given, bent.as_bytes());
     assert!(done.expect_err("refused").to_string().contains("kept"));
 }
