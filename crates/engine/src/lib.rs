@@ -10,6 +10,7 @@ pub mod archive;
 pub mod attach;
 mod compact;
 pub mod compare;
+pub mod containment;
 pub mod content;
 pub mod counsel;
 pub mod decider;

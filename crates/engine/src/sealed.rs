@@ -2,7 +2,10 @@
 //!
 //! Version 1. A field is added with a default, never renamed; a new meaning is a new version.
 
-use model::{AccessEvent, Decision, Finding, Generation, Incident, Person, SourceId, Timestamp};
+use model::{
+    AccessEvent, Decision, Finding, Generation, Incident, Order, Person, Refused, RunEntry,
+    SourceId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::pause::Pause;
@@ -81,6 +84,35 @@ pub enum Decided {
         at: Timestamp,
         /// What was told, masked; it rests on no event but this entry.
         finding: Box<Finding>,
+    },
+    /// What somebody asks of a run.
+    Order {
+        /// Version of this shape.
+        v: u32,
+        /// The order.
+        order: Box<Order>,
+    },
+    /// What the host that carries a run out wrote down of it, masked there and looked through once more.
+    Told {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// The host.
+        host: String,
+        /// What it wrote down.
+        entry: Box<RunEntry>,
+    },
+    /// That a host won't carry out an order.
+    HostRefused {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// The host.
+        host: String,
+        /// Which, and why.
+        refused: Refused,
     },
     /// An input that was read to its end.
     Input {
@@ -168,7 +200,10 @@ impl Decided {
     pub fn outbox_id(&self) -> Option<&str> {
         match self {
             Self::Decision { decision, .. } => Some(&decision.id),
+            Self::Order { order, .. } => Some(&order.id),
             Self::Access { id, .. }
+            | Self::Told { id, .. }
+            | Self::HostRefused { id, .. }
             | Self::Read { id, .. }
             | Self::Pause { id, .. }
             | Self::CounselNote { id, .. }

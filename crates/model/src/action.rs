@@ -108,7 +108,7 @@ pub enum ParameterKind {
     Trigger,
     /// Code of a payment method, `checkmo`.
     PaymentMethod,
-    /// A cron group or a consumer's name.
+    /// A cron job's code, `sales_clean_quotes`.
     Job,
     /// A tag of cached pages, `cat_p_12`.
     CacheTag,

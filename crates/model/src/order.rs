@@ -91,6 +91,9 @@ pub enum Ask {
         /// Conditions that are answered with it.
         #[serde(default)]
         answers: BTreeMap<String, bool>,
+        /// Whether asking for it is approving it: whoever asks may.
+        #[serde(default)]
+        signs: bool,
     },
     /// The plan of this hash is approved.
     Approve {

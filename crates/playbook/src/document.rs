@@ -236,16 +236,32 @@ impl Document {
     /// Values that its author gives as examples, by variable (our extension of the playbook).
     #[must_use]
     pub fn examples(&self) -> BTreeMap<String, String> {
-        let ours = self
-            .value
-            .get("playbook_extensions")
-            .and_then(|all| all.get(EXTENSION));
-        let examples = ours
-            .and_then(|ours| ours.get("examples"))
-            .and_then(Value::as_object);
+        self.texts("examples")
+    }
+
+    /// Which incidents it answers (our extension of the playbook).
+    #[must_use]
+    pub fn answers(&self) -> Answers {
+        let rules = self.ours().and_then(|ours| ours.get("rules"));
+        let rules = rules.and_then(Value::as_array).into_iter().flatten();
+        Answers {
+            rules: rules.filter_map(Value::as_str).map(str::to_owned).collect(),
+            values: self.texts("values"),
+        }
+    }
+
+    fn ours(&self) -> Option<&Value> {
+        let all = self.value.get("playbook_extensions")?;
+        all.get(EXTENSION)
+    }
+
+    /// Texts by name that stand under a name of our extension.
+    fn texts(&self, name: &str) -> BTreeMap<String, String> {
+        let all = self.ours().and_then(|ours| ours.get(name));
         let text =
             |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        examples.into_iter().flatten().filter_map(text).collect()
+        let all = all.and_then(Value::as_object).into_iter().flatten();
+        all.filter_map(text).collect()
     }
 
     /// Writes it: the same values as were read; JSON knows no order of keys, so neither does this.
@@ -253,6 +269,16 @@ impl Document {
     pub fn write(&self) -> String {
         format!("{:#}\n", self.value)
     }
+}
+
+/// Which incidents a playbook answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Ids of rules, or how they begin with `*` after it.
+    pub rules: Vec<String>,
+    /// By variable, what of an incident it takes: `address`, `administrator`, `database_account`, `integration`, `path`, `row`,
+    /// `view`, `website`.
+    pub values: BTreeMap<String, String>,
 }
 
 fn of_object(value: &Value) -> Option<&Map<String, Value>> {

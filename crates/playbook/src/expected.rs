@@ -171,7 +171,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     },
     closes(
         "pause_job",
-        "Holds a cron group or a consumer",
+        "Keeps cron from starting a job",
         Layer::Application,
         Reach::Installation,
         &[parameter("job", ParameterKind::Job, "what to hold")],
@@ -265,13 +265,16 @@ pub static EXPECTED: &[ActionFacts] = &[
             &[parameter("file", ParameterKind::File, "which one")],
         )
     },
-    ends(
-        "restore_file",
-        "Puts a file back to what its package has",
-        Layer::Files,
-        Reach::Host,
-        &[parameter("file", ParameterKind::File, "which one")],
-    ),
+    ActionFacts {
+        undo: Undo::AllBut("the times of change of its inode and of its folders"),
+        ..ends(
+            "restore_file",
+            "Puts a file back to its known-good content",
+            Layer::Files,
+            Reach::Host,
+            &[parameter("file", ParameterKind::File, "which one")],
+        )
+    },
     ActionFacts {
         undo: Undo::Danger,
         ..ends(

@@ -22,7 +22,7 @@ mod words;
 pub use canonical::{canonical, hash};
 pub use check::check;
 pub use condition::{Condition, ConditionError, Known};
-pub use document::{Command, Document, Next, ReadError, Step, StepKind, Variable};
+pub use document::{Answers, Command, Document, Next, ReadError, Step, StepKind, Variable};
 pub use expected::EXPECTED;
 pub use extension::{EXTENSION, IDENTITY, Wanted};
 pub use fits::fits;
@@ -32,7 +32,7 @@ pub use problem::{Problem, Weight};
 pub use run::{
     KEEP_EVIDENCE, LineError, LineFault, Run, RunError, RunStep, StepState, Turn, Wait, hash_words,
 };
-pub use words::{diagram, step_words};
+pub use words::{diagram, step_words, whom};
 
 /// Largest document that is read, in bytes.
 pub const BYTES_MAX: usize = 1 << 20;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use model::Touched;
+
 use crate::document::{Document, Step, StepKind};
 use crate::flow::{Flow, When, leads_to};
 
@@ -33,6 +35,27 @@ pub fn step_words(id: &str, step: &Step) -> String {
         }
         StepKind::Switch { on, .. } => format!("{called}: by {on}"),
         StepKind::Unknown => format!("{called}: unknown"),
+    }
+}
+
+/// Whom a step reaches, in words.
+#[must_use]
+pub fn whom(touched: &Touched) -> String {
+    let (views, websites) = (touched.views.len(), touched.websites.len());
+    match (touched.is_everything, touched.is_unknown) {
+        (_, true) => "what the map of stores doesn't have".to_owned(),
+        (true, _) if views > 0 => format!("everybody: {views} views of {websites} websites"),
+        (true, _) => "everybody".to_owned(),
+        _ if views > 0 => {
+            let some: Vec<_> = touched.views.iter().take(10).map(String::as_str).collect();
+            let more = if views > 10 {
+                format!(" and {} more", views - 10)
+            } else {
+                String::new()
+            };
+            format!("views {}{more}", some.join(", "))
+        }
+        _ => "no shopper".to_owned(),
     }
 }
 

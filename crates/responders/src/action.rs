@@ -131,6 +131,14 @@ pub enum ActionError {
         /// What the server or the connection said.
         how: String,
     },
+    /// A cache's server refused or took too long; its administrator acts.
+    #[error("the cache's server can't {what}: {how}")]
+    Cache {
+        /// What was tried, e.g. `list entries`.
+        what: &'static str,
+        /// What the server or the connection said.
+        how: String,
+    },
     /// The process ended before a change; tests alone do that.
     #[error("the process ended before {before}")]
     Ended {
@@ -161,6 +169,9 @@ impl ActionError {
             Self::Program { .. } => "see to what the program says, then do it again",
             Self::Database { .. } => {
                 "see to the server and to the grants of docs/containment.md, then do it again"
+            }
+            Self::Cache { .. } => {
+                "see to the server and to [cache] of docs/containment.md, then do it again"
             }
             Self::Ended { .. } => "do it again",
             Self::NotSeen { .. } => {

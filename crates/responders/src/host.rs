@@ -20,6 +20,8 @@ pub struct HostSettings {
     pub nginx: Option<NginxSettings>,
     /// Its database.
     pub database: Option<DatabaseSettings>,
+    /// Its caches.
+    pub cache: Option<CacheSettings>,
 }
 
 /// Magento on this host.
@@ -30,6 +32,8 @@ pub struct MagentoSettings {
     pub root: PathBuf,
     /// Folder that files are moved to: ours, not served, on the root's file system.
     pub quarantine: Option<PathBuf>,
+    /// Folder of files as they should be, each at its path below the root: written by its owner alone, not served.
+    pub good_files: Option<PathBuf>,
 }
 
 /// nginx on this host.
@@ -75,6 +79,34 @@ pub struct DatabaseSettings {
     pub prefix: String,
     /// Folder of rows as they should be, `TABLE:KEY.json` each; ours alone.
     pub good_rows: Option<PathBuf>,
+}
+
+/// The shop's caches: Magento's own in Redis or Valkey, and Varnish before them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSettings {
+    /// Where Magento's caches are, in the order in which they are emptied: the default one, then the page cache.
+    pub servers: Vec<CacheServer>,
+    /// What every id begins with (`cache/frontend/NAME/id_prefix` of env.php); empty where no other shop uses these databases.
+    #[serde(default)]
+    pub prefix: String,
+    /// The account at these servers, where they have several.
+    pub user: Option<String>,
+    /// File with its password, for its owner alone.
+    pub password_file: Option<PathBuf>,
+    /// Every Varnish (`http_cache_hosts` of env.php): emptied last.
+    #[serde(default)]
+    pub varnish: Vec<SocketAddr>,
+}
+
+/// One database of a Redis or Valkey.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheServer {
+    /// Where it answers, in plain: on this host, or in a network of the shop's own.
+    pub at: SocketAddr,
+    /// The database's number.
+    pub database: i64,
 }
 
 const fn port() -> u16 {
@@ -154,6 +186,13 @@ impl Host {
         })
     }
 
+    pub(crate) fn cache(&self) -> Result<&CacheSettings, ActionError> {
+        let settings = self.settings.cache.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [cache]".to_owned(),
+        })
+    }
+
     pub(crate) fn magento(&self) -> Result<&MagentoSettings, ActionError> {
         let settings = self.settings.magento.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
@@ -195,6 +234,14 @@ pub trait World: Send + Sync {
     ///
     /// [`ActionError::NotSeen`] when none came within `limit`.
     fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError>;
+
+    /// Sends a `PURGE` for pages whose tags match a pattern, as Magento does to Varnish (`X-Magento-Tags-Pattern` of its VCL), and
+    /// gives the status of the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::NotSeen`] when none came within `limit`.
+    fn purge(&self, at: SocketAddr, pattern: &str, limit: Duration) -> Result<u16, ActionError>;
 
     /// Waits between two requests.
     fn pause(&self, time: Duration);

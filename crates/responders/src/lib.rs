@@ -5,9 +5,11 @@
 //! database in another ([`database`]), and what undoes a change is known before.
 
 mod action;
+mod aside;
 mod below;
 mod block_network;
 mod block_route;
+mod cache;
 mod close_view;
 mod close_website;
 mod config_files;
@@ -26,9 +28,13 @@ mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
+mod pause_job;
+mod purge_cache;
 mod quarantine_file;
+mod restore_file;
 mod revert_row;
 mod revoke_integration;
+mod secret;
 mod steps;
 mod world;
 
@@ -36,7 +42,10 @@ use database::row_action::ByRows;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
-pub use host::{Ask, DatabaseSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
+pub use host::{
+    Ask, CacheServer, CacheSettings, DatabaseSettings, Host, HostSettings, MagentoSettings,
+    NginxSettings, World,
+};
 pub use nginx::prepare;
 
 /// Every action, outermost layer first.
@@ -47,6 +56,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &close_website::CloseWebsite,
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
+    &ByRows(pause_job::PauseJob),
     &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
     &ByRows(revoke_integration::RevokeIntegration),
@@ -56,6 +66,8 @@ pub static ACTIONS: &[&dyn Action] = &[
     &drop_trigger::DropTrigger,
     &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
+    &restore_file::RestoreFile,
+    &purge_cache::PurgeCache,
 ];
 
 /// The action of a name.

@@ -46,7 +46,7 @@ pub fn stores() -> StoreMap {
     map
 }
 
-/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php`; our include files in `nginx`, moved files in `quarantine`.
+/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php` and a changed `pub/static/checkout.js`, as it should be in `good_files`; our include files in `nginx`, moved files in `quarantine`.
 ///
 /// # Errors
 ///
@@ -57,6 +57,8 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     for made in [
         root.join("var"),
         root.join("pub/media"),
+        root.join("pub/static"),
+        folder.join("good_files/pub/static"),
         folder.join("quarantine"),
     ] {
         std::fs::create_dir_all(&made).map_err(ActionError::file("make", &made))?;
@@ -64,12 +66,20 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     let ours = folder.join("quarantine");
     std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o700))
         .map_err(ActionError::file("make", &ours))?;
-    let dropped = root.join("pub/media/x.php");
-    std::fs::write(&dropped, "<?php // dropped\n").map_err(ActionError::file("make", &dropped))?;
+    let good = folder.join("good_files");
+    for (file, content) in [
+        (root.join("pub/media/x.php"), "<?php // dropped\n"),
+        (root.join("pub/static/checkout.js"), "pay(); steal();\n"),
+        (good.join("pub/static/checkout.js"), "pay();\n"),
+        (good.join("pub/static/gone.js"), "gone();\n"),
+    ] {
+        std::fs::write(&file, content).map_err(ActionError::file("make", &file))?;
+    }
     let settings = HostSettings {
         magento: Some(MagentoSettings {
             root,
             quarantine: Some(ours),
+            good_files: Some(good),
         }),
         nginx: Some(NginxSettings {
             folder: include.clone(),
@@ -79,6 +89,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             proxies: vec!["198.51.100.0/24".to_owned()],
         }),
         database: None,
+        cache: None,
     };
     let world = Nginx {
         file: include.join("http.conf"),
@@ -121,6 +132,10 @@ impl World for Nginx {
     fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
         let status = self.ask(at, ask, limit)?;
         Ok(format!("HTTP/1.1 {status}\r\n\r\n{} {}\n", ask.host, ask.path).into_bytes())
+    }
+
+    fn purge(&self, _at: SocketAddr, _pattern: &str, _limit: Duration) -> Result<u16, ActionError> {
+        Ok(200)
     }
 
     fn pause(&self, _time: Duration) {}

@@ -72,7 +72,8 @@ impl World for ThisHost {
     }
 
     fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
-        status(at, ask, limit).map_err(|error| ActionError::NotSeen {
+        let answer = send(at, ask, limit).and_then(status);
+        answer.map_err(|error| ActionError::NotSeen {
             what: format!("{at} doesn't answer for {}: {error}", ask.host),
         })
     }
@@ -81,6 +82,16 @@ impl World for ThisHost {
         let answer = send(at, ask, limit).and_then(|link| whole(link, limit));
         answer.map_err(|error| ActionError::NotSeen {
             what: format!("{at} doesn't answer for {}: {error}", ask.host),
+        })
+    }
+
+    fn purge(&self, at: SocketAddr, pattern: &str, limit: Duration) -> Result<u16, ActionError> {
+        let request = format!(
+            "PURGE / HTTP/1.1\r\nHost: {at}\r\nX-Magento-Tags-Pattern: {pattern}\r\nUser-Agent: magewarden\r\nConnection: close\r\n\r\n"
+        );
+        let answer = say(at, &request, limit).and_then(status);
+        answer.map_err(|error| ActionError::NotSeen {
+            what: format!("{at} doesn't answer to PURGE: {error}"),
         })
     }
 
@@ -107,15 +118,19 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, std::i
 
 /// Sends a request; its answer is to be read.
 fn send(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<TcpStream, std::io::Error> {
-    let mut link = TcpStream::connect_timeout(&at, limit)?;
-    link.set_read_timeout(Some(limit))?;
-    link.set_write_timeout(Some(limit))?;
     let store = ask.store.as_ref();
     let store = store.map_or_else(String::new, |code| format!("Store: {code}\r\n"));
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\n{store}User-Agent: magewarden\r\nConnection: close\r\n\r\n",
         ask.path, ask.host
     );
+    say(at, &request, limit)
+}
+
+fn say(at: SocketAddr, request: &str, limit: Duration) -> Result<TcpStream, std::io::Error> {
+    let mut link = TcpStream::connect_timeout(&at, limit)?;
+    link.set_read_timeout(Some(limit))?;
+    link.set_write_timeout(Some(limit))?;
     link.write_all(request.as_bytes())?;
     Ok(link)
 }
@@ -144,8 +159,7 @@ fn whole(mut link: TcpStream, limit: Duration) -> Result<Vec<u8>, std::io::Error
     Ok(answer)
 }
 
-fn status(at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, std::io::Error> {
-    let mut link = send(at, ask, limit)?;
+fn status(mut link: TcpStream) -> Result<u16, std::io::Error> {
     let mut head = [0; STATUS_BYTES];
     link.read_exact(&mut head)?;
     let status = std::str::from_utf8(&head)

@@ -276,7 +276,13 @@ pub(crate) fn decided(outcome: Result<u64, DecideError>) -> Response {
 fn read(body: &[u8]) -> Option<Asked> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     value.get("act")?.as_str()?;
-    for value in value.as_object_mut()?.values_mut() {
+    whole(value.as_object_mut()?)?;
+    serde_json::from_value(value).ok()
+}
+
+/// Writes whole numbers as such: `3.0` is one in JSON's schemas.
+pub(crate) fn whole(object: &mut serde_json::Map<String, Value>) -> Option<()> {
+    for value in object.values_mut() {
         let whole = value
             .as_f64()
             .filter(|number| number.fract() == 0.0 && number.abs() < WHOLE_MAX);
@@ -284,7 +290,7 @@ fn read(body: &[u8]) -> Option<Asked> {
             *value = serde_json::from_str(&format!("{whole:.0}")).ok()?;
         }
     }
-    serde_json::from_value(value).ok()
+    Some(())
 }
 
 /// How HTTP says why a decision wasn't taken.

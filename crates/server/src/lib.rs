@@ -111,6 +111,15 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/rules/{id}", get(pages::rule))
         .route("/api/v1/rules", get(pages::api_rules))
         .route("/api/v1/rules/{id}", get(pages::api_rule))
+        .route("/runs", get(pages::runs))
+        .route("/runs/{id}", get(pages::run).post(pages::say))
+        .route(
+            "/api/v1/runs",
+            get(pages::api_runs).post(pages::api_propose),
+        )
+        .route("/api/v1/runs/{id}", get(pages::api_run))
+        .route("/api/v1/runs/{id}/orders", post(pages::api_ask))
+        .route("/api/v1/hosts", get(pages::api_hosts))
         .route("/api/v1/reads", get(pages::api_reads))
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
@@ -129,6 +138,15 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/incidents/{id}", get(api::incident))
         .route("/api/v1/incidents/{id}/findings", get(api::findings))
         .route("/api/v1/incidents/{id}/decisions", post(api::decide))
+        .route(
+            "/api/v1/incidents/{id}/playbooks",
+            get(pages::api_playbooks),
+        )
+        .route("/api/v1/incidents/{id}/plans", post(pages::api_preview))
+        .route(
+            "/incidents/{id}/plans/{playbook}",
+            get(pages::plan).post(pages::propose),
+        )
         // As of `decide`.
         .route(
             "/incidents/{id}/attachments",

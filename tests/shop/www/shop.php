@@ -23,7 +23,7 @@ final class Shop
             join mg_store_website w using (website_id) join mg_store_group g using (group_id)') as $view) {
             $this->views[$view['code']] = $view;
         }
-        $this->settings = $this->cached('CONFIG', function () {
+        $this->settings = $this->cached('CONFIG', ['CONFIG'], function () {
             $settings = [];
             foreach ($this->all('select scope, scope_id, path, value from mg_core_config_data') as $row) {
                 $settings[$row['scope']][(int) $row['scope_id']][$row['path']] = (string) $row['value'];
@@ -174,7 +174,9 @@ final class Shop
             return;
         }
         $key = 'FPC_' . hash('sha256', "{$view['code']} $path");
-        echo $this->cached($key, fn () => $this->frame($view, match (true) {
+        $tag = $path === '' ? 'cms_p_1' : 'cat_p_' . crc32($path);
+        header("X-Magento-Tags: $tag,FPC");
+        echo $this->cached($key, [strtoupper($tag), 'FPC'], fn () => $this->frame($view, match (true) {
             $path === '' => $this->content('cms_page', 'page', 'home', $view),
             default => '<h1>' . htmlspecialchars($path) . '</h1>' . $this->products(),
         }));
@@ -222,15 +224,19 @@ final class Shop
             ?? $this->settings['default'][0][$path] ?? '';
     }
 
-    /** Keeps in Redis what is costly to make, as Magento's caches do. */
-    private function cached(string $key, callable $make): mixed
+    /** Keeps in Redis what is costly to make, by keys and tags as Magento's caches do. */
+    private function cached(string $key, array $tags, callable $make): mixed
     {
-        $kept = $this->redis->get("zc:k:abc_$key");
+        $kept = $this->redis->hGet("zc:k:abc_$key", 'd');
         if ($kept !== false) {
             return json_decode($kept, true);
         }
         $made = $make();
-        $this->redis->set("zc:k:abc_$key", json_encode($made), 3600);
+        $this->redis->hMSet("zc:k:abc_$key", ['d' => json_encode($made), 't' => implode(',', $tags), 'm' => time(), 'i' => 0]);
+        $this->redis->expire("zc:k:abc_$key", 3600);
+        foreach ($tags as $tag) {
+            $this->redis->sAdd("zc:ti:abc_$tag", "abc_$key");
+        }
         return $made;
     }
 

@@ -212,10 +212,7 @@ pub(super) fn serve_and_follow(
         std::io::stderr(),
         "\nconsole: {link}/   (Ctrl-C stops)"
     ));
-    let hosts = match watch.agents {
-        Some(place) => Some(place.serve(data, &runtime, stop)?),
-        None => None,
-    };
+    let mut hosts = None;
     let running = Running::start(all).or_fail("the machine has no room for another thread")?;
     let stores = pipeline.context().stores.clone();
     let mut console = match watch.whom {
@@ -244,6 +241,9 @@ pub(super) fn serve_and_follow(
             );
             let counsel = counsel.or_fail("check that --data is writable")?;
             let decider = Decider::new(outbox, desk.clone(), known, waker, hash_key);
+            if let Some(place) = watch.agents {
+                hosts = Some(place.serve(data, &runtime, stop, decider.clone())?);
+            }
             Console::new(desk.clone(), access, stores)
                 .deciding(decider, trail)
                 .reading(shelf)

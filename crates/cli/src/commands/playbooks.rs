@@ -7,9 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use engine::content;
-use model::ActionFacts;
-use model::{Layer, Plan, PlanStep, Stops, Touched, Work};
-use playbook::{Document, EXPECTED, PlanError, Problem, Weight};
+use model::{Layer, Plan, PlanStep, Stops, Work};
+use playbook::{Document, PlanError, Problem, Weight};
 
 use super::settings::read_stores;
 use crate::failure::{Failure, OrFail};
@@ -82,8 +81,9 @@ impl Playbooks {
                 let values = values(&set)?;
                 let stores = read_stores(stores.as_deref())?;
                 let document = read(&playbook)?;
-                let plan = playbook::plan(&document, &values, &facts(), &stores)
-                    .map_err(|error| refused(&error))?;
+                let plan =
+                    playbook::plan(&document, &values, &engine::containment::facts(), &stores)
+                        .map_err(|error| refused(&error))?;
                 if json {
                     out.write_all(&playbook::canonical(&plan)).or_fail(OUTPUT)?;
                     writeln!(out).or_fail(OUTPUT)?;
@@ -169,14 +169,6 @@ fn show(document: &Document, json: bool, out: &mut impl Write) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Facts of every action: of those that can be done here as they say themselves, of others as playbooks count on them.
-fn facts() -> Vec<ActionFacts> {
-    let known = |expected: &ActionFacts| {
-        responders::action(expected.name).map_or(*expected, |action| *action.facts())
-    };
-    EXPECTED.iter().map(known).collect()
-}
-
 fn problem(one: &Problem) -> String {
     let word = match one.weight {
         Weight::Refuses => "FAILED",
@@ -186,7 +178,7 @@ fn problem(one: &Problem) -> String {
 }
 
 fn check(document: &Document, out: &mut impl Write) -> Result<ExitCode, Failure> {
-    let facts = facts();
+    let facts = engine::containment::facts();
     let mut problems = playbook::check(document);
     problems.extend(playbook::fits(document, &facts));
     for one in &problems {
@@ -268,7 +260,7 @@ fn step_lines(step: &PlanStep) -> Vec<String> {
                 .map(|(name, variable)| format!("{name} {variable} (not known yet)"));
             let all: Vec<_> = given.chain(asked).collect();
             out.push(format!("{action}  {}", all.join(", ")));
-            out.push(format!("reaches {}", whom(touched)));
+            out.push(format!("reaches {}", playbook::whom(touched)));
             out.push(format!("undone: {}", undo.words));
             if !stays_open.is_empty() {
                 out.push(format!("stays open: {stays_open}"));
@@ -291,25 +283,6 @@ fn step_lines(step: &PlanStep) -> Vec<String> {
         out.push(format!("nothing is kept before it: {waiver}"));
     }
     out
-}
-
-fn whom(touched: &Touched) -> String {
-    let (views, websites) = (touched.views.len(), touched.websites.len());
-    match (touched.is_everything, touched.is_unknown) {
-        (_, true) => "what the map of stores doesn't have (--stores)".to_owned(),
-        (true, _) if views > 0 => format!("everybody: {views} views of {websites} websites"),
-        (true, _) => "everybody".to_owned(),
-        _ if views > 0 => {
-            let some: Vec<_> = touched.views.iter().take(10).map(String::as_str).collect();
-            let more = if views > 10 {
-                format!(" and {} more", views - 10)
-            } else {
-                String::new()
-            };
-            format!("views {}{more}", some.join(", "))
-        }
-        _ => "no shopper".to_owned(),
-    }
 }
 
 #[cfg(test)]

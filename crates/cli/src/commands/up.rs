@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use engine::containment::{ModeSetting, Modes};
 use engine::desk::GapView;
 use engine::ledger::Opening;
 use engine::pipeline::{Pipeline, Settings};
@@ -114,6 +115,9 @@ pub(crate) struct Up {
     /// Of the settings file alone.
     #[arg(skip)]
     telling: TellingSettings,
+    /// Of the settings file alone.
+    #[arg(skip)]
+    containment: Vec<ModeSetting>,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -195,6 +199,7 @@ struct File {
     provider: Vec<Provider>,
     contact: Vec<Contact>,
     merchant: Merchant,
+    containment: Vec<ModeSetting>,
 }
 
 impl Up {
@@ -291,6 +296,11 @@ impl Up {
             opened(pipeline.opening())
         ));
         self.sinks(&mut pipeline)?;
+        let modes = std::mem::take(&mut self.containment);
+        let modes = Modes::new(modes, pipeline.context().stores.clone());
+        pipeline.contain_by(modes.or_fail(
+            "[[containment]] is told of in docs/containment.md, stores in docs/stores.md",
+        )?);
         let sources = watched::open(
             &self.sources,
             &pipeline,
@@ -347,7 +357,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -376,6 +386,7 @@ impl Up {
             contact: file.contact,
             merchant: file.merchant,
         };
+        self.containment = file.containment;
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);

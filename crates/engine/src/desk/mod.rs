@@ -5,6 +5,7 @@ mod behaviour;
 mod brief;
 mod in_order;
 mod reads;
+mod runs;
 mod sight;
 mod views;
 
@@ -19,6 +20,7 @@ use stores::Outcome;
 use tokio::sync::watch;
 
 use crate::archive::Archive;
+use crate::containment::{HostSeen, Standing};
 use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
@@ -73,6 +75,10 @@ pub enum Update {
     Reads(Arc<Reads>),
     /// The rules that are judged by.
     Rules(Arc<RuleBook>),
+    /// Runs, as they stand.
+    Runs(Vec<Arc<Standing>>),
+    /// A host reported: its name, and what it said.
+    Host(String, HostSeen),
     /// Counters.
     Overview(Overview),
 }
@@ -106,6 +112,8 @@ struct State {
     lists: BTreeMap<SourceId, Arc<List>>,
     reads: Arc<Reads>,
     rules: Arc<RuleBook>,
+    runs: BTreeMap<String, Arc<Standing>>,
+    hosts: BTreeMap<String, HostSeen>,
     overview: Option<Overview>,
 }
 
@@ -185,7 +193,12 @@ impl Desk {
             state.changes.push_back((version, changed));
             if !matches!(
                 update,
-                Update::Sources(_) | Update::Pauses(_) | Update::Overview(_) | Update::Reads(_)
+                Update::Sources(_)
+                    | Update::Pauses(_)
+                    | Update::Overview(_)
+                    | Update::Reads(_)
+                    | Update::Host(..)
+                    | Update::Runs(_)
             ) {
                 state.in_order.take();
                 state.day.take();
@@ -248,6 +261,11 @@ impl Desk {
                     state.day.take();
                 }
                 Update::Rules(book) => state.rules = book,
+                Update::Runs(runs) => {
+                    let runs = runs.into_iter();
+                    state.runs.extend(runs.map(|run| (run.run.clone(), run)));
+                }
+                Update::Host(name, seen) => drop(state.hosts.insert(name, seen)),
                 Update::Overview(overview) => state.overview = Some(overview),
             }
         }
@@ -459,6 +477,7 @@ fn changed(update: &Update) -> Vec<String> {
     match update {
         Update::Decided { incidents, .. } => incidents.iter().map(|one| one.id.clone()).collect(),
         Update::Handled(handlings) => handlings.iter().map(|(id, _)| id.clone()).collect(),
+        Update::Runs(runs) => runs.iter().map(|run| run.incident.clone()).collect(),
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ mod keep;
 use std::future::Future;
 use std::pin::Pin;
 
-use model::{HostReply, HostReport, ORDER_VERSION, Timestamp};
+use model::{HostReply, HostReport, Timestamp};
 
 pub use agents::{Agent, AgentError, Agents};
 pub use keep::{authority, plans};
@@ -47,29 +47,4 @@ pub enum ReportError {
         /// Why, in words.
         why: String,
     },
-}
-
-/// Of an installation that asks nothing of its hosts: it seals nothing that they tell, so that they keep it and tell it again.
-#[derive(Clone, Copy, Debug)]
-pub struct AsksNothing;
-
-impl Hosts for AsksNothing {
-    fn report<'a>(
-        &'a self,
-        _: &'a str,
-        _: HostReport,
-        now: Timestamp,
-    ) -> Answer<'a, Result<HostReply, ReportError>> {
-        Box::pin(async move {
-            Ok(HostReply {
-                v: ORDER_VERSION,
-                at: now,
-                ..HostReply::default()
-            })
-        })
-    }
-
-    fn changed<'a>(&'a self, _: &'a str) -> Answer<'a, ()> {
-        Box::pin(std::future::pending())
-    }
 }

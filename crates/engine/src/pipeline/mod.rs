@@ -10,6 +10,7 @@ mod judging;
 mod open;
 mod own;
 mod people;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use sinks::{Sink, SinkError};
 use stores::{Database, Looks, Outbox, StatePlace};
 
 use crate::archive::Archive;
+use crate::containment::{Containments, Modes};
 use crate::desk::{Brief, Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
@@ -79,6 +81,8 @@ pub struct Pipeline {
     sink_errors: BTreeMap<String, String>,
     stopped: Option<Timestamp>,
     pauses: Pauses,
+    containments: Containments,
+    modes: Modes,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
     judged: Option<Instant>,
@@ -98,6 +102,7 @@ impl Pipeline {
         desk.publish(Update::Listed(self.projection.lists(true)));
         desk.publish(Update::Reads(Arc::new(self.judge().reads.clone())));
         desk.publish(Update::Rules(self.judge().book()));
+        desk.publish(Update::Runs(self.containments.all().cloned().collect()));
         self.desk = Some(desk);
     }
 
@@ -372,12 +377,14 @@ impl Pipeline {
             }
         }
         if let Some(desk) = &self.desk {
+            let (findings, incidents) = (findings, incidents.clone());
             desk.publish(Update::Decided {
                 findings,
                 incidents,
             });
         }
-        Ok(())
+        // A page that shows an order knows the incident that it is for.
+        self.contain(&incidents, now)
     }
 
     fn project(

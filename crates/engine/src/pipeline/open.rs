@@ -8,6 +8,7 @@ use model::Timestamp;
 use super::judging::Judging;
 use super::{Pipeline, PipelineError, Settings};
 use crate::archive::Archive;
+use crate::containment::{Containments, Modes};
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
 use crate::pause::Pauses;
@@ -83,6 +84,7 @@ impl Pipeline {
             }
         };
         let pauses = Pauses::of(&ledger, now).map_err(ledger_failed)?;
+        let containments = Containments::of(&ledger).map_err(ledger_failed)?;
         let archive =
             Archive::of_ledger(&settings.ledger, &settings.keys, settings.context.clone());
         let resumed = restart::resume(&mut ledger, &mut judge, &mut projection, &archive).map_err(
@@ -111,6 +113,8 @@ impl Pipeline {
             sink_errors: BTreeMap::new(),
             stopped,
             pauses,
+            containments,
+            modes: Modes::default(),
             state_trouble: None,
             judged: None,
         };

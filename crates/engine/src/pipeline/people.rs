@@ -56,6 +56,11 @@ impl Pipeline {
                 self.settled(row.id, outcome, &mut outcomes);
                 continue;
             }
+            if let Told::OfRun(of_run) = told {
+                let (id, outcome) = self.take_of_run(&of_run, row, now)?;
+                self.settled(id, outcome, &mut outcomes);
+                continue;
+            }
             if let Told::External(finding) = told {
                 let mut together = vec![(finding, row)];
                 while let Some((Told::External(finding), row)) =
@@ -111,7 +116,11 @@ impl Pipeline {
             match told {
                 Told::Deed => {}
                 Told::Counsel => entry.source = SourceId(counsel::SOURCE.to_owned()),
-                Told::Decision(_) | Told::External(_) | Told::Pause(_) | Told::Other => {
+                Told::Decision(_)
+                | Told::External(_)
+                | Told::Pause(_)
+                | Told::OfRun(_)
+                | Told::Other => {
                     let refused = Outcome::Refused("it is nothing that people do".to_owned());
                     self.settled(row.id, refused, outcomes);
                     continue;
@@ -286,13 +295,18 @@ enum Told {
     Counsel,
     External(Box<Finding>),
     Pause(Pause),
+    /// Of a run: an order, or what a host told.
+    OfRun(Box<Decided>),
     Other,
 }
 
 impl Told {
     /// Whether it is sealed with its neighbours, without being looked at.
     const fn is_deed(&self) -> bool {
-        !matches!(self, Self::Decision(_) | Self::External(_) | Self::Pause(_))
+        !matches!(
+            self,
+            Self::Decision(_) | Self::External(_) | Self::Pause(_) | Self::OfRun(_)
+        )
     }
 }
 
@@ -303,6 +317,9 @@ fn read(row: &OutboxRow) -> Told {
         Ok(Decided::CounselNote { .. }) => Told::Counsel,
         Ok(Decided::Pause { pause, .. }) => Told::Pause(pause),
         Ok(Decided::External { finding, .. }) => Told::External(finding),
+        Ok(
+            of_run @ (Decided::Order { .. } | Decided::Told { .. } | Decided::HostRefused { .. }),
+        ) => Told::OfRun(Box::new(of_run)),
         _ => Told::Other,
     }
 }

@@ -9,6 +9,7 @@ mod said;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -232,6 +233,15 @@ impl Run {
         self.orders.extend(orders_of(entry));
         self.entries += 1;
         Ok(())
+    }
+
+    /// Whether something may happen now.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when it doesn't follow from where the run is.
+    pub fn may(&self, what: &Happened) -> Result<(), RunError> {
+        self.fits(what)
     }
 
     /// The entry that says what happened now.

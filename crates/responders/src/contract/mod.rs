@@ -1,5 +1,6 @@
-//! What every action has to keep, checked at a host in a folder and at a real database, also through a death between any two changes.
+//! What every action has to keep, checked at a host in a folder, at a real database and a real cache, also through a death between any two changes.
 
+mod cache;
 mod database;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use model::Arguments;
 
 use crate::{Action, ActionError, Effect, Host};
 
+pub use cache::seen_in_cache;
 pub use database::seen_in_database;
 
 /// Deaths tried at most; an action has fewer changes.

@@ -10,10 +10,6 @@ pub(crate) mod row_action;
 pub(crate) mod rows;
 pub(crate) mod websites;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
@@ -23,13 +19,13 @@ use tokio::time::timeout;
 
 use crate::ActionError;
 use crate::host::{DatabaseSettings, Host};
+use crate::secret;
 use crate::steps::Steps;
 
 /// Longest that is waited for one statement; the server gives up after [`SESSION`]'s limits, before it.
 const TIME_MAX: Duration = Duration::from_secs(15);
 /// Most rows that are taken of one answer.
 pub(crate) const ROWS_MAX: usize = 20_000;
-const PASSWORD_BYTES_MAX: u64 = 4096;
 /// Times in UTC, so that none is told twice in a year; what doesn't fit a column is an error.
 const SESSION: &str = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES', lock_wait_timeout = 5, \
     innodb_lock_wait_timeout = 5";
@@ -297,7 +293,7 @@ async fn connect(settings: &DatabaseSettings) -> Result<MySqlConnection, ActionE
         options = options.ssl_ca(file);
     }
     if let Some(file) = &settings.password_file {
-        options = options.password(&password(file)?);
+        options = options.password(&secret::password(file)?);
     }
     // On this host TLS protects from nobody; beyond it nothing is said to a server that isn't who it should be.
     let mode = if is_here {
@@ -311,22 +307,4 @@ async fn connect(settings: &DatabaseSettings) -> Result<MySqlConnection, ActionE
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(failed("be reached", &told(&error))),
     }
-}
-
-/// Reads a password: the file's text without the line end.
-fn password(path: &Path) -> Result<String, ActionError> {
-    let file = File::open(path).map_err(ActionError::file("read", path))?;
-    let about = file
-        .metadata()
-        .map_err(ActionError::file("look at", path))?;
-    if about.mode() & 0o077 != 0 {
-        return Err(ActionError::NotSetUp {
-            what: format!("{} has to be its owner's alone (0600)", path.display()),
-        });
-    }
-    let mut text = String::new();
-    file.take(PASSWORD_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(ActionError::file("read", path))?;
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

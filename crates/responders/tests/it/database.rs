@@ -83,6 +83,11 @@ const TRIED: &[Tried] = &[
         ..WHOLE
     },
     Tried {
+        name: "pause_job",
+        values: &[("job", "sales_clean_quotes")],
+        ..WHOLE
+    },
+    Tried {
         name: "end_customer_sessions",
         values: &[("website", "base")],
         stays: &["table mg_customer_entity"],
@@ -218,6 +223,7 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
         magento: Some(MagentoSettings {
             root: folder.join("shop"),
             quarantine: None,
+            good_files: None,
         }),
         database: Some(settings(socket, "containment", Some(word), Some(good))),
         ..host.settings
@@ -366,6 +372,11 @@ const REFUSED: &[Refused] = &[
         "for some of: title, content",
     ),
     ("revert_row", &[("row", "cms_page:2")], "can't read"),
+    (
+        "pause_job",
+        &[("job", "exportProcessor")],
+        "no run of exportProcessor",
+    ),
     ("end_customer_sessions", &[], "name a website or a customer"),
     (
         "end_customer_sessions",

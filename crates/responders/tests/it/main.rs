@@ -1,6 +1,7 @@
 //! Every action keeps the contract of actions; what refuses changes nothing.
 
 mod broken;
+mod cache;
 mod database;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ fn arguments(action: &dyn Action, values: &[&str]) -> Arguments {
         .collect()
 }
 
-const VALUES: [(&str, &str); 7] = [
+const VALUES: [(&str, &str); 9] = [
     ("block_network", "192.0.2.0/24"),
     ("block_route", "/rest/V1/guest-carts"),
     ("close_view", "fr"),
@@ -28,15 +29,21 @@ const VALUES: [(&str, &str); 7] = [
     ("deny_php", ""),
     ("maintenance", ""),
     ("quarantine_file", "pub/media/x.php"),
+    ("restore_file", "pub/static/checkout.js"),
+    ("restore_file", "pub/static/gone.js"),
 ];
 
 #[test]
 fn every_action_keeps_the_contract() {
     let mut names: Vec<_> = ACTIONS.iter().map(|action| action.facts().name).collect();
     let tried = VALUES.iter().map(|(name, _)| *name);
-    let mut tried: Vec<_> = tried.chain(database::names()).collect();
+    let mut tried: Vec<_> = tried
+        .chain(database::names())
+        .chain(["purge_cache"])
+        .collect();
     names.sort_unstable();
     tried.sort_unstable();
+    tried.dedup();
     assert_eq!(names, tried);
     for (name, value) in VALUES {
         let one = &action(name).expect("an action");
@@ -169,6 +176,123 @@ fn a_file_is_moved_by_no_link_and_only_the_one_that_was_surveyed() {
     assert_eq!(std::fs::read(&file).expect("read"), b"again");
     // What was kept leads nowhere but to our folder.
     let bent = r#"{"device":1,"inode":1,"name":"../../etc/passwd"}"#;
+    let done = one.undo(&host, &given, bent.as_bytes());
+    assert!(done.expect_err("refused").to_string().contains("kept"));
+}
+
+#[test]
+fn a_file_is_put_back_from_good_files_alone_and_only_the_one_that_was_surveyed() {
+    let nothing = |_: &Path| {};
+    let file = "pub/static/checkout.js";
+    refused("restore_file", "var/x.php", &nothing, "no good one");
+    refused("restore_file", "app/etc/env.php", &nothing, "by hand");
+    refused("restore_file", "pub/media/x.php", &nothing, "can't open");
+    let mode = |at: &'static str, mode: u32| {
+        move |folder: &Path| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(folder.join(at), mode).expect("rights");
+        }
+    };
+    for at in ["good_files", "good_files/pub", "good_files/pub/static"] {
+        refused("restore_file", file, &mode(at, 0o775), "owner alone");
+    }
+    let good = "good_files/pub/static/checkout.js";
+    refused("restore_file", file, &mode(good, 0o666), "owner alone");
+    let link = |at: &'static str, to: &'static str| {
+        move |folder: &Path| {
+            let (at, to) = (folder.join(at), folder.join(to));
+            if at.is_dir() {
+                std::fs::remove_dir_all(&at).expect("gone");
+            } else {
+                std::fs::remove_file(&at).expect("gone");
+            }
+            std::os::unix::fs::symlink(to, at).expect("a link");
+        }
+    };
+    refused(
+        "restore_file",
+        file,
+        &link(good, "shop/pub/media/x.php"),
+        "can't open",
+    );
+    refused(
+        "restore_file",
+        file,
+        &link("good_files/pub", "shop/pub"),
+        "on its way",
+    );
+    refused(
+        "restore_file",
+        file,
+        &link("shop/pub/static", "good_files"),
+        "on its way",
+    );
+    let in_place = link(
+        "shop/pub/static/checkout.js",
+        "good_files/pub/static/gone.js",
+    );
+    refused("restore_file", file, &in_place, "no plain file");
+    let served = |folder: &Path| {
+        let (from, to) = (folder.join("good_files"), folder.join("shop/good"));
+        std::fs::rename(&from, &to).expect("moved");
+        std::os::unix::fs::symlink(to, from).expect("a link");
+    };
+    refused("restore_file", file, &served, "outside Magento's root");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = memory::host(folder.path()).expect("a host");
+    let one = action("restore_file").expect("an action");
+    let given = arguments(one, &[file]);
+    let kept = one.survey(&host, &given).expect("survey").kept;
+    let (place, good) = (
+        folder.path().join("shop").join(file),
+        folder.path().join(good),
+    );
+    // What is good was changed since: nothing of it is taken.
+    let was = std::fs::read(&good).expect("read");
+    std::fs::write(&good, "other").expect("write");
+    let told = one.act(&host, &given, &kept).expect_err("refused");
+    assert!(told.to_string().contains("as it was surveyed"), "{told}");
+    std::fs::write(&good, &was).expect("write");
+    // Another file is in its place: it is left alone.
+    let aside = folder.path().join("first");
+    std::fs::rename(&place, &aside).expect("moved");
+    std::fs::write(&place, "steal(again)").expect("write");
+    let told = one.act(&host, &given, &kept).expect_err("refused");
+    assert!(told.to_string().contains("another file"), "{told}");
+    std::fs::rename(&aside, &place).expect("moved");
+    one.act(&host, &given, &kept).expect("act");
+    assert_eq!(std::fs::read(&place).expect("read"), was);
+    // Changed again after it: told, and an undo doesn't overwrite it.
+    std::fs::write(&place, "steal(again)").expect("write");
+    let told = one.read_back(&host, &given, &kept).expect("told");
+    assert!(matches!(&told, Effect::Partly(words) if words.contains("changed again")));
+    for done in [
+        one.undo(&host, &given, &kept),
+        one.act(&host, &given, &kept),
+    ] {
+        assert!(done.is_err());
+    }
+    assert_eq!(std::fs::read(&place).expect("read"), b"steal(again)");
+    // Removed after it: what was there before comes back.
+    std::fs::remove_file(&place).expect("gone");
+    one.undo(&host, &given, &kept).expect("undone");
+    assert_eq!(std::fs::read(&place).expect("read"), b"pay(); steal();\n");
+    // What is good already is left as it is, and told when it no longer is.
+    let gone = arguments(one, &["pub/static/gone.js"]);
+    let there = folder.path().join("shop/pub/static/gone.js");
+    std::fs::write(&there, "gone();\n").expect("write");
+    let survey = one.survey(&host, &gone).expect("survey");
+    assert_eq!(survey.changes[0].then, "so already");
+    one.act(&host, &gone, &survey.kept).expect("act");
+    one.undo(&host, &gone, &survey.kept).expect("undo");
+    assert!(there.exists());
+    std::fs::write(&there, "steal()").expect("write");
+    assert!(one.act(&host, &gone, &survey.kept).is_err());
+    // What was kept leads nowhere but to our folder.
+    let bent = String::from_utf8(kept).expect("text");
+    let name = bent.split('"').find(|word| word.len() == 32);
+    let bent = bent.replace(name.expect("a name"), "../../../../../../../etc/passwd!");
     let done = one.undo(&host, &given, bent.as_bytes());
     assert!(done.expect_err("refused").to_string().contains("kept"));
 }

@@ -25,3 +25,6 @@ INSERT INTO mg_core_config_data (config_id, scope, scope_id, path, value, update
 UPDATE mg_cms_block SET content = '<p>é \\ stolen</p>', update_time = '2026-02-03' WHERE block_id = 1;
 INSERT INTO mg_customer_entity (entity_id, website_id, email, updated_at, session_cutoff) VALUES (1, 1, 'a@example.com', '2026-02-03', NULL), (2, 2, 'b@example.com', '2026-02-03', NULL),
   (7000, 1, 'c@example.com', '2026-02-03', '2026-01-01'), (7001, 1, 'd@example.com', '2026-02-03', NULL), (2147483000, 1, 'e@example.com', '2026-02-03', NULL);
+INSERT INTO mg_cron_schedule (job_code, status, messages, created_at, scheduled_at, executed_at) VALUES
+  ('sales_clean_quotes', 'pending', NULL, '2026-02-03', '2026-02-03', NULL), ('sales_clean_quotes', 'running', NULL, '2026-02-02', '2026-02-02', '2026-02-02'),
+  ('sales_clean_quotes', 'error', 'held by magewarden', '2026-02-01', '2026-02-01', '2026-02-01'), ('visitor_clean', 'success', NULL, '2026-02-03', '2026-02-03', '2026-02-03');

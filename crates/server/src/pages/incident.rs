@@ -7,6 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use engine::containment::{Suggestion, suggest};
 use engine::desk::{EntryView, Sight, Work, places};
 use incident::handling::FieldKind;
 use incident::is_shared;
@@ -18,6 +19,7 @@ use super::handling::Handled;
 use super::near::{Near, near};
 use super::pictures::Pictures;
 use super::reads::{self, Chart};
+use super::runs::{self, RunLine};
 use super::telling::Whom;
 use super::{Frame, no_incident, number, page};
 use crate::access::{Caller, Console, Fields, Seen, aside, is_refresh};
@@ -59,6 +61,10 @@ struct IncidentPage {
     findings: Vec<Member>,
     pictures: Pictures,
     containment: Containment,
+    /// Plans that were asked for.
+    runs: Vec<RunLine>,
+    /// Playbooks that answer it, and the others.
+    playbooks: [Vec<Suggestion>; 2],
     /// Whom to tell, and who is called.
     whom: Whom,
     /// Reads of the tables it touched, against what is usual.
@@ -300,6 +306,9 @@ async fn show_with(
         return refused;
     }
     let containment = Containment::new(&incident, &drawn, &findings);
+    let rules = drawn.iter().map(|(finding, _)| finding.rule.clone());
+    let suggested = suggest(&incident, &rules.collect());
+    let (answering, others) = suggested.into_iter().partition(|one| !one.rules.is_empty());
     let related = incident.related.iter().filter_map(|related| {
         let work = sight.incident_of(&related.finding)?;
         (work.incident.id != incident.id).then(|| (work, related.because.clone()))
@@ -319,6 +328,8 @@ async fn show_with(
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
         whom: Whom::new(&console.telling, &incident),
+        runs: runs::of_incident(sight, &incident.id, handled.now),
+        playbooks: [answering, others],
         related,
         near,
         also,

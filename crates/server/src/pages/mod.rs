@@ -15,6 +15,7 @@ mod pictures;
 mod queue;
 mod reads;
 mod rules;
+mod runs;
 mod sources;
 mod telling;
 mod views;
@@ -42,6 +43,10 @@ pub(crate) use payment_pages::{api_payment_pages, payment_pages};
 pub(crate) use queue::{decide as decide_on_several, queue};
 pub(crate) use reads::api_reads;
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
+pub(crate) use runs::{
+    api_ask, api_hosts, api_playbooks, api_preview, api_propose, api_run, api_runs, plan, propose,
+    run, runs, say,
+};
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,
 };

@@ -8,6 +8,11 @@ use model::{
 
 use crate::NOW;
 
+/// Places of pages that pages link to.
+pub(crate) const PLACES: &[&str] = &[
+    "#main", "#stop", "#plans", "#remarks", "#tell", "#next", "#tasks",
+];
+
 /// Strings that an attacker may write into a log to act on who reads it.
 pub(crate) const HOSTILE: &[&str] = &[
     "<script>alert(1)</script>",

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
+use engine::decider::Decider;
 use engine::ledger::Ledger;
 use engine::people::People;
 use engine::sealed::Decided;
@@ -29,6 +30,8 @@ pub(super) struct Sealing {
     /// The incident there is.
     pub(super) id: String,
     pub(super) folder: PathBuf,
+    /// Where what people and hosts say enters.
+    pub(super) decider: Decider,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,7 +70,9 @@ pub(super) fn sealing() -> Sealing {
             now,
         };
         let console = acts(Console::new(desk.clone(), access, StoreMap::default()));
-        tell.send((id, desk, people, console)).expect("heard");
+        let decider = house.decider.clone();
+        tell.send((id, desk, people, console, decider))
+            .expect("heard");
         while !stopped.load(Ordering::SeqCst) {
             let before = house.pipeline.ledger().len();
             house
@@ -88,9 +93,10 @@ pub(super) fn sealing() -> Sealing {
             .checkpoint(crate::opened::NOW)
             .expect("signed");
     });
-    let (id, desk, people, console) = told.recv().expect("opened");
+    let (id, desk, people, console, decider) = told.recv().expect("opened");
     Sealing {
         id,
+        decider,
         folder: folder.path().to_owned(),
         stop,
         thread: Some(thread),

@@ -1,6 +1,7 @@
 //! The console with people: who gets in, how, and what each of them sees – by requests, as a browser sends them.
 
 mod attaching;
+mod containing;
 mod counsel;
 mod programs;
 mod roles;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use engine::link::{Agents, AsksNothing};
+use engine::containment::HostDesk;
+use engine::decider::Decider;
+use engine::link::{Agents, plans};
 use server::{Link, ServeError, serve_agents};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -78,6 +80,7 @@ impl AgentsPlace {
         data: &Path,
         runtime: &Runtime,
         stop: &Arc<AtomicBool>,
+        decider: Decider,
     ) -> Result<JoinHandle<Result<(), ServeError>>, Failure> {
         let agents = Agents::open(data, &self.installation, now());
         let agents = agents.map_err(|error| agent_failure(&error))?;
@@ -91,7 +94,9 @@ impl AgentsPlace {
             std::io::stderr(),
             "agents:  {bound}   (magewarden agent invite NAME lets a host in)"
         ));
-        let link = Link::new(Arc::new(agents), Arc::new(AsksNothing), now);
+        let plans = plans(&data.join("keys")).map_err(|error| agent_failure(&error))?;
+        let hosts = HostDesk::new(decider, self.installation.clone(), plans, now);
+        let link = Link::new(Arc::new(agents), Arc::new(hosts), now);
         let stopped = set(Arc::clone(stop));
         Ok(runtime.spawn(serve_agents(link, listener, tls, stopped)))
     }

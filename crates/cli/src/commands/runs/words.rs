@@ -2,7 +2,7 @@
 
 use engine::runs::{Place, Stand, list};
 use model::Work;
-use playbook::{Run, RunStep, StepState, Turn, Wait};
+use playbook::{Run, RunStep, Turn, Wait};
 use std::process::ExitCode;
 
 use super::{journal, say};
@@ -123,11 +123,7 @@ fn undo_words(work: &Work) -> Option<&str> {
 }
 
 pub(super) fn called(run: &Run, step: usize) -> String {
-    let name = run.planned(step).map(|one| match one.name.as_str() {
-        "" => one.id.as_str(),
-        name => name,
-    });
-    inert(name.unwrap_or_default())
+    inert(run.called(step))
 }
 
 pub(super) fn states(run: &Run) -> Vec<String> {
@@ -136,37 +132,12 @@ pub(super) fn states(run: &Run) -> Vec<String> {
 
 /// Where a step is, in words.
 pub(super) fn state(step: &RunStep) -> String {
-    let words = match &step.state {
-        StepState::Waiting => "not begun".to_owned(),
-        StepState::Surveyed => "looked at, not begun".to_owned(),
-        StepState::Intended => "begun, and not known whether it holds".to_owned(),
-        StepState::Done if !step.pieces.is_empty() => {
-            format!("kept {} pieces of evidence", step.pieces.len())
-        }
-        StepState::Done if step.by_hand => "done by a person".to_owned(),
-        StepState::Done => "done, and seen to hold".to_owned(),
-        StepState::Relies(on) => format!("held by {on}, left to it"),
-        StepState::Failed { why } => format!("failed: {why}"),
-        StepState::Skipped { why, .. } => format!("left out: {why}"),
-        StepState::UndoIntended => "being undone, and not known whether it still holds".to_owned(),
-        StepState::Undone { lost } if lost.is_empty() => "undone: all is as before".to_owned(),
-        StepState::Undone { lost } => format!("undone, but for {lost}"),
-        StepState::UndoFailed {
-            why,
-            is_left: false,
-        } => format!("could not be undone: {why}"),
-        StepState::UndoFailed { why, is_left: true } => format!("left to a person to undo: {why}"),
-    };
-    let partly = match step.partly.as_str() {
-        "" => String::new(),
-        partly => format!(" – in effect of it: {partly}"),
-    };
-    inert(&format!("{words}{partly}"))
+    inert(&step.words())
 }
 
 fn where_it_is(run: &Run) -> String {
     let all = || (0..run.steps.len()).zip(&run.steps);
-    let holds = all().filter(|(step, _)| run.is_to_undo(*step)).count();
+    let holds = run.holding();
     let undone = match run.undo {
         Some(_) => {
             let by_hand = all().filter(|(_, one)| one.by_hand);

@@ -1,0 +1,315 @@
+//! What is asked for without a person, and what isn't.
+
+use std::collections::BTreeSet;
+
+use model::{
+    Actor, ActorKind, Ask, Asset, AssetKind, Exposure, Incident, IncidentState, Lane, Level, Order,
+    Scope, StoreMap, Timestamp, ViewPlace,
+};
+
+use super::{Mode, ModeError, ModeSetting, Modes};
+use crate::containment::Containments;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_790_000_000 + seconds)
+}
+
+fn stores() -> StoreMap {
+    let mut stores = StoreMap::default();
+    for (view, website) in [("us_en", "us"), ("fr", "eu")] {
+        let place = ViewPlace {
+            website: website.to_owned(),
+            store: format!("{website}_main"),
+            ..ViewPlace::default()
+        };
+        stores.views.insert(view.to_owned(), place);
+    }
+    stores
+}
+
+fn setting(playbook: &str, mode: Mode) -> ModeSetting {
+    ModeSetting {
+        playbook: playbook.to_owned(),
+        mode,
+        host: "shop1".to_owned(),
+        severity: Level::High,
+        websites: Vec::new(),
+        per_hour: 2,
+        shoppers: false,
+    }
+}
+
+fn incident(id: usize, address: &str) -> Incident {
+    Incident {
+        id: format!("i{id}"),
+        actors: vec![
+            Actor {
+                kind: ActorKind::Address,
+                value: address.to_owned(),
+            },
+            Actor {
+                kind: ActorKind::Administrator,
+                value: "ann".to_owned(),
+            },
+        ],
+        assets: vec![Asset {
+            kind: AssetKind::Path,
+            name: "pub/media/x.php".to_owned(),
+            class: model::DataClass::Public,
+        }],
+        scopes: vec![Scope::View("us_en".to_owned())],
+        title: String::new(),
+        state: IncidentState::Suspected,
+        lane: Lane::Live,
+        severity: Level::High,
+        severity_because: Vec::new(),
+        severity_floor: Level::Low,
+        first: at(0),
+        last: at(0),
+        detected: at(0),
+        findings: Vec::new(),
+        exposure: Exposure {
+            assets: Vec::new(),
+            scopes: Vec::new(),
+            first: at(0),
+            last: at(0),
+            rows: None,
+            bytes: None,
+            channels: Vec::new(),
+            basis: Vec::new(),
+        },
+        obligations: Vec::new(),
+        requirements: Vec::new(),
+        related: Vec::new(),
+    }
+}
+
+struct Machine {
+    modes: Modes,
+    known: Containments,
+}
+
+impl Machine {
+    fn of(settings: Vec<ModeSetting>) -> Self {
+        Self {
+            modes: Modes::new(settings, stores()).expect("fine"),
+            known: Containments::default(),
+        }
+    }
+
+    /// What it asks for, which is then sealed.
+    fn asks(&mut self, incident: &Incident, rules: &[&str], seconds: i64) -> Vec<Order> {
+        self.asks_at(
+            incident,
+            rules,
+            seconds,
+            IncidentState::Suspected,
+            Level::High,
+        )
+    }
+
+    fn asks_at(
+        &mut self,
+        incident: &Incident,
+        rules: &[&str],
+        seconds: i64,
+        state: IncidentState,
+        severity: Level,
+    ) -> Vec<Order> {
+        let rules: BTreeSet<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        let orders = self
+            .modes
+            .orders(incident, state, severity, &rules, &self.known, at(seconds));
+        for order in &orders {
+            assert_eq!(self.known.may(order), Ok(None));
+            drop(self.known.take(order, model::Sequence(1)).expect("fits"));
+        }
+        orders
+    }
+}
+
+fn signs(order: &Order) -> bool {
+    matches!(order.ask, Ask::Propose { signs: true, .. })
+}
+
+const ADMIN: &[&str] = &["admin-brute-force"];
+const SHELL: &[&str] = &["web-shell-answered"];
+
+#[test]
+fn nothing_is_asked_for_that_is_not_set() {
+    for settings in [Vec::new(), vec![setting("*", Mode::Observe)]] {
+        let mut machine = Machine::of(settings);
+        assert!(machine.modes.is_empty());
+        assert_eq!(machine.asks(&incident(1, "203.0.113.7"), ADMIN, 0), []);
+    }
+    // The first that fits counts.
+    let mut machine = Machine::of(vec![
+        setting("administrator-account-stolen", Mode::Observe),
+        setting("*", Mode::Approve),
+    ]);
+    assert_eq!(machine.asks(&incident(1, "203.0.113.7"), ADMIN, 0), []);
+    assert_eq!(machine.asks(&incident(1, "203.0.113.7"), SHELL, 0).len(), 1);
+    assert_eq!(
+        machine.asks(&incident(2, "203.0.113.7"), &["no-such-rule"], 0),
+        []
+    );
+}
+
+#[test]
+fn what_is_set_to_be_approved_is_asked_for_once_and_what_is_automatic_begins() {
+    let one = incident(1, "203.0.113.7");
+    let mut machine = Machine::of(vec![setting("*", Mode::Approve)]);
+    let asked = machine.asks(&one, ADMIN, 0);
+    assert_eq!(asked.iter().map(signs).collect::<Vec<_>>(), [false]);
+    assert_eq!(machine.asks(&one, ADMIN, 60), [], "once");
+    // Another address is another plan.
+    assert_eq!(
+        machine.asks(&incident(1, "203.0.113.8"), ADMIN, 90).len(),
+        1
+    );
+
+    let mut machine = Machine::of(vec![setting("*", Mode::Automatic)]);
+    let asked = machine.asks(&one, ADMIN, 0);
+    assert_eq!(
+        asked.iter().map(signs).collect::<Vec<_>>(),
+        [true],
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn no_shopper_is_kept_away_without_a_person_unless_that_is_allowed() {
+    let one = incident(1, "203.0.113.7");
+    let mut machine = Machine::of(vec![setting("web-shell", Mode::Automatic)]);
+    let asked = machine.asks(&one, SHELL, 0);
+    assert_eq!(
+        asked.iter().map(signs).collect::<Vec<_>>(),
+        [false],
+        "it denies PHP"
+    );
+    let allowed = ModeSetting {
+        shoppers: true,
+        ..setting("web-shell", Mode::Automatic)
+    };
+    let mut machine = Machine::of(vec![allowed.clone()]);
+    assert!(machine.asks(&one, SHELL, 0).iter().all(signs));
+    // What can't be undone is never begun without people.
+    let key = ModeSetting {
+        playbook: "*".to_owned(),
+        ..allowed
+    };
+    let mut machine = Machine::of(vec![key]);
+    let asked = machine.asks(&one, &["admin-log-encryption-key"], 0);
+    for order in asked {
+        let Ask::Propose { plan, signs, .. } = &order.ask else {
+            panic!("a proposal");
+        };
+        assert!(!(plan.needs_two_people && *signs));
+    }
+}
+
+#[test]
+fn a_flood_of_incidents_begins_no_more_runs_than_the_budget() {
+    let mut machine = Machine::of(vec![setting(
+        "administrator-account-stolen",
+        Mode::Automatic,
+    )]);
+    let mut orders = Vec::new();
+    for number in 0..500 {
+        let address = format!("203.0.113.{}", number % 250);
+        orders.extend(machine.asks(&incident(number, &address), ADMIN, number as i64));
+    }
+    let begun = orders.iter().filter(|order| signs(order)).count();
+    assert_eq!((begun, orders.len()), (2, 30));
+    // An hour after the first there is room again.
+    let later = machine.asks(&incident(900, "198.51.100.1"), ADMIN, 3600);
+    assert_eq!(
+        later.iter().filter(|order| signs(order)).count(),
+        1,
+        "{later:?}"
+    );
+}
+
+#[test]
+fn only_what_is_severe_enough_live_and_within_the_websites_is_asked_for() {
+    let within = ModeSetting {
+        websites: vec!["us".to_owned()],
+        ..setting("*", Mode::Approve)
+    };
+    let ask = |change: &dyn Fn(&mut Incident), state, severity| {
+        let mut one = incident(1, "203.0.113.7");
+        change(&mut one);
+        let mut machine = Machine::of(vec![within.clone()]);
+        machine.asks_at(&one, ADMIN, 0, state, severity).len()
+    };
+    let suspected = IncidentState::Suspected;
+    assert_eq!(ask(&|_| {}, suspected, Level::High), 1);
+    assert_eq!(ask(&|_| {}, suspected, Level::Medium), 0);
+    assert_eq!(ask(&|_| {}, IncidentState::Closed, Level::High), 0);
+    assert_eq!(
+        ask(&|one| one.lane = Lane::Exercise, suspected, Level::High),
+        0
+    );
+    assert_eq!(
+        ask(
+            &|one| one.scopes = vec![Scope::View("fr".to_owned())],
+            suspected,
+            Level::High
+        ),
+        0
+    );
+    assert_eq!(
+        ask(
+            &|one| one.scopes.push(Scope::Installation),
+            suspected,
+            Level::High
+        ),
+        0
+    );
+    assert_eq!(
+        ask(&|one| one.scopes = Vec::new(), suspected, Level::High),
+        0
+    );
+    assert_eq!(
+        ask(
+            &|one| one.scopes = vec![Scope::Store("us_main".to_owned())],
+            suspected,
+            Level::High
+        ),
+        1
+    );
+    // Without what a step is given, a person has to say it.
+    assert_eq!(
+        ask(&|one| one.actors.truncate(1), suspected, Level::High),
+        0
+    );
+    assert_eq!(
+        ask(
+            &|one| one.actors[0].value = "not an address".to_owned(),
+            suspected,
+            Level::High
+        ),
+        0
+    );
+}
+
+#[test]
+fn a_misspelt_setting_is_refused() {
+    let check = |one: ModeSetting| Modes::new(vec![one], stores()).err();
+    assert_eq!(check(setting("web-shell", Mode::Automatic)), None);
+    let name = "web-shel".to_owned();
+    assert_eq!(
+        check(setting(&name, Mode::Approve)),
+        Some(ModeError::NoPlaybook { name })
+    );
+    let nobody = ModeSetting {
+        host: String::new(),
+        ..setting("*", Mode::Approve)
+    };
+    assert!(matches!(check(nobody), Some(ModeError::NoHost { .. })));
+    let nowhere = ModeSetting {
+        websites: vec!["moon".to_owned()],
+        ..setting("*", Mode::Approve)
+    };
+    assert!(matches!(check(nowhere), Some(ModeError::NoWebsite { .. })));
+}

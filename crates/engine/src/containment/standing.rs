@@ -1,0 +1,438 @@
+//! One run as the console knows it: what people asked of it, and what its host told. A fold over sealed entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{Ask, Instructed, Order, Person, Plan, Refused, RunEntry, Sequence, Timestamp, Word};
+use playbook::{Run, RunError, Turn, Wait, hash_words};
+
+/// Seconds after which an order that its host didn't hear isn't carried out any more: what was decided on how things stood then isn't
+/// done hours later.
+pub const ORDER_SECONDS_MAX: i64 = 3600;
+
+/// An order as it was sealed.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// Where it stands in the ledger.
+    pub sequence: Sequence,
+    /// The order.
+    pub order: Order,
+}
+
+/// A run and what was asked of it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its id.
+    pub run: String,
+    /// The incident; empty for one that was begun on its host by hand.
+    pub incident: String,
+    /// The host that carries it out.
+    pub host: String,
+    /// The plan.
+    pub plan: Plan,
+    /// SHA-256 over it, hexadecimal.
+    pub hash: String,
+    /// What people asked, in order of the ledger.
+    pub orders: Vec<Ordered>,
+    /// Orders its host won't carry out, by their ids.
+    pub refused: BTreeMap<String, Refused>,
+    /// What its host told; `None` before it began.
+    pub carried: Option<Run>,
+    /// Where the entries that it told stand in the ledger, in their order.
+    pub told: Vec<Sequence>,
+}
+
+/// Where a run is, as people ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// More people have to approve it.
+    Proposed {
+        /// How many more.
+        lacks: usize,
+    },
+    /// Nobody wants it any more.
+    Withdrawn,
+    /// Its host has yet to hear of it.
+    Ordered,
+    /// Its host didn't hear of it in time: nothing was done.
+    Lapsed,
+    /// Its host won't.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// Its host is at it.
+    Running,
+    /// It waits for a person.
+    Waits(Wait),
+    /// All was done that was to be done.
+    Done,
+    /// What was done is undone.
+    Undone,
+    /// It is over for good.
+    Closed,
+}
+
+/// Why an order doesn't fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misfit {
+    /// Another run has this id.
+    #[error("there is a run of this id")]
+    Known,
+    /// Nothing was proposed under this id.
+    #[error("there is no such run")]
+    NoRun,
+    /// Another plan was read than the one that waits.
+    #[error("the plan isn't the one you read: read it again")]
+    OtherPlan,
+    /// It was asked for by the same person.
+    #[error("you asked for this plan, so another person has to approve it")]
+    Own,
+    /// It was approved by the same person before.
+    #[error("you approved this plan already")]
+    Twice,
+    /// It is too late for it.
+    #[error("{0}")]
+    Late(String),
+    /// The run has gone on since the page was made.
+    #[error("the run has gone on since you looked: look again")]
+    Moved,
+    /// It isn't what the run waits for.
+    #[error(transparent)]
+    Unfit(#[from] RunError),
+}
+
+impl Standing {
+    /// Of a plan that somebody asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`] when it is no proposal, or its hash isn't the plan's.
+    pub fn proposed(order: &Order, sequence: Sequence) -> Result<Self, Misfit> {
+        let Ask::Propose {
+            host, plan, hash, ..
+        } = &order.ask
+        else {
+            return Err(Misfit::NoRun);
+        };
+        if *hash != hash_words(plan) {
+            return Err(Misfit::OtherPlan);
+        }
+        Ok(Self {
+            run: order.run.clone(),
+            incident: order.incident.clone(),
+            host: host.clone(),
+            plan: (**plan).clone(),
+            hash: hash.clone(),
+            orders: vec![Ordered {
+                sequence,
+                order: order.clone(),
+            }],
+            refused: BTreeMap::new(),
+            carried: None,
+            told: Vec::new(),
+        })
+    }
+
+    /// Of a run that its host began by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when the entry begins none.
+    pub fn begun(host: &str, entry: &RunEntry, sequence: Sequence) -> Result<Self, RunError> {
+        let run = Run::begin(entry)?;
+        Ok(Self {
+            run: run.id.clone(),
+            incident: String::new(),
+            host: host.to_owned(),
+            plan: run.plan.clone(),
+            hash: run.hash.clone(),
+            orders: Vec::new(),
+            refused: BTreeMap::new(),
+            carried: Some(run),
+            told: vec![sequence],
+        })
+    }
+
+    /// Who approved it: whoever asked for it, where they may approve, and those after them.
+    #[must_use]
+    pub fn approvals(&self) -> Vec<&Ordered> {
+        let approves = |one: &&Ordered| match &one.order.ask {
+            Ask::Propose { signs, .. } => *signs,
+            Ask::Approve { .. } => true,
+            _ => false,
+        };
+        self.orders.iter().filter(approves).collect()
+    }
+
+    /// People it takes.
+    #[must_use]
+    pub const fn needs(&self) -> usize {
+        if self.plan.needs_two_people { 2 } else { 1 }
+    }
+
+    /// Whoever asked for it.
+    #[must_use]
+    pub fn asked_by(&self) -> Option<&Ordered> {
+        self.orders.first()
+    }
+
+    fn withdrawn(&self) -> bool {
+        self.orders
+            .iter()
+            .any(|one| matches!(one.order.ask, Ask::Withdraw))
+    }
+
+    /// The order that lets it begin, once enough people approved.
+    fn beginning(&self) -> Option<&Ordered> {
+        let approvals = self.approvals();
+        // One more approval after a refusal or after its hour is a new order of the same plan.
+        (approvals.len() >= self.needs())
+            .then(|| approvals.last().copied())
+            .flatten()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn stage(&self, now: Timestamp) -> Stage {
+        if let Some(run) = &self.carried {
+            return match run.turn() {
+                _ if run.is_closed => Stage::Closed,
+                Turn::Wait(wait) => Stage::Waits(wait),
+                Turn::Nothing if run.undo.is_some() => Stage::Undone,
+                Turn::Nothing => Stage::Done,
+                _ => Stage::Running,
+            };
+        }
+        if self.withdrawn() {
+            return Stage::Withdrawn;
+        }
+        let Some(beginning) = self.beginning() else {
+            let lacks = self.needs().saturating_sub(self.approvals().len());
+            return Stage::Proposed { lacks };
+        };
+        if let Some(refused) = self.refused.get(&beginning.order.id) {
+            let why = refused.why.clone();
+            return Stage::Refused { why };
+        }
+        if is_late(&beginning.order, now) {
+            return Stage::Lapsed;
+        }
+        Stage::Ordered
+    }
+
+    /// Whether an order may be taken as things stand. That its plan is what a playbook makes is for whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`], in words for whoever asks.
+    pub fn may(&self, order: &Order) -> Result<(), Misfit> {
+        match &order.ask {
+            Ask::Propose { .. } => Err(Misfit::Known),
+            Ask::Approve { hash } => self.may_approve(order, hash),
+            Ask::Withdraw => match self.stage(order.at) {
+                Stage::Withdrawn => Err(Misfit::Late("the plan was withdrawn already".to_owned())),
+                _ if self.carried.is_some() => Err(Misfit::Late(
+                    "the plan is being carried out: undo the run instead".to_owned(),
+                )),
+                _ => Ok(()),
+            },
+            Ask::Say { seen, word } => self.may_say(order, *seen, *word),
+            _ => Err(Misfit::NoRun),
+        }
+    }
+
+    fn may_approve(&self, order: &Order, hash: &str) -> Result<(), Misfit> {
+        let late = |why: &str| Err(Misfit::Late(why.to_owned()));
+        if self.carried.is_some() {
+            return late("the plan is being carried out");
+        }
+        if self.withdrawn() {
+            return late("the plan was withdrawn: ask for it anew");
+        }
+        if hash != self.hash {
+            return Err(Misfit::OtherPlan);
+        }
+        // After its hour, or a refusal, whoever approved may do so again: nothing was done.
+        let again = matches!(self.stage(order.at), Stage::Lapsed | Stage::Refused { .. });
+        if again {
+            return Ok(());
+        }
+        if self.stage(order.at) == Stage::Ordered {
+            return late("enough people approved it already");
+        }
+        let is_same = |one: &Ordered| one.order.by.account == order.by.account;
+        if self.asked_by().is_some_and(is_same) {
+            return Err(Misfit::Own);
+        }
+        if self.approvals().into_iter().any(is_same) {
+            return Err(Misfit::Twice);
+        }
+        Ok(())
+    }
+
+    fn may_say(&self, order: &Order, seen: u64, word: Word) -> Result<(), Misfit> {
+        let Some(run) = &self.carried else {
+            return Err(Misfit::Late("the run hasn't begun".to_owned()));
+        };
+        if word.is_answer() && seen != run.entries {
+            return Err(Misfit::Moved);
+        }
+        let is_said = |one: &Ordered| {
+            one.order.by.account == order.by.account && same_word(&one.order, seen, word)
+        };
+        if self.open_words(order.at).into_iter().any(is_said) {
+            return Err(Misfit::Late("you said so already".to_owned()));
+        }
+        let people = self.people(seen, word, order.at, Some(&order.by));
+        // A word that takes two is looked at as if both had said it: the first waits for the second.
+        let mut people = people;
+        if word == Word::Waive && people.len() == 1 {
+            people.push(Person {
+                account: "somebody else".to_owned(),
+                name: String::new(),
+            });
+        }
+        run.may(&run.said(word, &people, &order.note)?)?;
+        Ok(())
+    }
+
+    /// Words whose host has yet to answer.
+    fn open_words(&self, now: Timestamp) -> Vec<&Ordered> {
+        let taken = self.carried.as_ref().map(|run| &run.orders);
+        let is_open = |one: &&Ordered| {
+            matches!(one.order.ask, Ask::Say { .. })
+                && !taken.is_some_and(|taken| taken.contains(&one.order.id))
+                && !self.refused.contains_key(&one.order.id)
+                && !is_late(&one.order, now)
+        };
+        self.orders.iter().filter(is_open).collect()
+    }
+
+    /// Different people who say a word now.
+    fn people(&self, seen: u64, word: Word, now: Timestamp, more: Option<&Person>) -> Vec<Person> {
+        let open = self.open_words(now).into_iter();
+        let said = open.filter(|one| same_word(&one.order, seen, word));
+        let mut known = BTreeSet::new();
+        let all = said.map(|one| &one.order.by).chain(more);
+        all.filter(|person| known.insert(person.account.clone()))
+            .cloned()
+            .collect()
+    }
+
+    /// What its host is to do now: the order's id, who decided it, until when, and what.
+    #[must_use]
+    pub fn instructions(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(String, Vec<Person>, Timestamp, Instructed)> {
+        let mut out = Vec::new();
+        if self.stage(now) == Stage::Ordered
+            && let Some(last) = self.beginning()
+        {
+            let mut by: Vec<Person> = Vec::new();
+            for one in self.approvals() {
+                if !by.contains(&one.order.by) {
+                    by.push(one.order.by.clone());
+                }
+            }
+            let answers = match self.asked_by().map(|one| &one.order.ask) {
+                Some(Ask::Propose { answers, .. }) => answers.clone(),
+                _ => BTreeMap::new(),
+            };
+            let what = Instructed::Begin {
+                plan: Box::new(self.plan.clone()),
+                hash: self.hash.clone(),
+                answers,
+            };
+            out.push((last.order.id.clone(), by, until(&last.order), what));
+        }
+        let mut waived = BTreeSet::new();
+        for one in self.open_words(now) {
+            let Ask::Say { seen, word } = one.order.ask else {
+                continue;
+            };
+            let by = self.people(seen, word, now, None);
+            if word == Word::Waive && (by.len() < 2 || !waived.insert(seen)) {
+                continue;
+            }
+            let by = if word == Word::Waive {
+                by
+            } else {
+                vec![one.order.by.clone()]
+            };
+            let note = one.order.note.clone();
+            let what = Instructed::Say { seen, word, note };
+            out.push((one.order.id.clone(), by, until(&one.order), what));
+        }
+        out
+    }
+
+    /// Words that were said and that its host hasn't answered yet, with whose they are.
+    #[must_use]
+    pub fn unheard(&self, now: Timestamp) -> Vec<(Word, &Person)> {
+        let open = self.open_words(now).into_iter();
+        open.filter_map(|one| match one.order.ask {
+            Ask::Say { word, .. } => Some((word, &one.order.by)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Takes an order that is sealed; it was asked whether it may be before.
+    pub fn take(&mut self, order: &Order, sequence: Sequence) {
+        self.orders.push(Ordered {
+            sequence,
+            order: order.clone(),
+        });
+    }
+
+    /// Takes what its host told; told before, it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when it doesn't follow, or isn't what was approved.
+    pub fn hear(&mut self, entry: &RunEntry, sequence: Sequence) -> Result<(), RunError> {
+        match &mut self.carried {
+            Some(run) => {
+                let before = run.entries;
+                run.take(entry)?;
+                if run.entries > before {
+                    self.told.push(sequence);
+                }
+            }
+            None => {
+                let run = Run::begin(entry)?;
+                // A host that began something else than what people read and approved says something untrue of one of the two.
+                let is_ordered = self
+                    .approvals()
+                    .iter()
+                    .any(|one| one.order.id == entry.order);
+                if run.hash != self.hash || !is_ordered {
+                    return Err(RunError::OtherPlan);
+                }
+                self.carried = Some(run);
+                self.told = vec![sequence];
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries that its host told so far.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.carried.as_ref().map_or(0, |run| run.entries)
+    }
+}
+
+fn same_word(order: &Order, seen: u64, word: Word) -> bool {
+    matches!(order.ask, Ask::Say { seen: other, word: said } if said == word && (other == seen || !word.is_answer()))
+}
+
+fn until(order: &Order) -> Timestamp {
+    order.at.plus_seconds(ORDER_SECONDS_MAX)
+}
+
+fn is_late(order: &Order, now: Timestamp) -> bool {
+    now >= until(order)
+}

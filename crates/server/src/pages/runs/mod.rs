@@ -1,0 +1,481 @@
+//! Containment: plans for an incident, what people ask of them, and how their runs stand.
+
+mod api;
+mod form;
+mod plan;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use engine::containment::{HostSeen, Stage, Standing};
+use engine::desk::{Sight, Work};
+use model::{Ask, Layer, Order, PlanStep, Right, Stops, Timestamp, Word};
+use playbook::{Run, RunStep, StepState, Wait};
+
+use super::{Frame, missing, page};
+use crate::access::{Caller, Console, Fields, Seen};
+
+pub(crate) use api::{
+    ask as api_ask, hosts as api_hosts, playbooks as api_playbooks, preview as api_preview,
+    propose as api_propose, run as api_run, runs as api_runs,
+};
+pub(crate) use form::say;
+pub(crate) use plan::{plan, propose};
+
+/// Runs listed on the page, the newest first.
+const RUNS_MAX: usize = 200;
+/// Seconds after which a host that doesn't report is told of: three of its reports.
+const SILENT_SECONDS: i64 = 90;
+
+/// A run in a line.
+pub(super) struct RunLine {
+    pub(super) standing: Arc<Standing>,
+    pub(super) stage: Stage,
+    pub(super) incident: Option<Work>,
+}
+
+impl RunLine {
+    fn new(sight: &Sight, standing: Arc<Standing>, now: Timestamp) -> Self {
+        Self {
+            stage: standing.stage(now),
+            incident: sight.in_brief(&standing.incident),
+            standing,
+        }
+    }
+
+    pub(super) fn words(&self) -> String {
+        stage_words(&self.stage, &self.standing)
+    }
+
+    /// Whether a person has to do something for it to go on.
+    fn is_waiting(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Proposed { .. } | Stage::Waits(_) | Stage::Refused { .. } | Stage::Lapsed
+        )
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Withdrawn | Stage::Closed | Stage::Undone)
+    }
+
+    /// When it was asked for.
+    pub(super) fn at(&self) -> Timestamp {
+        let asked = self.standing.asked_by().map(|one| one.order.at);
+        let begun = self.standing.carried.as_ref().map(|run| run.approved);
+        asked.or(begun).unwrap_or_default()
+    }
+}
+
+/// Runs of an incident, the newest first.
+pub(super) fn of_incident(sight: &Sight, incident: &str, now: Timestamp) -> Vec<RunLine> {
+    let mut all = sight.runs();
+    all.retain(|run| run.incident == incident);
+    all.into_iter()
+        .map(|run| RunLine::new(sight, run, now))
+        .collect()
+}
+
+/// Where a run is, for people.
+pub(super) fn stage_words(stage: &Stage, standing: &Standing) -> String {
+    let holds = standing.carried.as_ref().map_or(0, Run::holding);
+    let steps = |count: usize| match count {
+        1 => "1 step holds".to_owned(),
+        count => format!("{count} steps hold"),
+    };
+    match stage {
+        Stage::Proposed { lacks: 1 } => "asked for: one more person has to approve it".to_owned(),
+        Stage::Proposed { lacks } => format!("asked for: {lacks} people have to approve it"),
+        Stage::Withdrawn => "withdrawn: nothing was done".to_owned(),
+        Stage::Ordered => format!("approved: {} has yet to hear of it", standing.host),
+        Stage::Lapsed => {
+            format!(
+                "nothing was done: {} didn't hear of it within an hour",
+                standing.host
+            )
+        }
+        Stage::Refused { why } => format!("nothing was done: {} refuses it: {why}", standing.host),
+        Stage::Running => format!("{} is at it", standing.host),
+        Stage::Waits(_) => format!("waits for a person; {}", steps(holds)),
+        Stage::Done => format!("all done; {}", steps(holds)),
+        Stage::Undone if holds == 0 => "undone".to_owned(),
+        Stage::Undone => format!("undone, but {}", steps(holds)),
+        Stage::Closed => "ended for good".to_owned(),
+    }
+}
+
+/// Its name in the API, and as a mark in lists.
+pub(super) const fn stage_name(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Proposed { .. } => "asked for",
+        Stage::Withdrawn => "withdrawn",
+        Stage::Ordered => "approved",
+        Stage::Lapsed => "lapsed",
+        Stage::Refused { .. } => "refused",
+        Stage::Running => "running",
+        Stage::Waits(_) => "waits",
+        Stage::Done => "in effect",
+        Stage::Undone => "undone",
+        Stage::Closed => "ended",
+    }
+}
+
+/// How a step stands, for its mark.
+pub(super) fn step_class(step: &RunStep) -> &'static str {
+    match step.state {
+        StepState::Done | StepState::Relies(_) => "is-done",
+        StepState::Failed { .. } | StepState::UndoFailed { .. } => "is-failed",
+        StepState::Undone { .. } | StepState::Skipped { .. } => "is-out",
+        _ => "",
+    }
+}
+
+/// What a step does to the cause; empty for what only keeps or looks, of which nobody asks.
+pub(super) fn stops_words(planned: &PlanStep) -> &'static str {
+    let is_cut =
+        matches!(&planned.work, model::Work::Action { layer, .. } if *layer != Layer::Evidence);
+    match is_cut || planned.stops == Stops::Contains {
+        true => planned.stops.words(),
+        false => "",
+    }
+}
+
+#[derive(Template)]
+#[template(path = "runs.html")]
+struct RunsPage {
+    frame: Frame,
+    waiting: Vec<RunLine>,
+    going: Vec<RunLine>,
+    over: Vec<RunLine>,
+    more: usize,
+    hosts: Vec<(String, HostSeen)>,
+    now: Timestamp,
+}
+
+impl RunsPage {
+    fn is_silent(&self, host: &HostSeen) -> bool {
+        is_silent(host, self.now)
+    }
+}
+
+fn is_silent(host: &HostSeen, now: Timestamp) -> bool {
+    now.seconds_since(host.at) > SILENT_SECONDS
+}
+
+/// Every run: those that wait for a person first.
+pub(crate) async fn runs(Seen(sight): Seen, caller: Caller) -> Response {
+    let now = caller.now;
+    let all = sight.runs();
+    let more = all.len().saturating_sub(RUNS_MAX);
+    let all = all.into_iter().take(RUNS_MAX);
+    let lines = all.map(|run| RunLine::new(&sight, run, now));
+    let (waiting, rest): (Vec<_>, Vec<_>) = lines.partition(RunLine::is_waiting);
+    let (over, going) = rest.into_iter().partition(RunLine::is_over);
+    page(&RunsPage {
+        frame: Frame::new(&sight).at("/runs", now),
+        waiting,
+        going,
+        over,
+        more,
+        hosts: sight.hosts().into_iter().collect(),
+        now,
+    })
+}
+
+/// What a person may say to a run now, and what it means.
+pub(super) struct Choice {
+    pub(super) word: Word,
+    /// What stands on the button.
+    pub(super) label: &'static str,
+    pub(super) means: &'static str,
+}
+
+/// One step as the page tells it.
+pub(super) struct StepView<'a> {
+    pub(super) at: usize,
+    pub(super) planned: &'a PlanStep,
+    pub(super) step: Option<&'a RunStep>,
+    /// Whether what it changed and kept is shown.
+    pub(super) reads: bool,
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+pub(super) struct RunPage {
+    frame: Frame,
+    standing: Arc<Standing>,
+    stage: Stage,
+    incident: Option<Work>,
+    host: Option<HostSeen>,
+    /// Whether decisions are taken here at all.
+    is_open: bool,
+    may_approve: bool,
+    may_decide: bool,
+    works: bool,
+    /// Whether they may see what its host told of the shop.
+    reads: bool,
+    me: String,
+    csrf: String,
+    key: String,
+    problem: String,
+    typed: Fields,
+    now: Timestamp,
+}
+
+impl RunPage {
+    fn new(
+        console: &Console,
+        sight: &Sight,
+        caller: &Caller,
+        standing: Arc<Standing>,
+        (reads, problem, typed): (bool, String, Fields),
+    ) -> Self {
+        let powers = sight.powers(&standing.plan);
+        let incident = sight.in_brief(&standing.incident);
+        let places = engine::containment::places_of(&standing.plan);
+        Self {
+            frame: Frame::new(sight).at("/runs", caller.now),
+            stage: standing.stage(caller.now),
+            host: sight.hosts().remove(&standing.host),
+            is_open: console.decider.is_some(),
+            may_approve: powers.approve,
+            may_decide: powers.decide,
+            works: sight.may(Right::Work, &places),
+            reads,
+            me: sight.person().account,
+            csrf: caller.csrf.clone(),
+            key: engine::trail::new_id(),
+            problem,
+            typed,
+            now: caller.now,
+            incident,
+            standing,
+        }
+    }
+
+    fn words(&self) -> String {
+        stage_words(&self.stage, &self.standing)
+    }
+
+    fn seen(&self) -> u64 {
+        self.standing.entries()
+    }
+
+    fn steps(&self) -> Vec<StepView<'_>> {
+        let planned = self.standing.plan.steps.iter().enumerate();
+        let step = |at: usize| self.standing.carried.as_ref()?.steps.get(at);
+        planned
+            .map(|(at, planned)| StepView {
+                at,
+                planned,
+                step: step(at),
+                reads: self.reads,
+            })
+            .collect()
+    }
+
+    /// Whether this person asked for it.
+    fn is_mine(&self) -> bool {
+        let asked = self.standing.asked_by();
+        asked.is_some_and(|asked| asked.order.by.account == self.me)
+    }
+
+    /// Whether they may approve it now.
+    fn approves(&self) -> bool {
+        let again = matches!(self.stage, Stage::Lapsed | Stage::Refused { .. });
+        let first = self.is_proposed() && !self.is_mine() && !self.approved();
+        self.is_open && self.may_approve && (again || first)
+    }
+
+    fn approved(&self) -> bool {
+        let approvals = self.standing.approvals();
+        approvals.iter().any(|one| one.order.by.account == self.me)
+    }
+
+    fn is_proposed(&self) -> bool {
+        matches!(self.stage, Stage::Proposed { .. })
+    }
+
+    /// Whether nothing more can come of it.
+    fn is_ended(&self) -> bool {
+        matches!(self.stage, Stage::Withdrawn | Stage::Closed)
+    }
+
+    fn may_withdraw(&self) -> bool {
+        let is_early = self.standing.carried.is_none() && self.stage != Stage::Withdrawn;
+        self.is_open && is_early && (self.is_mine() || self.may_decide)
+    }
+
+    /// What it waits for, as a question.
+    fn asks(&self) -> String {
+        let (Stage::Waits(wait), Some(run)) = (&self.stage, &self.standing.carried) else {
+            return String::new();
+        };
+        let at = wait.step();
+        let step = format!("step {} “{}”", at + 1, run.called(at));
+        let told = run.steps.get(at).map(RunStep::words).unwrap_or_default();
+        match wait {
+            Wait::Answer { condition, .. } => format!("Before {step}: does this hold? {condition}"),
+            Wait::Person(_) => format!("A person has to do {step}."),
+            Wait::Failed(_) => format!("At {step} it {told}."),
+            Wait::UndoFailed(_) => format!("At {step} it {told}."),
+            Wait::Evidence(_) => {
+                format!("What {step} would change isn't kept as evidence, so it isn't done.")
+            }
+            Wait::Cause(_) => format!(
+                "{step} would be in vain: nothing that acts on the cause was done, so what it empties would be filled again."
+            ),
+        }
+    }
+
+    /// What this person may say to it now.
+    fn choices(&self) -> Vec<Choice> {
+        let mut out = Vec::new();
+        let Some(run) = self.standing.carried.as_ref().filter(|_| self.is_open) else {
+            return out;
+        };
+        if let Stage::Waits(wait) = &self.stage {
+            for word in Word::ALL.into_iter().filter(|word| word.is_answer()) {
+                let is_theirs = match word {
+                    Word::Skip | Word::Waive => self.may_decide,
+                    _ => self.works || self.may_decide,
+                };
+                if is_theirs && wait.takes(word) {
+                    out.push(choice(word));
+                }
+            }
+        }
+        if self.may_decide && !run.is_closed {
+            if run.undo.is_none() || run.holding() > 0 {
+                out.push(choice(Word::Undo));
+            }
+            if matches!(self.stage, Stage::Done | Stage::Undone) {
+                out.push(choice(Word::Close));
+            }
+        }
+        out
+    }
+
+    /// Words that were said and that the host hasn't heard of yet, with whose they are.
+    fn unheard(&self) -> Vec<(&'static str, String)> {
+        let open = self.standing.unheard(self.now).into_iter();
+        open.map(|(word, by)| (choice(word).label, by.name.clone()))
+            .collect()
+    }
+
+    /// Answers that were given with the plan.
+    fn answers(&self) -> Vec<(String, bool)> {
+        let run = self.standing.carried.as_ref();
+        if let Some(run) = run {
+            return run.answers.clone().into_iter().collect();
+        }
+        match self.standing.asked_by().map(|one| &one.order.ask) {
+            Some(Ask::Propose { answers, .. }) => answers.clone().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What was decided, for its record.
+    fn said(&self, order: &Order) -> &'static str {
+        match &order.ask {
+            Ask::Propose { signs: true, .. } => "asked for it, and approves it",
+            Ask::Propose { .. } => "asked for it",
+            Ask::Approve { .. } => "approves it",
+            Ask::Withdraw => "withdrew it",
+            Ask::Say { word, .. } => choice(*word).label,
+            _ => "",
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        let host = self.host.as_ref();
+        host.is_none_or(|host| is_silent(host, self.now))
+    }
+
+    fn refusal(&self, order: &Order) -> Option<&str> {
+        let refused = self.standing.refused.get(&order.id)?;
+        Some(&refused.why)
+    }
+}
+
+const fn choice(word: Word) -> Choice {
+    let (label, means) = match word {
+        Word::Yes => ("Yes, it holds", "the run goes on as if it does"),
+        Word::No => ("No, it doesn't", "the run goes on as if it doesn't"),
+        Word::Done => (
+            "A person did it",
+            "say what was done: nobody but a person undoes it",
+        ),
+        Word::Skip => ("Leave the step out", "the run goes on without it"),
+        Word::Retry => ("Try it again", "it is done anew"),
+        Word::Waive => (
+            "Go on without evidence",
+            "two people say so; what is changed then can't be shown to a court as it was",
+        ),
+        Word::Undo => (
+            "Undo the whole run",
+            "what holds is taken back, last step first; evidence stays",
+        ),
+        Word::Close => (
+            "End it for good",
+            "what undoes it is destroyed on the host: it can't be undone any more",
+        ),
+    };
+    Choice { word, label, means }
+}
+
+/// Whether somebody may see what a run's host told of the shop; that they do is noted.
+///
+/// # Errors
+///
+/// The answer instead, when it can't be noted.
+async fn read_told(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    run: &Standing,
+) -> Result<bool, Response> {
+    let brief = sight.in_brief(&run.incident);
+    let scopes = brief.as_ref().map_or(&[][..], |work| &work.incident.scopes);
+    let reads = sight.may(Right::SeeEvidence, scopes);
+    let told: Vec<u64> = run.told.iter().map(|one| one.0).collect();
+    if reads && !told.is_empty() {
+        console.read(sight, caller, &told).await?;
+    }
+    Ok(reads)
+}
+
+/// One run.
+pub(crate) async fn run(
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Response {
+    let fine = (StatusCode::OK, String::new(), Fields::default());
+    show(&console, &sight, &caller, &id, fine).await
+}
+
+/// The page of a run; with a problem, what was typed comes back.
+async fn show(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    id: &str,
+    (status, problem, typed): (StatusCode, String, Fields),
+) -> Response {
+    let Some(standing) = sight.run(id) else {
+        return missing(sight, "There is no such run");
+    };
+    let reads = match read_told(console, sight, caller, &standing).await {
+        Ok(reads) => reads,
+        Err(refused) => return refused,
+    };
+    let shown = (reads, problem, typed);
+    let mut response = page(&RunPage::new(console, sight, caller, standing, shown));
+    *response.status_mut() = status;
+    response
+}
