@@ -508,7 +508,7 @@ fn a_report_stays_as_short_as_it_has_to_be() {
         },
     );
     scene.hear(vec![begin]);
-    scene.refused("long", "longer than a MiB");
+    scene.refused("long", "longer than 960 KiB");
     // Neither is a reason without an end.
     let mut told = super::kept::Told::default();
     told.refuse(model::Refused {

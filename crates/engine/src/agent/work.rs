@@ -19,15 +19,15 @@ use super::kept::{KeptError, Told};
 use super::policy::{Around, Policy};
 use crate::runs::{Carrier, CarryError, Journal, JournalError, Place, entries, read};
 
-/// Entries of one report, and bytes of them at most: the rest is told with the next.
-const ENTRIES_MAX: usize = 500;
+/// Entries of one report – with refusals no more than the 200 that the server takes –, and bytes of them at most: the rest is told with the next.
+const ENTRIES_MAX: usize = 100;
 const ENTRIES_BYTES_MAX: usize = 2 << 20;
 /// Refusals of one report.
 const REFUSALS_MAX: usize = 100;
 /// Letters of why nothing is done here.
 const FROZEN_MAX: usize = 500;
 /// Largest plan that is begun, in bytes of JSON: the entry that begins it has to fit a report.
-const PLAN_BYTES_MAX: usize = 1 << 20;
+const PLAN_BYTES_MAX: usize = 960 << 10;
 /// Instructions that wait for a run to stop.
 const PENDING_MAX: usize = 100;
 /// Seconds until a run that could not go on is tried again.
@@ -354,7 +354,7 @@ impl Work {
                 let mut reasons = self.policy.refuses(plan, self.around());
                 reasons.extend(self.policy.refuses_people(&instruction.by));
                 if serde_json::to_vec(plan).map_or(usize::MAX, |text| text.len()) > PLAN_BYTES_MAX {
-                    reasons.push("the plan is longer than a MiB".to_owned());
+                    reasons.push("the plan is longer than 960 KiB".to_owned());
                 }
                 if !reasons.is_empty() {
                     return Err(reasons.join("; "));
