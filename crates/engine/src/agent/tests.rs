@@ -127,7 +127,7 @@ impl Scene {
             instructions,
             ..HostReply::default()
         };
-        self.work.hear(reply).expect("kept");
+        self.work.hear(&reply).expect("kept");
         self.settle();
     }
 
@@ -153,7 +153,7 @@ impl Scene {
             reply.sealed.insert(entry.run.clone(), entry.number + 1);
         }
         reply.heard = report.refused.iter().map(|one| one.order.clone()).collect();
-        self.work.hear(reply).expect("kept");
+        self.work.hear(&reply).expect("kept");
         report
     }
 
@@ -424,7 +424,7 @@ fn what_an_administrator_began_is_theirs() {
         instructions: vec![undo],
         ..HostReply::default()
     };
-    scene.work.hear(reply).expect("kept");
+    scene.work.hear(&reply).expect("kept");
     scene.work.go_on();
     assert!(!scene.work.is_quiet());
     assert_eq!(scene.run().expect("a run").entries, 1);

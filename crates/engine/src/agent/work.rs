@@ -251,7 +251,7 @@ impl Work {
     /// # Errors
     ///
     /// [`KeptError`] when it can't be remembered; then it is as if nothing had been answered.
-    pub(super) fn hear(&mut self, reply: HostReply) -> Result<bool, KeptError> {
+    pub(super) fn hear(&mut self, reply: &HostReply) -> Result<bool, KeptError> {
         let mut told = self.told.clone();
         // Only of runs that are here: the file grows with them alone.
         for run in self.runs() {
