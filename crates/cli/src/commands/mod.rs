@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod entries;
 mod grants;
+mod guard;
 mod look;
 mod merchant;
 mod parse;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Redact(redact::Redact),
     /// Do, check or undo one step of containment on this host, by hand
     Respond(respond::Respond),
+    /// Walk the shop's views to the payment and say which still sell
+    Guard(guard::Guard),
     /// Carry out and undo plans on this host, step by step, through any crash
     Runs(runs::Runs),
     /// Show what a log format reads from a file
@@ -95,6 +98,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::PaymentPage(command) => command.run(),
         Command::Redact(command) => command.run(),
         Command::Respond(command) => command.run(),
+        Command::Guard(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),

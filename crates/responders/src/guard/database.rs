@@ -20,10 +20,12 @@ pub(super) fn orders(host: &Host) -> Result<BTreeMap<String, Orders>, ActionErro
     } else {
         format!("SELECT /*+ MAX_EXECUTION_TIME({COUNT_MILLISECONDS_MAX}) */")
     };
+    // `+ 0`: grouped by the bare column, the server may go through all orders of a view by its index instead.
     let statement = format!(
-        "{within} `s`.`code`, SUM(`o`.`created_at` >= UTC_TIMESTAMP() - INTERVAL 10 MINUTE), \
-         SUM(`o`.`created_at` < UTC_TIMESTAMP() - INTERVAL 10 MINUTE) FROM {} AS `o` JOIN {} AS `s` ON `s`.`store_id` = `o`.`store_id` \
-         WHERE `o`.`created_at` >= UTC_TIMESTAMP() - INTERVAL 70 MINUTE GROUP BY `s`.`code`",
+        "{within} `s`.`code`, `o`.`last`, `o`.`before` FROM (SELECT `store_id` + 0 AS `store_id`, \
+         SUM(`created_at` >= UTC_TIMESTAMP() - INTERVAL 10 MINUTE) AS `last`, SUM(`created_at` < UTC_TIMESTAMP() - INTERVAL 10 MINUTE) AS `before` \
+         FROM {} WHERE `created_at` >= UTC_TIMESTAMP() - INTERVAL 70 MINUTE GROUP BY `store_id` + 0) AS `o` \
+         JOIN {} AS `s` ON `s`.`store_id` = `o`.`store_id`",
         database.table("sales_order"),
         database.table("store")
     );
@@ -54,10 +56,11 @@ pub(super) fn orders(host: &Host) -> Result<BTreeMap<String, Orders>, ActionErro
 /// put a name to is removed.
 pub(super) fn remove_cart(host: &Host, view: &str, cart: &str) -> Result<(), ActionError> {
     let mut database = Database::open(host)?;
+    // One row by its primary key: `IN (SELECT …)` would look at every cart of the shop.
     let statement = format!(
-        "DELETE `q` FROM {} AS `q` JOIN {} AS `m` ON `m`.`quote_id` = `q`.`entity_id` JOIN {} AS `s` ON `s`.`store_id` = `q`.`store_id` \
-         WHERE `m`.`masked_id` = ? AND `s`.`code` = ? AND `q`.`customer_id` IS NULL AND `q`.`customer_email` IS NULL \
-         AND `q`.`reserved_order_id` IS NULL AND `q`.`created_at` >= UTC_TIMESTAMP() - INTERVAL 10 MINUTE",
+        "DELETE FROM {} WHERE `entity_id` = (SELECT MAX(`quote_id`) FROM {} WHERE `masked_id` = ?) \
+         AND `store_id` = (SELECT MAX(`store_id`) FROM {} WHERE `code` = ?) AND `customer_id` IS NULL AND `customer_email` IS NULL \
+         AND `reserved_order_id` IS NULL AND `created_at` >= UTC_TIMESTAMP() - INTERVAL 10 MINUTE",
         database.table("quote"),
         database.table("quote_id_mask"),
         database.table("store")
