@@ -246,9 +246,14 @@ fn what_stays_is_counted_over_all_tries() {
     };
     let fails = |to| always(to, Ok((500, "")));
     assert_eq!(left(vec![fails("GET /")]), Leftover::Nothing);
-    assert_eq!(
-        left(vec![fails("POST /rest/fr/V1/guest-carts")]),
-        Leftover::Nothing
+    let refuses = |to| always(to, Ok((404, "")));
+    let refused = left(vec![refuses("POST /rest/fr/V1/guest-carts")]);
+    assert_eq!(refused, Leftover::Nothing);
+    // It went wrong: who knows how far it came.
+    let wrong = left(vec![fails("POST /rest/fr/V1/guest-carts")]);
+    assert!(
+        matches!(wrong, Leftover::Carts { carts: 3, .. }),
+        "{wrong:?}"
     );
     let three = left(vec![fails("/payment-methods")]);
     assert!(
@@ -260,7 +265,7 @@ fn what_stays_is_counted_over_all_tries() {
         matches!(three, Leftover::Carts { carts: 3, .. }),
         "{three:?}"
     );
-    let refused = left(vec![fails("POST /rest/fr/V1/guest-carts/cart1/items")]);
+    let refused = left(vec![refuses("POST /rest/fr/V1/guest-carts/cart1/items")]);
     assert!(
         matches!(refused, Leftover::EmptyCarts { carts: 3, .. }),
         "{refused:?}"

@@ -113,7 +113,7 @@ impl<'a> Tour<'a> {
             self.carts(""),
             Some("{}".to_owned()),
         );
-        if answer.is_err() && self.was_answered() {
+        if answer.is_err() && self.was_refused() {
             self.cart = Cart::None;
         }
         let cart = told::cart(&answer?.body).ok_or_else(|| no(WalkStage::Cart, "cart"))?;
@@ -122,7 +122,7 @@ impl<'a> Tour<'a> {
         let path = self.carts(&format!("/{cart}/items"));
         self.cart = Cart::Full(cart.clone(), None);
         let answer = self.stage(Item, "POST", path, Some(item.to_string()));
-        if answer.is_err() && self.was_answered() {
+        if answer.is_err() && self.was_refused() {
             self.cart = Cart::Empty(cart.clone());
         }
         let answer = answer?;
@@ -142,9 +142,10 @@ impl<'a> Tour<'a> {
         Ok(())
     }
 
-    /// Whether the last stage's request was answered: one that was refused did nothing, one without an answer may have.
-    fn was_answered(&self) -> bool {
-        self.stages.last().is_some_and(|last| last.status.is_some())
+    /// Whether the last stage's request was refused, and so did nothing; one that went wrong or has no answer may have.
+    fn was_refused(&self) -> bool {
+        let status = self.stages.last().and_then(|last| last.status);
+        status.is_some_and(|status| (300..500).contains(&status))
     }
 
     fn carts(&self, rest: &str) -> String {
@@ -218,7 +219,9 @@ impl<'a> Tour<'a> {
     fn take_away(&self) -> Stays {
         let cart = match &self.cart {
             Cart::None => return Stays::Nothing,
-            Cart::Unknown => return Stays::Cart("the answer that names it didn't come".to_owned()),
+            Cart::Unknown => {
+                return Stays::Cart("no answer named it, if it was made at all".to_owned());
+            }
             Cart::Full(cart, _) | Cart::Empty(cart) => cart,
         };
         let row = self.host.settings.database.as_ref().map_or_else(
