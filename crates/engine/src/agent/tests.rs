@@ -127,7 +127,7 @@ impl Scene {
             instructions,
             ..HostReply::default()
         };
-        self.work.hear(reply).expect("kept");
+        self.work.hear(&reply).expect("kept");
         self.settle();
     }
 
@@ -153,7 +153,7 @@ impl Scene {
             reply.sealed.insert(entry.run.clone(), entry.number + 1);
         }
         reply.heard = report.refused.iter().map(|one| one.order.clone()).collect();
-        self.work.hear(reply).expect("kept");
+        self.work.hear(&reply).expect("kept");
         report
     }
 
@@ -424,7 +424,7 @@ fn what_an_administrator_began_is_theirs() {
         instructions: vec![undo],
         ..HostReply::default()
     };
-    scene.work.hear(reply).expect("kept");
+    scene.work.hear(&reply).expect("kept");
     scene.work.go_on();
     assert!(!scene.work.is_quiet());
     assert_eq!(scene.run().expect("a run").entries, 1);
@@ -482,4 +482,40 @@ fn what_is_forged_does_nothing() {
     scene.refused("order-1", "isn't signed");
     assert!(scene.run().is_none() && scene.dropped());
     assert_eq!(scene.work.report().refused.len(), 1);
+}
+
+#[test]
+fn a_report_stays_as_short_as_it_has_to_be() {
+    let mut scene = Scene::new(ALL);
+    let unknown: Vec<_> = (0..120)
+        .map(|at| scene.say(&format!("order-{at}"), 0, Word::Undo))
+        .collect();
+    scene.hear(unknown);
+    let told = scene.seal();
+    assert_eq!(told.refused.len(), 100);
+    assert_eq!(scene.work.report().refused.len(), 20);
+    // A plan that would not fit one isn't begun.
+    let mut plan = planned("web-shell");
+    plan.because = "x".repeat(1 << 20);
+    let hash = playbook::hash_words(&plan);
+    let (plan, answers) = (Box::new(plan), BTreeMap::new());
+    let begin = scene.signed(
+        "long",
+        Instructed::Begin {
+            plan,
+            hash,
+            answers,
+        },
+    );
+    scene.hear(vec![begin]);
+    scene.refused("long", "longer than 960 KiB");
+    // Neither is a reason without an end.
+    let mut told = super::kept::Told::default();
+    told.refuse(model::Refused {
+        run: String::new(),
+        order: String::new(),
+        why: "x".repeat(5000),
+        at: now(),
+    });
+    assert_eq!(told.refused[0].why.chars().count(), 4001);
 }
