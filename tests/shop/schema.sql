@@ -29,15 +29,21 @@ create table mg_layout_link (layout_link_id int primary key auto_increment, stor
 
 create table mg_catalog_product_entity (entity_id int primary key auto_increment, sku varchar(64), price decimal(20,6));
 insert into mg_catalog_product_entity (sku, price) select concat('sku-', seq), seq from seq_1_to_100;
+-- Addresses of pages by view; what another view has and this one doesn't is 404 here.
+create table mg_url_rewrite (url_rewrite_id int primary key auto_increment, entity_type varchar(32), request_path varchar(255), store_id smallint, unique (request_path, store_id));
+insert into mg_url_rewrite (entity_type, request_path, store_id) select 'category', 'bags.html', store_id from mg_store where store_id > 0
+  union all select 'product', 'bag.html', store_id from mg_store where store_id > 0;
 create table mg_quote (entity_id int primary key auto_increment, store_id smallint, created_at timestamp default current_timestamp,
-  updated_at timestamp default current_timestamp on update current_timestamp, is_active smallint default 1, customer_email varchar(255), reserved_order_id varchar(64));
-create table mg_quote_id_mask (entity_id int primary key auto_increment, quote_id int, masked_id varchar(32), key (masked_id));
-create table mg_quote_item (item_id int primary key auto_increment, quote_id int, sku varchar(255), qty decimal(12,4), price decimal(12,4), key (quote_id));
+  updated_at timestamp default current_timestamp on update current_timestamp, is_active smallint default 1, customer_id int, customer_email varchar(255), reserved_order_id varchar(64));
+create table mg_quote_id_mask (entity_id int primary key auto_increment, quote_id int, masked_id varchar(32), key (masked_id),
+  foreign key (quote_id) references mg_quote (entity_id) on delete cascade);
+create table mg_quote_item (item_id int primary key auto_increment, quote_id int, sku varchar(255), qty decimal(12,4), price decimal(12,4), key (quote_id),
+  foreign key (quote_id) references mg_quote (entity_id) on delete cascade);
 create table mg_quote_payment (payment_id int primary key auto_increment, quote_id int, created_at timestamp default current_timestamp,
   updated_at timestamp default current_timestamp, method varchar(255), cc_number_enc varchar(255), cc_cid_enc varchar(255), additional_information text, key (quote_id));
 create table mg_sales_order (entity_id int primary key auto_increment, state varchar(32), status varchar(32), store_id smallint, grand_total decimal(20,4),
   increment_id varchar(50), customer_email varchar(128), remote_ip varchar(45), quote_id int, created_at timestamp default current_timestamp,
-  updated_at timestamp default current_timestamp on update current_timestamp);
+  updated_at timestamp default current_timestamp on update current_timestamp, key (store_id), key (created_at));
 create table mg_sales_order_payment (entity_id int primary key auto_increment, parent_id int, method varchar(128), amount_ordered decimal(20,4), cc_last_4 varchar(100),
   cc_number_enc varchar(128), additional_information text, key (parent_id));
 create table mg_vault_payment_token (entity_id int primary key auto_increment, gateway_token varchar(255), details text);

@@ -15,6 +15,7 @@ mod decision;
 mod event;
 mod field_set;
 mod finding;
+mod guard;
 mod handling;
 mod identity;
 mod incident;
@@ -39,6 +40,9 @@ pub use event::{Event, Field, Value};
 pub use field_set::FieldSet;
 pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, External, Finding, Grade, Level,
+};
+pub use guard::{
+    Leftover, Look, Orders, Passage, UnknownWhy, Verdict, ViewLook, Walk, WalkEnd, WalkStage,
 };
 pub use handling::{Handling, Stage, Taken, Task};
 pub use identity::{

@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 use crate::ActionError;
 use crate::disk::Disk;
+use crate::guard::GuardSettings;
+use crate::http::{Answer, NoAnswer, Request};
 
 /// What an administrator says of the shop's host. A part that is missing refuses its actions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -22,6 +24,8 @@ pub struct HostSettings {
     pub database: Option<DatabaseSettings>,
     /// Its caches.
     pub cache: Option<CacheSettings>,
+    /// What the guard asks of it.
+    pub guard: Option<GuardSettings>,
 }
 
 /// Magento on this host.
@@ -193,6 +197,13 @@ impl Host {
         })
     }
 
+    pub(crate) fn guard(&self) -> Result<&GuardSettings, ActionError> {
+        let settings = self.settings.guard.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [guard]".to_owned(),
+        })
+    }
+
     pub(crate) fn magento(&self) -> Result<&MagentoSettings, ActionError> {
         let settings = self.settings.magento.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
@@ -235,13 +246,17 @@ pub trait World: Send + Sync {
     /// [`ActionError::NotSeen`] when none came within `limit`.
     fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError>;
 
-    /// Sends a `PURGE` for pages whose tags match a pattern, as Magento does to Varnish (`X-Magento-Tags-Pattern` of its VCL), and
-    /// gives the status of the answer.
+    /// Sends any request and gives the answer, 2 MiB of it at most.
     ///
     /// # Errors
     ///
-    /// [`ActionError::NotSeen`] when none came within `limit`.
-    fn purge(&self, at: SocketAddr, pattern: &str, limit: Duration) -> Result<u16, ActionError>;
+    /// [`NoAnswer`] when none came within `limit`.
+    fn request(
+        &self,
+        at: SocketAddr,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer>;
 
     /// Waits between two requests.
     fn pause(&self, time: Duration);

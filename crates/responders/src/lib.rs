@@ -2,7 +2,7 @@
 //!
 //! It is apart because it changes a shop. Invariants: no action knows why it is done; none is given a text that wasn't
 //! read to its kind ([`model::Argument`]); no shell is ever started; files are changed in one place ([`disk`]), the
-//! database in another ([`database`]), and what undoes a change is known before.
+//! database in another ([`database`]), and what undoes a change is known before. What only looks whether a shop still sells is apart, too ([`guard`]).
 
 mod action;
 mod aside;
@@ -23,7 +23,9 @@ mod drop_trigger;
 mod end_connections;
 mod end_customer_sessions;
 mod evidence;
+mod guard;
 mod host;
+mod http;
 mod lock_database_account;
 mod maintenance;
 pub mod memory;
@@ -42,10 +44,12 @@ use database::row_action::ByRows;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
+pub use guard::{GuardSettings, ViewSettings, judge, look, walk};
 pub use host::{
     Ask, CacheServer, CacheSettings, DatabaseSettings, Host, HostSettings, MagentoSettings,
     NginxSettings, World,
 };
+pub use http::{Answer, NoAnswer, Request};
 pub use nginx::prepare;
 
 /// Every action, outermost layer first.

@@ -1,6 +1,6 @@
 //! A shop's host in a folder of its own: real files, an nginx in memory that goes by our include file when it is told to.
 //!
-//! For the contract of actions, and for exercises: no server is started.
+//! For the contract of actions, and for exercises: no server is started, and what the guard asks for is answered as a Magento does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use model::{RunType, StoreMap, ViewPlace};
 
+use crate::guard::{GuardSettings, ViewSettings};
 use crate::host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+use crate::http::{Answer, NoAnswer, Request};
 use crate::{ActionError, nginx};
 
 /// Two websites, three views and a closed one.
@@ -90,6 +92,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
         }),
         database: None,
         cache: None,
+        guard: Some(guard()),
     };
     let world = Nginx {
         file: include.join("http.conf"),
@@ -99,6 +102,51 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     nginx::prepare(&host)?;
     host.world.run(&["reload".to_owned()], Duration::ZERO)?;
     Ok(host)
+}
+
+/// What the guard asks of two of its views.
+fn guard() -> GuardSettings {
+    let view = |code: &str| {
+        let of = ViewSettings {
+            host: format!("{code}.shop.test"),
+            home: "/".to_owned(),
+            category: "/a.html".to_owned(),
+            product: "/b.html".to_owned(),
+            sku: "b".to_owned(),
+            country: "DE".to_owned(),
+            postcode: "10115".to_owned(),
+        };
+        (code.to_owned(), of)
+    };
+    GuardSettings {
+        mark: "magewarden-guard".to_owned(),
+        limit: Duration::from_secs(10),
+        every: Duration::from_secs(60),
+        secure: true,
+        view: ["de", "fr"].map(view).into(),
+    }
+}
+
+/// What a Magento answers to a guest, as far as the guard asks for it.
+fn sold(request: &Request) -> Answer {
+    let mut path = request.path.split('/').skip(5);
+    let body = match (request.method, path.next(), path.next()) {
+        ("POST", None, _) if request.path.starts_with("/rest/") => r#""cart1""#,
+        ("POST", Some("cart1"), Some("items")) => r#"{"item_id":7,"sku":"b","qty":1}"#,
+        ("DELETE", Some("cart1"), Some("items")) => "true",
+        (_, Some("cart1"), Some("estimate-shipping-methods")) => {
+            r#"[{"carrier_code":"flatrate","method_code":"flatrate","available":true}]"#
+        }
+        (_, Some("cart1"), Some("payment-methods")) => r#"[{"code":"checkmo","title":"Check"}]"#,
+        _ => "<!doctype html>",
+    };
+    let cookies = ["store=de; Path=/", "PHPSESSID=abc,1; Path=/; HttpOnly"];
+    let cookies = cookies.map(|one| ("set-cookie".to_owned(), one.to_owned()));
+    Answer {
+        status: 200,
+        headers: cookies.into(),
+        body: body.as_bytes().to_vec(),
+    }
 }
 
 /// An nginx that has read our file when it was last told to.
@@ -134,8 +182,29 @@ impl World for Nginx {
         Ok(format!("HTTP/1.1 {status}\r\n\r\n{} {}\n", ask.host, ask.path).into_bytes())
     }
 
-    fn purge(&self, _at: SocketAddr, _pattern: &str, _limit: Duration) -> Result<u16, ActionError> {
-        Ok(200)
+    fn request(
+        &self,
+        at: SocketAddr,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let ask = Ask {
+            host: request.host.clone(),
+            path: request.path.clone(),
+            store: None,
+        };
+        let status = self.ask(at, &ask, limit);
+        let status = status.map_err(|error| NoAnswer::Refused {
+            how: error.to_string(),
+        })?;
+        Ok(match status {
+            200 => sold(request),
+            status => Answer {
+                status,
+                headers: Vec::new(),
+                body: nginx::refusal(status).as_bytes().to_vec(),
+            },
+        })
     }
 
     fn pause(&self, _time: Duration) {}

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, ActionError, Change, Effect, Survey, keep, read_kept};
 use crate::cache::Cache;
 use crate::host::{CacheSettings, Host};
+use crate::http::Request;
 
 static FACTS: ActionFacts = ActionFacts {
     name: "purge_cache",
@@ -124,7 +125,18 @@ impl Action for PurgeCache {
         let pattern = tag.map_or_else(|| ".*".to_owned(), |tag| format!("((^|,){tag}(,|$))"));
         for varnish in &settings.varnish {
             host.disk.steps.step(format!("Varnish at {varnish}"))?;
-            let status = host.world.purge(*varnish, &pattern, LIMIT)?;
+            let request = Request {
+                method: "PURGE",
+                host: varnish.to_string(),
+                path: "/".to_owned(),
+                headers: vec![("X-Magento-Tags-Pattern", pattern.clone())],
+                body: None,
+            };
+            let answer = host.world.request(*varnish, &request, LIMIT);
+            let answer = answer.map_err(|error| ActionError::NotSeen {
+                what: format!("Varnish at {varnish}: {error}"),
+            })?;
+            let status = answer.status;
             if status != 200 {
                 return Err(ActionError::NotSeen {
                     what: format!(

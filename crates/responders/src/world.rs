@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::ActionError;
 use crate::host::{Ask, World};
+use crate::http::{self, Answer, NoAnswer, Request};
 
 /// Bytes kept of what a program says; the last of them are told.
 const SAID_BYTES_MAX: usize = 64 << 10;
 const TOLD_CHARS_MAX: usize = 600;
 /// Bytes read of an answer, for its status.
 const STATUS_BYTES: usize = 12;
-/// Bytes read of an answer, for evidence.
+/// Bytes read of an answer, for evidence and by the guard.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// This host.
@@ -85,13 +86,28 @@ impl World for ThisHost {
         })
     }
 
-    fn purge(&self, at: SocketAddr, pattern: &str, limit: Duration) -> Result<u16, ActionError> {
-        let request = format!(
-            "PURGE / HTTP/1.1\r\nHost: {at}\r\nX-Magento-Tags-Pattern: {pattern}\r\nUser-Agent: magewarden\r\nConnection: close\r\n\r\n"
-        );
-        let answer = say(at, &request, limit).and_then(status);
-        answer.map_err(|error| ActionError::NotSeen {
-            what: format!("{at} doesn't answer to PURGE: {error}"),
+    fn request(
+        &self,
+        at: SocketAddr,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let bytes = http::written(request).ok_or_else(|| NoAnswer::Refused {
+            how: "what would be sent is no request".to_owned(),
+        })?;
+        let answer = exchange(at, &bytes, limit).map_err(|error| match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => NoAnswer::Late {
+                milliseconds: limit.as_millis(),
+            },
+            ErrorKind::ConnectionRefused => NoAnswer::Refused {
+                how: error.to_string(),
+            },
+            _ => NoAnswer::Cut {
+                how: error.to_string(),
+            },
+        })?;
+        http::read(&answer).ok_or_else(|| NoAnswer::Cut {
+            how: format!("{} bytes that are no answer of HTTP/1.1", answer.len()),
         })
     }
 
@@ -135,6 +151,15 @@ fn say(at: SocketAddr, request: &str, limit: Duration) -> Result<TcpStream, std:
     Ok(link)
 }
 
+/// Sends bytes and reads what comes, all within one limit.
+fn exchange(at: SocketAddr, bytes: &[u8], limit: Duration) -> Result<Vec<u8>, std::io::Error> {
+    let begun = Instant::now();
+    let mut link = TcpStream::connect_timeout(&at, limit)?;
+    link.set_write_timeout(Some(limit))?;
+    link.write_all(bytes)?;
+    whole(link, limit.saturating_sub(begun.elapsed()))
+}
+
 /// Reads an answer to its end or to its limits; one that comes drop by drop is cut off when the time is over.
 fn whole(mut link: TcpStream, limit: Duration) -> Result<Vec<u8>, std::io::Error> {
     let end = Instant::now() + limit;
@@ -173,7 +198,8 @@ fn status(mut link: TcpStream) -> Result<u16, std::io::Error> {
 mod tests {
     use super::ThisHost;
     use crate::host::{Ask, World as _};
-    use std::io::Write as _;
+    use crate::http::{NoAnswer, Request};
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::time::Duration;
 
@@ -210,6 +236,56 @@ mod tests {
         let told = told.expect_err("it has an end").to_string();
         assert!(told.contains("it takes too long"), "{told}");
         dripping.join().expect("the caller is gone");
+    }
+
+    /// What comes of a request when its caller is given these bytes, and kept waiting after them or not.
+    #[track_caller]
+    fn asked(given: &'static [u8], is_kept: bool) -> Result<(u16, Vec<u8>), NoAnswer> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let server = std::thread::spawn(move || {
+            let (mut link, _) = listener.accept().expect("a caller");
+            let _read = link.read(&mut [0; 4096]);
+            let _written = link.write_all(given);
+            if is_kept {
+                let _until_the_caller_goes = link.read(&mut [0; 1]);
+            }
+        });
+        let request = Request {
+            method: "GET",
+            host: "de.shop.test".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: None,
+        };
+        let answer = ThisHost.request(at, &request, Duration::from_millis(300));
+        server.join().expect("a server");
+        answer.map(|answer| (answer.status, answer.body))
+    }
+
+    #[test]
+    fn an_answer_or_how_there_was_none() {
+        let whole = asked(b"HTTP/1.1 200 OK\r\n\r\nyes", false);
+        assert_eq!(whole, Ok((200, b"yes".to_vec())));
+        let late = Err(NoAnswer::Late { milliseconds: 300 });
+        assert_eq!(asked(b"", true), late);
+        assert_eq!(asked(b"HTTP/1.1 200 OK\r\n\r\nye", true), late);
+        for cut in [&b""[..], b"HTTP/1.1 200 OK\r\n"] {
+            let told = asked(cut, false);
+            assert!(matches!(told, Err(NoAnswer::Cut { .. })), "{told:?}");
+        }
+        let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = closed.local_addr().expect("an address");
+        drop(closed);
+        let request = Request {
+            method: "GET",
+            host: "de.shop.test".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: None,
+        };
+        let told = ThisHost.request(at, &request, Duration::from_millis(300));
+        assert!(matches!(told, Err(NoAnswer::Refused { .. })), "{told:?}");
     }
 
     #[test]

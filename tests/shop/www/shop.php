@@ -106,20 +106,34 @@ final class Shop
             $masked = bin2hex(random_bytes(16));
             $this->ask('insert into mg_quote_id_mask (quote_id, masked_id) values (?, ?)', [$quote, $masked]);
             $this->said($view, $masked);
-        } elseif ($post && ($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'items') {
-            $sku = $body['cartItem']['sku'] ?? 'sku-1';
-            $this->ask('insert into mg_quote_item (quote_id, sku, qty, price) select m.quote_id, p.sku, 1, p.price
-                from mg_quote_id_mask m, mg_catalog_product_entity p where m.masked_id = ? and p.sku = ?', [$call[2], $sku]);
-            $this->said($view, ['sku' => $sku]);
+        } elseif (($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'items') {
+            $this->items($view, $call[2], $call[4] ?? null, $body);
         } elseif ($post && ($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'estimate-shipping-methods') {
-            $this->said($view, [['carrier_code' => 'flatrate', 'amount' => 5]]);
+            $this->said($view, [['carrier_code' => 'flatrate', 'method_code' => 'flatrate', 'amount' => 5, 'available' => true]]);
         } elseif (($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'payment-methods') {
-            $this->said($view, $this->methods($view));
+            $this->said($view, array_map(fn ($method) => ['code' => $method, 'title' => ucfirst($method)], $this->methods($view)));
         } elseif ($post && ($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'payment-information') {
             $this->order($view, $call[2], $body);
         } else {
             $this->said($view, ['store' => $view['code']]);
         }
+    }
+
+    /** What is in a guest's cart: something is put into it, or taken out. */
+    private function items(array $view, string $masked, ?string $item, array $body): void
+    {
+        if ($_SERVER['REQUEST_METHOD'] === 'DELETE') {
+            $gone = $this->ask('delete i from mg_quote_item i join mg_quote_id_mask m using (quote_id) where m.masked_id = ? and i.item_id = ?', [$masked, $item]);
+            http_response_code($gone->rowCount() ? 200 : 404);
+            $this->said($view, $gone->rowCount() ? true : ['message' => "The %1 Cart doesn't contain the %2 item."]);
+            return;
+        }
+        $sku = $body['cartItem']['sku'] ?? 'sku-1';
+        $put = $this->ask('insert into mg_quote_item (quote_id, sku, qty, price) select m.quote_id, p.sku, 1, p.price
+            from mg_quote_id_mask m, mg_catalog_product_entity p where m.masked_id = ? and p.sku = ?', [$masked, $sku]);
+        http_response_code($put->rowCount() ? 200 : 404);
+        $this->said($view, $put->rowCount() ? ['item_id' => (int) $this->db->lastInsertId(), 'sku' => $sku, 'qty' => 1, 'quote_id' => $masked]
+            : ['message' => "The product that was requested doesn't exist. Verify the product and try again."]);
     }
 
     private function order(array $view, string $masked, array $body): void
@@ -171,6 +185,12 @@ final class Shop
             header('X-Frame-Options: SAMEORIGIN');
             header('Cache-Control: no-store');
             $this->checkout($view);
+            return;
+        }
+        $places = array_column($this->all('select store_id from mg_url_rewrite where request_path = ?', [$path]), 'store_id');
+        if ($places !== [] && !in_array($view['store_id'], $places)) {
+            http_response_code(404);
+            echo $this->frame($view, '<h1>Whoops, our bad...</h1>');
             return;
         }
         $key = 'FPC_' . hash('sha256', "{$view['code']} $path");

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod entries;
 mod grants;
+mod guard;
 mod look;
 mod merchant;
 mod parse;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Respond(respond::Respond),
     /// Let a shop's host carry out plans of the console: enrol it, run it, say what it may do
     Agent(agent::Agent),
+    /// Walk the shop's views to the payment and say which still sell
+    Guard(guard::Guard),
     /// Carry out and undo plans on this host, step by step, through any crash
     Runs(runs::Runs),
     /// Show what a log format reads from a file
@@ -99,6 +102,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Redact(command) => command.run(),
         Command::Respond(command) => command.run(),
         Command::Agent(command) => command.run(),
+        Command::Guard(command) => command.run(),
         Command::Runs(command) => command.run(),
         Command::Parse(command) => command.run(),
         Command::Shape(command) => command.run(),

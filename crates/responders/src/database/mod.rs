@@ -83,7 +83,7 @@ impl<'a> Database<'a> {
         let number = id.parse();
         out.id = number.map_err(|_| failed("say who asks", "its connection has no number"))?;
         (out.account, out.version) = (account, version);
-        if out.version.contains("MariaDB") {
+        if out.is_mariadb() {
             out.run("be set up", SESSION_OF_MARIADB)?;
         }
         Ok(out)
@@ -95,12 +95,17 @@ impl<'a> Database<'a> {
         let text = self.version.strip_prefix("5.5.5-").unwrap_or(&self.version);
         let mut parts = text.split(['.', '-']).map_while(|part| part.parse().ok());
         let told = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if self.version.contains("MariaDB") && told >= (major, minor) {
+        if self.is_mariadb() && told >= (major, minor) {
             return Ok(());
         }
         Err(ActionError::NotSetUp {
             what: format!("this needs MariaDB {major}.{minor} or later: do it by hand"),
         })
+    }
+
+    /// Whether the server is a MariaDB.
+    pub(crate) fn is_mariadb(&self) -> bool {
+        self.version.contains("MariaDB")
     }
 
     /// The shop's schema.

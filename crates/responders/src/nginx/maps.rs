@@ -35,6 +35,23 @@ location = /magewarden-closed {
 }
 "#;
 
+/// What `SERVER` answers for a closed view.
+const HOLDING_PAGE: &str = r#"<!doctype html><html lang="en"><meta charset="utf-8"><title>Closed for a while</title><h1>This shop is closed for a while</h1><p>Please come back later.</p></html>"#;
+
+/// What `SERVER` answers with a status.
+pub(crate) fn refusal(status: u16) -> &'static str {
+    match status {
+        503 => HOLDING_PAGE,
+        403 => "Refused.\n",
+        _ => "",
+    }
+}
+
+/// Whether an answer of status 503 has the holding page for its body: a rule of ours closes what was asked for.
+pub(crate) fn is_holding_page(body: &[u8]) -> bool {
+    body == HOLDING_PAGE.as_bytes()
+}
+
 /// The file for `http{}`.
 pub(super) fn http(rules: &BTreeSet<Rule>, stores: &StoreMap) -> String {
     let mut out = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::{Argument, ParameterKind};
 
-use super::{alternatives, http, quoted, state_of, written};
+use super::{SERVER, alternatives, http, quoted, refusal, state_of, written};
 use crate::memory::stores;
 use crate::nginx::rule::{Rule, read};
 
@@ -86,4 +86,13 @@ fn no_text_leaves_its_quotes_and_no_word_is_too_long() {
     let text = http(&BTreeSet::new(), &many);
     let longest = text.lines().map(str::len).max();
     assert!(longest < Some(4000), "{longest:?}");
+}
+
+#[test]
+fn refusals_are_what_nginx_is_told_to_answer() {
+    for status in [403, 503] {
+        let text = refusal(status).replace('"', "\\\"").replace('\n', "\\n");
+        let told = format!("return {status} \"{text}\";");
+        assert!(SERVER.contains(&told), "{told}");
+    }
 }

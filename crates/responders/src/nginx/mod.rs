@@ -18,6 +18,7 @@ use crate::action::{Action, ActionError, Change, Effect, Survey};
 use crate::disk;
 use crate::host::{Ask, Host};
 
+pub(crate) use maps::{is_holding_page, refusal};
 pub(crate) use rule::Rule;
 
 const TEST_LIMIT: Duration = Duration::from_secs(30);

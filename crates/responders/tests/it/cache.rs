@@ -8,8 +8,8 @@ use std::time::Duration;
 use model::Arguments;
 use responders::contract::{Seen, Trial, check_at, seen_in_cache};
 use responders::{
-    Action, ActionError, Ask, CacheServer, CacheSettings, Effect, Host, Survey, World, action,
-    memory,
+    Action, ActionError, Answer, Ask, CacheServer, CacheSettings, Effect, Host, NoAnswer, Request,
+    Survey, World, action, memory,
 };
 
 use crate::arguments;
@@ -68,12 +68,29 @@ impl World for Varnish {
         unreachable!("{ask:?}")
     }
 
-    fn purge(&self, _at: SocketAddr, pattern: &str, _limit: Duration) -> Result<u16, ActionError> {
-        let seen = seen_in_cache(self.at, &DATABASES)?;
+    fn request(
+        &self,
+        _at: SocketAddr,
+        request: &Request,
+        _limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let pattern = request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "X-Magento-Tags-Pattern");
+        let (_, pattern) = pattern.expect("a pattern");
+        assert_eq!(request.method, "PURGE");
+        let seen = seen_in_cache(self.at, &DATABASES);
+        let seen = seen.map_err(|error| NoAnswer::Refused {
+            how: error.to_string(),
+        })?;
         let entries = seen.keys().filter(|key| key.contains(" zc:k:69d_"));
         let mut purged = self.purged.lock().unwrap_or_else(PoisonError::into_inner);
         purged.push((pattern.to_owned(), entries.count()));
-        Ok(self.status)
+        Ok(Answer {
+            status: self.status,
+            ..Answer::default()
+        })
     }
 
     fn pause(&self, _time: Duration) {}
