@@ -96,7 +96,7 @@ fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
             })
         }
         Wait::UndoFailed(step) => carrier.undo_again(step),
-        Wait::Evidence(_) | Wait::Cause(_) => unreachable!("{wait:?}"),
+        Wait::Evidence(_) | Wait::Cause(_) | Wait::Guard(_) => unreachable!("{wait:?}"),
     }
 }
 

@@ -170,7 +170,7 @@ pub(super) fn thaw(place: &Place) -> Result<ExitCode, Failure> {
 /// What people say to a run that waits.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Word {
-    /// The condition it asks for holds
+    /// The condition it asks for holds; or a step is kept although a store suffers
     Yes,
     /// The condition it asks for doesn't hold
     No,
