@@ -10,16 +10,19 @@ use super::{Run, RunStep, StepState};
 
 impl Run {
     /// Steps of which the guard has yet to say whether other stores suffer: done by us, or undone before it was said.
-    ///
-    /// One that reaches everybody has no other stores.
     pub fn unguarded(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.steps.len()).filter(|step| {
-            let has_others = self.planned(*step).is_some_and(
-                |one| matches!(&one.work, Work::Action { touched, .. } if !touched.is_everything),
-            );
             let is_under_way = self.is_at(*step, &[StepState::UndoIntended]);
-            !self.is_closed && has_others && !is_under_way && self.may_be_guarded(*step)
+            !self.is_closed && self.has_others(*step) && !is_under_way && self.may_be_guarded(*step)
         })
+    }
+
+    /// Whether a step does something to the shop and there are stores that it isn't for: one that reaches everybody has none.
+    #[must_use]
+    pub fn has_others(&self, step: usize) -> bool {
+        let work = self.planned(step).map(|one| &one.work);
+        self.acts(step)
+            && matches!(work, Some(Work::Action { touched, .. }) if !touched.is_everything)
     }
 
     /// Whether the guard's word of a step may follow: it is done, or was before somebody asked to undo it.
@@ -38,8 +41,7 @@ impl Run {
     }
 
     /// Whether a step of ours does something to the shop: it keeps no evidence.
-    #[must_use]
-    pub fn acts(&self, step: usize) -> bool {
+    fn acts(&self, step: usize) -> bool {
         let planned = self.planned(step);
         planned.is_some_and(
             |one| matches!(&one.work, Work::Action { layer, .. } if *layer != Layer::Evidence),
