@@ -24,14 +24,14 @@ const HOST: &str = "shop1";
 const SHELL: &str = "v.__file__=pub%2Fmedia%2Fx.php&v.__network__=203.0.113.66";
 
 /// A host that does what it is told, in memory: each entry as the real one writes it down.
-struct Shop<'a> {
+pub(super) struct Shop<'a> {
     on: &'a Sealing,
     desk: HostDesk,
     runs: RefCell<BTreeMap<String, Run>>,
 }
 
 impl<'a> Shop<'a> {
-    fn of(on: &'a Sealing) -> Self {
+    pub(super) fn of(on: &'a Sealing) -> Self {
         let plans = link::Plans::new(&[7; 32]);
         let desk = HostDesk::new(on.decider.clone(), "shop".to_owned(), plans, || NOW);
         Self {
@@ -60,7 +60,7 @@ impl<'a> Shop<'a> {
         self.on.stage.runtime.block_on(reported)
     }
 
-    fn report(&self, entries: &[RunEntry]) -> Vec<Instruction> {
+    pub(super) fn report(&self, entries: &[RunEntry]) -> Vec<Instruction> {
         let reply = self.try_report(HOST, entries, &[]).expect("taken");
         let texts = reply.instructions.iter();
         texts
@@ -68,8 +68,21 @@ impl<'a> Shop<'a> {
             .collect()
     }
 
+    /// Something happens at its only run; gives the run.
+    pub(super) fn happens(&self, what: impl FnOnce(&Run) -> Happened) -> Run {
+        let entry = {
+            let mut runs = self.runs.borrow_mut();
+            let run = runs.values_mut().next().expect("a run");
+            let entry = run.entry(what(run), NOW);
+            run.take(&entry).expect("follows");
+            entry
+        };
+        self.report(&[entry]);
+        self.runs.borrow().values().next().expect("a run").clone()
+    }
+
     /// Takes what there is to do, and goes on until the run waits.
-    fn work(&self) -> Vec<RunEntry> {
+    pub(super) fn work(&self) -> Vec<RunEntry> {
         let mut told = Vec::new();
         for one in self.report(&[]) {
             let mut runs = self.runs.borrow_mut();
@@ -165,7 +178,7 @@ impl Sealing {
     }
 
     /// Asks for the plan as its page's form does.
-    fn propose(&self, browser: &Browser) -> Answer {
+    pub(super) fn propose(&self, browser: &Browser) -> Answer {
         let page = self
             .stage
             .get(browser, &format!("{}?{SHELL}", self.plan_path()));
@@ -185,7 +198,7 @@ impl Sealing {
         self.stage.post(browser, &self.plan_path(), &fields)
     }
 
-    fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
+    pub(super) fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
         let page = self.stage.get(browser, run);
         let field = |name: &str| {
             if page.body.contains(&format!("name=\"{name}\"")) {
@@ -205,7 +218,7 @@ impl Sealing {
         self.stage.post(browser, run, &fields)
     }
 
-    fn told(&self, browser: &Browser, path: &str) -> Value {
+    pub(super) fn told(&self, browser: &Browser, path: &str) -> Value {
         let answer = self.stage.get(browser, path);
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         serde_json::from_str(&answer.body).expect("JSON")
