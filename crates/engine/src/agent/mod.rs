@@ -5,6 +5,8 @@
 
 mod calls;
 mod examine;
+#[cfg(test)]
+mod guard_tests;
 mod hands;
 mod journals;
 mod kept;

@@ -22,7 +22,7 @@ impl Sealing {
     }
 
     /// Asks for the plan as its page's form does.
-    fn propose(&self, browser: &Browser) -> Answer {
+    pub(super) fn propose(&self, browser: &Browser) -> Answer {
         let page = self
             .stage
             .get(browser, &format!("{}?{SHELL}", self.plan_path()));
@@ -42,7 +42,7 @@ impl Sealing {
         self.stage.post(browser, &self.plan_path(), &fields)
     }
 
-    fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
+    pub(super) fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
         let page = self.stage.get(browser, run);
         let field = |name: &str| {
             if page.body.contains(&format!("name=\"{name}\"")) {
@@ -62,7 +62,7 @@ impl Sealing {
         self.stage.post(browser, run, &fields)
     }
 
-    fn told(&self, browser: &Browser, path: &str) -> Value {
+    pub(super) fn told(&self, browser: &Browser, path: &str) -> Value {
         let answer = self.stage.get(browser, path);
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         serde_json::from_str(&answer.body).expect("JSON")

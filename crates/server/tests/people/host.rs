@@ -62,6 +62,19 @@ impl<'a> Shop<'a> {
             .collect()
     }
 
+    /// Something happens at its only run; gives the run.
+    pub(super) fn happens(&self, what: impl FnOnce(&Run) -> Happened) -> Run {
+        let entry = {
+            let mut runs = self.runs.borrow_mut();
+            let run = runs.values_mut().next().expect("a run");
+            let entry = run.entry(what(run), NOW);
+            run.take(&entry).expect("follows");
+            entry
+        };
+        self.report(&[entry]);
+        self.runs.borrow().values().next().expect("a run").clone()
+    }
+
     /// Takes what there is to do, and goes on until the run waits.
     pub(super) fn work(&self) -> Vec<RunEntry> {
         let mut told = Vec::new();

@@ -3,6 +3,7 @@
 mod attaching;
 mod containing;
 mod counsel;
+mod guarded;
 mod host;
 mod programs;
 mod roles;

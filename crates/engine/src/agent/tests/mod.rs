@@ -11,13 +11,16 @@ use model::{
     HostReply, HostReport, Instructed, Instruction, Person, Plan, Signed, Timestamp, Word,
 };
 use playbook::{Document, Run, Turn};
-use responders::memory;
+use responders::{Host, memory};
 
 use crate::agent::examine::Me;
 use crate::agent::policy::Policy;
 use crate::agent::work::{Settings, Work};
 use crate::content;
 use crate::runs::{Place, read};
+
+/// Lines that an administrator was told.
+pub(super) type Said = Arc<Mutex<Vec<String>>>;
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
@@ -42,23 +45,28 @@ fn planned(playbook: &str) -> Plan {
 }
 
 /// A host, the server that signs for it, and what it was last told.
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
     plans: Plans,
-    work: Work,
-    said: Arc<Mutex<Vec<String>>>,
+    pub(super) work: Work,
+    said: Said,
 }
 
 /// What the playbook does.
-const ALL: &str =
+pub(super) const ALL: &str =
     "actions = ['hold_retention', 'keep_evidence', 'block_network', 'quarantine_file', 'deny_php']";
 
 impl Scene {
     fn new(policy: &str) -> Self {
+        Self::at(&|folder, plans, said| work(folder, policy, plans, said))
+    }
+
+    /// At a host of somebody else's making.
+    pub(super) fn at(make: &dyn Fn(&Path, &Plans, &Said) -> Work) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let plans = Plans::new(&[9; 32]);
         let said = Arc::default();
-        let work = work(folder.path(), policy, &plans, &said);
+        let work = make(folder.path(), &plans, &said);
         Self {
             folder,
             plans,
@@ -83,7 +91,7 @@ impl Scene {
         self.folder.path().join("ours")
     }
 
-    fn run(&self) -> Option<Run> {
+    pub(super) fn run(&self) -> Option<Run> {
         read(&self.place().journals(), "run-1").ok()
     }
 
@@ -101,7 +109,7 @@ impl Scene {
         })
     }
 
-    fn begin(&self, order: &str) -> Signed {
+    pub(super) fn begin(&self, order: &str) -> Signed {
         let plan = planned("web-shell");
         let hash = playbook::hash_words(&plan);
         let (plan, answers) = (Box::new(plan), BTreeMap::new());
@@ -115,13 +123,13 @@ impl Scene {
         )
     }
 
-    fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
+    pub(super) fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
         let note = "because".to_owned();
         self.signed(order, Instructed::Say { seen, word, note })
     }
 
     /// The server answers with instructions, and all that can be done is.
-    fn hear(&mut self, instructions: Vec<Signed>) {
+    pub(super) fn hear(&mut self, instructions: Vec<Signed>) {
         let reply = HostReply {
             v: 1,
             at: now(),
@@ -132,7 +140,7 @@ impl Scene {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             self.work.go_on();
             if self.work.is_quiet() {
@@ -143,7 +151,7 @@ impl Scene {
     }
 
     /// The server has all that it is told, and says so.
-    fn seal(&mut self) -> HostReport {
+    pub(super) fn seal(&mut self) -> HostReport {
         let report = self.work.report();
         let mut reply = HostReply {
             v: 1,
@@ -166,26 +174,39 @@ impl Scene {
         assert!(found.why.contains(why), "{found:?}");
     }
 
-    fn dropped(&self) -> bool {
+    pub(super) fn dropped(&self) -> bool {
         self.folder.path().join("shop/pub/media/x.php").exists()
     }
 }
 
-fn work(folder: &Path, policy: &str, plans: &Plans, said: &Arc<Mutex<Vec<String>>>) -> Work {
+fn work(folder: &Path, policy: &str, plans: &Plans, said: &Said) -> Work {
     // Made once: it puts the dropped file there.
     let was_there = folder.join("shop/pub/media").exists();
     let dropped = folder.join("shop/pub/media/x.php");
     let is_there = dropped.exists();
-    let host = memory::host(folder).expect("a host");
+    let mut host = memory::host(folder).expect("a host");
+    host.settings.guard = None;
     if was_there && !is_there {
         std::fs::remove_file(&dropped).expect("removed");
     }
+    work_at(host, now, folder, policy, plans, said)
+}
+
+/// The agent of a host.
+pub(super) fn work_at(
+    host: Host,
+    clock: fn() -> Timestamp,
+    folder: &Path,
+    policy: &str,
+    plans: &Plans,
+    said: &Said,
+) -> Work {
     let said = Arc::clone(said);
     let settings = Settings {
         folder: folder.join("ours"),
         host,
         policy: Policy::read(policy, playbook::EXPECTED).expect("a policy"),
-        clock: now,
+        clock,
         program: "1".to_owned(),
         tell: Box::new(move |line| said.lock().expect("a lock").push(line.to_owned())),
     };
@@ -199,7 +220,7 @@ fn work(folder: &Path, policy: &str, plans: &Plans, said: &Arc<Mutex<Vec<String>
 }
 
 /// Says yes, done or skip to whatever a run waits for, until it is over.
-fn to_its_end(scene: &mut Scene) {
+pub(super) fn to_its_end(scene: &mut Scene) {
     for turn in 0..100 {
         let run = scene.run().expect("a run");
         let Turn::Wait(wait) = run.turn() else {
