@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use model::{Argument, Arguments, Happened, RunChange, Timestamp, Work};
+use model::{Argument, Arguments, Happened, Layer, RunChange, Timestamp, Work};
 use playbook::{Run, StepState, Turn, Wait};
 use responders::{Action, ActionError, Effect, Host};
 
@@ -414,8 +414,16 @@ impl<'a> Carrier<'a> {
         Ok((self.doing(step)?, kept))
     }
 
-    /// Another run that holds what a step would do.
+    /// Another run that holds what a step would do. What keeps evidence is never left to another: that kept it as it was then.
     fn held_by(&self, step: usize) -> Result<Option<String>, CarryError> {
+        let planned = self.run().planned(step).map(|one| &one.work);
+        if let Some(Work::Action {
+            layer: Layer::Evidence,
+            ..
+        }) = planned
+        {
+            return Ok(None);
+        }
         self.other(step, |run, at| run.may_hold(at))
     }
 
