@@ -200,8 +200,12 @@ def by_two_people(scene, shop, people):
 def through_ends(scene, shop, lead, incident):
     """The server killed in the middle, the agent killed in the middle, the administrator with the server gone."""
     before = shop_as_it_is(scene, shop)
+    # Others may look into the folder of holds: the run stops at its first step.
+    scene.hold.chmod(0o755)
     run = propose(lead, incident, file="pub/media/x.php", network=ATTACKER)
     wait_for("it waits", 30, lambda: told(lead, run)["stage"] == "waits")
+    need("for it alone (0700)" in json.dumps(told(lead, run)) and is_open(shop), "it says why, and nothing else is done", told(lead, run))
+    scene.hold.chmod(0o700)
     say(lead, run, "done", "by hand")
     scene.kill()
     journal = scene.folder / "ours" / "runs" / f"{run}.ndjson"

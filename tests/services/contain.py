@@ -42,15 +42,23 @@ class Containment:
     def __init__(self, magewarden, shop):
         self.magewarden, self.shop, self.folder = magewarden, shop, shop.folder
         nginx, self.include = shop.folder / "nginx.conf", shop.folder / "include"
+        self.hold, self.logs = shop.folder / "hold", shop.folder / "logs"
+        self.hold.mkdir(mode=0o700)
+        self.logs.mkdir()
         own = f'"/usr/sbin/nginx", "-c", "{nginx}", "-e", "{shop.folder}/nginx-error.log"'
         (shop.folder / "host.toml").write_text(
             f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\ngood_files = "{shop.folder}/good-files"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
-            f'ask = "127.0.0.1:{shop.port}"\nproxies = ["127.0.0.8"]\n')
+            f'ask = "127.0.0.1:{shop.port}"\nproxies = ["127.0.0.8"]\n'
+            f'[hold]\nfolder = "{self.hold}"\nlogs = ["{self.logs}"]\n')
         self.stores("false")
         self.right("--prepare")
         text = nginx.read_text().replace("http {", f"http {{\n  include {self.include}/http.conf;", 1)
         self.server = f"    include {self.include}/server.conf;\n"
         text = text.replace("      fastcgi_param MAGE_RUN_CODE", "      fastcgi_param HTTP_COOKIE $http_cookie;\n      fastcgi_param HTTP_STORE $http_store;\n      fastcgi_param MAGE_RUN_CODE")
+        # A log in the folder whose logs are held.
+        usual = f"access_log {shop.folder}/access.log combined;"
+        need(text.count(usual) == 1, "the shop's access log")
+        text = text.replace(usual, f"{usual}\n    access_log {self.logs}/access.log combined;")
         nginx.write_text(text.replace("    server_name *.shop.test;\n", "    server_name *.shop.test;\n" + self.server))
         shop.nginx.send_signal(signal.SIGHUP)
         time.sleep(1)

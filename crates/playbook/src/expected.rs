@@ -84,7 +84,7 @@ pub static EXPECTED: &[ActionFacts] = &[
     },
     ActionFacts {
         name: "hold_retention",
-        about: "Stops deletion by age of what tells of the incident",
+        about: "Holds a copy of every log as it is now, so that rotation and cleaning by age take nothing of it away",
         ..BASE
     },
     ActionFacts {

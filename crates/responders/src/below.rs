@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -42,7 +43,11 @@ pub(crate) fn walk<'a>(
 
 /// Opens a plain file, or whatever else is there without waiting for it; a link is an error. When it was last read stays as it is
 /// where that may be asked for (its owner and root may).
-pub(crate) fn open(folder: &File, name: &str, shown: &Path) -> Result<File, ActionError> {
+pub(crate) fn open(
+    folder: &File,
+    name: &(impl NixPath + ?Sized),
+    shown: &Path,
+) -> Result<File, ActionError> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let opened = match openat(folder, name, flags | OFlag::O_NOATIME, Mode::empty()) {
         Err(Errno::EPERM) => openat(folder, name, flags, Mode::empty()),

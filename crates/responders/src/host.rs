@@ -24,6 +24,8 @@ pub struct HostSettings {
     pub database: Option<DatabaseSettings>,
     /// Its caches.
     pub cache: Option<CacheSettings>,
+    /// What is held of its logs.
+    pub hold: Option<HoldSettings>,
     /// What the guard asks of it.
     pub guard: Option<GuardSettings>,
 }
@@ -113,6 +115,16 @@ pub struct CacheServer {
     pub database: i64,
 }
 
+/// Which logs are held when an incident asks for it, and where.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldSettings {
+    /// Folder of copies: ours alone (0700), not served.
+    pub folder: PathBuf,
+    /// Folders of logs; what lies in folders of these isn't held.
+    pub logs: Vec<PathBuf>,
+}
+
 const fn port() -> u16 {
     3306
 }
@@ -194,6 +206,13 @@ impl Host {
         let settings = self.settings.cache.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
             what: "the host's settings have no part [cache]".to_owned(),
+        })
+    }
+
+    pub(crate) fn hold(&self) -> Result<&HoldSettings, ActionError> {
+        let settings = self.settings.hold.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [hold]".to_owned(),
         })
     }
 

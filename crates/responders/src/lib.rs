@@ -24,6 +24,8 @@ mod end_connections;
 mod end_customer_sessions;
 mod evidence;
 mod guard;
+mod hold;
+mod hold_retention;
 mod host;
 mod http;
 mod lock_database_account;
@@ -46,14 +48,17 @@ pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
 pub use guard::{GuardSettings, ViewSettings, judge, look, walk};
 pub use host::{
-    Ask, CacheServer, CacheSettings, DatabaseSettings, Host, HostSettings, MagentoSettings,
-    NginxSettings, World,
+    Ask, CacheServer, CacheSettings, DatabaseSettings, HoldSettings, Host, HostSettings,
+    MagentoSettings, NginxSettings, World,
 };
 pub use http::{Answer, NoAnswer, Request};
 pub use nginx::prepare;
 
-/// Every action, outermost layer first.
+/// Every action, evidence first, then outermost layer first.
 pub static ACTIONS: &[&dyn Action] = &[
+    &hold_retention::HoldRetention {
+        space: hold_retention::space,
+    },
     &block_network::BlockNetwork,
     &block_route::BlockRoute,
     &close_view::CloseView,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use model::{RunType, StoreMap, ViewPlace};
 
 use crate::guard::{GuardSettings, ViewSettings};
-use crate::host::{Ask, Host, HostSettings, MagentoSettings, NginxSettings, World};
+use crate::host::{Ask, HoldSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
 use crate::http::{Answer, NoAnswer, Request};
 use crate::{ActionError, nginx};
 
@@ -48,7 +48,7 @@ pub fn stores() -> StoreMap {
     map
 }
 
-/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php` and a changed `pub/static/checkout.js`, as it should be in `good_files`; our include files in `nginx`, moved files in `quarantine`.
+/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php` and a changed `pub/static/checkout.js`, as it should be in `good_files`; our include files in `nginx`, moved files in `quarantine`; two logs in `log`, held in `hold`.
 ///
 /// # Errors
 ///
@@ -62,18 +62,25 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
         root.join("pub/static"),
         folder.join("good_files/pub/static"),
         folder.join("quarantine"),
+        folder.join("hold"),
+        folder.join("log"),
     ] {
         std::fs::create_dir_all(&made).map_err(ActionError::file("make", &made))?;
     }
     let ours = folder.join("quarantine");
-    std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o700))
-        .map_err(ActionError::file("make", &ours))?;
+    let (hold, log) = (folder.join("hold"), folder.join("log"));
+    for ours in [&ours, &hold] {
+        std::fs::set_permissions(ours, std::fs::Permissions::from_mode(0o700))
+            .map_err(ActionError::file("make", ours))?;
+    }
     let good = folder.join("good_files");
     for (file, content) in [
         (root.join("pub/media/x.php"), "<?php // dropped\n"),
         (root.join("pub/static/checkout.js"), "pay(); steal();\n"),
         (good.join("pub/static/checkout.js"), "pay();\n"),
         (good.join("pub/static/gone.js"), "gone();\n"),
+        (log.join("access.log"), "GET /media/x.php?c=id 200\n"),
+        (log.join("access.log.1"), "GET / 200\n"),
     ] {
         std::fs::write(&file, content).map_err(ActionError::file("make", &file))?;
     }
@@ -92,6 +99,10 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
         }),
         database: None,
         cache: None,
+        hold: Some(HoldSettings {
+            folder: hold,
+            logs: vec![log],
+        }),
         guard: Some(guard()),
     };
     let world = Nginx {

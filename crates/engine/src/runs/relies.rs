@@ -1,14 +1,22 @@
 //! What other runs of this host have to do with a step: two never do the same thing, and none is undone below another.
 
-use model::Work;
+use model::{Layer, Work};
 use playbook::{Run, StepState};
 
 use super::carry::{Carrier, CarryError};
 use super::journal::list;
 
 impl Carrier<'_> {
-    /// Another run that holds what a step would do.
+    /// Another run that holds what a step would do. What keeps evidence is never left to another: that kept it as it was then.
     pub(super) fn held_by(&self, step: usize) -> Result<Option<String>, CarryError> {
+        let planned = self.run().planned(step).map(|one| &one.work);
+        if let Some(Work::Action {
+            layer: Layer::Evidence,
+            ..
+        }) = planned
+        {
+            return Ok(None);
+        }
         self.other(step, |run, at| run.may_hold(at))
     }
 

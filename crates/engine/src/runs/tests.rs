@@ -60,7 +60,7 @@ pub(super) fn approval(id: &str, plan: Plan) -> RunEntry {
 /// What the shop is made of.
 pub(super) fn shop(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     let mut out = BTreeMap::new();
-    for part in ["shop", "nginx", "quarantine"] {
+    for part in ["shop", "nginx", "quarantine", "log", "hold"] {
         walk(&folder.join(part), &mut out);
     }
     out
@@ -243,6 +243,42 @@ fn what_another_run_holds_is_left_to_it() {
     drop(carrier);
     to_its_end(&host, &place, "run-1", true).expect("undone");
     assert_eq!(shop(folder.path()), before);
+}
+
+#[test]
+fn each_run_holds_the_logs_as_they_are_when_it_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = memory::host(folder.path()).expect("a host");
+    let place = Place::below(&folder.path().join("ours"));
+    let log = folder.path().join("log/access.log");
+    let held = || {
+        let mut out = Vec::new();
+        for entry in std::fs::read_dir(folder.path().join("hold")).expect("a folder") {
+            let copy = entry.expect("a hold").path().join("0001-access.log");
+            out.push(std::fs::read_to_string(copy).expect("a copy"));
+        }
+        out.sort();
+        out
+    };
+    for (id, content) in [("run-1", "first"), ("run-2", "second")] {
+        std::fs::write(&log, content).expect("written");
+        let entry = approval(id, planned("web-shell"));
+        Journal::begin(&place.journals(), &entry).expect("begun");
+        to_its_end(&host, &place, id, false).expect("done");
+        let run = read(&place.journals(), id).expect("a run");
+        let at = (0..run.steps.len()).find(|at| run.action(*at) == Some("hold_retention"));
+        assert_eq!(run.steps[at.expect("a step")].state, StepState::Done);
+    }
+    assert_eq!(held(), ["first", "second"]);
+    // The later one is undone: what the first holds stays. Closed, its hold is a person's to remove.
+    to_its_end(&host, &place, "run-2", true).expect("undone");
+    assert_eq!(held(), ["first"]);
+    let mut carrier = opened(&host, &place, "run-1");
+    carrier
+        .say(Happened::Closed { by: person("ann") })
+        .expect("closed");
+    drop(carrier);
+    assert_eq!(held(), ["first"]);
 }
 
 /// Answers up to the step of an action; gives why that failed.

@@ -3,6 +3,7 @@
 mod broken;
 mod cache;
 mod database;
+mod hold;
 
 use std::path::Path;
 
@@ -21,12 +22,13 @@ fn arguments(action: &dyn Action, values: &[&str]) -> Arguments {
         .collect()
 }
 
-const VALUES: [(&str, &str); 9] = [
+const VALUES: [(&str, &str); 10] = [
     ("block_network", "192.0.2.0/24"),
     ("block_route", "/rest/V1/guest-carts"),
     ("close_view", "fr"),
     ("close_website", "base"),
     ("deny_php", ""),
+    ("hold_retention", ""),
     ("maintenance", ""),
     ("quarantine_file", "pub/media/x.php"),
     ("restore_file", "pub/static/checkout.js"),
