@@ -287,7 +287,7 @@ def main():
         refused(scene, shop, people[2], incident)
         by_itself(scene, shop, people[2])
         verified(magewarden, scene.data)
-    print(f"4 passed, 0 failed (approved to the first step that holds: {took:.1f} s)")
+    print(f"4 passed, 0 failed (from approval until the host's first lines are sealed: {took:.1f} s)")
 
 
 if __name__ == "__main__":
