@@ -100,7 +100,7 @@ def is_open(shop):
 def forwards_and_back(runs, shop):
     drop(shop)
     before = shop_as_it_is(runs, shop)
-    ran = is_open(shop)
+    need(is_open(shop), "the shell runs before")
     path, sha256 = runs.plan("web-shell", file="pub/media/x.php", network="127.0.0.99")
     changed = path.with_suffix(".changed")
     changed.write_text(path.read_text().replace("127.0.0.99", "127.0.0.98"))
@@ -125,7 +125,7 @@ def forwards_and_back(runs, shop):
         need(path.is_dir() or b"4111111111111111" not in path.read_bytes(), f"no card number in {path}")
     runs.runs("undo", run, "--why", "over")
     need(shop_as_it_is(runs, shop) == before, "undone, all is as before to the byte")
-    need(is_open(shop) == ran, "and the attack is as before, too")
+    need(is_open(shop), "and the attack works as before")
     need("nothing is left" in runs.runs("list"), "the list says so")
     runs.runs("close", run)
     need(not (runs.folder / "ours" / "vault" / run).exists(), "closed: what undid it is gone")

@@ -276,8 +276,8 @@ impl Document {
 pub struct Answers {
     /// Ids of rules, or how they begin with `*` after it.
     pub rules: Vec<String>,
-    /// By variable, what of an incident it takes: `address`, `administrator`, `database_account`, `integration`, `path`, `row`,
-    /// `view`, `website`.
+    /// By variable, what of an incident it takes: `address`, `administrator`, `database_account`, `integration`, `path`, `route`,
+    /// `row`, `view`, `website`.
     pub values: BTreeMap<String, String>,
 }
 

@@ -3,6 +3,8 @@
 //! What both read alike: ids and JSON are TEXT, numbers and times (microseconds) BIGINT, nothing counts up by itself, `$1` stands for
 //! a value. Owns the runtime that the connections live on.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,11 +94,19 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|source| place.failed(sqlx::Error::Io(source)))?;
+        // PostgreSQL is locked by the migrator itself.
+        let lock = match place {
+            StatePlace::File(path) => {
+                Some(alone(path).map_err(|source| place.failed(sqlx::Error::Io(source)))?)
+            }
+            StatePlace::Server(_) => None,
+        };
         runtime.block_on(async {
             let mut connection = connect(place).await?;
             let migrated = bring_up(&mut connection, place.is_server()).await;
             migrated.map_err(|source| place.failed(source))
         })?;
+        drop(lock);
         let entered = runtime.enter();
         let pool = pool(options, place.is_server());
         drop(entered);
@@ -126,6 +136,15 @@ impl Database {
         let runtime = self.inner.runtime.as_ref();
         runtime.expect("it is taken only when the last of the database ends")
     }
+}
+
+/// Waits until no other process brings a file's tables up to date: SQLite knows no lock that holds over several migrations, and two
+/// that begin at once would both make the same table. The folder is locked, so that nothing is left behind.
+fn alone(path: &Path) -> std::io::Result<File> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 fn pool(options: AnyConnectOptions, is_server: bool) -> AnyPool {

@@ -57,6 +57,21 @@ fn everywhere(claim: impl Fn(&StatePlace)) {
     }
 }
 
+#[test]
+fn two_that_open_a_new_state_at_once_make_its_tables_once() {
+    for _ in 0..8 {
+        everywhere(|place| {
+            let open = || Database::open(place).map(drop);
+            let opened = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+                let all = all.into_iter().map(|one| one.join().expect("no panic"));
+                all.collect::<Vec<_>>()
+            });
+            assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+        });
+    }
+}
+
 /// Runs a statement by the pool; gives the number in its first row.
 fn on(database: &Database, text: &str) -> i64 {
     wait(async {

@@ -6,6 +6,9 @@ use model::{Instruction, Refused, Signed, Timestamp};
 /// How far the server's clock and this host's may differ, in seconds: what is over by one must not be taken by the other.
 pub(super) const SKEW_SECONDS: i64 = 300;
 
+/// Letters of an order's id.
+const ID_MAX: usize = 100;
+
 /// Who this host is, and what it trusts.
 #[derive(Clone, Debug)]
 pub(super) struct Me {
@@ -35,7 +38,7 @@ pub(super) fn examine(
 ) -> Result<Instruction, Box<Refused>> {
     let refused = |run: &str, order: &str, why: String| {
         // Ids of a forger are only sent back to where they came from.
-        let cut = |id: &str| id.chars().take(100).collect();
+        let cut = |id: &str| id.chars().take(ID_MAX).collect();
         Box::new(Refused {
             run: cut(run),
             order: cut(order),
@@ -86,8 +89,8 @@ fn fault(read: &Instruction, me: &Me, clocks: Clocks) -> Option<String> {
             read.until, clocks.own
         ));
     }
-    if read.order.is_empty() {
-        return Some("it has no id, so it could be done twice".to_owned());
+    if read.order.is_empty() || read.order.chars().count() > ID_MAX {
+        return Some("it has no id that is one, so it could be done twice".to_owned());
     }
     None
 }
@@ -172,6 +175,7 @@ mod tests {
             "another installation",
         );
         check(&other(|one| one.order.clear()), 0, 0, "no id");
+        check(&other(|one| one.order = "x".repeat(100)), 0, 0, "");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::runs::make_ours;
 
 /// Refusals that are kept until the server has them; the oldest goes where there are more.
 const REFUSED_MAX: usize = 1000;
+/// Letters of a reason: a plan of 500 steps has many, and a report has to arrive.
+const WHY_MAX: usize = 4000;
 
 /// Why what is kept can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,10 @@ impl Told {
     }
 
     /// Notes a refusal; one of the same order counts once.
-    pub(super) fn refuse(&mut self, refused: Refused) {
+    pub(super) fn refuse(&mut self, mut refused: Refused) {
+        if refused.why.chars().count() > WHY_MAX {
+            refused.why = refused.why.chars().take(WHY_MAX).chain(['…']).collect();
+        }
         if self.refused.iter().any(|one| one.order == refused.order) {
             return;
         }

@@ -5,8 +5,6 @@
 
 mod calls;
 mod examine;
-#[cfg(test)]
-mod guard_tests;
 mod hands;
 mod journals;
 mod kept;
@@ -120,7 +118,7 @@ impl Line {
                 if work.forget(SERVER) {
                     work.say("the server answers again");
                 }
-                match work.hear(reply) {
+                match work.hear(&reply) {
                     Ok(is_news) => {
                         // What it doesn't seal now is told again, less and less often.
                         let is_stuck = self.told > 0 && !is_news;

@@ -22,9 +22,15 @@ use crate::runs::{
     Carrier, CarryError, Journal, JournalError, Place, Watch, Watching, entries, read,
 };
 
-/// Entries of one report, and bytes of them at most: the rest is told with the next.
-const ENTRIES_MAX: usize = 500;
+/// Entries of one report – with refusals no more than the 200 that the server takes –, and bytes of them at most: the rest is told with the next.
+const ENTRIES_MAX: usize = 100;
 const ENTRIES_BYTES_MAX: usize = 2 << 20;
+/// Refusals of one report.
+const REFUSALS_MAX: usize = 100;
+/// Letters of why nothing is done here.
+const FROZEN_MAX: usize = 500;
+/// Largest plan that is begun, in bytes of JSON: the entry that begins it has to fit a report.
+const PLAN_BYTES_MAX: usize = 960 << 10;
 /// Instructions that wait for a run to stop.
 const PENDING_MAX: usize = 100;
 /// Seconds until a run that could not go on is tried again.
@@ -222,9 +228,15 @@ impl Work {
             at: self.now(),
             program: self.program.clone(),
             actions: self.policy.actions.iter().cloned().collect(),
-            frozen,
+            frozen: frozen.chars().take(FROZEN_MAX).collect(),
             entries: self.news(),
-            refused: self.told.refused.clone(),
+            refused: self
+                .told
+                .refused
+                .iter()
+                .take(REFUSALS_MAX)
+                .cloned()
+                .collect(),
         }
     }
 
@@ -256,12 +268,13 @@ impl Work {
     /// # Errors
     ///
     /// [`KeptError`] when it can't be remembered; then it is as if nothing had been answered.
-    pub(super) fn hear(&mut self, reply: HostReply) -> Result<bool, KeptError> {
+    pub(super) fn hear(&mut self, reply: &HostReply) -> Result<bool, KeptError> {
         let mut told = self.told.clone();
-        for (run, sealed) in reply.sealed {
-            // Only of runs that are here: the file grows with them alone.
-            if let Ok(known) = read(&self.place.journals(), &run) {
-                told.sealed.insert(run, sealed.min(known.entries));
+        // Only of runs that are here: the file grows with them alone.
+        for run in self.runs() {
+            if let Some(sealed) = reply.sealed.get(&run.id) {
+                told.sealed
+                    .insert(run.id.clone(), *sealed.min(&run.entries));
             }
         }
         let is_heard = |one: &Refused| reply.heard.contains(&one.order);
@@ -309,6 +322,8 @@ impl Work {
                 }
                 return;
             }
+            // What failed after it was on disk is done all the same.
+            Err(_) if self.is_taken(&run, &order) => return,
             Err(why) => why,
         };
         let at = self.now();
@@ -355,6 +370,9 @@ impl Work {
             } => {
                 let mut reasons = self.policy.refuses(plan, self.around());
                 reasons.extend(self.policy.refuses_people(&instruction.by));
+                if serde_json::to_vec(plan).map_or(usize::MAX, |text| text.len()) > PLAN_BYTES_MAX {
+                    reasons.push("the plan is longer than 960 KiB".to_owned());
+                }
                 if !reasons.is_empty() {
                     return Err(reasons.join("; "));
                 }

@@ -209,7 +209,7 @@ impl Modes {
         let id = id_of(&incident.id, name, &values);
         let mine = |one: &&std::sync::Arc<Standing>| {
             let asked = one.asked_by();
-            asked.is_some_and(|asked| asked.order.by.account == MACHINE)
+            asked.is_some_and(|asked| asked.order.by.account.is_empty())
         };
         let of_playbook: Vec<_> = known
             .all()
@@ -256,8 +256,9 @@ impl Modes {
             id,
             run,
             incident: incident.id.clone(),
+            // No person's account: a host that does nothing by itself tells it by that.
             by: Person {
-                account: MACHINE.to_owned(),
+                account: String::new(),
                 name: MACHINE.to_owned(),
             },
             at: now,

@@ -118,7 +118,12 @@ impl<'a> Known<'a> {
             "administrator" => actors(ActorKind::Administrator),
             "database_account" => actors(ActorKind::DatabaseAccount),
             "integration" => actors(ActorKind::Token),
-            "path" => assets(AssetKind::Path),
+            "path" => files(&assets(AssetKind::Path)),
+            "route" => {
+                let mut paths = assets(AssetKind::Path);
+                paths.retain(|path| path.starts_with('/') && !is_script(path));
+                paths
+            }
             "row" => assets(AssetKind::Row),
             "view" => scopes(|scope| match scope {
                 Scope::View(code) => Some(code),
@@ -137,9 +142,26 @@ impl<'a> Known<'a> {
     }
 }
 
+/// Files below the root: as findings of files name them; then those that the web server was asked to run, which lie in `pub`.
+fn files(paths: &[String]) -> Vec<String> {
+    let named = paths.iter().filter(|path| !path.starts_with('/')).cloned();
+    let asked = paths
+        .iter()
+        .filter(|path| path.starts_with('/') && is_script(path));
+    named
+        .chain(asked.map(|path| format!("pub{path}")))
+        .collect()
+}
+
+/// Whether a path of the web server is that of a script, and nothing else stands behind it.
+fn is_script(path: &str) -> bool {
+    let ends = |ending: &&str| path.to_ascii_lowercase().ends_with(*ending);
+    [".php", ".phtml", ".phar"].iter().any(ends)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{matches, playbooks};
+    use super::{files, matches, playbooks};
     use crate::content;
 
     #[test]
@@ -177,6 +199,16 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn scripts_that_the_web_server_ran_are_files_in_pub() {
+        let paths = ["/media/x.php", "var/y.php", "/rest/V1/search", "/a/b.PHTML"];
+        let paths = paths.map(str::to_owned);
+        assert_eq!(
+            files(&paths),
+            ["var/y.php", "pub/media/x.php", "pub/a/b.PHTML"]
+        );
     }
 
     #[test]

@@ -65,18 +65,18 @@ impl Link {
     }
 
     /// Who is there, or why nothing is answered.
-    fn who(&self, peer: &Peer) -> Result<Agent, Response> {
+    fn who(&self, peer: &Peer) -> Result<Agent, Box<Response>> {
         let Some(certificate) = &peer.certificate else {
             let detail = "a host shows the certificate that it was enrolled with";
-            return Err(problem(StatusCode::UNAUTHORIZED, detail));
+            return Err(problem(StatusCode::UNAUTHORIZED, detail).into());
         };
         match self.agents.who(certificate) {
             Ok(Some(agent)) => Ok(agent),
             Ok(None) => {
                 let detail = "this host was removed: invite and enrol it anew";
-                Err(problem(StatusCode::FORBIDDEN, detail))
+                Err(problem(StatusCode::FORBIDDEN, detail).into())
             }
-            Err(_) => Err(away("the list of hosts can't be read")),
+            Err(_) => Err(away("the list of hosts can't be read").into()),
         }
     }
 }
@@ -119,7 +119,7 @@ async fn report(
 ) -> Response {
     let agent = match link.who(&peer) {
         Ok(agent) => agent,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let Some(_one) = Busy::begin(&link, &agent.name) else {
         let detail = "another report of this host is being answered";
@@ -137,7 +137,7 @@ async fn report(
     let answered = answered(&link, &agent.name, report, wait).await;
     // Removed while the answer waited, it is told nothing any more.
     if let Err(answer) = link.who(&peer) {
-        return answer;
+        return *answer;
     }
     let mut answer = match answered {
         Ok(reply) => json(&reply),
@@ -189,7 +189,7 @@ async fn answered(
 
 async fn renew(State(link): State<Link>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     if let Err(answer) = link.who(&peer) {
-        return answer;
+        return *answer;
     }
     let certificate = peer.certificate.as_ref();
     match certificate.map(|one| link.agents.renew(one, (link.clock)())) {

@@ -5,7 +5,7 @@ use model::{Grant, Happened, Role, Verdict, WalkStage};
 use serde_json::json;
 
 use super::attaching::sealing;
-use super::containing::Shop;
+use super::host::Shop;
 use crate::hostile::HOSTILE;
 
 #[test]

@@ -4,6 +4,7 @@ mod attaching;
 mod containing;
 mod counsel;
 mod guarded;
+mod host;
 mod programs;
 mod roles;
 mod scim;

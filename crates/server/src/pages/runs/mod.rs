@@ -135,6 +135,12 @@ pub(super) fn step_class(step: &RunStep) -> &'static str {
     }
 }
 
+/// What an action does, in a sentence; empty for one that isn't known here.
+pub(super) fn about(action: &str) -> &'static str {
+    let facts = playbook::EXPECTED.iter().find(|one| one.name == action);
+    facts.map_or("", |facts| facts.about)
+}
+
 /// What a step does to the cause; empty for what only keeps or looks, of which nobody asks.
 pub(super) fn stops_words(planned: &PlanStep) -> &'static str {
     let is_cut =
