@@ -5,8 +5,6 @@
 
 mod calls;
 mod examine;
-#[cfg(test)]
-mod guard_tests;
 mod hands;
 mod journals;
 mod kept;

@@ -260,7 +260,17 @@ fn hide_texts(value: &mut Value) {
             }
         }
         Value::Array(values) => values.iter_mut().for_each(hide_texts),
-        Value::Object(object) => object.values_mut().for_each(hide_texts),
+        // Names as well: some are a host's own words, e.g. codes of views.
+        Value::Object(object) => {
+            let hidden = std::mem::take(object)
+                .into_iter()
+                .map(|(mut name, mut value)| {
+                    hide(&mut name);
+                    hide_texts(&mut value);
+                    (name, value)
+                });
+            *object = hidden.collect();
+        }
         _ => {}
     }
 }

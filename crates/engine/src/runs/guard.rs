@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Happened, Look, Timestamp, Touched, UnknownWhy, Verdict, Work};
+use model::{
+    Argument, Happened, Look, ParameterKind, Timestamp, Touched, UnknownWhy, Verdict, Work,
+};
 use playbook::Turn;
 
 use super::carry::{Carrier, CarryError};
@@ -158,7 +160,10 @@ impl<'a> Carrier<'a> {
     fn views(&self, touched: &Touched) -> Vec<String> {
         let settings = self.host.settings.guard.as_ref();
         let all = settings.into_iter().flat_map(|one| one.view.keys());
-        all.filter(|code| !touched.is_everything && !touched.views.contains(*code))
+        // Settings may name what is none: no look has it then.
+        let is_code = |code: &&String| Argument::read(ParameterKind::View, code).is_ok();
+        all.filter(is_code)
+            .filter(|code| !touched.is_everything && !touched.views.contains(*code))
             .cloned()
             .collect()
     }

@@ -1,6 +1,6 @@
 //! What a run does next, and which entries may follow.
 
-use model::{ForensicImpact, Happened, Layer, Stops, Work};
+use model::{Argument, ForensicImpact, Happened, Layer, ParameterKind, Stops, Work};
 
 use super::guards::Holds;
 use super::{KEEP_EVIDENCE, Run, RunError, StepState, two_people};
@@ -287,10 +287,17 @@ impl Run {
                 next == Turn::Wait(Wait::UndoFailed(*step)),
                 "undoing this step didn't fail",
             ),
-            Happened::Guarded { step, .. } => is(
-                self.may_be_guarded(*step),
-                "the step isn't one whose effect on other stores is yet to be said",
-            ),
+            Happened::Guarded { step, verdicts } => {
+                let is_code = |code: &String| Argument::read(ParameterKind::View, code).is_ok();
+                is(
+                    verdicts.keys().all(is_code),
+                    "what the guard speaks of is no store view",
+                )?;
+                is(
+                    self.may_be_guarded(*step),
+                    "the step isn't one whose effect on other stores is yet to be said",
+                )
+            }
             Happened::Heeded { step, .. } => is(
                 next == Turn::Wait(Wait::Guard(*step)),
                 "no store suffers from this step, as far as is known",

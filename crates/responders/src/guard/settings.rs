@@ -24,7 +24,7 @@ pub struct GuardSettings {
         deserialize_with = "read_seconds"
     )]
     pub limit: Duration,
-    /// Time between two looks while a run is watched.
+    /// Time between two looks.
     #[serde(
         default = "every",
         rename = "every_seconds",

@@ -62,8 +62,8 @@ impl<'a> Shop<'a> {
             .collect()
     }
 
-    /// Something happens at its only run; gives the run.
-    pub(super) fn happens(&self, what: impl FnOnce(&Run) -> Happened) -> Run {
+    /// Something happens at its only run.
+    pub(super) fn happens(&self, what: impl FnOnce(&Run) -> Happened) {
         let entry = {
             let mut runs = self.runs.borrow_mut();
             let run = runs.values_mut().next().expect("a run");
@@ -72,7 +72,6 @@ impl<'a> Shop<'a> {
             entry
         };
         self.report(&[entry]);
-        self.runs.borrow().values().next().expect("a run").clone()
     }
 
     /// Takes what there is to do, and goes on until the run waits.

@@ -1,5 +1,6 @@
 //! An agent's work at a host in a folder: what it takes, what it refuses, and that nothing is done twice.
 
+mod guard;
 mod holds;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::content;
 use crate::runs::{Place, read};
 
 /// Lines that an administrator was told.
-pub(super) type Said = Arc<Mutex<Vec<String>>>;
+type Said = Arc<Mutex<Vec<String>>>;
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
@@ -45,15 +46,15 @@ fn planned(playbook: &str) -> Plan {
 }
 
 /// A host, the server that signs for it, and what it was last told.
-pub(super) struct Scene {
+struct Scene {
     folder: tempfile::TempDir,
     plans: Plans,
-    pub(super) work: Work,
+    work: Work,
     said: Said,
 }
 
 /// What the playbook does.
-pub(super) const ALL: &str =
+const ALL: &str =
     "actions = ['hold_retention', 'keep_evidence', 'block_network', 'quarantine_file', 'deny_php']";
 
 impl Scene {
@@ -62,7 +63,7 @@ impl Scene {
     }
 
     /// At a host of somebody else's making.
-    pub(super) fn at(make: &dyn Fn(&Path, &Plans, &Said) -> Work) -> Self {
+    fn at(make: &dyn Fn(&Path, &Plans, &Said) -> Work) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let plans = Plans::new(&[9; 32]);
         let said = Arc::default();
@@ -91,7 +92,7 @@ impl Scene {
         self.folder.path().join("ours")
     }
 
-    pub(super) fn run(&self) -> Option<Run> {
+    fn run(&self) -> Option<Run> {
         read(&self.place().journals(), "run-1").ok()
     }
 
@@ -109,7 +110,7 @@ impl Scene {
         })
     }
 
-    pub(super) fn begin(&self, order: &str) -> Signed {
+    fn begin(&self, order: &str) -> Signed {
         let plan = planned("web-shell");
         let hash = playbook::hash_words(&plan);
         let (plan, answers) = (Box::new(plan), BTreeMap::new());
@@ -123,13 +124,13 @@ impl Scene {
         )
     }
 
-    pub(super) fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
+    fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
         let note = "because".to_owned();
         self.signed(order, Instructed::Say { seen, word, note })
     }
 
     /// The server answers with instructions, and all that can be done is.
-    pub(super) fn hear(&mut self, instructions: Vec<Signed>) {
+    fn hear(&mut self, instructions: Vec<Signed>) {
         let reply = HostReply {
             v: 1,
             at: now(),
@@ -140,7 +141,7 @@ impl Scene {
         self.settle();
     }
 
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         loop {
             self.work.go_on();
             if self.work.is_quiet() {
@@ -151,7 +152,7 @@ impl Scene {
     }
 
     /// The server has all that it is told, and says so.
-    pub(super) fn seal(&mut self) -> HostReport {
+    fn seal(&mut self) -> HostReport {
         let report = self.work.report();
         let mut reply = HostReply {
             v: 1,
@@ -174,7 +175,7 @@ impl Scene {
         assert!(found.why.contains(why), "{found:?}");
     }
 
-    pub(super) fn dropped(&self) -> bool {
+    fn dropped(&self) -> bool {
         self.folder.path().join("shop/pub/media/x.php").exists()
     }
 }
@@ -189,17 +190,16 @@ fn work(folder: &Path, policy: &str, plans: &Plans, said: &Said) -> Work {
     if was_there && !is_there {
         std::fs::remove_file(&dropped).expect("removed");
     }
-    work_at(host, now, folder, policy, plans, said)
+    work_at(host, now, folder, policy, (plans, said))
 }
 
 /// The agent of a host.
-pub(super) fn work_at(
+fn work_at(
     host: Host,
     clock: fn() -> Timestamp,
     folder: &Path,
     policy: &str,
-    plans: &Plans,
-    said: &Said,
+    (plans, said): (&Plans, &Said),
 ) -> Work {
     let said = Arc::clone(said);
     let settings = Settings {
@@ -220,7 +220,7 @@ pub(super) fn work_at(
 }
 
 /// Says yes, done or skip to whatever a run waits for, until it is over.
-pub(super) fn to_its_end(scene: &mut Scene) {
+fn to_its_end(scene: &mut Scene) {
     for turn in 0..100 {
         let run = scene.run().expect("a run");
         let Turn::Wait(wait) = run.turn() else {

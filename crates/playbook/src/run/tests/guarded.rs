@@ -119,10 +119,13 @@ fn each_step_of_ours_is_guarded_once_it_was_done_and_once() {
     let fine = |step| says(step, Verdict::Fine);
     let pieces = Vec::new();
     take(&mut run, vec![Happened::Kept { step: 0, pieces }]);
+    let verdicts = [("<b>".to_owned(), Verdict::Fine)].into();
+    let hostile = Happened::Guarded { step: 1, verdicts };
     assert!(run.may(&fine(0)).is_err(), "evidence changes no store");
     assert!(run.may(&fine(1)).is_err(), "it wasn't done");
     take(&mut run, done(1));
     assert_eq!(run.unguarded().collect::<Vec<_>>(), [1]);
+    assert!(run.may(&hostile).is_err(), "no view has such a code");
     take(&mut run, vec![fine(1)]);
     assert!(run.may(&fine(1)).is_err(), "it was said");
     let (by, note) = (person("ann"), String::new());

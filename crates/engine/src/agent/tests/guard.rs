@@ -11,7 +11,7 @@ use responders::{ActionError, Answer, Ask, Host, NoAnswer, Request, World, memor
 
 use crate::runs::Watching as _;
 
-use super::tests::{ALL, Scene, to_its_end, work_at};
+use super::{ALL, Scene, to_its_end, work_at};
 
 /// A clock of its own, so that looks have an order.
 fn clock() -> Timestamp {
@@ -66,7 +66,7 @@ fn scene() -> Scene {
             rules,
         };
         let host = Host::within(host.settings, host.stores, Box::new(world));
-        work_at(host, clock, folder, ALL, plans, said)
+        work_at(host, clock, folder, ALL, (plans, said))
     });
     let watch = scene.work.hands.watch().expect("a guard");
     while watch.before().is_none() {
