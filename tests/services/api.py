@@ -138,7 +138,8 @@ def main():
             accounts("token", name, "--role", "viewer")
         log.write_text("".join(line(host, store, path, address) for host, store, path, address in (
             ("shop.example.com", "fr", "/checkout?cvv=737&step=1", "198.51.100.7"), ("us.example.com", "", "/media/x.php", "203.0.113.9"))))
-        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port)],
+        agents = free_port()
+        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port), "--agents", f"127.0.0.1:{agents}"],
                                         stderr=open(folder / "err", "w")))
 
         def ask(method, path, token, body=None, **headers):
@@ -159,6 +160,17 @@ def main():
                 return None
 
         items = wait_for("incidents", 40, there)
+        # A host that refuses what its policy doesn't allow, which is all that closes anything.
+        agent = lambda *words: subprocess.run([str(magewarden), "agent", *words, "--data", str(data if words[0] == "invite" else folder / "host")], capture_output=True, text=True, check=True).stdout.strip()
+        agent("enrol", "--server", f"https://127.0.0.1:{agents}", "--invitation", agent("invite", "shop1"))
+        (folder / "host.toml").write_text("")
+        started.append(subprocess.Popen([str(magewarden), "agent", "run", "--host", str(folder / "host.toml"), "--data", str(folder / "host")], stderr=open(folder / "host.err", "w")))
+        wait_for("the host", 30, lambda: json.loads(ask("GET", "/hosts", tokens[0])[2])["items"])
+        values = {"__file__": "pub/media/x.php", "__network__": "203.0.113.9"}
+        bound = {"playbook": "web-shell", "values": values}
+        plan = json.loads(ask("POST", f"/incidents/{items[0]['id']}/plans", tokens[0], json.dumps(bound))[2])
+        wish = {**bound, "incident": items[0]["id"], "host": "shop1", "sha256": plan["sha256"]}
+        first_run = json.loads(ask("POST", "/runs", tokens[1], json.dumps(wish))[2])["run"]
         # What is kept for people is asked by one.
         vera = Person(port, "vera", link)
         session = {"Cookie": vera.cookie, "X-CSRF-Token": vera.csrf()}
@@ -172,7 +184,8 @@ def main():
         installation = [{"role": "viewer", "scope": {"kind": "installation"}}]
         admin = [{"role": "admin", "scope": {"kind": "installation"}}]
         # What fits one part of the API is asked of it; the rest of it, of any part.
-        parts = {"incidents": {"id": [one["id"] for one in items]}, "rules": {"id": rules}, "sources": {"id": sources}, "entities": {"name": ["198.51.100.7"], "kind": ["address"]},
+        parts = {"incidents": {"id": [one["id"] for one in items], "playbook": ["web-shell"], "values": [values]},
+                 "runs": {"id": [first_run], "incident": [items[0]["id"]], "playbook": ["web-shell"], "values": [values], "answers": [{}], "host": ["shop1"], "sha256": [plan["sha256"]], "note": ["because"]}, "rules": {"id": rules}, "sources": {"id": sources}, "entities": {"name": ["198.51.100.7"], "kind": ["address"]},
                  "people": {"name": people}, "views": {"name": ["mine", "high", "of us"], "state": ["work", "all", "closed"]}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
         known = {"until": [later(1), later(20), later(25), "2020-01-01T00:00:00Z"], "reason": ["a planned move of the server", "short"],
                  "grants": [installation, admin], "days": [1, 3], "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],

@@ -6,6 +6,9 @@ usage: guard.py MAGEWARDEN
 The stand-in shop, with the account and the grants of docs/containment.md. All views pass; then one is closed by a step, a category is
 renamed, ways to pay are switched off, PHP stands still: each is told where it is, the other views pass, and no cart, order, item or
 session stays that wasn't there. What the web server logged of the guard carries its mark and never pays.
+
+Then runs: a step that refuses an address behind which every customer is breaks the stores, the run waits, and undone all sell again;
+the same with a person who keeps it; a step during which PHP stands still holds, and nothing is opened again.
 """
 import json
 import os
@@ -14,11 +17,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
 from contain import HOSTS_OF
-from contain_database import AtDatabase
+from contain_runs import Runs, drop, is_open
 from shared import need, stage
 from shop import Shop
 
@@ -26,7 +31,7 @@ STAGES = ["home", "category", "product", "cart", "item", "shipping", "payment"]
 MARK = "magewarden-guard"
 
 
-class Guard(AtDatabase):
+class Guard(Runs):
     """The guard, at a shop."""
 
     def __init__(self, magewarden, shop):
@@ -116,9 +121,13 @@ def broken(guard, shop):
     guard.look(0)
 
 
+def workers_of(fpm):
+    return [int(worker) for worker in subprocess.run(["pgrep", "-P", str(fpm)], capture_output=True, text=True, check=True).stdout.split()]
+
+
 def overloaded(guard, shop, fpm):
     """A shop whose PHP stands still is told as one under load, and sells again afterwards."""
-    workers = [int(worker) for worker in subprocess.run(["pgrep", "-P", str(fpm)], capture_output=True, text=True, check=True).stdout.split()]
+    workers = workers_of(fpm)
     guard.set_up(1)
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
@@ -158,21 +167,111 @@ def others_carts(guard, shop):
     need(shop.sql("select count(*) from shop.mg_quote where entity_id = 900001").strip() == "1", "her cart is there")
 
 
+STEP = "Refuse the address"
+
+
+def step_of(guard, run):
+    return next(step for step in guard.show(run)["steps"] if step["name"] == STEP)
+
+
+def to_the_guard(guard, run):
+    """Says what a person would, up to where the guard asks."""
+    for _ in range(10):
+        waits = guard.show(run)["waits"]
+        if waits is None or "no longer sells" in waits:
+            return waits
+        guard.runs("say", run, "yes" if waits.startswith("asks") else "done", "--note", "by hand")
+    need(False, f"the guard asks of {run}", guard.show(run))
+
+
+def run_breaks(guard, shop):
+    """Whoever refuses the address of a proxy refuses every customer behind it: the run waits, is undone, and all sell again."""
+    drop(shop)
+    guard.look(0)
+    run = guard.begin("web-shell", file="pub/media/x.php", network="127.0.0.1")
+    waits = to_the_guard(guard, run)
+    need(waits and all(f"the view {view} no longer sells (at home: 403" in waits for view in HOSTS_OF), "the run waits, and says which stores suffer", waits)
+    step = step_of(guard, run)
+    need({one["verdict"] for one in step["guarded"].values()} == {"broken"} and step["may_hold"], "it holds until a person decides", step)
+    before = guard.show(run)
+    guard.runs("go", run)
+    need(guard.show(run) == before and shop.ask("de.shop.test", "/")[0] == 403, "nothing goes on by itself, nothing is undone by itself", guard.show(run))
+    refused = guard.runs("say", run, "yes", code=(1,))
+    need("say why" in refused, "who keeps it says why", refused)
+    guard.runs("undo", run, "--why", "it is our proxy")
+    need(shop.ask("de.shop.test", "/")[0] == 200, "undone, customers are let in")
+    guard.look(0)
+    guard.runs("close", run)
+    run = guard.begin("web-shell", file="pub/media/x.php", network="127.0.0.1")
+    to_the_guard(guard, run)
+    guard.runs("say", run, "yes", "--note", "the leak is worse")
+    shown = guard.to_its_end(run)
+    step = step_of(guard, run)
+    need(step["heeded"] and step["may_hold"] and not (shop.root / "pub/media/x.php").exists(), "kept, the run goes to its end", shown)
+    guard.runs("undo", run, "--why", "over")
+    guard.look(0)
+    guard.runs("close", run)
+
+
+def run_under_load(guard, shop, fpm):
+    """PHP stands still since a step: an attacker may do that, so the step holds, the run goes on and nothing is opened again."""
+    drop(shop)
+    guard.set_up(1)
+    log, workers = shop.folder / "access.log", workers_of(fpm)
+    is_over = threading.Event()
+
+    def stop_after_the_look():
+        """The last thing that a look asks is how the last view is paid."""
+        logged = len(log.read_text().splitlines())
+        while not is_over.is_set():
+            lines = log.read_text().splitlines()[logged:]
+            if any(MARK in line and "/rest/us/V1/guest-carts/" in line and "payment-methods" in line for line in lines):
+                for worker in workers:
+                    os.kill(worker, signal.SIGSTOP)
+                return
+            time.sleep(0.005)
+
+    run = guard.begin("web-shell", file="pub/media/x.php", network="127.0.0.99")
+    need(step_of(guard, run)["state"] == "not begun", "it waits before the step", guard.show(run))
+    watcher = threading.Thread(target=stop_after_the_look)
+    watcher.start()
+    try:
+        guard.runs("say", run, "done", "--note", "by hand")
+        step = step_of(guard, run)
+        need(step["state"].startswith("done") and not watcher.is_alive(), "the step was done, and PHP stood still since the look before", step)
+        unknown = {view: {"verdict": "unknown", "why": "overload"} for view in HOSTS_OF}
+        need(step["guarded"] == unknown, "as under load, so it isn't known", step)
+        need(step["may_hold"] and "127.0.0.99" in (guard.include / "http.conf").read_text(), "the step holds", step)
+        need("a person to do" in guard.show(run)["waits"], "and the run goes on", guard.show(run))
+    finally:
+        is_over.set()
+        watcher.join()
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    guard.set_up(10)
+    need(not is_open(shop), "and so does the rest")
+    guard.runs("undo", run, "--why", "over")
+    guard.look(0)
+
+
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("guard") as (started, folder):
         shop = Shop(folder, started)
+        (folder / "aside").mkdir(mode=0o700)
         guard = Guard(magewarden, shop)
         passes(guard, shop)
         broken(guard, shop)
         fpm = next(process.pid for process in started if "php-fpm" in str(process.args[0]))
         overloaded(guard, shop, fpm)
+        run_breaks(guard, shop)
+        run_under_load(guard, shop, fpm)
         others_carts(guard, shop)
         without_rights(guard, shop)
         log = (folder / "access.log").read_text()
         ours = [line for line in log.splitlines() if MARK in line]
         need(ours and not any("payment-information" in line or "/order" in line for line in ours), "the guard never pays")
-        print(f"5 passed, 0 failed ({len(ours)} requests of the guard)")
+        print(f"7 passed, 0 failed ({len(ours)} requests of the guard)")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Person, Plan, Timestamp};
+use crate::{Person, Plan, Timestamp, Verdict};
 
 /// Version of [`RunEntry`] written today. A field is added with a default, never renamed.
 pub const RUN_VERSION: u32 = 1;
@@ -176,6 +176,23 @@ pub enum Happened {
         /// Who takes it.
         by: Person,
         /// What they say of it.
+        note: String,
+    },
+    /// The guard looked at the stores that a step isn't for, after it.
+    Guarded {
+        /// Which step.
+        step: usize,
+        /// What is said of each, by the view's code.
+        #[serde(default)]
+        verdicts: BTreeMap<String, Verdict>,
+    },
+    /// A person lets a step hold although a store suffers from it.
+    Heeded {
+        /// Which step.
+        step: usize,
+        /// Who says so.
+        by: Person,
+        /// Why.
         note: String,
     },
     /// The run is over: what undoes it is destroyed, it can't be undone any more.

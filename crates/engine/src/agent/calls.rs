@@ -1,7 +1,7 @@
 //! Calls to the server on a thread of their own: whoever stops doesn't wait for an answer that waits.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use link::wire::{Certified, LINK_VERSION, RENEW, REPORT};
@@ -68,15 +68,19 @@ impl Calls {
         self.is_out = self.ask.try_send(ask).is_ok();
     }
 
-    /// What came back, if anything did.
-    pub(super) fn answer(&mut self) -> Option<Result<HostReply, CallError>> {
-        match self.answers.try_recv() {
+    /// What comes back within a time, if anything does; the whole time passes where nothing is asked.
+    pub(super) fn answer(&mut self, within: Duration) -> Option<Result<HostReply, CallError>> {
+        if !self.is_out {
+            std::thread::sleep(within);
+            return None;
+        }
+        match self.answers.recv_timeout(within) {
             Ok(answer) => {
                 self.is_out = false;
                 Some(answer)
             }
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => {
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
                 self.is_out = false;
                 let why = "the thread that calls it broke".to_owned();
                 Some(Err(CallError::Away { why }))

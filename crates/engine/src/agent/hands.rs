@@ -11,12 +11,12 @@ use model::Timestamp;
 use playbook::{Turn, Wait};
 use responders::Host;
 
-use crate::runs::{Carrier, CarryError, Journal, Place};
+use crate::runs::{Carrier, CarryError, Journal, Looks, Place, Watch};
 
 /// One run that is carried out.
 struct Hand {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<(), CarryError>>,
+    thread: JoinHandle<(Looks, Result<(), CarryError>)>,
 }
 
 /// What a run's thread came to.
@@ -32,16 +32,32 @@ pub(super) struct Hands {
     place: Place,
     clock: fn() -> Timestamp,
     busy: BTreeMap<String, Hand>,
+    /// The guard, where this host has one.
+    watch: Option<Arc<Watch>>,
+    /// What runs that stopped remembered for it.
+    looks: BTreeMap<String, Looks>,
 }
 
 impl Hands {
-    pub(super) fn new(host: Arc<Host>, place: Place, clock: fn() -> Timestamp) -> Self {
+    pub(super) fn new(
+        host: Arc<Host>,
+        place: Place,
+        clock: fn() -> Timestamp,
+        watch: Option<Watch>,
+    ) -> Self {
         Self {
             host,
             place,
             clock,
             busy: BTreeMap::new(),
+            watch: watch.map(Arc::new),
+            looks: BTreeMap::new(),
         }
+    }
+
+    /// The guard, where this host has one.
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_deref()
     }
 
     pub(super) fn is_at(&self, run: &str) -> bool {
@@ -60,9 +76,22 @@ impl Hands {
         let stop = Arc::new(AtomicBool::new(false));
         let (host, place, clock) = (Arc::clone(&self.host), self.place.clone(), self.clock);
         let (id, stopped) = (run.to_owned(), Arc::clone(&stop));
-        let thread = Builder::new()
-            .name("run".to_owned())
-            .spawn(move || carry(&host, place, clock, &id, again, &stopped))?;
+        let watch = self.watch.clone();
+        let looks = self.looks.remove(run).unwrap_or_default();
+        let thread = Builder::new().name("run".to_owned()).spawn(move || {
+            let opened = Journal::open(&place.journals(), &id)
+                .map_err(CarryError::from)
+                .and_then(|journal| Carrier::new(&host, place, journal, &clock));
+            let mut carrier = match opened {
+                Ok(carrier) => carrier,
+                Err(error) => return (looks, Err(error)),
+            };
+            if let Some(watch) = &watch {
+                carrier = carrier.watched_by(watch.as_ref(), looks);
+            }
+            let carried = carry(&mut carrier, again, &stopped);
+            (carrier.into_looks(), carried)
+        })?;
         self.busy.insert(run.to_owned(), Hand { stop, thread });
         Ok(())
     }
@@ -92,8 +121,13 @@ impl Hands {
         for run in done {
             let hand = self.busy.remove(&run);
             let trouble = match hand.map(|hand| hand.thread.join()) {
-                None | Some(Ok(Ok(()))) => None,
-                Some(Ok(Err(error))) => Some(said(&error)),
+                None => None,
+                Some(Ok((looks, carried))) => {
+                    if !looks.is_empty() {
+                        self.looks.insert(run.clone(), looks);
+                    }
+                    carried.err().map(|error| said(&error))
+                }
                 // The journal says where it stopped, and settles it when it goes on.
                 Some(Err(_)) => Some("its thread broke".to_owned()),
             };
@@ -103,16 +137,7 @@ impl Hands {
     }
 }
 
-fn carry(
-    host: &Host,
-    place: Place,
-    clock: fn() -> Timestamp,
-    run: &str,
-    again: bool,
-    stop: &AtomicBool,
-) -> Result<(), CarryError> {
-    let journal = Journal::open(&place.journals(), run)?;
-    let mut carrier = Carrier::new(host, place, journal, &clock)?;
+fn carry(carrier: &mut Carrier<'_>, again: bool, stop: &AtomicBool) -> Result<(), CarryError> {
     if again && let Turn::Wait(Wait::UndoFailed(step)) = carrier.run().turn() {
         carrier.undo_again(step)?;
     }

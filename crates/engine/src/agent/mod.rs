@@ -5,6 +5,8 @@
 
 mod calls;
 mod examine;
+#[cfg(test)]
+mod guard_tests;
 mod hands;
 mod journals;
 mod kept;
@@ -31,7 +33,7 @@ pub use work::Settings;
 
 /// How often it looks for what moved.
 const TICK: Duration = Duration::from_millis(200);
-/// Pause between two reports while something moves here.
+/// Least pause after a report that the server has and didn't seal.
 const REPORT: Duration = Duration::from_secs(1);
 
 /// Why an agent can't run.
@@ -67,8 +69,10 @@ pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
     work.tidy();
     while !stop.load(Ordering::SeqCst) {
         work.go_on();
-        if let Some(answer) = calls.answer() {
+        if let Some(answer) = calls.answer(TICK) {
             line.next = Instant::now() + line.heard(answer, &mut work);
+            // What it is told is done at once.
+            work.go_on();
         }
         if !calls.is_out() && Instant::now() >= line.next {
             let report = work.report();
@@ -80,7 +84,6 @@ pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
             line.told = report.entries.len() + report.refused.len();
             calls.ask(report, wait);
         }
-        std::thread::sleep(TICK);
     }
     while !work.stop() {
         std::thread::sleep(TICK);
@@ -123,7 +126,10 @@ impl Line {
                         // What it doesn't seal now is told again, less and less often.
                         let is_stuck = self.told > 0 && !is_news;
                         self.unsealed = if is_stuck { self.unsealed + 1 } else { 0 };
-                        return pause(self.unsealed, u8::MAX).max(REPORT);
+                        return match is_stuck {
+                            true => pause(self.unsealed, u8::MAX).max(REPORT),
+                            false => TICK,
+                        };
                     }
                     Err(error) => said(&error),
                 }

@@ -247,6 +247,8 @@ impl Policy {
                 }
             }
         }
+        // The web server's settings may name what the policy names.
+        reasons.dedup();
         reasons
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{
     Happened, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, RUN_VERSION, Refused,
@@ -17,7 +18,9 @@ use super::hands::{Hands, said};
 use super::journals::Journals;
 use super::kept::{KeptError, Told};
 use super::policy::{Around, Policy};
-use crate::runs::{Carrier, CarryError, Journal, JournalError, Place, entries, read};
+use crate::runs::{
+    Carrier, CarryError, Journal, JournalError, Place, Watch, Watching, entries, read,
+};
 
 /// Entries of one report – with refusals no more than the 200 that the server takes –, and bytes of them at most: the rest is told with the next.
 const ENTRIES_MAX: usize = 100;
@@ -69,7 +72,7 @@ pub(super) struct Work {
     tell: Box<dyn Fn(&str) + Send>,
     me: Me,
     told: Told,
-    hands: Hands,
+    pub(super) hands: Hands,
     journals: Journals,
     /// Instructions whose run has to stop first.
     pending: VecDeque<Instruction>,
@@ -84,7 +87,16 @@ impl Work {
         let place = Place::below(&settings.folder);
         let host = Arc::new(settings.host);
         let told = Told::read(&settings.folder)?;
-        let hands = Hands::new(Arc::clone(&host), place.clone(), settings.clock);
+        // Without its guard a host still contains.
+        let watch = Watch::begin(Arc::clone(&host), settings.clock).unwrap_or_else(|error| {
+            (settings.tell)(&format!("there is no thread for the guard: {error}"));
+            None
+        });
+        // So that there is one when the first step is done.
+        if let Some(watch) = &watch {
+            drop(watch.after((settings.clock)(), Duration::ZERO));
+        }
+        let hands = Hands::new(Arc::clone(&host), place.clone(), settings.clock, watch);
         Ok(Self {
             folder: settings.folder,
             journals: Journals::new(place.journals()),
@@ -149,6 +161,9 @@ impl Work {
     /// Lets runs go on that can, and takes what waited for one to stop.
     pub(super) fn go_on(&mut self) {
         let now = self.now();
+        if let Some(trouble) = self.hands.watch().and_then(Watch::trouble) {
+            self.mention("the guard", &format!("the guard sees nothing: {trouble}"));
+        }
         for rest in self.hands.rested() {
             if let Some(trouble) = rest.trouble {
                 self.mention(&rest.run, &format!("{}: {trouble}", rest.run));
@@ -174,11 +189,13 @@ impl Work {
     }
 
     fn may_move(&mut self, run: &Run, is_frozen: bool) -> bool {
+        // What the guard has yet to say is waited for, whether or not anything else is to be done.
+        let is_watched = self.hands.watch().is_some() && run.unguarded().next().is_some();
         match run.turn() {
-            Turn::Wait(_) | Turn::Nothing => false,
+            Turn::Wait(_) | Turn::Nothing => is_watched,
             // Undoing is always allowed.
             Turn::Undo(_) => true,
-            _ if is_frozen => false,
+            _ if is_frozen && !is_watched => false,
             Turn::Skip(..) | Turn::Keep(_) | Turn::Survey(_) | Turn::Act(_) | Turn::Settle(_) => {
                 let reasons = self.policy.refuses(&run.plan, self.around());
                 if let Some(reason) = reasons.first() {
@@ -390,7 +407,10 @@ impl Work {
         note: &str,
     ) -> Result<Taken, String> {
         if self.hands.is_at(&instruction.run) {
-            if word.is_answer() {
+            // One that rests and only waits for the guard takes an answer as any that rests.
+            let rests = read(&self.place.journals(), &instruction.run)
+                .is_ok_and(|run| matches!(run.turn(), Turn::Wait(_)));
+            if word.is_answer() && !rests {
                 return Err("the run goes on and waits for nobody".to_owned());
             }
             self.hands.stop(&instruction.run);

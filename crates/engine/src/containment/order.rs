@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{
     Ask, Layer, Order, Person, Plan, Principal, Right, Scope, StoreMap, Timestamp, Word, Work,
 };
-use playbook::hash_words;
+use playbook::{Run, Turn, Wait, hash_words};
 use stores::{OutboxRow, Outcome, Put};
 
 use super::{Containments, Standing, facts, playbooks};
@@ -184,13 +184,17 @@ impl Decider {
             }
             Wanted::Say { run, seen, word } => {
                 let standing = self.seen_run(by, &run)?;
+                let asks = standing.carried.as_ref().map(Run::turn);
+                // Keeping a step that another store suffers from weighs as much as undoing it.
+                let keeps = word == Word::Yes && matches!(asks, Some(Turn::Wait(Wait::Guard(_))));
                 let right = match word {
+                    Word::Yes if keeps => Right::Decide,
                     Word::Yes | Word::No | Word::Done | Word::Retry => Right::Work,
                     Word::Skip | Word::Waive | Word::Undo | Word::Close => Right::Decide,
                 };
                 self.needs(by, &standing, right)?;
                 let explains = matches!(word, Word::Skip | Word::Waive | Word::Undo | Word::Done);
-                if explains && note.is_empty() {
+                if (explains || keeps) && note.is_empty() {
                     return Err(refused(
                         "write why, or what was done: it is kept with the run",
                     ));

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use model::{Argument, Arguments, Happened, Layer, RunChange, Timestamp, Work};
-use playbook::{Run, StepState, Turn, Wait};
+use model::{Argument, Arguments, Happened, RunChange, Timestamp, Work};
+use playbook::{Run, Turn, Wait};
 use responders::{Action, ActionError, Effect, Host};
 
-use super::journal::{Journal, JournalError, list};
+use super::guard::Watched;
+use super::journal::{Journal, JournalError};
 use super::vault::{Vault, VaultError};
 use super::{Frozen, Place, evidence, make_ours};
 
@@ -61,11 +62,12 @@ pub enum Stand {
 
 /// Carries one run out on this host.
 pub struct Carrier<'a> {
-    host: &'a Host,
-    place: Place,
+    pub(super) host: &'a Host,
+    pub(super) place: Place,
     vault: Vault,
     journal: Journal,
-    clock: &'a dyn Fn() -> Timestamp,
+    pub(super) clock: &'a dyn Fn() -> Timestamp,
+    pub(super) watched: Watched<'a>,
 }
 
 /// What is needed to do a step.
@@ -93,6 +95,7 @@ impl<'a> Carrier<'a> {
             vault,
             journal,
             clock,
+            watched: Watched::default(),
         })
     }
 
@@ -146,34 +149,43 @@ impl<'a> Carrier<'a> {
     /// [`CarryError`]; what was begun is settled when it goes on.
     pub fn go(&mut self, told: &mut dyn FnMut(&Run)) -> Result<Stand, CarryError> {
         loop {
+            let before = self.run().entries;
             if let Some(stand) = self.step()? {
                 return Ok(stand);
             }
-            told(self.run());
+            if self.run().entries > before {
+                told(self.run());
+            }
         }
     }
 
-    /// Does what is next and writes it down, or says why nothing is next. Whoever is to stop stops between two of these.
+    /// Does what is next and writes it down, or says why nothing is next. Whoever is to stop stops between two of these: none waits
+    /// for more than half a second, but for what a step itself takes.
     ///
     /// # Errors
     ///
     /// [`CarryError`]; what was begun is settled when it goes on.
     pub fn step(&mut self) -> Result<Option<Stand>, CarryError> {
-        match self.run().turn() {
-            Turn::Wait(wait) => Ok(Some(Stand::Waits(wait))),
-            Turn::Nothing => Ok(Some(Stand::Over)),
-            turn => {
-                if !matches!(turn, Turn::Undo(_) | Turn::Skip(..))
-                    && let Some(frozen) = self.frozen()?
-                {
-                    return Ok(Some(Stand::Frozen(frozen)));
-                }
-                // One step at a time on this host: two that write one file would each put back what the other did.
-                let _lock = self.lock()?;
-                self.take(turn)?;
-                Ok(None)
+        let turn = self.run().turn();
+        let stand = match &turn {
+            Turn::Wait(wait) => Some(Stand::Waits(wait.clone())),
+            Turn::Nothing => Some(Stand::Over),
+            Turn::Undo(_) | Turn::Skip(..) => None,
+            Turn::Keep(_) | Turn::Survey(_) | Turn::Act(_) | Turn::Settle(_) => {
+                self.frozen()?.map(Stand::Frozen)
             }
+        };
+        // What the guard says may change what is next.
+        if self.watch(&turn, stand.is_some())? {
+            return Ok(None);
         }
+        if stand.is_some() {
+            return Ok(stand);
+        }
+        // One step at a time on this host: two that write one file would each put back what the other did.
+        let _lock = self.lock()?;
+        self.take(turn)?;
+        Ok(None)
     }
 
     fn frozen(&self) -> Result<Option<Frozen>, CarryError> {
@@ -243,6 +255,7 @@ impl<'a> Carrier<'a> {
     }
 
     fn act(&mut self, step: usize) -> Result<(), CarryError> {
+        self.remember(step);
         self.note(Happened::Intended { step })?;
         self.finish(step)
     }
@@ -255,7 +268,7 @@ impl<'a> Carrier<'a> {
         };
         let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
         match effect {
-            Ok(Effect::InEffect) => self.note(Happened::Done { step }),
+            Ok(Effect::InEffect) => self.done(step),
             Ok(Effect::NotInEffect) => self.finish(step),
             Ok(Effect::Partly(partly)) => {
                 match doing.action.undo(self.host, &doing.arguments, &kept) {
@@ -279,7 +292,7 @@ impl<'a> Carrier<'a> {
         let done = doing.action.act(self.host, &doing.arguments, &kept);
         let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
         let (why, effect) = match (done, effect) {
-            (Ok(()), Ok(Effect::InEffect)) => return self.note(Happened::Done { step }),
+            (Ok(()), Ok(Effect::InEffect)) => return self.done(step),
             (Ok(()), Ok(effect)) => (
                 "it was done, and the world doesn't show it".to_owned(),
                 Ok(effect),
@@ -324,12 +337,22 @@ impl<'a> Carrier<'a> {
             }),
         };
         match undone {
-            Ok(lost) => self.note(Happened::Undone { step, lost }),
+            Ok(lost) => {
+                self.note(Happened::Undone { step, lost })?;
+                self.watched.undone();
+                Ok(())
+            }
             Err(mut why) => {
                 crate::hide::hide(&mut why);
                 self.note(Happened::UndoFailed { step, why })
             }
         }
+    }
+
+    fn done(&mut self, step: usize) -> Result<(), CarryError> {
+        self.note(Happened::Done { step })?;
+        self.ask_for_look();
+        Ok(())
     }
 
     fn failed(
@@ -343,7 +366,7 @@ impl<'a> Carrier<'a> {
         self.note(Happened::Failed { step, why, partly })
     }
 
-    fn note(&mut self, what: Happened) -> Result<(), CarryError> {
+    pub(super) fn note(&mut self, what: Happened) -> Result<(), CarryError> {
         self.may_write()?;
         Ok(self.journal.append(what, (self.clock)())?)
     }
@@ -412,53 +435,6 @@ impl<'a> Carrier<'a> {
         let kept = self.vault.get(&run.id, name);
         let kept = kept.map_err(|error| error.to_string())?;
         Ok((self.doing(step)?, kept))
-    }
-
-    /// Another run that holds what a step would do. What keeps evidence is never left to another: that kept it as it was then.
-    fn held_by(&self, step: usize) -> Result<Option<String>, CarryError> {
-        let planned = self.run().planned(step).map(|one| &one.work);
-        if let Some(Work::Action {
-            layer: Layer::Evidence,
-            ..
-        }) = planned
-        {
-            return Ok(None);
-        }
-        self.other(step, |run, at| run.may_hold(at))
-    }
-
-    /// Another run that leaves it to this one.
-    fn relied_on_by(&self, step: usize) -> Result<Option<String>, CarryError> {
-        let id = self.run().id.clone();
-        self.other(step, |run, at| {
-            let state = run.steps.get(at).map(|one| &one.state);
-            !run.is_closed && matches!(state, Some(StepState::Relies(on)) if *on == id)
-        })
-    }
-
-    fn other(
-        &self,
-        step: usize,
-        is: impl Fn(&Run, usize) -> bool,
-    ) -> Result<Option<String>, CarryError> {
-        let this = self.run();
-        let Some(Work::Action {
-            action, arguments, ..
-        }) = this.planned(step).map(|one| &one.work)
-        else {
-            return Ok(None);
-        };
-        let same = |work: &Work| {
-            matches!(work, Work::Action { action: other, arguments: given, .. }
-            if other == action && given == arguments)
-        };
-        // One that can't be read doesn't stop this one: `list` tells of it, and every action is idempotent.
-        let (runs, _) = list(&self.place.journals())?;
-        let found = runs.iter().filter(|run| run.id != this.id).find(|run| {
-            let mut steps = run.plan.steps.iter().enumerate();
-            steps.any(|(at, other)| same(&other.work) && is(run, at))
-        });
-        Ok(found.map(|run| run.id.clone()))
     }
 
     fn lock(&self) -> Result<File, CarryError> {

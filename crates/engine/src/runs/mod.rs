@@ -6,10 +6,15 @@
 
 mod carry;
 mod evidence;
+mod guard;
+#[cfg(test)]
+mod guard_tests;
 mod journal;
+mod relies;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +23,10 @@ use serde::{Deserialize, Serialize};
 use stores::write_atomically;
 
 pub use carry::{Carrier, CarryError, Stand};
+pub use guard::{LOOK_WAIT, Looks, Watching};
 pub use journal::{Journal, JournalError, entries, list, new_id, read};
 pub use vault::{Vault, VaultError};
+pub use watch::Watch;
 
 /// Folders of runs below one of ours, for its owner alone.
 #[derive(Clone, Debug)]

@@ -14,11 +14,11 @@ use crate::content;
 /// Things written in a run are fewer.
 const DEATHS_MAX: u32 = 400;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
 }
 
-fn person(name: &str) -> Person {
+pub(super) fn person(name: &str) -> Person {
     Person {
         account: name.to_owned(),
         name: name.to_owned(),
@@ -26,7 +26,7 @@ fn person(name: &str) -> Person {
 }
 
 /// A shipped playbook with its examples, at the places that the stand-in host has.
-fn planned(playbook: &str) -> Plan {
+pub(super) fn planned(playbook: &str) -> Plan {
     let name = format!("playbooks/{playbook}.json");
     let (_, text) = content::under("playbooks/", ".json")
         .find(|(path, _)| *path == name)
@@ -41,7 +41,7 @@ fn planned(playbook: &str) -> Plan {
     playbook::plan(&document, &values, playbook::EXPECTED, &memory::stores()).expect("a plan")
 }
 
-fn approval(id: &str, plan: Plan) -> RunEntry {
+pub(super) fn approval(id: &str, plan: Plan) -> RunEntry {
     RunEntry {
         v: model::RUN_VERSION,
         run: id.to_owned(),
@@ -58,7 +58,7 @@ fn approval(id: &str, plan: Plan) -> RunEntry {
 }
 
 /// What the shop is made of.
-fn shop(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
+pub(super) fn shop(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     let mut out = BTreeMap::new();
     for part in ["shop", "nginx", "quarantine", "log", "hold"] {
         walk(&folder.join(part), &mut out);
@@ -81,7 +81,7 @@ fn walk(folder: &Path, out: &mut BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)>) {
 }
 
 /// What a person says who does by hand whatever isn't done for them.
-fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
+pub(super) fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
     let (by, note) = (person("ann"), "done".to_owned());
     match wait {
         Wait::Failed(step) | Wait::Person(step) => {
@@ -96,7 +96,7 @@ fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
             })
         }
         Wait::UndoFailed(step) => carrier.undo_again(step),
-        Wait::Evidence(_) | Wait::Cause(_) => unreachable!("{wait:?}"),
+        Wait::Evidence(_) | Wait::Cause(_) | Wait::Guard(_) => unreachable!("{wait:?}"),
     }
 }
 
@@ -160,7 +160,7 @@ fn dies(folder: &Path, playbook: &str, undoing: bool, after: u32, changes: &mut 
 }
 
 /// A folder in memory where there is one: thousands of writes are brought to disk.
-fn in_memory() -> tempfile::TempDir {
+pub(super) fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = match memory.is_dir() {
         true => tempfile::tempdir_in(memory),

@@ -3,6 +3,7 @@
 //! Pure. Whoever carries a run out asks [`Run::turn`], writes down what it is about to do, does it, writes down what came of
 //! it; stopped at any point, the same entries give the same next. Why so: `docs/decisions/0013-from-a-playbook-to-a-run.md`.
 
+mod guarded;
 mod guards;
 mod lines;
 mod said;
@@ -13,7 +14,9 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Work};
+use model::{
+    Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Verdict, Work,
+};
 
 use crate::plan::needs_two_people;
 
@@ -86,6 +89,10 @@ pub struct RunStep {
     pub note: String,
     /// A person did it: nobody but a person can undo it.
     pub by_hand: bool,
+    /// What the guard says of the stores that it isn't for, by the view's code; nothing before it looked.
+    pub guarded: Option<BTreeMap<String, Verdict>>,
+    /// A person lets it hold although a store suffers.
+    pub heeded: bool,
 }
 
 /// A run.
@@ -353,7 +360,9 @@ impl Run {
                 } else {
                     StepState::Waiting
                 };
-                self.to(*step, state, at);
+                let one = self.to(*step, state, at);
+                // What was said of the stores is of the time before.
+                (one.guarded, one.heeded) = (None, false);
             }
             Happened::Waived { step, .. } => {
                 if let Some(one) = self.steps.get_mut(*step) {
@@ -384,6 +393,17 @@ impl Run {
                     if let StepState::UndoFailed { is_left, .. } = &mut one.state {
                         *is_left = true;
                     }
+                }
+            }
+            Happened::Guarded { step, verdicts } => {
+                if let Some(one) = self.steps.get_mut(*step) {
+                    one.guarded = Some(verdicts.clone());
+                }
+            }
+            Happened::Heeded { step, note, .. } => {
+                if let Some(one) = self.steps.get_mut(*step) {
+                    one.note.clone_from(note);
+                    one.heeded = true;
                 }
             }
             Happened::Closed { .. } => self.is_closed = true,

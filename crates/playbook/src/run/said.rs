@@ -38,6 +38,16 @@ impl Run {
                 condition,
                 by: who,
             },
+            (Word::Yes, Wait::Guard(_)) if note.trim().is_empty() => {
+                return Err(RunError::Unfit {
+                    why: "say why the step is kept although a store suffers".to_owned(),
+                });
+            }
+            (Word::Yes, Wait::Guard(_)) => Happened::Heeded {
+                step,
+                by: who,
+                note,
+            },
             (Word::Done, Wait::UndoFailed(_)) => Happened::UndoLeft {
                 step,
                 by: who,
@@ -68,14 +78,15 @@ impl Wait {
     #[must_use]
     pub const fn takes(&self, word: Word) -> bool {
         match word {
-            Word::Yes | Word::No => matches!(self, Self::Answer { .. }),
+            Word::Yes => matches!(self, Self::Answer { .. } | Self::Guard(_)),
+            Word::No => matches!(self, Self::Answer { .. }),
             Word::Done => matches!(
                 self,
                 Self::UndoFailed(_) | Self::Person(_) | Self::Failed(_)
             ),
             Word::Retry => matches!(self, Self::Failed(_)),
             Word::Waive => matches!(self, Self::Evidence(_)),
-            Word::Skip => !matches!(self, Self::UndoFailed(_)),
+            Word::Skip => !matches!(self, Self::UndoFailed(_) | Self::Guard(_)),
             Word::Undo | Word::Close => true,
         }
     }

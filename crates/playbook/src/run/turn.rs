@@ -48,6 +48,8 @@ pub enum Wait {
     /// What this step would purge would be made again: the step before that acts on the cause wasn't done. Do that, or
     /// leave this one out.
     Cause(usize),
+    /// A store that the step isn't for sold before it and doesn't after it: keep the step, or undo.
+    Guard(usize),
 }
 
 impl Wait {
@@ -60,7 +62,8 @@ impl Wait {
             | Self::Failed(step)
             | Self::UndoFailed(step)
             | Self::Evidence(step)
-            | Self::Cause(step) => *step,
+            | Self::Cause(step)
+            | Self::Guard(step) => *step,
         }
     }
 }
@@ -84,6 +87,9 @@ impl Run {
         }
         if self.undo.is_some() {
             return Turn::Nothing;
+        }
+        if let Some(step) = (0..self.steps.len()).find(|step| self.suffers(*step)) {
+            return Turn::Wait(Wait::Guard(step));
         }
         let mut failed = None;
         for step in 0..self.steps.len() {
@@ -235,7 +241,7 @@ impl Run {
             Happened::Skipped {
                 step, by: Some(_), ..
             } => is(
-                waits(*step) && !matches!(next, Turn::Wait(Wait::UndoFailed(_))),
+                waits(*step) && !matches!(next, Turn::Wait(Wait::UndoFailed(_) | Wait::Guard(_))),
                 "the run doesn't wait at this step",
             ),
             Happened::Answered { condition, .. } => {
@@ -281,6 +287,14 @@ impl Run {
                 next == Turn::Wait(Wait::UndoFailed(*step)),
                 "undoing this step didn't fail",
             ),
+            Happened::Guarded { step, .. } => is(
+                self.may_be_guarded(*step),
+                "the step isn't one whose effect on other stores is yet to be said",
+            ),
+            Happened::Heeded { step, .. } => is(
+                next == Turn::Wait(Wait::Guard(*step)),
+                "no store suffers from this step, as far as is known",
+            ),
             Happened::Closed { .. } => is(
                 !(0..self.steps.len())
                     .any(|step| self.is_at(step, &[StepState::Intended, StepState::UndoIntended])),
@@ -290,7 +304,7 @@ impl Run {
         }
     }
 
-    fn is_at(&self, step: usize, states: &[StepState]) -> bool {
+    pub(super) fn is_at(&self, step: usize, states: &[StepState]) -> bool {
         self.steps
             .get(step)
             .is_some_and(|one| states.contains(&one.state))
@@ -328,7 +342,9 @@ const fn step_of(what: &Happened) -> Option<usize> {
         | Happened::UndoIntended { step }
         | Happened::Undone { step, .. }
         | Happened::UndoFailed { step, .. }
-        | Happened::UndoLeft { step, .. } => Some(*step),
+        | Happened::UndoLeft { step, .. }
+        | Happened::Guarded { step, .. }
+        | Happened::Heeded { step, .. } => Some(*step),
         Happened::UndoAsked { step, .. } => *step,
         _ => None,
     }

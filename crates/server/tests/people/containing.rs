@@ -1,163 +1,20 @@
 //! Plans and runs on the console: who asks for one, who approves it, what its host tells, and what is seen of it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
 use axum::http::StatusCode;
-use engine::containment::{Containments, HostDesk};
+use engine::containment::Containments;
 use engine::ledger::Ledger;
 use engine::link::{Hosts as _, ReportError};
 use engine::sealed::Decided;
-use model::{
-    Grant, Happened, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Piece, Refused,
-    Role, RunChange, RunEntry, Scope,
-};
-use playbook::{Run, Turn};
+use model::{Grant, Happened, HostReport, Instructed, Refused, Role, RunEntry, Scope};
 use serde_json::{Value, json};
 
 use super::attaching::{Sealing, sealing};
+use super::host::{HOST, Shop};
 use super::{Answer, Browser};
 use crate::hostile::HOSTILE;
 use crate::opened::NOW;
 
-const HOST: &str = "shop1";
 const SHELL: &str = "v.__file__=pub%2Fmedia%2Fx.php&v.__network__=203.0.113.66";
-
-/// A host that does what it is told, in memory: each entry as the real one writes it down.
-struct Shop<'a> {
-    on: &'a Sealing,
-    desk: HostDesk,
-    runs: RefCell<BTreeMap<String, Run>>,
-}
-
-impl<'a> Shop<'a> {
-    fn of(on: &'a Sealing) -> Self {
-        let plans = link::Plans::new(&[7; 32]);
-        let desk = HostDesk::new(on.decider.clone(), "shop".to_owned(), plans, || NOW);
-        Self {
-            on,
-            desk,
-            runs: RefCell::default(),
-        }
-    }
-
-    fn try_report(
-        &self,
-        host: &str,
-        entries: &[RunEntry],
-        refused: &[Refused],
-    ) -> Result<HostReply, ReportError> {
-        let report = HostReport {
-            v: ORDER_VERSION,
-            at: NOW,
-            program: "magewarden 0".to_owned(),
-            actions: vec!["block_network".to_owned()],
-            frozen: String::new(),
-            entries: entries.to_vec(),
-            refused: refused.to_vec(),
-        };
-        let reported = self.desk.report(host, report, NOW);
-        self.on.stage.runtime.block_on(reported)
-    }
-
-    fn report(&self, entries: &[RunEntry]) -> Vec<Instruction> {
-        let reply = self.try_report(HOST, entries, &[]).expect("taken");
-        let texts = reply.instructions.iter();
-        texts
-            .map(|one| serde_json::from_str(&one.text).expect("an instruction"))
-            .collect()
-    }
-
-    /// Takes what there is to do, and goes on until the run waits.
-    fn work(&self) -> Vec<RunEntry> {
-        let mut told = Vec::new();
-        for one in self.report(&[]) {
-            let mut runs = self.runs.borrow_mut();
-            let entry = match one.what {
-                Instructed::Begin {
-                    plan,
-                    hash,
-                    answers,
-                } => {
-                    let entry = RunEntry {
-                        v: model::RUN_VERSION,
-                        run: one.run.clone(),
-                        number: 0,
-                        at: NOW,
-                        order: one.order,
-                        what: Happened::Approved {
-                            plan,
-                            hash,
-                            by: one.by,
-                            answers,
-                        },
-                    };
-                    runs.insert(one.run.clone(), Run::begin(&entry).expect("begins"));
-                    entry
-                }
-                Instructed::Say { word, note, .. } => {
-                    let run = runs.get_mut(&one.run).expect("begun");
-                    let said = run.said(word, &one.by, &note).expect("fits");
-                    let mut entry = run.entry(said, NOW);
-                    entry.order = one.order;
-                    run.take(&entry).expect("follows");
-                    entry
-                }
-                _ => continue,
-            };
-            told.push(entry);
-            let run = runs.get_mut(&one.run).expect("begun");
-            while let Some(what) = next(run) {
-                let entry = run.entry(what, NOW);
-                run.take(&entry).expect("follows");
-                told.push(entry);
-            }
-        }
-        if !told.is_empty() {
-            assert_eq!(self.report(&told), Vec::new(), "nothing is told twice");
-        }
-        told
-    }
-}
-
-/// What happens next at a host at which everything works.
-fn next(run: &Run) -> Option<Happened> {
-    Some(match run.turn() {
-        Turn::Keep(step) => Happened::Kept {
-            step,
-            pieces: vec![Piece {
-                name: "processes".to_owned(),
-                bytes: 7,
-                hash: "0".repeat(64),
-                lacks: String::new(),
-            }],
-        },
-        Turn::Survey(step) => Happened::Surveyed {
-            step,
-            changes: vec![RunChange {
-                what: "network".to_owned(),
-                now: format!("let in {}", HOSTILE[0]),
-                then: "refused".to_owned(),
-            }],
-            kept: "1".repeat(64),
-        },
-        Turn::Act(step) => Happened::Intended { step },
-        Turn::Settle(step) => Happened::Done { step },
-        Turn::Skip(step, why) => Happened::Skipped {
-            step,
-            why,
-            by: None,
-        },
-        Turn::Undo(step) => match run.steps.get(step).map(|one| &one.state) {
-            Some(playbook::StepState::UndoIntended) => Happened::Undone {
-                step,
-                lost: String::new(),
-            },
-            _ => Happened::UndoIntended { step },
-        },
-        Turn::Wait(_) | Turn::Nothing => return None,
-    })
-}
 
 impl Sealing {
     fn plan_path(&self) -> String {
@@ -165,7 +22,7 @@ impl Sealing {
     }
 
     /// Asks for the plan as its page's form does.
-    fn propose(&self, browser: &Browser) -> Answer {
+    pub(super) fn propose(&self, browser: &Browser) -> Answer {
         let page = self
             .stage
             .get(browser, &format!("{}?{SHELL}", self.plan_path()));
@@ -185,7 +42,7 @@ impl Sealing {
         self.stage.post(browser, &self.plan_path(), &fields)
     }
 
-    fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
+    pub(super) fn say(&self, browser: &Browser, run: &str, ask: &str, note: &str) -> Answer {
         let page = self.stage.get(browser, run);
         let field = |name: &str| {
             if page.body.contains(&format!("name=\"{name}\"")) {
@@ -205,7 +62,7 @@ impl Sealing {
         self.stage.post(browser, run, &fields)
     }
 
-    fn told(&self, browser: &Browser, path: &str) -> Value {
+    pub(super) fn told(&self, browser: &Browser, path: &str) -> Value {
         let answer = self.stage.get(browser, path);
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         serde_json::from_str(&answer.body).expect("JSON")

@@ -3,6 +3,8 @@
 mod attaching;
 mod containing;
 mod counsel;
+mod guarded;
+mod host;
 mod programs;
 mod roles;
 mod scim;

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use engine::runs::{
-    Carrier, CarryError, Frozen, Journal, JournalError, Place, Stand, new_id, read,
+    Carrier, CarryError, Frozen, Journal, JournalError, LOOK_WAIT, Looks, Place, Stand, Watch,
+    Watching as _, new_id, read,
 };
 use model::{Happened, Person, Plan, RUN_VERSION, RunEntry};
 use playbook::{Run, Turn, Wait};
@@ -20,6 +22,7 @@ use words::{asks, called, show, show_all, stands, states};
 use super::settings::read_stores;
 use super::{FOUND, now};
 use crate::failure::{Failure, OrFail};
+use crate::terminal::inert;
 
 /// What `runs` is told.
 #[derive(Args)]
@@ -170,7 +173,7 @@ pub(super) fn thaw(place: &Place) -> Result<ExitCode, Failure> {
 /// What people say to a run that waits.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Word {
-    /// The condition it asks for holds
+    /// The condition it asks for holds; or a step is kept although a store suffers
     Yes,
     /// The condition it asks for doesn't hold
     No,
@@ -324,7 +327,7 @@ fn begin(
     // Settings that don't work begin nothing.
     let host = on.open()?;
     let journal = Journal::begin(&place.journals(), &entry).map_err(|error| journal(&error))?;
-    go(&host, place, journal, |_| Ok(()))
+    go(host, place, journal, |_| Ok(()))
 }
 
 fn read_answers(answers: &[String]) -> Result<BTreeMap<String, bool>, Failure> {
@@ -351,21 +354,29 @@ fn with(
 ) -> Result<ExitCode, Failure> {
     let host = on.open()?;
     let journal = Journal::open(&place.journals(), id).map_err(|error| journal(&error))?;
-    go(&host, place, journal, first)
+    go(host, place, journal, first)
 }
 
 /// Says what is to be said, then goes on to where the run waits; each step is told as it is done.
 fn go(
-    host: &Host,
+    host: Host,
     place: &Place,
     journal: Journal,
     first: impl FnOnce(&mut Carrier<'_>) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
     let clock = || now();
+    let host = Arc::new(host);
+    let watch = Watch::begin(Arc::clone(&host), now).or_fail("the machine has no room for it")?;
     let mut carrier =
-        Carrier::new(host, place.clone(), journal, &clock).map_err(|error| carry(&error))?;
+        Carrier::new(&host, place.clone(), journal, &clock).map_err(|error| carry(&error))?;
+    if let Some(watch) = &watch {
+        carrier = carrier.watched_by(watch, Looks::default());
+    }
     say(&format!("{}\n", carrier.run().id))?;
     first(&mut carrier)?;
+    if let Some(watch) = &watch {
+        look_before(carrier.run(), watch)?;
+    }
     let mut before: Vec<_> = states(carrier.run());
     let mut lines = String::new();
     let stand = carrier.go(&mut |run| {
@@ -385,6 +396,25 @@ fn go(
         Stand::Over => ExitCode::SUCCESS,
         Stand::Waits(_) | Stand::Frozen(_) => ExitCode::from(FOUND),
     })
+}
+
+/// How the other stores are before anything is done; undoing doesn't wait for it.
+fn look_before(run: &Run, watch: &Watch) -> Result<(), Failure> {
+    if matches!(run.turn(), Turn::Wait(_) | Turn::Nothing | Turn::Undo(_)) {
+        return Ok(());
+    }
+    let late = || format!("they weren't seen within {} seconds", LOOK_WAIT.as_secs());
+    let why = match watch.after(now(), LOOK_WAIT) {
+        Some(_) => watch.trouble(),
+        None => Some(late()),
+    };
+    if let Some(why) = why {
+        say(&format!(
+            "how the other stores are before this isn't known: {}\n",
+            inert(&why)
+        ))?;
+    }
+    Ok(())
 }
 
 fn undo(

@@ -51,6 +51,7 @@ pub(super) fn show(run: &Run, json: bool) -> Result<ExitCode, Failure> {
                     "step": at + 1, "name": called(run, at), "state": state(step), "changes": step.changes,
                     "evidence": step.pieces, "undo": undo_words(&planned.work), "at": step.at.map(|at| at.to_string()),
                     "only_if": planned.only_if, "stops": planned.stops, "may_hold": run.may_hold(at),
+                    "guarded": step.guarded, "heeded": step.heeded,
                 })
             })
             .collect();
@@ -101,6 +102,10 @@ pub(super) fn show(run: &Run, json: bool) -> Result<ExitCode, Failure> {
             };
             let line = format!("kept {}, {} bytes{lacks}", piece.name, piece.bytes);
             out.push_str(&format!("     {}\n", inert(&line)));
+        }
+        let guard = step.guard_words();
+        if !guard.is_empty() {
+            out.push_str(&format!("     other stores: {}\n", inert(&guard)));
         }
         if !step.note.is_empty() {
             out.push_str(&format!("     “{}”\n", inert(&step.note)));
@@ -192,6 +197,13 @@ pub(super) fn asks(run: &Run, wait: &Wait) -> String {
         ),
         Wait::Evidence(_) => {
             format!("evidence before {step} isn't kept: say skip, or waive by two people")
+        }
+        Wait::Guard(_) => {
+            let broken = run.steps.get(at).map(RunStep::broken_words);
+            format!(
+                "since {step}, {}: say yes to keep the step, with why; or undo the run",
+                inert(&broken.unwrap_or_default())
+            )
         }
         Wait::Cause(_) => format!(
             "{step} would be in vain, since what acts on the cause wasn't done: say skip, or undo the run"

@@ -1,12 +1,13 @@
 //! Runs against a world in memory that fails, and processes that end, at every point.
 
+mod guarded;
 mod world;
 
 use std::collections::BTreeMap;
 
 use model::{
     ForensicImpact, Guard, Happened, Layer, Person, Plan, PlanStep, PlannedBy, Reach, RunEntry,
-    Stops, Timestamp, Touched, UndoWords, Work,
+    Stops, Timestamp, Touched, UndoWords, Verdict, WalkStage, Work,
 };
 use proptest::prelude::*;
 
@@ -132,6 +133,11 @@ fn only_if(condition: &str, holds: bool, step: PlanStep) -> PlanStep {
     }
 }
 
+fn broken(stage: WalkStage) -> Verdict {
+    let why = "403".to_owned();
+    Verdict::Broken { stage, why }
+}
+
 fn replay(journal: &[RunEntry]) -> Run {
     let mut run = Run::begin(journal.first().expect("approved")).expect("approved");
     for entry in journal {
@@ -190,7 +196,7 @@ proptest! {
     fn no_entry_but_one_that_follows_is_taken(
         steps in proptest::collection::vec(some_step(), 1..5),
         step in 0_usize..6,
-        kind in 0_u8..8,
+        kind in 0_u8..10,
     ) {
         let steps = steps.iter().enumerate().map(|(at, make)| make(at)).collect();
         let world = World::of(plan(steps), Vec::new());
@@ -203,6 +209,8 @@ proptest! {
             4 => Happened::Retry { step, by: person("eve") },
             5 => Happened::PersonDid { step, by: person("eve"), note: String::new() },
             6 => Happened::UndoFailed { step, why: String::new() },
+            7 => Happened::Guarded { step, verdicts: BTreeMap::new() },
+            8 => Happened::Heeded { step, by: person("eve"), note: String::new() },
             _ => Happened::UndoLeft { step, by: person("eve"), note: String::new() },
         };
         let taken = run.take(&run.entry(what.clone(), NOW)).is_ok();

@@ -1,11 +1,11 @@
 //! A world in memory, and the process that acts on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ForensicImpact, Happened, Plan, RunEntry, Work};
+use model::{ForensicImpact, Happened, Plan, RunEntry, UnknownWhy, Verdict, WalkStage, Work};
 
 use super::super::{KEEP_EVIDENCE, Run, StepState, Turn, Wait};
-use super::{NOW, approval, person, replay};
+use super::{NOW, approval, broken, person, replay};
 
 /// A world that does what it is told, fails when `dice` says so, and a process that may end between any two things.
 pub(super) struct World {
@@ -47,7 +47,45 @@ impl World {
         if fate == 2 { Err(Died) } else { Ok(()) }
     }
 
+    /// The guard says something of a step, at whatever time it comes to.
+    fn guard(&mut self) -> Result<(), Died> {
+        let kind = self.roll(8);
+        let steps: Vec<_> = (0..self.run.steps.len()).collect();
+        let may = |step: &usize| {
+            let (step, verdicts) = (*step, BTreeMap::new());
+            self.run.may(&Happened::Guarded { step, verdicts }).is_ok()
+        };
+        let Some(step) = steps.into_iter().find(may) else {
+            return Ok(());
+        };
+        let verdict = match kind {
+            1 => broken(WalkStage::Payment),
+            2 => Verdict::Fine,
+            3 => Verdict::WasBroken,
+            4 => Verdict::Unknown {
+                why: UnknownWhy::Overload,
+            },
+            _ => return Ok(()),
+        };
+        let verdicts = [("de".to_owned(), verdict)].into();
+        self.write(Happened::Guarded { step, verdicts })
+    }
+
+    /// Whether a store suffers from a step that holds, and nobody said that it may.
+    fn suffers(&self) -> bool {
+        let steps = self.run.steps.iter().enumerate();
+        let mut holding = steps.filter(|(at, _)| self.holds.contains(at));
+        holding.any(|(_, one)| {
+            let verdicts = one.guarded.iter().flat_map(BTreeMap::values);
+            let is_broken = |one: &Verdict| matches!(one, Verdict::Broken { .. });
+            // What a person took over is theirs.
+            let is_left = matches!(one.state, StepState::UndoFailed { is_left: true, .. });
+            !one.heeded && !is_left && verdicts.into_iter().any(is_broken)
+        })
+    }
+
     fn act(&mut self, step: usize) -> Result<(), Died> {
+        self.guard()?;
         match self.roll(8) {
             1 => return Err(Died),
             2 => {
@@ -73,7 +111,18 @@ impl World {
 
     /// One turn; `false` when there is nothing more.
     fn go(&mut self) -> Result<bool, Died> {
+        self.guard()?;
         let turn = self.run.turn();
+        let is_forward = !matches!(
+            turn,
+            Turn::Undo(_) | Turn::Nothing | Turn::Wait(Wait::UndoFailed(_) | Wait::Guard(_))
+        );
+        let is_undone = self.run.undo.is_some();
+        assert!(
+            !(is_forward && self.suffers()),
+            "nothing goes forward while a store suffers: {turn:?}"
+        );
+        assert!(turn != Turn::Nothing || is_undone || !self.suffers());
         match turn {
             Turn::Survey(step) => {
                 assert!(!self.holds.contains(&step), "what is kept is from before");
@@ -123,6 +172,7 @@ impl World {
 
     fn undo(&mut self, step: usize) -> Result<(), Died> {
         self.write(Happened::UndoIntended { step })?;
+        self.guard()?;
         if self.roll(8) == 1 {
             let why = "no".to_owned();
             return self.write(Happened::UndoFailed { step, why });
@@ -181,6 +231,15 @@ impl World {
             Wait::Evidence(step) if self.roll(2) == 1 => {
                 let by = vec![person("ann"), person("bob")];
                 self.write(Happened::Waived { step, by, why })
+            }
+            Wait::Guard(step) if self.roll(2) == 1 => self.write(Happened::UndoAsked {
+                step: Some(step),
+                by,
+                why,
+            }),
+            Wait::Guard(step) => {
+                let note = why;
+                self.write(Happened::Heeded { step, by, note })
             }
             Wait::Failed(step) | Wait::Evidence(step) | Wait::Cause(step) => {
                 let by = Some(by);

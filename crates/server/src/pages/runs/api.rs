@@ -105,6 +105,8 @@ fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
             "at": step.and_then(|step| step.at).map(|at| at.to_string()),
             "changes": step.filter(|_| reads).map(|step| &step.changes),
             "evidence": step.filter(|_| reads).map(|step| &step.pieces),
+            "guarded": step.and_then(|step| step.guarded.as_ref()),
+            "heeded": step.is_some_and(|step| step.heeded),
             "holds": run.carried.as_ref().is_some_and(|run| run.may_hold(at)),
         })
     });

@@ -1,6 +1,7 @@
 //! Containment: plans for an incident, what people ask of them, and how their runs stand.
 
 mod api;
+mod choice;
 mod form;
 mod plan;
 
@@ -17,6 +18,7 @@ use playbook::{Run, RunStep, StepState, Wait};
 
 use super::{Frame, missing, page};
 use crate::access::{Caller, Console, Fields, Seen};
+use choice::{Choice, choice};
 
 pub(crate) use api::{
     ask as api_ask, hosts as api_hosts, playbooks as api_playbooks, preview as api_preview,
@@ -133,6 +135,12 @@ pub(super) fn step_class(step: &RunStep) -> &'static str {
     }
 }
 
+/// What an action does, in a sentence; empty for one that isn't known here.
+pub(super) fn about(action: &str) -> &'static str {
+    let facts = playbook::EXPECTED.iter().find(|one| one.name == action);
+    facts.map_or("", |facts| facts.about)
+}
+
 /// What a step does to the cause; empty for what only keeps or looks, of which nobody asks.
 pub(super) fn stops_words(planned: &PlanStep) -> &'static str {
     let is_cut =
@@ -183,14 +191,6 @@ pub(crate) async fn runs(Seen(sight): Seen, caller: Caller) -> Response {
         hosts: sight.hosts().into_iter().collect(),
         now,
     })
-}
-
-/// What a person may say to a run now, and what it means.
-pub(super) struct Choice {
-    pub(super) word: Word,
-    /// What stands on the button.
-    pub(super) label: &'static str,
-    pub(super) means: &'static str,
 }
 
 /// One step as the page tells it.
@@ -325,6 +325,13 @@ impl RunPage {
             Wait::Evidence(_) => {
                 format!("What {step} would change isn't kept as evidence, so it isn't done.")
             }
+            Wait::Guard(_) => {
+                let broken = run.steps.get(at).map(RunStep::broken_words);
+                format!(
+                    "Since {step}, {}. Keep the step, or undo the run?",
+                    broken.unwrap_or_default()
+                )
+            }
             Wait::Cause(_) => format!(
                 "{step} would be in vain: nothing that acts on the cause was done, so what it empties would be filled again."
             ),
@@ -341,19 +348,20 @@ impl RunPage {
             for word in Word::ALL.into_iter().filter(|word| word.is_answer()) {
                 let is_theirs = match word {
                     Word::Skip | Word::Waive => self.may_decide,
+                    Word::Yes if matches!(wait, Wait::Guard(_)) => self.may_decide,
                     _ => self.works || self.may_decide,
                 };
                 if is_theirs && wait.takes(word) {
-                    out.push(choice(word));
+                    out.push(choice(word, Some(wait)));
                 }
             }
         }
         if self.may_decide && !run.is_closed {
             if run.undo.is_none() || run.holding() > 0 {
-                out.push(choice(Word::Undo));
+                out.push(choice(Word::Undo, None));
             }
             if matches!(self.stage, Stage::Done | Stage::Undone) {
-                out.push(choice(Word::Close));
+                out.push(choice(Word::Close, None));
             }
         }
         out
@@ -362,7 +370,11 @@ impl RunPage {
     /// Words that were said and that the host hasn't heard of yet, with whose they are.
     fn unheard(&self) -> Vec<(&'static str, String)> {
         let open = self.standing.unheard(self.now).into_iter();
-        open.map(|(word, by)| (choice(word).label, by.name.clone()))
+        let wait = match &self.stage {
+            Stage::Waits(wait) => Some(wait),
+            _ => None,
+        };
+        open.map(|(word, by)| (choice(word, wait).label, by.name.clone()))
             .collect()
     }
 
@@ -385,7 +397,11 @@ impl RunPage {
             Ask::Propose { .. } => "asked for it",
             Ask::Approve { .. } => "approves it",
             Ask::Withdraw => "withdrew it",
-            Ask::Say { word, .. } => choice(*word).label,
+            // What it was an answer to isn't kept with it.
+            Ask::Say {
+                word: Word::Yes, ..
+            } => "Yes",
+            Ask::Say { word, .. } => choice(*word, None).label,
             _ => "",
         }
     }
@@ -399,32 +415,6 @@ impl RunPage {
         let refused = self.standing.refused.get(&order.id)?;
         Some(&refused.why)
     }
-}
-
-const fn choice(word: Word) -> Choice {
-    let (label, means) = match word {
-        Word::Yes => ("Yes, it holds", "the run goes on as if it does"),
-        Word::No => ("No, it doesn't", "the run goes on as if it doesn't"),
-        Word::Done => (
-            "A person did it",
-            "say what was done: nobody but a person undoes it",
-        ),
-        Word::Skip => ("Leave the step out", "the run goes on without it"),
-        Word::Retry => ("Try it again", "it is done anew"),
-        Word::Waive => (
-            "Go on without evidence",
-            "two people say so; what is changed then can't be shown to a court as it was",
-        ),
-        Word::Undo => (
-            "Undo the whole run",
-            "what holds is taken back, last step first; evidence stays",
-        ),
-        Word::Close => (
-            "End it for good",
-            "what undoes it is destroyed on the host: it can't be undone any more",
-        ),
-    };
-    Choice { word, label, means }
 }
 
 /// Whether somebody may see what a run's host told of the shop; that they do is noted.

@@ -1,22 +1,26 @@
 //! An agent's work at a host in a folder: what it takes, what it refuses, and that nothing is done twice.
 
+mod holds;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use link::{Plans, Verifier};
 use model::{
-    Happened, HostReply, HostReport, Instructed, Instruction, Person, Plan, RunEntry, Signed,
-    Timestamp, Word,
+    HostReply, HostReport, Instructed, Instruction, Person, Plan, Signed, Timestamp, Word,
 };
-use playbook::{Document, Run, StepState, Turn};
-use responders::memory;
+use playbook::{Document, Run, Turn};
+use responders::{Host, memory};
 
-use super::examine::Me;
-use super::policy::Policy;
-use super::work::{Settings, Work};
+use crate::agent::examine::Me;
+use crate::agent::policy::Policy;
+use crate::agent::work::{Settings, Work};
 use crate::content;
-use crate::runs::{Frozen, Place, read};
+use crate::runs::{Place, read};
+
+/// Lines that an administrator was told.
+pub(super) type Said = Arc<Mutex<Vec<String>>>;
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
@@ -41,23 +45,28 @@ fn planned(playbook: &str) -> Plan {
 }
 
 /// A host, the server that signs for it, and what it was last told.
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
     plans: Plans,
-    work: Work,
-    said: Arc<Mutex<Vec<String>>>,
+    pub(super) work: Work,
+    said: Said,
 }
 
 /// What the playbook does.
-const ALL: &str =
+pub(super) const ALL: &str =
     "actions = ['hold_retention', 'keep_evidence', 'block_network', 'quarantine_file', 'deny_php']";
 
 impl Scene {
     fn new(policy: &str) -> Self {
+        Self::at(&|folder, plans, said| work(folder, policy, plans, said))
+    }
+
+    /// At a host of somebody else's making.
+    pub(super) fn at(make: &dyn Fn(&Path, &Plans, &Said) -> Work) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let plans = Plans::new(&[9; 32]);
         let said = Arc::default();
-        let work = work(folder.path(), policy, &plans, &said);
+        let work = make(folder.path(), &plans, &said);
         Self {
             folder,
             plans,
@@ -82,7 +91,7 @@ impl Scene {
         self.folder.path().join("ours")
     }
 
-    fn run(&self) -> Option<Run> {
+    pub(super) fn run(&self) -> Option<Run> {
         read(&self.place().journals(), "run-1").ok()
     }
 
@@ -100,7 +109,7 @@ impl Scene {
         })
     }
 
-    fn begin(&self, order: &str) -> Signed {
+    pub(super) fn begin(&self, order: &str) -> Signed {
         let plan = planned("web-shell");
         let hash = playbook::hash_words(&plan);
         let (plan, answers) = (Box::new(plan), BTreeMap::new());
@@ -114,13 +123,13 @@ impl Scene {
         )
     }
 
-    fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
+    pub(super) fn say(&self, order: &str, seen: u64, word: Word) -> Signed {
         let note = "because".to_owned();
         self.signed(order, Instructed::Say { seen, word, note })
     }
 
     /// The server answers with instructions, and all that can be done is.
-    fn hear(&mut self, instructions: Vec<Signed>) {
+    pub(super) fn hear(&mut self, instructions: Vec<Signed>) {
         let reply = HostReply {
             v: 1,
             at: now(),
@@ -131,7 +140,7 @@ impl Scene {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             self.work.go_on();
             if self.work.is_quiet() {
@@ -142,7 +151,7 @@ impl Scene {
     }
 
     /// The server has all that it is told, and says so.
-    fn seal(&mut self) -> HostReport {
+    pub(super) fn seal(&mut self) -> HostReport {
         let report = self.work.report();
         let mut reply = HostReply {
             v: 1,
@@ -165,26 +174,39 @@ impl Scene {
         assert!(found.why.contains(why), "{found:?}");
     }
 
-    fn dropped(&self) -> bool {
+    pub(super) fn dropped(&self) -> bool {
         self.folder.path().join("shop/pub/media/x.php").exists()
     }
 }
 
-fn work(folder: &Path, policy: &str, plans: &Plans, said: &Arc<Mutex<Vec<String>>>) -> Work {
+fn work(folder: &Path, policy: &str, plans: &Plans, said: &Said) -> Work {
     // Made once: it puts the dropped file there.
     let was_there = folder.join("shop/pub/media").exists();
     let dropped = folder.join("shop/pub/media/x.php");
     let is_there = dropped.exists();
-    let host = memory::host(folder).expect("a host");
+    let mut host = memory::host(folder).expect("a host");
+    host.settings.guard = None;
     if was_there && !is_there {
         std::fs::remove_file(&dropped).expect("removed");
     }
+    work_at(host, now, folder, policy, plans, said)
+}
+
+/// The agent of a host.
+pub(super) fn work_at(
+    host: Host,
+    clock: fn() -> Timestamp,
+    folder: &Path,
+    policy: &str,
+    plans: &Plans,
+    said: &Said,
+) -> Work {
     let said = Arc::clone(said);
     let settings = Settings {
         folder: folder.join("ours"),
         host,
         policy: Policy::read(policy, playbook::EXPECTED).expect("a policy"),
-        clock: now,
+        clock,
         program: "1".to_owned(),
         tell: Box::new(move |line| said.lock().expect("a lock").push(line.to_owned())),
     };
@@ -198,7 +220,7 @@ fn work(folder: &Path, policy: &str, plans: &Plans, said: &Arc<Mutex<Vec<String>
 }
 
 /// Says yes, done or skip to whatever a run waits for, until it is over.
-fn to_its_end(scene: &mut Scene) {
+pub(super) fn to_its_end(scene: &mut Scene) {
     for turn in 0..100 {
         let run = scene.run().expect("a run");
         let Turn::Wait(wait) = run.turn() else {
@@ -328,194 +350,4 @@ fn an_answer_to_what_the_run_was_before_is_refused() {
     let unknown = scene.work.report().refused.len();
     assert_eq!(unknown, 2);
     assert_eq!(scene.run().expect("a run").entries, entries);
-}
-
-#[test]
-fn undoing_takes_no_policy_and_brings_back_what_was() {
-    let mut scene = Scene::new(ALL);
-    let begin = scene.begin("order-1");
-    scene.hear(vec![begin]);
-    to_its_end(&mut scene);
-    assert!(!scene.dropped());
-    // The owner allows nothing any more.
-    scene.restart("actions = []");
-    let undo = scene.say("order-2", 0, Word::Undo);
-    scene.hear(vec![undo]);
-    assert!(scene.dropped());
-    let run = scene.run().expect("a run");
-    assert!(run.orders.contains("order-2"));
-    let still = |state: &StepState| matches!(state, StepState::Done);
-    let holds =
-        (0..run.steps.len()).filter(|at| run.is_to_undo(*at) && still(&run.steps[*at].state));
-    assert_eq!(holds.count(), 0);
-    let close = scene.say("order-3", 0, Word::Close);
-    scene.hear(vec![close]);
-    assert!(scene.run().expect("a run").is_closed);
-    let vault = std::fs::read_dir(scene.place().vault().join("run-1"));
-    assert!(vault.is_err(), "what undoes it is destroyed");
-}
-
-#[test]
-fn a_frozen_host_takes_a_run_and_does_nothing_of_it() {
-    let mut scene = Scene::new(ALL);
-    let frozen = Frozen {
-        by: "ann".to_owned(),
-        at: now(),
-        why: "who does this?".to_owned(),
-    };
-    scene.place().freeze(&frozen).expect("frozen");
-    let begin = scene.begin("order-1");
-    scene.hear(vec![begin]);
-    assert_eq!(scene.run().expect("a run").entries, 1);
-    assert!(scene.work.report().frozen.contains("who does this?"));
-    scene.place().thaw().expect("thawed");
-    scene.settle();
-    assert!(scene.run().expect("a run").entries > 1);
-    assert_eq!(scene.work.report().frozen, "");
-}
-
-#[test]
-fn a_run_that_was_begun_goes_on_after_a_restart_unless_the_policy_changed() {
-    let mut scene = Scene::new(ALL);
-    scene
-        .place()
-        .freeze(&Frozen {
-            by: "ann".to_owned(),
-            at: now(),
-            why: "later".to_owned(),
-        })
-        .expect("frozen");
-    let begin = scene.begin("order-1");
-    scene.hear(vec![begin]);
-    scene.place().thaw().expect("thawed");
-    scene.restart("");
-    scene.settle();
-    assert_eq!(scene.run().expect("a run").entries, 1);
-    let said = scene.said.lock().expect("a lock").join("\n");
-    assert!(said.contains("run-1 doesn't go on"), "{said}");
-    scene.restart(ALL);
-    scene.settle();
-    assert!(scene.run().expect("a run").entries > 1);
-}
-
-#[test]
-fn what_an_administrator_began_is_theirs() {
-    let mut scene = Scene::new(ALL);
-    let plan = planned("web-shell");
-    let entry = RunEntry {
-        v: model::RUN_VERSION,
-        run: "run-1".to_owned(),
-        number: 0,
-        at: now(),
-        order: String::new(),
-        what: Happened::Approved {
-            hash: playbook::hash_words(&plan),
-            plan: Box::new(plan),
-            by: vec![person("ann"), person("bob")],
-            answers: BTreeMap::new(),
-        },
-    };
-    let journal = crate::runs::Journal::begin(&scene.place().journals(), &entry).expect("begun");
-    // Who is at it is left alone: a word waits until they are done.
-    let undo = scene.say("order-1", 0, Word::Undo);
-    let reply = HostReply {
-        v: 1,
-        at: now(),
-        instructions: vec![undo],
-        ..HostReply::default()
-    };
-    scene.work.hear(&reply).expect("kept");
-    scene.work.go_on();
-    assert!(!scene.work.is_quiet());
-    assert_eq!(scene.run().expect("a run").entries, 1);
-    // It is told all the same.
-    assert_eq!(scene.work.report().entries, [entry]);
-    drop(journal);
-    scene.settle();
-    assert!(scene.run().expect("a run").undo.is_some());
-}
-
-#[test]
-fn a_beginning_that_was_cut_off_is_begun_again() {
-    let mut scene = Scene::new(ALL);
-    let journals = scene.place().journals();
-    std::fs::create_dir_all(&journals).expect("a folder");
-    std::fs::write(journals.join("run-1.ndjson"), "{\"v\":1,\"run\":\"run").expect("written");
-    let begin = scene.begin("order-1");
-    scene.hear(vec![begin]);
-    assert!(scene.run().expect("a run").entries > 1);
-}
-
-#[test]
-fn what_names_no_file_of_ours_is_refused() {
-    let mut scene = Scene::new(ALL);
-    let instruction = Instruction {
-        v: 1,
-        installation: "shop".to_owned(),
-        host: "web1".to_owned(),
-        run: "../../x".to_owned(),
-        order: "order-1".to_owned(),
-        by: vec![person("ann"), person("bob")],
-        at: now(),
-        until: now().plus_seconds(600),
-        what: Instructed::Begin {
-            hash: playbook::hash_words(&planned("web-shell")),
-            plan: Box::new(planned("web-shell")),
-            answers: BTreeMap::new(),
-        },
-    };
-    let signed = scene.plans.sign(&instruction);
-    scene.hear(vec![signed]);
-    scene.refused("order-1", "there is no run");
-}
-
-#[test]
-fn what_is_forged_does_nothing() {
-    let mut scene = Scene::new(ALL);
-    let mut forged = scene.begin("order-1");
-    forged.text = forged.text.replace("\"ann\"", "\"eve\"");
-    let garbage = Signed {
-        text: "{}".to_owned(),
-        signature: String::new(),
-    };
-    scene.hear(vec![forged, garbage]);
-    scene.refused("order-1", "isn't signed");
-    assert!(scene.run().is_none() && scene.dropped());
-    assert_eq!(scene.work.report().refused.len(), 1);
-}
-
-#[test]
-fn a_report_stays_as_short_as_it_has_to_be() {
-    let mut scene = Scene::new(ALL);
-    let unknown: Vec<_> = (0..120)
-        .map(|at| scene.say(&format!("order-{at}"), 0, Word::Undo))
-        .collect();
-    scene.hear(unknown);
-    let told = scene.seal();
-    assert_eq!(told.refused.len(), 100);
-    assert_eq!(scene.work.report().refused.len(), 20);
-    // A plan that would not fit one isn't begun.
-    let mut plan = planned("web-shell");
-    plan.because = "x".repeat(1 << 20);
-    let hash = playbook::hash_words(&plan);
-    let (plan, answers) = (Box::new(plan), BTreeMap::new());
-    let begin = scene.signed(
-        "long",
-        Instructed::Begin {
-            plan,
-            hash,
-            answers,
-        },
-    );
-    scene.hear(vec![begin]);
-    scene.refused("long", "longer than 960 KiB");
-    // Neither is a reason without an end.
-    let mut told = super::kept::Told::default();
-    told.refuse(model::Refused {
-        run: String::new(),
-        order: String::new(),
-        why: "x".repeat(5000),
-        at: now(),
-    });
-    assert_eq!(told.refused[0].why.chars().count(), 4001);
 }

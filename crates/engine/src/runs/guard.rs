@@ -1,0 +1,165 @@
+//! The guard beside a run: its look before a step is remembered, its look after is waited for where the run rests, and what it says of
+//! the stores that the step isn't for is written down.
+//!
+//! It is apart because it decides nothing: what follows is told by [`playbook::Run::turn`]. Invariants: no step waits for a look before
+//! it is done or undone; a look that was lost or came too late is never held against a step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Happened, Look, Timestamp, Touched, UnknownWhy, Verdict, Work};
+use playbook::Turn;
+
+use super::carry::{Carrier, CarryError};
+
+/// Longest that a run that rests waits for a look.
+pub const LOOK_WAIT: Duration = Duration::from_secs(90);
+/// Longest that it waits at once: whoever is to stop stops in between.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// Somebody who looks at the stores, again and again.
+pub trait Watching: Sync {
+    /// The last look, if it isn't older than a minute. It is there or it isn't: nobody waits for it.
+    fn before(&self) -> Option<Arc<Look>>;
+
+    /// A look that began after a time, waited for at most so long; not waited for at all, it is asked for.
+    fn after(&self, time: Timestamp, most: Duration) -> Option<Arc<Look>>;
+}
+
+/// Looks from before the steps of one run of which nothing is said yet.
+#[derive(Clone, Debug, Default)]
+pub struct Looks(BTreeMap<usize, Arc<Look>>);
+
+impl Looks {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Who looks along, and what is remembered for it.
+pub(super) struct Watched<'a> {
+    watching: Option<&'a dyn Watching>,
+    /// [`LOOK_WAIT`], but in tests.
+    pub(super) most: Duration,
+    looks: Looks,
+    /// Since when a look is waited for.
+    since: Option<Instant>,
+    /// Whether a step was undone since the run last rested.
+    has_undone: bool,
+}
+
+impl Default for Watched<'_> {
+    fn default() -> Self {
+        Self {
+            watching: None,
+            most: LOOK_WAIT,
+            looks: Looks::default(),
+            since: None,
+            has_undone: false,
+        }
+    }
+}
+
+impl Watched<'_> {
+    pub(super) const fn undone(&mut self) {
+        self.has_undone = true;
+    }
+}
+
+impl<'a> Carrier<'a> {
+    /// Has somebody look along. `looks` are what an earlier carrier of this run remembered.
+    #[must_use]
+    pub fn watched_by(mut self, watching: &'a dyn Watching, looks: Looks) -> Self {
+        self.watched.watching = Some(watching);
+        self.watched.looks = looks;
+        self
+    }
+
+    /// What is remembered for steps of which nothing is said yet.
+    #[must_use]
+    pub fn into_looks(self) -> Looks {
+        self.watched.looks
+    }
+
+    /// A step is about to be done.
+    pub(super) fn remember(&mut self, step: usize) {
+        let before = self
+            .watched
+            .watching
+            .filter(|_| self.run().has_others(step))
+            .and_then(Watching::before);
+        let looks = &mut self.watched.looks.0;
+        // One from before an earlier try says nothing of this one.
+        match before {
+            Some(before) => looks.insert(step, before),
+            None => looks.remove(&step),
+        };
+    }
+
+    /// A step was done: whoever looks is to look now, and nobody waits for it.
+    pub(super) fn ask_for_look(&self) {
+        if let Some(watching) = self.watched.watching {
+            drop(watching.after((self.clock)(), Duration::ZERO));
+        }
+    }
+
+    /// Where the run rests, or something was undone, waits for the guard's word on each step that it has yet to say one of; whether
+    /// something was written, or is to be waited for still.
+    pub(super) fn watch(&mut self, turn: &Turn, rests: bool) -> Result<bool, CarryError> {
+        let Some(watching) = self.watched.watching else {
+            return Ok(false);
+        };
+        let rests = rests || (self.watched.has_undone && !matches!(turn, Turn::Undo(_)));
+        let next = self.run().unguarded().next().filter(|_| rests);
+        let Some(step) = next else {
+            self.watched.since = None;
+            self.watched.has_undone &= !rests;
+            return Ok(false);
+        };
+        let since = *self.watched.since.get_or_insert_with(Instant::now);
+        let left = self.watched.most.saturating_sub(since.elapsed());
+        let at = self.run().steps.get(step).and_then(|one| one.at);
+        let after = watching.after(at.unwrap_or_default(), left.min(SLICE));
+        if after.is_none() && !left.is_zero() {
+            return Ok(true);
+        }
+        let verdicts = self.verdicts(step, after.as_deref());
+        self.note(Happened::Guarded { step, verdicts })?;
+        self.watched.looks.0.remove(&step);
+        Ok(true)
+    }
+
+    /// What is said of the views that a step isn't for; a look that isn't there leaves them unknown.
+    fn verdicts(&self, step: usize, after: Option<&Look>) -> BTreeMap<String, Verdict> {
+        let Some(Work::Action { touched, .. }) = self.run().planned(step).map(|one| &one.work)
+        else {
+            return BTreeMap::new();
+        };
+        let none = Look::default();
+        let before = self.watched.looks.0.get(&step);
+        let before = before.map_or(&none, |look| look.as_ref());
+        let mut out = responders::judge(before, after.unwrap_or(&none), touched);
+        for view in self.views(touched) {
+            let why = UnknownWhy::After;
+            out.entry(view).or_insert(Verdict::Unknown { why });
+        }
+        for verdict in out.values_mut() {
+            if let Verdict::Broken { why, .. } = verdict {
+                crate::hide::hide(why);
+            }
+        }
+        out
+    }
+
+    /// Views that the guard knows and a step isn't for.
+    fn views(&self, touched: &Touched) -> Vec<String> {
+        let settings = self.host.settings.guard.as_ref();
+        let all = settings.into_iter().flat_map(|one| one.view.keys());
+        all.filter(|code| !touched.is_everything && !touched.views.contains(*code))
+            .cloned()
+            .collect()
+    }
+}

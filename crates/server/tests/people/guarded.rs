@@ -1,0 +1,79 @@
+//! A run that another store suffers from, on its page and in the API: who keeps the step, and that it takes a reason.
+
+use axum::http::StatusCode;
+use model::{Grant, Happened, Role, Verdict, WalkStage};
+use serde_json::json;
+
+use super::attaching::sealing;
+use super::host::Shop;
+use crate::hostile::HOSTILE;
+
+#[test]
+fn who_decides_keeps_a_step_that_a_store_suffers_from_and_says_why() {
+    let on = sealing();
+    on.stage.first();
+    let shop = Shop::of(&on);
+    shop.report(&[]);
+    let lead = on.stage.invited("lead", Grant::all(Role::IncidentLead));
+    let analyst = on.stage.invited("analyst", Grant::all(Role::Analyst));
+    let asked = on.propose(&lead);
+    let run = asked.header("location").to_owned();
+    let api = format!("/api/v1{run}");
+    shop.work();
+    let told = on.told(&lead, &api);
+    let steps = told["steps"].as_array().expect("steps");
+    assert!(steps.iter().all(|step| step["guarded"].is_null()));
+    let mut at = 0;
+    shop.happens(|run| {
+        let blocks = |step: &usize| run.action(*step) == Some("block_network");
+        at = (0..run.steps.len()).find(blocks).expect("a step");
+        let stage = WalkStage::Payment;
+        let why = format!("403 {}", HOSTILE[0]);
+        let verdicts = [
+            ("de".to_owned(), Verdict::Fine),
+            ("fr".to_owned(), Verdict::Broken { stage, why }),
+        ];
+        Happened::Guarded {
+            step: at,
+            verdicts: verdicts.into(),
+        }
+    });
+    let told = on.told(&lead, &api);
+    let step = &told["steps"][at];
+    assert_eq!(step["guarded"]["de"], json!({"verdict": "fine"}));
+    assert_eq!(step["guarded"]["fr"]["stage"], "payment");
+    assert_eq!(
+        (&step["heeded"], &step["holds"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(told["takes"], json!(["yes", "undo", "close"]));
+    let page = on.stage.get(&lead, &run).body;
+    for part in [
+        format!("Since step {} ", at + 1),
+        "the view fr no longer sells (at payment: 403".to_owned(),
+        "Keep the step, or undo the run?".to_owned(),
+        "Keep it".to_owned(),
+        "de still sells; fr: broken at payment since this step".to_owned(),
+    ] {
+        assert!(page.contains(&part), "{part}: {page}");
+    }
+    assert!(!page.contains(HOSTILE[0]), "{page}");
+    // Who only works on the incident sees it, and neither keeps nor undoes.
+    let page = on.stage.get(&analyst, &run).body;
+    assert!(page.contains("no longer sells") && !page.contains("Keep it"));
+    let refused = on.say(&analyst, &run, "yes", "go on");
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
+    let short = on.say(&lead, &run, "yes", "");
+    assert_eq!(short.status, StatusCode::CONFLICT);
+    assert!(short.body.contains("Write why"), "{}", short.body);
+    let kept = on.say(&lead, &run, "yes", "the leak is worse");
+    assert_eq!(kept.status, StatusCode::SEE_OTHER, "{}", kept.body);
+    let page = on.stage.get(&lead, &run).body;
+    assert!(page.contains("Said by lead: Keep it"), "{page}");
+    shop.work();
+    let told = on.told(&lead, &api);
+    assert_eq!(told["steps"][at]["heeded"], true);
+    let page = on.stage.get(&lead, &run).body;
+    assert!(page.contains("it holds because a person says so"), "{page}");
+    assert!(page.contains("“the leak is worse”") && !page.contains("Keep it"));
+}

@@ -1,0 +1,167 @@
+//! A host in memory that carries out what the console tells it, and tells what came of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use engine::containment::HostDesk;
+use engine::link::{Hosts as _, ReportError};
+use model::{
+    Happened, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Piece, Refused,
+    RunChange, RunEntry,
+};
+use playbook::{Run, Turn};
+
+use super::attaching::Sealing;
+use crate::hostile::HOSTILE;
+use crate::opened::NOW;
+
+pub(super) const HOST: &str = "shop1";
+
+/// A host that does what it is told, in memory: each entry as the real one writes it down.
+pub(super) struct Shop<'a> {
+    on: &'a Sealing,
+    pub(super) desk: HostDesk,
+    runs: RefCell<BTreeMap<String, Run>>,
+}
+
+impl<'a> Shop<'a> {
+    pub(super) fn of(on: &'a Sealing) -> Self {
+        let plans = link::Plans::new(&[7; 32]);
+        let desk = HostDesk::new(on.decider.clone(), "shop".to_owned(), plans, || NOW);
+        Self {
+            on,
+            desk,
+            runs: RefCell::default(),
+        }
+    }
+
+    pub(super) fn try_report(
+        &self,
+        host: &str,
+        entries: &[RunEntry],
+        refused: &[Refused],
+    ) -> Result<HostReply, ReportError> {
+        let report = HostReport {
+            v: ORDER_VERSION,
+            at: NOW,
+            program: "magewarden 0".to_owned(),
+            actions: vec!["block_network".to_owned()],
+            frozen: String::new(),
+            entries: entries.to_vec(),
+            refused: refused.to_vec(),
+        };
+        let reported = self.desk.report(host, report, NOW);
+        self.on.stage.runtime.block_on(reported)
+    }
+
+    pub(super) fn report(&self, entries: &[RunEntry]) -> Vec<Instruction> {
+        let reply = self.try_report(HOST, entries, &[]).expect("taken");
+        let texts = reply.instructions.iter();
+        texts
+            .map(|one| serde_json::from_str(&one.text).expect("an instruction"))
+            .collect()
+    }
+
+    /// Something happens at its only run; gives the run.
+    pub(super) fn happens(&self, what: impl FnOnce(&Run) -> Happened) -> Run {
+        let entry = {
+            let mut runs = self.runs.borrow_mut();
+            let run = runs.values_mut().next().expect("a run");
+            let entry = run.entry(what(run), NOW);
+            run.take(&entry).expect("follows");
+            entry
+        };
+        self.report(&[entry]);
+        self.runs.borrow().values().next().expect("a run").clone()
+    }
+
+    /// Takes what there is to do, and goes on until the run waits.
+    pub(super) fn work(&self) -> Vec<RunEntry> {
+        let mut told = Vec::new();
+        for one in self.report(&[]) {
+            let mut runs = self.runs.borrow_mut();
+            let entry = match one.what {
+                Instructed::Begin {
+                    plan,
+                    hash,
+                    answers,
+                } => {
+                    let entry = RunEntry {
+                        v: model::RUN_VERSION,
+                        run: one.run.clone(),
+                        number: 0,
+                        at: NOW,
+                        order: one.order,
+                        what: Happened::Approved {
+                            plan,
+                            hash,
+                            by: one.by,
+                            answers,
+                        },
+                    };
+                    runs.insert(one.run.clone(), Run::begin(&entry).expect("begins"));
+                    entry
+                }
+                Instructed::Say { word, note, .. } => {
+                    let run = runs.get_mut(&one.run).expect("begun");
+                    let said = run.said(word, &one.by, &note).expect("fits");
+                    let mut entry = run.entry(said, NOW);
+                    entry.order = one.order;
+                    run.take(&entry).expect("follows");
+                    entry
+                }
+                _ => continue,
+            };
+            told.push(entry);
+            let run = runs.get_mut(&one.run).expect("begun");
+            while let Some(what) = next(run) {
+                let entry = run.entry(what, NOW);
+                run.take(&entry).expect("follows");
+                told.push(entry);
+            }
+        }
+        if !told.is_empty() {
+            assert_eq!(self.report(&told), Vec::new(), "nothing is told twice");
+        }
+        told
+    }
+}
+
+/// What happens next at a host at which everything works.
+fn next(run: &Run) -> Option<Happened> {
+    Some(match run.turn() {
+        Turn::Keep(step) => Happened::Kept {
+            step,
+            pieces: vec![Piece {
+                name: "processes".to_owned(),
+                bytes: 7,
+                hash: "0".repeat(64),
+                lacks: String::new(),
+            }],
+        },
+        Turn::Survey(step) => Happened::Surveyed {
+            step,
+            changes: vec![RunChange {
+                what: "network".to_owned(),
+                now: format!("let in {}", HOSTILE[0]),
+                then: "refused".to_owned(),
+            }],
+            kept: "1".repeat(64),
+        },
+        Turn::Act(step) => Happened::Intended { step },
+        Turn::Settle(step) => Happened::Done { step },
+        Turn::Skip(step, why) => Happened::Skipped {
+            step,
+            why,
+            by: None,
+        },
+        Turn::Undo(step) => match run.steps.get(step).map(|one| &one.state) {
+            Some(playbook::StepState::UndoIntended) => Happened::Undone {
+                step,
+                lost: String::new(),
+            },
+            _ => Happened::UndoIntended { step },
+        },
+        Turn::Wait(_) | Turn::Nothing => return None,
+    })
+}
