@@ -10,11 +10,7 @@ impl Carrier<'_> {
     /// Another run that holds what a step would do. What keeps evidence is never left to another: that kept it as it was then.
     pub(super) fn held_by(&self, step: usize) -> Result<Option<String>, CarryError> {
         let planned = self.run().planned(step).map(|one| &one.work);
-        if let Some(Work::Action {
-            layer: Layer::Evidence,
-            ..
-        }) = planned
-        {
+        if matches!(planned, Some(Work::Action { layer, .. }) if *layer == Layer::Evidence) {
             return Ok(None);
         }
         self.other(step, |run, at| run.may_hold(at))
