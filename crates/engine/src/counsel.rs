@@ -342,10 +342,10 @@ mod tests {
 
     fn inside(text: &str) -> Inside {
         Inside {
-            incident: "i1".to_owned(),
+            incident: "incident-one".to_owned(),
             by: Person {
                 account: "c".to_owned(),
-                name: "Cora".to_owned(),
+                name: "Cora Counsel".to_owned(),
             },
             at: Timestamp(7),
             text: text.to_owned(),
@@ -367,7 +367,8 @@ mod tests {
         assert!(open(&[2; 32], &sealed).is_none());
         let text = String::from_utf8(sealed.clone()).expect("JSON");
         assert!(open(&[1; 32], text.replace("\"a\"", "\"b\"").as_bytes()).is_none());
-        for word in ["privileged", "Cora", "i1"] {
+        // Long enough that no random text holds one.
+        for word in ["privileged", "Cora Counsel", "incident-one"] {
             assert!(!text.contains(word), "{word}");
         }
         assert_ne!(sealed, payload(1, "a", "privileged"), "no two are alike");

@@ -53,8 +53,8 @@ pub use incident::{
 };
 pub use mark::{Brand, Mark, MarkKind};
 pub use order::{
-    Ask, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Order, Refused, Signed,
-    Word,
+    Ask, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Order, Refused, Sales,
+    Signed, Word,
 };
 pub use percent::percent_decoded;
 pub use plan::{Guard, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work};

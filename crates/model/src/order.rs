@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Person, Plan, RunEntry, Timestamp};
+use crate::{Orders, Person, Plan, RunEntry, Timestamp};
 
 /// Version of [`Instruction`], [`HostReport`] and [`HostReply`] written today. A field is added with a default, never renamed.
 pub const ORDER_VERSION: u32 = 1;
@@ -211,6 +211,18 @@ pub struct HostReport {
     pub entries: Vec<RunEntry>,
     /// Orders it won't carry out that the server hasn't acknowledged.
     pub refused: Vec<Refused>,
+    /// What its stores sell, where its guard counts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sales: Option<Sales>,
+}
+
+/// What the stores of a shop sold lately, as its database has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sales {
+    /// When it was counted.
+    pub at: Timestamp,
+    /// Consumers' orders by the code of the store view.
+    pub views: BTreeMap<String, Orders>,
 }
 
 /// What the server answers.

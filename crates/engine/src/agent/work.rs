@@ -237,6 +237,7 @@ impl Work {
                 .take(REFUSALS_MAX)
                 .cloned()
                 .collect(),
+            sales: self.hands.watch().and_then(Watch::sales),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use link::Plans;
-use model::{HostReply, HostReport, Instruction, ORDER_VERSION, Timestamp};
+use model::{
+    AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, Sales, Timestamp,
+};
 use serde_json::Value;
 use stores::{OutboxRow, Outcome};
 use tokio::time::Instant;
@@ -20,6 +22,8 @@ const TOLD_MAX: usize = 200;
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Longest text of a host that is shown.
 const SHOWN_CHARS_MAX: usize = 500;
+/// Views whose orders a host tells, at most.
+const VIEWS_MAX: usize = 1000;
 /// Actions that a host names, at most.
 const ACTIONS_MAX: usize = 200;
 
@@ -38,6 +42,8 @@ pub struct HostSeen {
     pub frozen: String,
     /// What it told that could not be taken; empty when all could.
     pub trouble: String,
+    /// What its stores sold lately, where it counts that.
+    pub sales: Option<Sales>,
 }
 
 /// The server's end. Clones share it.
@@ -225,6 +231,22 @@ impl Hosts for HostDesk {
         Box::pin(self.answer(host, report, now))
     }
 
+    fn enrolled<'a>(&'a self, host: &'a str, from: &'a str, now: Timestamp) -> Answer<'a, bool> {
+        let inner = self.decider.inner();
+        let event = AccessEvent {
+            at: now,
+            kind: AccessKind::HostEnrolled,
+            account: host.to_owned(),
+            by: host.to_owned(),
+            from: from.to_owned(),
+        };
+        Box::pin(async move {
+            let put = crate::trail::put_access(&inner.outbox, event).await;
+            inner.waker.wake();
+            put.is_ok()
+        })
+    }
+
     fn changed<'a>(&'a self, host: &'a str) -> Answer<'a, ()> {
         // From now on, whenever it is first waited for.
         let mut version = self.decider.inner().desk.version();
@@ -240,6 +262,13 @@ impl Hosts for HostDesk {
 
 fn seen(report: &HostReport, trouble: String, now: Timestamp) -> HostSeen {
     let actions = report.actions.iter().take(ACTIONS_MAX);
+    let sales = report.sales.as_ref().map(|told| {
+        let views = told.views.iter().take(VIEWS_MAX);
+        Sales {
+            at: told.at,
+            views: views.map(|(code, orders)| (shown(code), *orders)).collect(),
+        }
+    });
     HostSeen {
         at: now,
         ahead_seconds: (report.at.0.saturating_sub(now.0)) / Timestamp::SECOND,
@@ -247,6 +276,7 @@ fn seen(report: &HostReport, trouble: String, now: Timestamp) -> HostSeen {
         actions: actions.map(|action| shown(action)).collect(),
         frozen: shown(&report.frozen),
         trouble,
+        sales,
     }
 }
 

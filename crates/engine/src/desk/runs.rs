@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::Right;
+use model::{Right, Scope};
 
 use super::{Desk, Sight};
 use crate::containment::{HostSeen, Powers, Standing, powers};
@@ -41,22 +41,55 @@ impl Sight {
     pub fn runs(&self) -> Vec<Arc<Standing>> {
         let mut all = self.desk.runs();
         all.retain(|run| self.sees_run(run));
-        all
+        all.into_iter().map(|run| self.narrowed(run)).collect()
     }
 
     /// One of them.
     #[must_use]
     pub fn run(&self, id: &str) -> Option<Arc<Standing>> {
-        self.desk.run(id).filter(|run| self.sees_run(run))
+        let run = self.desk.run(id).filter(|run| self.sees_run(run))?;
+        Some(self.narrowed(run))
     }
 
-    /// Hosts that reported, for whoever sees an incident anywhere: a plan names one.
+    /// Hosts that reported, for whoever sees an incident anywhere: a plan names one. Of what stores sold, that of theirs.
     #[must_use]
     pub fn hosts(&self) -> BTreeMap<String, HostSeen> {
-        match self.principal().may_somewhere(Right::SeeIncidents) {
-            true => self.desk.hosts(),
-            false => BTreeMap::new(),
+        if !self.principal().may_somewhere(Right::SeeIncidents) {
+            return BTreeMap::new();
         }
+        let mut hosts = self.desk.hosts();
+        for sales in hosts.values_mut().filter_map(|host| host.sales.as_mut()) {
+            sales.views.retain(|view, _| self.sees_view(view));
+        }
+        hosts
+    }
+
+    fn sees_view(&self, view: &str) -> bool {
+        let place = [Scope::View(view.to_owned())];
+        self.principal().sees(&place, self.stores())
+    }
+
+    /// The run without the names of views they don't see: what the guard says of those is said of another store.
+    fn narrowed(&self, run: Arc<Standing>) -> Arc<Standing> {
+        if !self.is_narrow() {
+            return run;
+        }
+        let mut own = Standing::clone(&run);
+        for step in own.carried.iter_mut().flat_map(|run| &mut run.steps) {
+            let Some(guarded) = &mut step.guarded else {
+                continue;
+            };
+            let mut others = 0;
+            let told = std::mem::take(guarded).into_iter().map(|(view, verdict)| {
+                if self.sees_view(&view) {
+                    return (view, verdict);
+                }
+                others += 1;
+                (format!("another store ({others})"), verdict)
+            });
+            *guarded = told.collect();
+        }
+        Arc::new(own)
     }
 
     /// What they may do about a plan.

@@ -29,6 +29,9 @@ pub trait Hosts: Send + Sync {
         now: Timestamp,
     ) -> Answer<'a, Result<HostReply, ReportError>>;
 
+    /// Notes that a host was let in, from an address; gives whether that is durable.
+    fn enrolled<'a>(&'a self, host: &'a str, from: &'a str, now: Timestamp) -> Answer<'a, bool>;
+
     /// Ends when there may be something new to tell the host; it hears of every change after it was *made*, not after it is first
     /// waited for (as `tokio::sync::Notify::notified` does), so that none falls between a report and the wait.
     fn changed<'a>(&'a self, host: &'a str) -> Answer<'a, ()>;

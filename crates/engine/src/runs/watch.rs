@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use model::{Look, Timestamp};
+use model::{Look, Sales, Timestamp};
 use responders::{ActionError, Host};
 
 use super::guard::Watching;
@@ -76,6 +76,20 @@ impl Watch {
         })?;
         let thread = Some(thread);
         Ok(Self { shared, thread })
+    }
+
+    /// What the stores sold, as the last look counted it.
+    #[must_use]
+    pub fn sales(&self) -> Option<Sales> {
+        let state = self.shared.state();
+        let seen = state.last.as_ref()?;
+        let views = seen.look.views.iter();
+        let views = views.filter_map(|(code, one)| Some((code.clone(), one.orders?)));
+        let sales = Sales {
+            at: seen.began,
+            views: views.collect(),
+        };
+        (!sales.views.is_empty()).then_some(sales)
     }
 
     /// Why the last look came to nothing, if it did.

@@ -122,6 +122,8 @@ pub enum AccessKind {
         /// Why, in words of ours.
         why: String,
     },
+    /// A shop's host was let in by the word it was invited with: it reports, and carries out plans.
+    HostEnrolled,
     /// A passkey was added.
     PasskeyAdded {
         /// What its owner calls it.
@@ -169,6 +171,7 @@ impl AccessKind {
             Self::MadeByProvider { .. } => "made_by_provider",
             Self::Linked { .. } => "linked",
             Self::ProviderRefused { .. } => "provider_refused",
+            Self::HostEnrolled => "host_enrolled",
             Self::PasskeyAdded { .. } => "passkey_added",
             Self::PasskeyRemoved { .. } => "passkey_removed",
             Self::PasskeyCopied { .. } => "passkey_copied",

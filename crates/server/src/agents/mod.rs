@@ -222,7 +222,17 @@ async fn enrol(
         }
     };
     let error = match link.agents.enrol(&enrol, now) {
-        Ok(enrolled) => return json(&enrolled),
+        Ok(enrolled) => {
+            let from = peer.address.to_string();
+            let told = link.hosts.enrolled(&enrolled.name, &from, now);
+            return match timeout(REPORT_TIME, told).await {
+                Ok(true) => json(&enrolled),
+                // Nobody comes in unseen: without its certificate the word is all that is used up.
+                _ => away(
+                    "that the host was let in can't be written down: remove it, and invite it anew",
+                ),
+            };
+        }
         Err(error) => error,
     };
     let status = match error {

@@ -5,7 +5,7 @@ use engine::containment::Containments;
 use engine::ledger::Ledger;
 use engine::link::{Hosts as _, ReportError};
 use engine::sealed::Decided;
-use model::{Grant, Happened, HostReport, Instructed, Refused, Role, RunEntry, Scope};
+use model::{AccessKind, Grant, Happened, HostReport, Instructed, Refused, Role, RunEntry, Scope};
 use serde_json::{Value, json};
 
 use super::attaching::{Sealing, sealing};
@@ -151,6 +151,19 @@ fn a_lead_lets_a_plan_be_carried_out_its_host_tells_how_it_went_and_it_is_undone
     let sealed = on.sealed();
     let of = |is: fn(&Decided) -> bool| sealed.iter().filter(|one| is(one)).count();
     assert!(of(|one| matches!(one, Decided::Order { .. })) >= 3);
+    let enrolled = shop.desk.enrolled(HOST, "192.0.2.9", NOW);
+    assert!(on.stage.runtime.block_on(enrolled));
+    let is_there = || {
+        let mut sealed = on.sealed().into_iter();
+        sealed.any(|one| matches!(one, Decided::Access { event, .. } if event.kind == AccessKind::HostEnrolled && event.account == HOST))
+    };
+    for _ in 0..500 {
+        if is_there() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(is_there(), "that a host was let in is sealed");
     let entries = of(|one| matches!(one, Decided::Told { .. }));
     let version = on.told(&lead, &format!("/api/v1{run}"))["version"].as_u64();
     assert_eq!(Some(entries as u64), version);

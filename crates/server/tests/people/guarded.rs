@@ -1,11 +1,14 @@
 //! A run that another store suffers from, on its page and in the API: who keeps the step, and that it takes a reason.
 
 use axum::http::StatusCode;
-use model::{Grant, Happened, Role, Verdict, WalkStage};
+use engine::containment::HostSeen;
+use engine::desk::Update;
+use model::{Grant, Happened, Orders, Role, Sales, Scope, Verdict, WalkStage};
 use serde_json::json;
 
 use super::attaching::sealing;
 use super::host::Shop;
+use super::{now, stage};
 use crate::hostile::HOSTILE;
 
 #[test]
@@ -76,4 +79,41 @@ fn who_decides_keeps_a_step_that_a_store_suffers_from_and_says_why() {
     let page = on.stage.get(&lead, &run).body;
     assert!(page.contains("it holds because a person says so"), "{page}");
     assert!(page.contains("“the leak is worse”") && !page.contains("Keep it"));
+}
+
+#[test]
+fn a_plan_tells_what_the_stores_sold_that_it_reaches_and_nobody_of_anothers() {
+    let stage = stage();
+    stage.first();
+    let orders = |hour_before| Orders {
+        last_10_minutes: 1,
+        hour_before,
+    };
+    let views = [("us_en", orders(4)), ("fr", orders(8))];
+    let seen = HostSeen {
+        at: now(),
+        sales: Some(Sales {
+            at: now(),
+            views: views.map(|(code, orders)| (code.to_owned(), orders)).into(),
+        }),
+        ..HostSeen::default()
+    };
+    stage.desk.publish(Update::Host("shop1".to_owned(), seen));
+    let scope = Scope::Website("us".to_owned());
+    let role = Role::IncidentLead;
+    let (all, us) = (
+        stage.invited("all", Grant::all(role)),
+        stage.invited("us", Grant { role, scope }),
+    );
+    let path =
+        "/incidents/i1/plans/web-shell?v.__file__=pub%2Fmedia%2Fx.php&v.__network__=203.0.113.66";
+    let told = stage.get(&all, path).body;
+    assert!(
+        told.contains("14 orders in the 70 minutes before"),
+        "{told}"
+    );
+    assert!(told.contains("fr 9, us_en 5"), "{told}");
+    let told = stage.get(&us, path).body;
+    assert!(told.contains("5 orders in the 70 minutes before"), "{told}");
+    assert!(!told.contains("fr 9"), "{told}");
 }

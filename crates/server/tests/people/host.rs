@@ -49,6 +49,7 @@ impl<'a> Shop<'a> {
             frozen: String::new(),
             entries: entries.to_vec(),
             refused: refused.to_vec(),
+            sales: None,
         };
         let reported = self.desk.report(host, report, NOW);
         self.on.stage.runtime.block_on(reported)

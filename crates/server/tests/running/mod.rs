@@ -87,6 +87,10 @@ pub(crate) fn show(desk: &Desk, incident: &str, text: &str) {
             .expect("it follows");
     }
     desk.publish(Update::Runs(vec![Arc::new(standing)]));
+    let orders = model::Orders {
+        last_10_minutes: 1,
+        hour_before: 2,
+    };
     let seen = HostSeen {
         at: NOW,
         program: text.to_owned(),
@@ -94,6 +98,10 @@ pub(crate) fn show(desk: &Desk, incident: &str, text: &str) {
         frozen: text.to_owned(),
         trouble: text.to_owned(),
         ahead_seconds: 0,
+        sales: Some(model::Sales {
+            at: NOW,
+            views: BTreeMap::from([(text.to_owned(), orders)]),
+        }),
     };
     desk.publish(Update::Host(text.to_owned(), seen));
 }

@@ -200,6 +200,8 @@ pub(super) struct StepView<'a> {
     pub(super) step: Option<&'a RunStep>,
     /// Whether what it changed and kept is shown.
     pub(super) reads: bool,
+    /// What the stores sold that it reaches, in words; empty where that isn't known or the step is past.
+    pub(super) sold: String,
 }
 
 #[derive(Template)]
@@ -273,6 +275,7 @@ impl RunPage {
                 planned,
                 step: step(at),
                 reads: self.reads,
+                sold: String::new(),
             })
             .collect()
     }
