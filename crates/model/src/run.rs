@@ -60,6 +60,9 @@ pub enum Happened {
         changes: Vec<RunChange>,
         /// SHA-256 over what is kept to undo it, hexadecimal; its name in the vault.
         kept: String,
+        /// Whether all of it was so already: there is nothing to undo then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        already: bool,
     },
     /// Evidence was kept and is on disk.
     Kept {

@@ -64,16 +64,16 @@ pub enum Stand {
 pub struct Carrier<'a> {
     pub(super) host: &'a Host,
     pub(super) place: Place,
-    vault: Vault,
+    pub(super) vault: Vault,
     journal: Journal,
     pub(super) clock: &'a dyn Fn() -> Timestamp,
     pub(super) watched: Watched<'a>,
 }
 
 /// What is needed to do a step.
-struct Doing {
-    action: &'static dyn Action,
-    arguments: Arguments,
+pub(super) struct Doing {
+    pub(super) action: &'static dyn Action,
+    pub(super) arguments: Arguments,
 }
 
 impl<'a> Carrier<'a> {
@@ -227,7 +227,7 @@ impl<'a> Carrier<'a> {
             Ok(doing) => doing,
             Err(why) => return self.failed(step, why, String::new()),
         };
-        if let Some(on) = self.held_by(step)? {
+        if let Some(on) = self.held_by(step, &doing)? {
             return self.note(Happened::Relies { step, on });
         }
         let survey = match doing.action.survey(self.host, &doing.arguments) {
@@ -247,14 +247,27 @@ impl<'a> Carrier<'a> {
             }
             change
         });
+        // By hand, or by a run that was closed: then undoing this one opens nothing.
+        let effect = doing
+            .action
+            .read_back(self.host, &doing.arguments, &survey.kept);
+        let already =
+            matches!(effect, Ok(Effect::InEffect)) && !doing.action.facts().undo.is_made_anew();
         self.note(Happened::Surveyed {
             step,
             changes: changes.collect(),
             kept,
+            already,
         })
     }
 
     fn act(&mut self, step: usize) -> Result<(), CarryError> {
+        // Another run may have done the same since the survey; done twice, the first that is undone would open it for both.
+        if let Ok(doing) = self.doing(step)
+            && let Some(on) = self.held_by(step, &doing)?
+        {
+            return self.note(Happened::Relies { step, on });
+        }
         self.remember(step);
         self.note(Happened::Intended { step })?;
         self.finish(step)
@@ -325,12 +338,15 @@ impl<'a> Carrier<'a> {
                     .action
                     .undo(self.host, &doing.arguments, &kept)
                     .map_err(|error| said(&error))?;
+                // What is made anew isn't given back, so nothing shows that it was.
+                if doing.action.facts().undo.is_made_anew() {
+                    return Ok(lost(doing.action));
+                }
                 let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
+                let already = self.run().steps.get(step).is_some_and(|one| one.already);
                 match effect.map_err(|error| said(&error))? {
                     Effect::NotInEffect => Ok(lost(doing.action)),
-                    Effect::InEffect if doing.action.facts().undo.is_made_anew() => {
-                        Ok(lost(doing.action))
-                    }
+                    Effect::InEffect if already => Ok(String::new()),
                     Effect::InEffect => Err("it was undone, and it still holds".to_owned()),
                     Effect::Partly(words) => Err(words),
                 }

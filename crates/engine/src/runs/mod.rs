@@ -12,6 +12,8 @@ mod guard_tests;
 mod journal;
 mod relies;
 #[cfg(test)]
+mod relies_tests;
+#[cfg(test)]
 mod tests;
 mod vault;
 mod watch;

@@ -96,17 +96,28 @@ pub(super) fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryE
             })
         }
         Wait::UndoFailed(step) => carrier.undo_again(step),
-        Wait::Evidence(_) | Wait::Cause(_) | Wait::Guard(_) => unreachable!("{wait:?}"),
+        // What a person kept by hand isn't evidence of this host.
+        Wait::Evidence(step) => carrier.say(Happened::Waived {
+            step,
+            by: vec![by, person("bob")],
+            why: note,
+        }),
+        Wait::Cause(_) | Wait::Guard(_) => unreachable!("{wait:?}"),
     }
 }
 
-fn opened<'a>(host: &'a Host, place: &Place, id: &str) -> Carrier<'a> {
+pub(super) fn opened<'a>(host: &'a Host, place: &Place, id: &str) -> Carrier<'a> {
     let journal = Journal::open(&place.journals(), id).expect("open");
     Carrier::new(host, place.clone(), journal, &now).expect("a carrier")
 }
 
 /// Goes on with a run until nothing is left; `undo` asks first for all to be undone.
-fn to_its_end(host: &Host, place: &Place, id: &str, undo: bool) -> Result<(), CarryError> {
+pub(super) fn to_its_end(
+    host: &Host,
+    place: &Place,
+    id: &str,
+    undo: bool,
+) -> Result<(), CarryError> {
     let journal = Journal::open(&place.journals(), id)?;
     let mut carrier = Carrier::new(host, place.clone(), journal, &now)?;
     if undo && carrier.run().undo.is_none() {

@@ -77,6 +77,8 @@ pub struct RunStep {
     pub changes: Vec<RunChange>,
     /// Name of what undoes it in the vault, once surveyed.
     pub kept: Option<String>,
+    /// Whether all of it was so already when it was surveyed: nothing is to be given back.
+    pub already: bool,
     /// What of it is in effect after it failed; empty when nothing is. Left out, it is still to be undone.
     pub partly: String,
     /// Evidence kept by it.
@@ -315,10 +317,12 @@ impl Run {
                 step,
                 changes,
                 kept,
+                already,
             } => {
                 let one = self.to(*step, StepState::Surveyed, at);
                 one.changes.clone_from(changes);
                 one.kept = Some(kept.clone());
+                one.already = *already;
             }
             Happened::Kept { step, pieces } => {
                 self.to(*step, StepState::Done, at)

@@ -158,8 +158,10 @@ impl Run {
             if self.action(step) != Some(KEEP_EVIDENCE) {
                 continue;
             }
-            match self.steps.get(step).map(|one| &one.state) {
-                Some(StepState::Done) => has = true,
+            let one = self.steps.get(step);
+            match one.map(|one| &one.state) {
+                // What a person kept elsewhere is no evidence here: two people waive what this host lacks.
+                Some(StepState::Done) if one.is_some_and(|one| !one.by_hand) => has = true,
                 Some(StepState::Skipped {
                     by_person: false, ..
                 }) => {}

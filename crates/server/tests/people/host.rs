@@ -147,6 +147,7 @@ fn next(run: &Run) -> Option<Happened> {
                 then: "refused".to_owned(),
             }],
             kept: "1".repeat(64),
+            already: false,
         },
         Turn::Act(step) => Happened::Intended { step },
         Turn::Settle(step) => Happened::Done { step },

@@ -135,6 +135,7 @@ fn next(run: &Run, text: &str) -> Option<Happened> {
                 then: text(),
             }],
             kept: "0".repeat(64),
+            already: false,
         },
         Turn::Act(step) => Happened::Intended { step },
         Turn::Settle(step) => Happened::Failed {

@@ -13,6 +13,7 @@ fn done(step: usize) -> Vec<Happened> {
             step,
             changes,
             kept,
+            already: false,
         },
         Happened::Intended { step },
         Happened::Done { step },

@@ -322,7 +322,17 @@ fn what_changes_evidence_waits_for_it() {
         by: vec![person("ann"), person("bob")],
         why: String::new(),
     };
-    let told = vec![failed(0), left_out(0), waived];
+    let told = vec![failed(0), left_out(0), waived.clone()];
+    assert_eq!(after(steps(), told), Turn::Survey(1));
+    // One person's word that it was kept elsewhere stands for no two people's.
+    let by_hand = Happened::PersonDid {
+        step: 0,
+        by: person("ann"),
+        note: "done".to_owned(),
+    };
+    let told = vec![failed(0), by_hand.clone()];
+    assert_eq!(after(steps(), told), Turn::Wait(Wait::Evidence(1)));
+    let told = vec![failed(0), by_hand, waived];
     assert_eq!(after(steps(), told), Turn::Survey(1));
 }
 

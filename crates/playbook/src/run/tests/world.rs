@@ -135,6 +135,7 @@ impl World {
                         step,
                         changes,
                         kept,
+                        already: false,
                     })?;
                 }
             }
