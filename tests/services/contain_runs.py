@@ -292,8 +292,10 @@ def skimmer_row(runs, shop):
     rows = [text for name, text in kept.items() if "row_core_config_data" in name]
     need(len(rows) == 1 and "evil.example" in rows[0] and "2026-08-05 10:15:03" in rows[0], "the row is in the evidence as it was, with its time", rows)
     need(any("page_de.shop.test" in name and "evil.example" in text for name, text in kept.items()), "so is the page", list(kept))
+    need(states["Empty the caches"].startswith("done, and seen"), "the caches are emptied", states)
     runs.runs("undo", run, "--why", "over")
     need(runs.seen() == before, "undone, the row is as before, its time as well")
+    need("undone, but for" in runs.steps(run)["Empty the caches"], "and what is made anew by itself holds up nothing", runs.steps(run))
     runs.runs("close", run)
     need("isn't there" in refused_row(runs), "a row that isn't there can't be kept, and the run waits")
 
@@ -335,6 +337,9 @@ def main():
         midway = kills(runs, shop)
         load_elsewhere(runs, shop)
         stolen_account(runs, shop)
+        host = (folder / "host.toml").read_text()
+        at = f'at = "127.0.0.1:{shop.redis}"'
+        (folder / "host.toml").write_text(f'{host}[cache]\nservers = [{{ {at}, database = 0 }}, {{ {at}, database = 1 }}]\nprefix = "abc_"\n')
         skimmer_row(runs, shop)
         frozen(runs, shop)
         print(f"6 passed, 0 failed ({bought} checkouts meanwhile, {KILLS} runs, {midway} kills midway)")

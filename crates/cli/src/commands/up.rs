@@ -298,9 +298,11 @@ impl Up {
         self.sinks(&mut pipeline)?;
         let modes = std::mem::take(&mut self.containment);
         let modes = Modes::new(modes, pipeline.context().stores.clone());
-        pipeline.contain_by(modes.or_fail(
+        let modes = modes.or_fail(
             "[[containment]] is told of in docs/containment.md, stores in docs/stores.md",
-        )?);
+        )?;
+        let asked = pipeline.contain_by(modes, now());
+        asked.or_fail("free some disk space and start again: it resumes where the ledger ends")?;
         let sources = watched::open(
             &self.sources,
             &pipeline,

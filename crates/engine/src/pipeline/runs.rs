@@ -14,6 +14,8 @@ use crate::sealed::{Decided, VERSION};
 
 /// Findings of an incident whose rules are looked at.
 const FINDINGS_MAX: usize = 200;
+/// Incidents that a start asks for again aren't older.
+const LATELY_SECONDS: i64 = 3600;
 
 impl Pipeline {
     /// Runs that people asked for, and what hosts told of them.
@@ -22,9 +24,18 @@ impl Pipeline {
         &self.containments
     }
 
-    /// From here on asks by itself for what these say.
-    pub fn contain_by(&mut self, modes: Modes) {
+    /// From here on asks by itself for what these say; also for incidents of the last hour, of which the run before this one may have
+    /// ended between finding and asking.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] when the ledger can't take it.
+    pub fn contain_by(&mut self, modes: Modes, now: Timestamp) -> Result<(), PipelineError> {
         self.modes = modes;
+        let lately = self.judge().incidents();
+        let lately = lately.filter(|incident| now.seconds_since(incident.last) < LATELY_SECONDS);
+        let lately: Vec<Incident> = lately.cloned().collect();
+        self.contain(&lately, now)
     }
 
     /// Asks for what the settings say, now that incidents changed: sealed before any host hears of it.
