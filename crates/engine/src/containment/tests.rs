@@ -252,6 +252,77 @@ fn what_its_host_does_not_hear_in_an_hour_is_not_done_and_may_be_approved_anew()
 }
 
 #[test]
+fn after_a_lapse_one_person_never_restarts_a_plan_that_takes_two() {
+    let plan = danger();
+    let mut all = Containments::default();
+    take(&mut all, &propose("ann", &plan, true)).expect("taken");
+    take(&mut all, &approve("o2", "ben", 10, &plan)).expect("taken");
+    assert_eq!(standing(&all).stage(at(11)), Stage::Ordered);
+    let weeks = 21 * 86_400;
+    assert_eq!(standing(&all).stage(at(weeks)), Stage::Lapsed);
+    // Whoever approved before may do so anew, and it takes another one besides.
+    take(&mut all, &approve("o3", "ann", weeks, &plan)).expect("anew");
+    assert_eq!(
+        standing(&all).stage(at(weeks + 1)),
+        Stage::Proposed { lacks: 1 }
+    );
+    assert!(standing(&all).instructions(at(weeks + 1)).is_empty());
+    let twice = take(&mut all, &approve("o4", "ann", weeks + 2, &plan));
+    assert_eq!(twice, Err(Misfit::Twice));
+    // Alone for an hour, it is as if nobody had.
+    let later = weeks + ORDER_SECONDS_MAX;
+    assert_eq!(standing(&all).stage(at(later)), Stage::Lapsed);
+    take(&mut all, &approve("o5", "ben", later, &plan)).expect("anew");
+    take(&mut all, &approve("o6", "cid", later + 1, &plan)).expect("the second");
+    let told = standing(&all).instructions(at(later + 2));
+    let [(id, by, ..)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (id.as_str(), by.as_slice()),
+        ("o6", [person("ben"), person("cid")].as_slice())
+    );
+    // The older of the two is no longer young enough, the order that both made is.
+    let until = later + ORDER_SECONDS_MAX;
+    assert_eq!(standing(&all).stage(at(until)), Stage::Ordered);
+    assert_eq!(standing(&all).stage(at(until + 1)), Stage::Lapsed);
+}
+
+#[test]
+fn after_a_refusal_all_approve_anew_and_who_could_only_ask_never_does() {
+    let refused = |order: &str| Refused {
+        run: "run-1".to_owned(),
+        order: order.to_owned(),
+        why: "frozen".to_owned(),
+        at: at(20),
+    };
+    let plan = danger();
+    let mut all = Containments::default();
+    take(&mut all, &propose("ann", &plan, true)).expect("taken");
+    take(&mut all, &approve("o2", "ben", 10, &plan)).expect("taken");
+    assert!(all.refuse(HOST, &refused("o2")).is_some());
+    let stage = standing(&all).stage(at(21));
+    assert!(matches!(stage, Stage::Refused { .. }), "{stage:?}");
+    take(&mut all, &approve("o3", "ben", 22, &plan)).expect("anew");
+    let stage = standing(&all).stage(at(23));
+    assert_eq!(stage, Stage::Proposed { lacks: 1 });
+    take(&mut all, &approve("o4", "ann", 24, &plan)).expect("the second");
+    assert_eq!(standing(&all).stage(at(25)), Stage::Ordered);
+
+    let plan = shell();
+    let mut all = Containments::default();
+    take(&mut all, &propose("analyst", &plan, false)).expect("taken");
+    take(&mut all, &approve("o2", "lead", 10, &plan)).expect("taken");
+    let late = 10 + ORDER_SECONDS_MAX;
+    assert_eq!(standing(&all).stage(at(late)), Stage::Lapsed);
+    let own = take(&mut all, &approve("o3", "analyst", late, &plan));
+    assert_eq!(own, Err(Misfit::Own));
+    assert_eq!(standing(&all).stage(at(late)), Stage::Lapsed);
+    take(&mut all, &approve("o4", "lead", late, &plan)).expect("one is enough");
+    assert_eq!(standing(&all).stage(at(late + 1)), Stage::Ordered);
+}
+
+#[test]
 fn a_word_is_for_what_the_person_saw_and_a_waiver_takes_two() {
     let plan = shell();
     let mut all = Containments::default();
