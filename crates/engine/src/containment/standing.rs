@@ -1,6 +1,7 @@
 //! One run as the console knows it: what people asked of it, and what its host told. A fold over sealed entries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{Ask, Instructed, Order, Person, Plan, Refused, RunEntry, Sequence, Timestamp, Word};
 use playbook::{Run, RunError, Turn, Wait, hash_words};
@@ -27,8 +28,8 @@ pub struct Standing {
     pub incident: String,
     /// The host that carries it out.
     pub host: String,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; shared, since a run is copied for each entry that its host tells.
+    pub plan: Arc<Plan>,
     /// SHA-256 over it, hexadecimal.
     pub hash: String,
     /// What people asked, in order of the ledger.
@@ -122,7 +123,7 @@ impl Standing {
             run: order.run.clone(),
             incident: order.incident.clone(),
             host: host.clone(),
-            plan: (**plan).clone(),
+            plan: Arc::new((**plan).clone()),
             hash: hash.clone(),
             orders: vec![Ordered {
                 sequence,
@@ -145,7 +146,7 @@ impl Standing {
             run: run.id.clone(),
             incident: String::new(),
             host: host.to_owned(),
-            plan: run.plan.clone(),
+            plan: Arc::new(run.plan.clone()),
             hash: run.hash.clone(),
             orders: Vec::new(),
             refused: BTreeMap::new(),
@@ -163,7 +164,7 @@ impl Standing {
 
     /// People it takes.
     #[must_use]
-    pub const fn needs(&self) -> usize {
+    pub fn needs(&self) -> usize {
         if self.plan.needs_two_people { 2 } else { 1 }
     }
 
@@ -369,7 +370,7 @@ impl Standing {
                 _ => BTreeMap::new(),
             };
             let what = Instructed::Begin {
-                plan: Box::new(self.plan.clone()),
+                plan: Box::new(Plan::clone(&self.plan)),
                 hash: self.hash.clone(),
                 answers,
             };
