@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Ask, Guard, Happened, Instructed, Order, Person, Plan, RUN_VERSION, Refused, RunEntry,
-    Sequence, StoreMap, Timestamp, Word,
+    Ask, Guard, Happened, Instructed, Order, Person, Plan, RUN_VERSION, Refused,
+    RunEntry, Sequence, StoreMap, Timestamp, Word,
 };
 use playbook::{Run, Turn, Wait, hash_words};
 
 use super::{
     CONDITIONS_MAX, Containments, ENTRIES_MAX, Misfit, ORDER_SECONDS_MAX, OWN_OPEN_MAX, PAGE,
-    SOURCE, STEPS_MAX, Stage, Standing, places_of, plan_of,
+    SOURCE, STEPS_MAX, Stage, Standing, places_of, plan_of, powers,
 };
 use crate::ledger::{EntryKind, Ledger, NewEntry};
 use crate::sealed::{Decided, VERSION};
@@ -580,6 +580,23 @@ fn a_start_reads_every_entry_page_by_page() {
         let told: Vec<_> = read.all().flat_map(|one| one.told.clone()).collect();
         let numbers = first.0..first.0 + entries.len() as u64;
         assert_eq!(told, numbers.map(Sequence).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn whatever_right_a_token_has_only_people_approve() {
+    use model::{Grant, Principal, Role, Via};
+    let lead = |via| Principal {
+        account: "lead".to_owned(),
+        name: "lead".to_owned(),
+        shown: "lead".to_owned(),
+        grants: vec![Grant::all(Role::IncidentLead)],
+        via,
+    };
+    let raised = Via::BreakGlass { until: at(60) };
+    for (via, is_person) in [(Via::Session, true), (raised, true), (Via::Token, false)] {
+        let may = powers(&lead(via), &shell(), &StoreMap::default());
+        assert_eq!((may.approve, may.decide), (is_person, is_person));
     }
 }
 

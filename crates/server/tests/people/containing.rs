@@ -412,7 +412,7 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
         on.stage.invited("ana", Grant::all(Role::Analyst)),
         on.stage.invited("app", Grant::all(Role::Approver)),
     );
-    // Who approves is a person: no token has that role.
+    // Who approves is a person, whatever a token may do.
     let analyst = on.token(&ana, "analyst");
     let by_person = |path: &str, key: &str, body: &Value| {
         let who = [
@@ -441,7 +441,20 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
     let orders = format!("/api/v1/runs/{run}/orders");
     let approve = json!({ "ask": "approve", "sha256": plan["sha256"] });
     let own = on.post(&analyst, &orders, "k2", approve.to_string());
-    assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.body);
+    assert_eq!(own.status, StatusCode::CONFLICT, "{}", own.body);
+    assert!(own.body.contains("takes a person"), "{}", own.body);
+    // What a lead's token asks for waits for a person as well; it approves nothing.
+    let lea = on.stage.invited("lea", Grant::all(Role::IncidentLead));
+    let lead = on.token_at(&lea, "soar", "incident_lead", "");
+    let asked = on.post(&lead, "/api/v1/runs", "k3", wish.to_string());
+    assert_eq!(asked.status, StatusCode::OK, "{}", asked.body);
+    let asked: Value = serde_json::from_str(&asked.body).expect("JSON");
+    let path = format!("/api/v1/runs/{}", asked["run"].as_str().expect("an id"));
+    assert_eq!(on.told(&lea, &path)["stage"], "asked for");
+    let none = on.post(&lead, &orders, "k4", approve.to_string());
+    assert_eq!(none.status, StatusCode::CONFLICT, "{}", none.body);
+    assert!(none.body.contains("takes a person"), "{}", none.body);
+    assert!(shop.work().is_empty(), "nobody approved");
     for (body, status) in [
         (json!({ "ask": "burn" }), StatusCode::BAD_REQUEST),
         (
