@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Ask, Guard, Happened, Instructed, Order, Person, Plan, RUN_VERSION, Refused,
+    Ask, Guard, Happened, HostReport, Instructed, Order, Person, Plan, RUN_VERSION, Refused,
     RunEntry, Sequence, StoreMap, Timestamp, Word,
 };
 use playbook::{Run, Turn, Wait, hash_words};
 
+use super::hosts::fitting;
 use super::{
     CONDITIONS_MAX, Containments, ENTRIES_MAX, Misfit, ORDER_SECONDS_MAX, OWN_OPEN_MAX, PAGE,
     SOURCE, STEPS_MAX, Stage, Standing, places_of, plan_of, powers,
@@ -598,6 +599,72 @@ fn whatever_right_a_token_has_only_people_approve() {
         let may = powers(&lead(via), &shell(), &StoreMap::default());
         assert_eq!((may.approve, may.decide), (is_person, is_person));
     }
+}
+
+#[test]
+fn of_a_report_what_fits_is_sealed_and_what_does_not_is_trouble() {
+    let plan = shell();
+    let first = by_hand("a", &plan);
+    let run = Run::begin(&first).expect("begun");
+    let undo = |number| {
+        let asked = Happened::UndoAsked {
+            step: None,
+            by: person("root"),
+            why: "a false alarm".to_owned(),
+        };
+        RunEntry {
+            number,
+            ..run.entry(asked, at(1))
+        }
+    };
+    let nobody = Refused {
+        run: "a".to_owned(),
+        order: "o9".to_owned(),
+        why: "no".to_owned(),
+        at: at(1),
+    };
+    let mut headless = by_hand("c", &plan);
+    headless.number = 7;
+    let mut long = by_hand("long", &plan);
+    if let Happened::Approved { by, .. } = &mut long.what {
+        by[0].name = "x".repeat(1 << 20);
+    }
+    let report = HostReport {
+        // Of `a` nothing counts after what doesn't follow; the others are none the worse for it.
+        entries: vec![
+            first.clone(),
+            undo(2),
+            undo(1),
+            headless,
+            long,
+            by_hand("b", &plan),
+        ],
+        refused: vec![nobody],
+        ..HostReport::default()
+    };
+    let sealed = |known: &Containments, host: &str| {
+        let found = fitting(known.clone(), host, &report);
+        let mut told = Vec::new();
+        for row in &found.rows {
+            match serde_json::from_str(&row.body).expect("JSON") {
+                Decided::Told { entry, .. } => told.push(format!("{} {}", entry.run, entry.number)),
+                other => panic!("{other:?}"),
+            }
+        }
+        (told, found.trouble)
+    };
+    let mut known = Containments::default();
+    let (told, trouble) = sealed(&known, HOST);
+    assert_eq!(told, ["a 0", "b 0"]);
+    let of: Vec<_> = trouble.iter().map(|one| one.split(':').next()).collect();
+    let wanted = ["entry 2 of a", "entry 7 of c", "entry 0 of long"];
+    assert_eq!(of, wanted.map(Some), "{trouble:?}");
+    // What is known gives no row; another host tells nothing of it.
+    hear(&mut known, &first);
+    assert_eq!(sealed(&known, HOST).0, ["b 0"]);
+    let (told, trouble) = sealed(&known, "shop2");
+    assert_eq!(told, ["b 0"]);
+    assert!(trouble[0].contains("another host's"), "{trouble:?}");
 }
 
 #[test]
