@@ -413,6 +413,10 @@ impl Work {
         word: Word,
         note: &str,
     ) -> Result<Taken, String> {
+        let known = read(&self.place.journals(), &instruction.run);
+        if known.is_ok_and(|run| run.orders.is_empty()) {
+            return Err("it was begun by hand on this host: say it there".to_owned());
+        }
         if self.hands.is_at(&instruction.run) {
             // One that rests and only waits for the guard takes an answer as any that rests.
             let rests = read(&self.place.journals(), &instruction.run)
