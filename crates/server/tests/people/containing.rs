@@ -497,3 +497,39 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
         );
     }
 }
+
+#[test]
+fn where_reading_cannot_be_recorded_a_program_hears_so_as_from_all_of_the_api() {
+    let mut on = sealing();
+    on.stage.first();
+    let lead = on.stage.invited("lead", Grant::all(Role::IncidentLead));
+    let run = {
+        let shop = Shop::of(&on);
+        shop.report(&[]);
+        let run = on.propose(&lead).header("location").to_owned();
+        shop.work();
+        run
+    };
+    // Nobody writes what is read.
+    let place = stores::StatePlace::File(on.folder.join("other.sqlite"));
+    let outbox = stores::Outbox::new(stores::Database::open(&place).expect("opened"));
+    let waker = sources::Running::start(Vec::new())
+        .expect("no source")
+        .waker();
+    let (trail, write) = engine::trail::Trail::begin(outbox, waker);
+    drop(write);
+    let access = server::Access::People {
+        people: on.stage.people.clone(),
+        now: super::now,
+    };
+    let console = server::Console::new(on.stage.desk.clone(), access, model::StoreMap::default())
+        .deciding(on.decider.clone(), trail);
+    on.stage.router = server::router(console);
+    let page = on.stage.get(&lead, &run);
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    let answer = on.stage.get(&lead, &format!("/api/v1{run}"));
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(problem["status"], 503);
+}

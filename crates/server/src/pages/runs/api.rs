@@ -67,7 +67,10 @@ pub(crate) async fn run(
     };
     match read_told(&console, &sight, &caller, &run).await {
         Ok(reads) => answer(&whole(&run, reads, caller.now)),
-        Err(refused) => refused,
+        Err(refused) => {
+            let why = "who reads evidence is recorded, and the database that records it can't be used now: try again in a minute";
+            problem(refused.status(), why)
+        }
     }
 }
 
