@@ -332,13 +332,7 @@ impl Standing {
 
     /// Words whose host has yet to answer.
     fn open_words(&self, now: Timestamp) -> Vec<&Ordered> {
-        let taken = self.carried.as_ref().map(|run| &run.orders);
-        let is_open = |one: &&Ordered| {
-            matches!(one.order.ask, Ask::Say { .. })
-                && !taken.is_some_and(|taken| taken.contains(&one.order.id))
-                && !self.refused.contains_key(&one.order.id)
-                && !is_late(&one.order, now)
-        };
+        let is_open = |one: &&Ordered| self.is_unanswered(&one.order) && !is_late(&one.order, now);
         self.orders.iter().filter(is_open).collect()
     }
 
@@ -406,6 +400,19 @@ impl Standing {
             _ => None,
         })
         .collect()
+    }
+
+    /// Whether a word was said that its host didn't take within its hour, and won't.
+    #[must_use]
+    pub fn is_lapsed(&self, order: &Order, now: Timestamp) -> bool {
+        self.is_unanswered(order) && is_late(order, now)
+    }
+
+    fn is_unanswered(&self, order: &Order) -> bool {
+        let taken = self.carried.as_ref().map(|run| &run.orders);
+        matches!(order.ask, Ask::Say { .. })
+            && !taken.is_some_and(|taken| taken.contains(&order.id))
+            && !self.refused.contains_key(&order.id)
     }
 
     /// Takes an order that is sealed; it was asked whether it may be before.

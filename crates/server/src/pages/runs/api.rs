@@ -97,7 +97,7 @@ fn summary(run: &Standing, now: Timestamp) -> Value {
     })
 }
 
-fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
+pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
     let mut out = summary(run, now);
     let steps = run.plan.steps.iter().enumerate().map(|(at, planned)| {
         let step = run.carried.as_ref().and_then(|run| run.steps.get(at));
@@ -117,6 +117,7 @@ fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
         json!({
             "entry": one.sequence.0,
             "order": one.order,
+            "lapsed": run.is_lapsed(&one.order, now),
             "refused": run.refused.get(&one.order.id).map(|refused| &refused.why),
         })
     });
