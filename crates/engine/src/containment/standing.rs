@@ -415,6 +415,13 @@ impl Standing {
             && !self.refused.contains_key(&order.id)
     }
 
+    /// Whether it was begun by hand on its host: what is said to it is said there.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        let carried = self.carried.as_ref();
+        carried.is_some_and(|run| run.orders.is_empty())
+    }
+
     /// Takes an order that is sealed; it was asked whether it may be before.
     pub fn take(&mut self, order: &Order, sequence: Sequence) {
         self.orders.push(Ordered {

@@ -122,6 +122,7 @@ pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
         })
     });
     let takes: Vec<&str> = match (&run.stage(now), run.carried.as_ref().map(Run::turn)) {
+        _ if run.is_by_hand() => Vec::new(),
         (Stage::Waits(_), Some(Turn::Wait(wait))) => Word::ALL
             .into_iter()
             .filter(|word| wait.takes(*word))

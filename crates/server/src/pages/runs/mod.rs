@@ -311,7 +311,8 @@ impl RunPage {
     /// What this person may say to it now.
     fn choices(&self) -> Vec<Choice> {
         let mut out = Vec::new();
-        let Some(run) = self.standing.carried.as_ref().filter(|_| self.is_open) else {
+        let is_theirs = self.is_open && !self.standing.is_by_hand();
+        let Some(run) = self.standing.carried.as_ref().filter(|_| is_theirs) else {
             return out;
         };
         if let Stage::Waits(wait) = &self.stage {

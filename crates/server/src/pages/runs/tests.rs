@@ -194,7 +194,7 @@ fn only_what_is_over_and_holds_nothing_is_folded_away_or_cut() {
 }
 
 #[test]
-fn a_word_that_lapsed_is_marked() {
+fn a_word_that_lapsed_is_marked_and_one_begun_by_hand_takes_none_from_here() {
     let mut one = carried(1);
     assert_eq!(one.stage(at(4)), Stage::Running);
     let word = Word::Undo;
@@ -214,4 +214,9 @@ fn a_word_that_lapsed_is_marked() {
     one.hear(&entry, Sequence(21)).expect("it follows");
     let told = api::whole(&one, false, at(late));
     assert_eq!(told["orders"][1]["lapsed"], false);
+
+    let mine = Standing::begun("shop1", &begins(""), Sequence(1)).expect("begun");
+    assert!(mine.is_by_hand() && !one.is_by_hand());
+    let told = api::whole(&mine, false, at(4));
+    assert_eq!(told["takes"], serde_json::json!([]));
 }
