@@ -203,6 +203,11 @@ impl Decider {
                     Word::Skip | Word::Waive | Word::Undo | Word::Close => Right::Decide,
                 };
                 self.needs(by, &standing, right)?;
+                if standing.is_by_hand() {
+                    return Err(refused(
+                        "the run was begun by hand on its host: say it there",
+                    ));
+                }
                 if word == Word::Waive && !is_person(by) {
                     return Err(refused(
                         "going on without evidence takes people: log in and say it on the run's page",

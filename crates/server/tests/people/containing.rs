@@ -413,6 +413,13 @@ fn of_a_host_only_what_follows_is_believed_and_what_it_refuses_is_shown() {
     shop.report(std::slice::from_ref(&by_hand));
     let page = on.stage.get(&lead, "/runs/run-1").body;
     assert!(page.contains("begun by hand"), "{page}");
+    // What is said to it is said there.
+    assert!(!page.contains("value=\"undo\""), "{page}");
+    assert!(page.contains("What is to be said to it is said on shop1"));
+    let fields = [("ask", "undo"), ("note", "because"), ("seen", "1")];
+    let undo = on.stage.post(&lead, "/runs/run-1", &fields);
+    assert_eq!(undo.status, StatusCode::CONFLICT, "{}", undo.body);
+    assert!(undo.body.contains("say it there"), "{}", undo.body);
 }
 
 #[test]
