@@ -11,6 +11,7 @@ mod kept;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod unsealed;
 mod work;
 
 use std::sync::atomic::{AtomicBool, Ordering};

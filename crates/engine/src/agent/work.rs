@@ -18,6 +18,7 @@ use super::hands::{Hands, said};
 use super::journals::Journals;
 use super::kept::{KeptError, Told};
 use super::policy::{Around, Policy};
+use super::unsealed::Unsealed;
 use crate::runs::{
     Carrier, CarryError, Journal, JournalError, Place, Watch, Watching, entries, read,
 };
@@ -78,6 +79,7 @@ pub(super) struct Work {
     pending: VecDeque<Instruction>,
     /// Runs that could not go on, and when they are tried again.
     resting: BTreeMap<String, Timestamp>,
+    unsealed: Unsealed,
     /// What was said of a run already, so that it is said once.
     mentioned: BTreeMap<String, String>,
 }
@@ -111,6 +113,7 @@ impl Work {
             hands,
             pending: VecDeque::new(),
             resting: BTreeMap::new(),
+            unsealed: Unsealed::default(),
             mentioned: BTreeMap::new(),
         })
     }
@@ -242,10 +245,11 @@ impl Work {
     }
 
     fn news(&mut self) -> Vec<RunEntry> {
-        let (mut out, mut bytes) = (Vec::new(), 0);
+        let (mut out, mut bytes, now) = (Vec::new(), 0, self.now());
+        self.unsealed.begin();
         for run in self.runs() {
             let from = self.told.sealed.get(&run.id).copied().unwrap_or_default();
-            if from >= run.entries {
+            if from >= run.entries || self.unsealed.waits(&run.id, now) {
                 continue;
             }
             let Ok(new) = entries(&self.place.journals(), &run.id, from) else {
@@ -258,6 +262,7 @@ impl Work {
                 if is_full && !out.is_empty() {
                     return out;
                 }
+                self.unsealed.tell(&run.id, from);
                 out.push(entry);
             }
         }
@@ -286,6 +291,7 @@ impl Work {
         };
         let is_news = told != self.told || !reply.instructions.is_empty();
         self.keep(told)?;
+        self.unsealed.heard(&self.told.sealed, clocks.own);
         for signed in &reply.instructions {
             self.hear_signed(signed, clocks);
         }
@@ -407,6 +413,10 @@ impl Work {
         word: Word,
         note: &str,
     ) -> Result<Taken, String> {
+        let known = read(&self.place.journals(), &instruction.run);
+        if known.is_ok_and(|run| run.orders.is_empty()) {
+            return Err("it was begun by hand on this host: say it there".to_owned());
+        }
         if self.hands.is_at(&instruction.run) {
             // One that rests and only waits for the guard takes an answer as any that rests.
             let rests = read(&self.place.journals(), &instruction.run)

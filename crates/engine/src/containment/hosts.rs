@@ -1,15 +1,18 @@
 //! What the shop's hosts tell, and what they are told: the server's end of the link to the agents.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use link::Plans;
 use model::{
-    AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, Sales, Timestamp,
+    AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, RunEntry, Sales,
+    Sequence, Timestamp,
 };
 use serde_json::Value;
 use stores::{OutboxRow, Outcome};
 use tokio::time::Instant;
 
+use super::Containments;
 use crate::decider::{Decider, SEAL_MAX, sealed};
 use crate::desk::Update;
 use crate::hide::hide;
@@ -80,24 +83,29 @@ impl HostDesk {
         now: Timestamp,
     ) -> Result<HostReply, ReportError> {
         let taken = self.take(host, &report, now).await;
+        let desk = &self.decider.inner().desk;
+        let tells = report.entries.len() + report.refused.len() > 0;
         let trouble = match &taken {
+            Ok(trouble) if tells => shown(&trouble.join("; ")),
             Err(ReportError::Unfit { why }) => shown(why),
-            _ => String::new(),
+            // A host tells what wasn't taken less and less often: until it tells something again, that stays shown.
+            _ => {
+                let before = desk.hosts().remove(host);
+                before.map(|seen| seen.trouble).unwrap_or_default()
+            }
         };
-        self.decider
-            .inner()
-            .desk
-            .publish(Update::Host(host.to_owned(), seen(&report, trouble, now)));
+        desk.publish(Update::Host(host.to_owned(), seen(&report, trouble, now)));
         taken?;
         Ok(self.reply(host, &report, now))
     }
 
+    /// Seals what fits; gives in words what doesn't.
     async fn take(
         &self,
         host: &str,
         report: &HostReport,
         now: Timestamp,
-    ) -> Result<(), ReportError> {
+    ) -> Result<Vec<String>, ReportError> {
         let unfit = |why: &str| ReportError::Unfit {
             why: why.to_owned(),
         };
@@ -108,69 +116,46 @@ impl HostDesk {
             return Err(unfit("a report tells 200 things at most"));
         }
         let inner = self.decider.inner();
-        let mut rows = Vec::new();
-        for entry in &report.entries {
-            let known = inner.desk.run(&entry.run);
-            if known.is_some_and(|known| known.host == host && entry.number < known.entries()) {
-                continue;
-            }
-            let id = crate::trail::new_id();
-            rows.push(Decided::Told {
-                v: VERSION,
-                id,
-                host: host.to_owned(),
-                entry: Box::new(entry.clone()),
-            });
-        }
-        for refused in &report.refused {
-            let known = inner.desk.run(&refused.run);
-            if known.is_some_and(|known| known.refused.contains_key(&refused.order)) {
-                continue;
-            }
-            let mut refused = refused.clone();
-            refused.why = shown(&refused.why);
-            rows.push(Decided::HostRefused {
-                v: VERSION,
-                id: crate::trail::new_id(),
-                host: host.to_owned(),
-                refused,
-            });
-        }
+        let Fitting { rows, mut trouble } = fitting(self.known(host, report), host, report);
         let mut out = Vec::with_capacity(rows.len());
-        for (at, decided) in rows.into_iter().enumerate() {
-            let id = decided.outbox_id().unwrap_or_default().to_owned();
-            let mut value = serde_json::to_value(&decided)
-                .map_err(|_| unfit("an entry can't be written as JSON"))?;
-            // The host masked it; whoever speaks for it may not have.
-            hide_texts(&mut value);
-            let body = value.to_string();
-            if body.len() > ENTRY_BYTES_MAX {
-                return Err(unfit("an entry is larger than 1 MiB"));
-            }
+        for (at, row) in rows.iter().enumerate() {
             let at = i64::try_from(at).unwrap_or(i64::MAX);
-            // In the order they were told, whatever their ids.
-            let written = now.0.saturating_add(at);
-            out.push(OutboxRow { id, written, body });
+            out.push(OutboxRow {
+                id: row.id.clone(),
+                // In the order they were told, whatever their ids.
+                written: now.0.saturating_add(at),
+                body: row.body.clone(),
+            });
         }
         if out.is_empty() {
-            return Ok(());
+            return Ok(trouble);
         }
         let version = inner.desk.version();
         let put = inner.outbox.put_all(&out).await;
         put.map_err(|_| ReportError::Away)?;
         inner.waker.wake();
         let until = Instant::now() + SEAL_MAX;
-        for row in &out {
+        for row in &rows {
             match sealed(&inner.desk, version.clone(), &row.id, None).await {
                 Some(Outcome::Sealed(_)) => {}
-                Some(Outcome::Refused(why)) => return Err(ReportError::Unfit { why }),
+                // Things have moved since they were looked at.
+                Some(Outcome::Refused(why)) => trouble.push(format!("{}: {why}", row.about)),
                 None => return Err(ReportError::Away),
             }
             if Instant::now() > until {
                 return Err(ReportError::Away);
             }
         }
-        Ok(())
+        Ok(trouble)
+    }
+
+    /// Runs that a report may be about, as things stand.
+    fn known(&self, host: &str, report: &HostReport) -> Containments {
+        let desk = &self.decider.inner().desk;
+        let theirs = desk.runs_of_host(host).into_iter();
+        let named = report.entries.iter().map(|entry| &entry.run);
+        let all = theirs.chain(named.filter_map(|run| desk.run(run)));
+        Containments(all.map(|one| (one.run.clone(), one)).collect())
     }
 
     fn reply(&self, host: &str, report: &HostReport, now: Timestamp) -> HostReply {
@@ -180,12 +165,13 @@ impl HostDesk {
             at: now,
             ..HostReply::default()
         };
+        // Of every run that was told of, so that the host tells the rest, or all of it, from where our knowledge ends.
         for entry in &report.entries {
-            if let Some(known) = desk.run(&entry.run).filter(|known| known.host == host) {
-                reply.sealed.insert(entry.run.clone(), known.entries());
-            }
+            let known = desk.run(&entry.run).filter(|known| known.host == host);
+            let entries = known.map_or(0, |known| known.entries());
+            reply.sealed.insert(entry.run.clone(), entries);
         }
-        // What names no order of ours is told once and forgotten on both sides.
+        // Those that name no order to it, too: they are told once and forgotten on both sides.
         reply.heard = report
             .refused
             .iter()
@@ -258,6 +244,104 @@ impl Hosts for HostDesk {
             }
         })
     }
+}
+
+/// Something told, to be put in the outbox.
+pub(super) struct Row {
+    id: String,
+    pub(super) body: String,
+    /// What it tells of, in words.
+    about: String,
+}
+
+/// What of a report may be sealed, and in words what not.
+#[derive(Default)]
+pub(super) struct Fitting {
+    pub(super) rows: Vec<Row>,
+    pub(super) trouble: Vec<String>,
+}
+
+/// Looks at what a host tells, in its order, as if what comes before were sealed. Of a run nothing counts after what doesn't fit, and
+/// what is known gives no row.
+pub(super) fn fitting(mut known: Containments, host: &str, report: &HostReport) -> Fitting {
+    let mut out = Fitting::default();
+    let mut stopped = BTreeSet::new();
+    for entry in &report.entries {
+        let is_known = known
+            .0
+            .get(&entry.run)
+            .is_some_and(|run| run.host == host && entry.number < run.entries());
+        if is_known || stopped.contains(&entry.run) {
+            continue;
+        }
+        let about = format!("entry {} of {}", entry.number, entry.run);
+        match told(&mut known, host, entry) {
+            Ok((id, body)) => out.rows.push(Row { id, body, about }),
+            Err(why) => {
+                out.trouble.push(format!("{about}: {why}"));
+                stopped.insert(&entry.run);
+            }
+        }
+    }
+    for refused in &report.refused {
+        let mut refused = refused.clone();
+        refused.why = shown(&refused.why);
+        // One that names no order to this host is told once and forgotten on both sides.
+        if known.refuse(host, &refused).is_none() {
+            continue;
+        }
+        let about = format!("refusal of {}", refused.order);
+        let id = crate::trail::new_id();
+        let decided = Decided::HostRefused {
+            v: VERSION,
+            id: id.clone(),
+            host: host.to_owned(),
+            refused,
+        };
+        match masked(&decided) {
+            Ok((_, body)) => out.rows.push(Row { id, body, about }),
+            Err(why) => out.trouble.push(format!("{about}: {why}")),
+        }
+    }
+    out
+}
+
+/// An entry as it is sealed, once it is known to follow: its id in the outbox and its body.
+fn told(
+    known: &mut Containments,
+    host: &str,
+    entry: &RunEntry,
+) -> Result<(String, String), String> {
+    let id = crate::trail::new_id();
+    let decided = Decided::Told {
+        v: VERSION,
+        id: id.clone(),
+        host: host.to_owned(),
+        entry: Box::new(entry.clone()),
+    };
+    let (decided, body) = masked(&decided)?;
+    let Decided::Told { entry, .. } = decided else {
+        return Err("it can't be read once it is masked".to_owned());
+    };
+    let may = known.may_hear(host, &entry);
+    let heard = may.and_then(|_| known.hear(host, &entry, Sequence(0)));
+    drop(heard.map_err(|error| error.to_string())?);
+    Ok((id, body))
+}
+
+/// What is sealed, masked, and as JSON.
+fn masked(decided: &Decided) -> Result<(Decided, String), String> {
+    let value = serde_json::to_value(decided);
+    let mut value = value.map_err(|_| "it can't be written as JSON")?;
+    // The host masked it; whoever speaks for it may not have.
+    hide_texts(&mut value);
+    let body = value.to_string();
+    if body.len() > ENTRY_BYTES_MAX {
+        return Err("it is larger than 1 MiB".to_owned());
+    }
+    let decided = serde_json::from_value(value);
+    let decided = decided.map_err(|_| "it can't be read once it is masked")?;
+    Ok((decided, body))
 }
 
 fn seen(report: &HostReport, trouble: String, now: Timestamp) -> HostSeen {

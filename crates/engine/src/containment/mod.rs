@@ -14,7 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Ask, Order, Refused, RunEntry, Sequence, SourceId};
+use model::{Ask, Order, Refused, RunEntry, Sequence, SourceId, Timestamp};
 use playbook::RunError;
 
 use crate::ledger::{Ledger, LedgerError, Order as InOrder, Query};
@@ -29,8 +29,16 @@ pub use suggest::{Shipped, Suggestion, facts, playbooks, suggest};
 /// Whose entries they are: a start finds them by it.
 pub const SOURCE: &str = "magewarden:runs";
 
-/// Entries of runs that a start reads, the newest ones: a run has some dozens.
-const READ_MAX: usize = 50_000;
+/// Entries of runs that a start looks up at once.
+const PAGE: usize = 1000;
+/// Runs that a host began by itself and that aren't over: what one host can make grow without anybody's order.
+const OWN_OPEN_MAX: usize = 200;
+/// Entries of one run.
+const ENTRIES_MAX: u64 = 20_000;
+/// Steps of a plan that a host began by itself.
+const STEPS_MAX: usize = 500;
+/// Conditions of one of its steps.
+const CONDITIONS_MAX: usize = 64;
 
 /// All runs that are known.
 #[derive(Clone, Debug, Default)]
@@ -43,27 +51,46 @@ impl Containments {
     ///
     /// [`LedgerError`] when its entries can't be read.
     pub fn of(ledger: &Ledger) -> Result<Self, LedgerError> {
-        let query = Query {
+        Self::by_pages(ledger, PAGE)
+    }
+
+    /// All of them, oldest first, so many at once: what is left out at the beginning of a run leaves out the run.
+    fn by_pages(ledger: &Ledger, page: usize) -> Result<Self, LedgerError> {
+        let mut query = Query {
             source: Some(SourceId(SOURCE.to_owned())),
             ..Query::default()
         };
-        let found = ledger.find_in(&query, InOrder::Newest, READ_MAX, u64::MAX)?;
         let mut all = Self::default();
-        for (sequence, _) in found.entries.iter().rev() {
+        loop {
+            let found = ledger.find_in(&query, InOrder::Oldest, page, u64::MAX)?;
+            all.fold(ledger, &found.entries)?;
+            match found.next {
+                Some(next) => query.first = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    fn fold(
+        &mut self,
+        ledger: &Ledger,
+        entries: &[(Sequence, Timestamp)],
+    ) -> Result<(), LedgerError> {
+        for (sequence, _) in entries {
             // A payload that was destroyed tells nothing any more; what is left is folded as far as it goes.
             let payload = ledger.read(*sequence)?.payload.unwrap_or_default();
             match serde_json::from_slice(&payload) {
-                Ok(Decided::Order { order, .. }) => drop(all.take(&order, *sequence)),
+                Ok(Decided::Order { order, .. }) => drop(self.take(&order, *sequence)),
                 Ok(Decided::Told { host, entry, .. }) => {
-                    drop(all.hear(&host, &entry, *sequence));
+                    drop(self.hear(&host, &entry, *sequence));
                 }
                 Ok(Decided::HostRefused { host, refused, .. }) => {
-                    drop(all.refuse(&host, &refused));
+                    drop(self.refuse(&host, &refused));
                 }
                 _ => {}
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Every run, by id.
@@ -116,13 +143,40 @@ impl Containments {
     pub fn may_hear(&self, host: &str, entry: &RunEntry) -> Result<bool, RunError> {
         let mut standing = match self.0.get(&entry.run) {
             Some(standing) => Standing::clone(standing),
-            None => return Standing::begun(host, entry, Sequence(0)).map(|_| true),
+            None => {
+                let begun = Standing::begun(host, entry, Sequence(0))?;
+                return self.may_begin(&begun).map(|()| true);
+            }
         };
         other_host(&standing, host)?;
         if entry.number < standing.entries() {
             return Ok(false);
         }
+        if entry.number >= ENTRIES_MAX {
+            unfit("a run has 20,000 entries at most")?;
+        }
         standing.hear(entry, Sequence(0)).map(|()| true)
+    }
+
+    /// Whether a host may begin one more by itself.
+    fn may_begin(&self, begun: &Standing) -> Result<(), RunError> {
+        if begun.plan.steps.len() > STEPS_MAX {
+            return unfit("a plan has 500 steps at most");
+        }
+        let mut steps = begun.plan.steps.iter();
+        if steps.any(|step| step.only_if.len() > CONDITIONS_MAX) {
+            return unfit("a step has 64 conditions at most");
+        }
+        let is_open = |one: &&Arc<Standing>| {
+            let is_closed = one.carried.as_ref().is_some_and(|run| run.is_closed);
+            one.host == begun.host && one.orders.is_empty() && !is_closed
+        };
+        if self.all().filter(is_open).count() >= OWN_OPEN_MAX {
+            return unfit(
+                "200 runs that were begun by hand on the host aren't over: close some there first",
+            );
+        }
+        Ok(())
     }
 
     /// Where an entry that a host told stands in the ledger.
@@ -186,10 +240,13 @@ impl Containments {
 }
 
 fn other_host(standing: &Standing, host: &str) -> Result<(), RunError> {
-    if standing.host == host {
-        return Ok(());
+    match standing.host == host {
+        true => Ok(()),
+        false => unfit("the run is another host's"),
     }
-    Err(RunError::Unfit {
-        why: "the run is another host's".to_owned(),
-    })
+}
+
+fn unfit(why: &str) -> Result<(), RunError> {
+    let why = why.to_owned();
+    Err(RunError::Unfit { why })
 }

@@ -232,10 +232,13 @@ impl Modes {
         if lately.len() >= ASKED_PER_HOUR {
             return None;
         }
-        let begun = lately
-            .iter()
-            .filter(|one| !one.approvals().is_empty())
-            .count();
+        // Whatever the setting covers shares its budget, so that a flood under `*` has no budget for each playbook.
+        let covered = known
+            .all()
+            .filter(|one| setting.playbook == "*" || one.plan.playbook.id == plan.playbook.id);
+        let begun = covered.filter_map(|one| began_by_itself(one));
+        let begun = begun.filter(|at| now.seconds_since(*at) < HOUR_SECONDS);
+        let begun = begun.count();
         let (signs, note) = match setting.mode {
             Mode::Automatic if plan.needs_two_people => {
                 (false, "it can't be undone, so two people approve it")
@@ -272,6 +275,13 @@ impl Modes {
             },
         })
     }
+}
+
+/// When magewarden began a run without a person; `None` where somebody asked for it or approved it.
+fn began_by_itself(standing: &Standing) -> Option<Timestamp> {
+    let order = &standing.asked_by()?.order;
+    let signs = matches!(order.ask, Ask::Propose { signs: true, .. });
+    (signs && order.by.account.is_empty()).then_some(order.at)
 }
 
 /// Whether a step that isn't left to a person lacks something.

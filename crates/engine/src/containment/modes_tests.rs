@@ -231,6 +231,38 @@ fn a_flood_of_incidents_begins_no_more_runs_than_the_budget() {
 }
 
 #[test]
+fn under_a_star_all_playbooks_share_the_budget_of_an_hour() {
+    let everything = ModeSetting {
+        shoppers: true,
+        ..setting("*", Mode::Automatic)
+    };
+    let mut machine = Machine::of(vec![everything]);
+    let mut begun = |number: usize, rules: &[&str], seconds| {
+        let address = format!("203.0.113.{number}");
+        let asked = machine.asks(&incident(number, &address), rules, seconds);
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        asked.iter().all(signs)
+    };
+    assert!(begun(1, ADMIN, 0));
+    assert!(begun(2, SHELL, 10));
+    assert!(!begun(3, ADMIN, 20), "two of any playbook");
+    assert!(!begun(4, SHELL, 30));
+    assert!(begun(5, SHELL, 3600), "the first is an hour old");
+
+    let mut one = setting("administrator-account-stolen", Mode::Automatic);
+    one.per_hour = 1;
+    let other = ModeSetting {
+        shoppers: true,
+        ..setting("web-shell", Mode::Automatic)
+    };
+    let mut machine = Machine::of(vec![one, other]);
+    for (rules, number) in [(ADMIN, 1), (SHELL, 2)] {
+        let asked = machine.asks(&incident(number, "203.0.113.7"), rules, 0);
+        assert!(!asked.is_empty() && asked.iter().all(signs), "{asked:?}");
+    }
+}
+
+#[test]
 fn only_what_is_severe_enough_live_and_within_the_websites_is_asked_for() {
     let within = ModeSetting {
         websites: vec!["us".to_owned()],

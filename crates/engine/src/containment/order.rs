@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Ask, Layer, Order, Person, Plan, Principal, Right, Scope, StoreMap, Timestamp, Word, Work,
+    Ask, Layer, Order, Person, Plan, Principal, Right, Scope, StoreMap, Timestamp, Via, Word, Work,
 };
 use playbook::{Run, Turn, Wait, hash_words};
 use stores::{OutboxRow, Outcome, Put};
@@ -126,14 +126,19 @@ pub struct Powers {
     pub decide: bool,
 }
 
-/// What somebody may do about a plan.
+/// Whether a person says it now: a program holds its token whoever sits at it.
+const fn is_person(by: &Principal) -> bool {
+    matches!(by.via, Via::Session | Via::BreakGlass { .. })
+}
+
+/// What somebody may do about a plan. Only people approve, whatever right a program's token has.
 #[must_use]
 pub fn powers(by: &Principal, plan: &Plan, stores: &StoreMap) -> Powers {
     let places = places_of(plan);
     let decide = by.may(Right::Decide, &places, stores);
     Powers {
-        approve: decide || by.may(Right::Approve, &places, stores),
-        decide,
+        approve: is_person(by) && (decide || by.may(Right::Approve, &places, stores)),
+        decide: is_person(by) && decide,
     }
 }
 
@@ -166,6 +171,11 @@ impl Decider {
             Wanted::Propose { .. } => self.proposal(by, &id, wish.wanted, now)?,
             Wanted::Approve { run, hash } => {
                 let standing = self.seen_run(by, &run)?;
+                if !is_person(by) {
+                    return Err(refused(
+                        "approving takes a person: log in and approve it on the run's page",
+                    ));
+                }
                 if !powers(by, &standing.plan, &self.inner().stores).approve {
                     let right = Right::Approve;
                     return Err(DecideError::NotAllowed { right });
@@ -193,6 +203,16 @@ impl Decider {
                     Word::Skip | Word::Waive | Word::Undo | Word::Close => Right::Decide,
                 };
                 self.needs(by, &standing, right)?;
+                if standing.is_by_hand() {
+                    return Err(refused(
+                        "the run was begun by hand on its host: say it there",
+                    ));
+                }
+                if word == Word::Waive && !is_person(by) {
+                    return Err(refused(
+                        "going on without evidence takes people: log in and say it on the run's page",
+                    ));
+                }
                 let explains = matches!(word, Word::Skip | Word::Waive | Word::Undo | Word::Done);
                 if (explains || keeps) && note.is_empty() {
                     return Err(refused(

@@ -1,6 +1,7 @@
 //! One run as the console knows it: what people asked of it, and what its host told. A fold over sealed entries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{Ask, Instructed, Order, Person, Plan, Refused, RunEntry, Sequence, Timestamp, Word};
 use playbook::{Run, RunError, Turn, Wait, hash_words};
@@ -27,8 +28,8 @@ pub struct Standing {
     pub incident: String,
     /// The host that carries it out.
     pub host: String,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; shared, since a run is copied for each entry that its host tells.
+    pub plan: Arc<Plan>,
     /// SHA-256 over it, hexadecimal.
     pub hash: String,
     /// What people asked, in order of the ledger.
@@ -122,7 +123,7 @@ impl Standing {
             run: order.run.clone(),
             incident: order.incident.clone(),
             host: host.clone(),
-            plan: (**plan).clone(),
+            plan: Arc::new((**plan).clone()),
             hash: hash.clone(),
             orders: vec![Ordered {
                 sequence,
@@ -145,7 +146,7 @@ impl Standing {
             run: run.id.clone(),
             incident: String::new(),
             host: host.to_owned(),
-            plan: run.plan.clone(),
+            plan: Arc::new(run.plan.clone()),
             hash: run.hash.clone(),
             orders: Vec::new(),
             refused: BTreeMap::new(),
@@ -157,17 +158,13 @@ impl Standing {
     /// Who approved it: whoever asked for it, where they may approve, and those after them.
     #[must_use]
     pub fn approvals(&self) -> Vec<&Ordered> {
-        let approves = |one: &&Ordered| match &one.order.ask {
-            Ask::Propose { signs, .. } => *signs,
-            Ask::Approve { .. } => true,
-            _ => false,
-        };
-        self.orders.iter().filter(approves).collect()
+        let all = self.orders.iter();
+        all.filter(|one| approves(&one.order)).collect()
     }
 
     /// People it takes.
     #[must_use]
-    pub const fn needs(&self) -> usize {
+    pub fn needs(&self) -> usize {
         if self.plan.needs_two_people { 2 } else { 1 }
     }
 
@@ -183,13 +180,30 @@ impl Standing {
             .any(|one| matches!(one.order.ask, Ask::Withdraw))
     }
 
-    /// The order that lets it begin, once enough people approved.
-    fn beginning(&self) -> Option<&Ordered> {
+    /// Those of `approvals`, in their order, that count at a time: what was decided on how things stood then is decided anew after its
+    /// hour, or after its host refused to begin.
+    fn counting<'a>(&self, approvals: &[&'a Ordered], at: Timestamp) -> Vec<&'a Ordered> {
+        let is_refused = |one: &&Ordered| self.refused.contains_key(&one.order.id);
+        let refused = approvals.iter().rposition(is_refused);
+        let after = approvals.iter().skip(refused.map_or(0, |last| last + 1));
+        after
+            .filter(|one| !is_late(&one.order, at))
+            .copied()
+            .collect()
+    }
+
+    /// The approvals that let it begin, the newest of them last, whether or not that was in vain; `None` before enough people approved
+    /// within an hour.
+    fn beginning(&self) -> Option<Vec<&Ordered>> {
         let approvals = self.approvals();
-        // One more approval after a refusal or after its hour is a new order of the same plan.
-        (approvals.len() >= self.needs())
-            .then(|| approvals.last().copied())
-            .flatten()
+        let ends = (0..approvals.len()).rev();
+        let mut begun = ends.filter_map(|last| {
+            let (before, newest) = (approvals.get(..last)?, *approvals.get(last)?);
+            let mut counted = self.counting(before, newest.order.at);
+            counted.push(newest);
+            (people_of(&counted).len() >= self.needs()).then_some(counted)
+        });
+        begun.next()
     }
 
     /// Where it is.
@@ -207,15 +221,23 @@ impl Standing {
         if self.withdrawn() {
             return Stage::Withdrawn;
         }
-        let Some(beginning) = self.beginning() else {
-            let lacks = self.needs().saturating_sub(self.approvals().len());
+        let anew = people_of(&self.counting(&self.approvals(), now)).len();
+        let lacks = self.needs().saturating_sub(anew);
+        let beginning = self.beginning().and_then(|all| all.last().copied());
+        let Some(beginning) = beginning else {
             return Stage::Proposed { lacks };
         };
-        if let Some(refused) = self.refused.get(&beginning.order.id) {
+        let refused = self.refused.get(&beginning.order.id);
+        let is_vain = refused.is_some() || is_late(&beginning.order, now);
+        // Until somebody approves anew, that it came to nothing is what counts.
+        if is_vain && anew > 0 {
+            return Stage::Proposed { lacks };
+        }
+        if let Some(refused) = refused {
             let why = refused.why.clone();
             return Stage::Refused { why };
         }
-        if is_late(&beginning.order, now) {
+        if is_vain {
             return Stage::Lapsed;
         }
         Stage::Ordered
@@ -243,6 +265,19 @@ impl Standing {
     }
 
     fn may_approve(&self, order: &Order, hash: &str) -> Result<(), Misfit> {
+        self.takes_approval(&order.by.account, order.at)?;
+        match hash == self.hash {
+            true => Ok(()),
+            false => Err(Misfit::OtherPlan),
+        }
+    }
+
+    /// Whether an account's approval would count now.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`], in words for whoever asks.
+    pub fn takes_approval(&self, account: &str, now: Timestamp) -> Result<(), Misfit> {
         let late = |why: &str| Err(Misfit::Late(why.to_owned()));
         if self.carried.is_some() {
             return late("the plan is being carried out");
@@ -250,22 +285,20 @@ impl Standing {
         if self.withdrawn() {
             return late("the plan was withdrawn: ask for it anew");
         }
-        if hash != self.hash {
-            return Err(Misfit::OtherPlan);
-        }
-        // After its hour, or a refusal, whoever approved may do so again: nothing was done.
-        let again = matches!(self.stage(order.at), Stage::Lapsed | Stage::Refused { .. });
-        if again {
-            return Ok(());
-        }
-        if self.stage(order.at) == Stage::Ordered {
+        if self.stage(now) == Stage::Ordered {
             return late("enough people approved it already");
         }
-        let is_same = |one: &Ordered| one.order.by.account == order.by.account;
-        if self.asked_by().is_some_and(is_same) {
+        let is_same = |one: &Ordered| one.order.by.account == account;
+        // Who could only ask can't approve it later either.
+        let asked = self.asked_by().filter(|one| !approves(&one.order));
+        if asked.is_some_and(is_same) {
             return Err(Misfit::Own);
         }
-        if self.approvals().into_iter().any(is_same) {
+        if self
+            .counting(&self.approvals(), now)
+            .into_iter()
+            .any(is_same)
+        {
             return Err(Misfit::Twice);
         }
         Ok(())
@@ -299,13 +332,7 @@ impl Standing {
 
     /// Words whose host has yet to answer.
     fn open_words(&self, now: Timestamp) -> Vec<&Ordered> {
-        let taken = self.carried.as_ref().map(|run| &run.orders);
-        let is_open = |one: &&Ordered| {
-            matches!(one.order.ask, Ask::Say { .. })
-                && !taken.is_some_and(|taken| taken.contains(&one.order.id))
-                && !self.refused.contains_key(&one.order.id)
-                && !is_late(&one.order, now)
-        };
+        let is_open = |one: &&Ordered| self.is_unanswered(&one.order) && !is_late(&one.order, now);
         self.orders.iter().filter(is_open).collect()
     }
 
@@ -328,20 +355,16 @@ impl Standing {
     ) -> Vec<(String, Vec<Person>, Timestamp, Instructed)> {
         let mut out = Vec::new();
         if self.stage(now) == Stage::Ordered
-            && let Some(last) = self.beginning()
+            && let Some(all) = self.beginning()
+            && let Some(last) = all.last()
         {
-            let mut by: Vec<Person> = Vec::new();
-            for one in self.approvals() {
-                if !by.contains(&one.order.by) {
-                    by.push(one.order.by.clone());
-                }
-            }
+            let by = people_of(&all);
             let answers = match self.asked_by().map(|one| &one.order.ask) {
                 Some(Ask::Propose { answers, .. }) => answers.clone(),
                 _ => BTreeMap::new(),
             };
             let what = Instructed::Begin {
-                plan: Box::new(self.plan.clone()),
+                plan: Box::new(Plan::clone(&self.plan)),
                 hash: self.hash.clone(),
                 answers,
             };
@@ -377,6 +400,26 @@ impl Standing {
             _ => None,
         })
         .collect()
+    }
+
+    /// Whether a word was said that its host didn't take within its hour, and won't.
+    #[must_use]
+    pub fn is_lapsed(&self, order: &Order, now: Timestamp) -> bool {
+        self.is_unanswered(order) && is_late(order, now)
+    }
+
+    fn is_unanswered(&self, order: &Order) -> bool {
+        let taken = self.carried.as_ref().map(|run| &run.orders);
+        matches!(order.ask, Ask::Say { .. })
+            && !taken.is_some_and(|taken| taken.contains(&order.id))
+            && !self.refused.contains_key(&order.id)
+    }
+
+    /// Whether it was begun by hand on its host: what is said to it is said there.
+    #[must_use]
+    pub fn is_by_hand(&self) -> bool {
+        let carried = self.carried.as_ref();
+        carried.is_some_and(|run| run.orders.is_empty())
     }
 
     /// Takes an order that is sealed; it was asked whether it may be before.
@@ -423,6 +466,23 @@ impl Standing {
     pub fn entries(&self) -> u64 {
         self.carried.as_ref().map_or(0, |run| run.entries)
     }
+}
+
+fn approves(order: &Order) -> bool {
+    match &order.ask {
+        Ask::Propose { signs, .. } => *signs,
+        Ask::Approve { .. } => true,
+        _ => false,
+    }
+}
+
+/// Different people among those who ordered.
+fn people_of(orders: &[&Ordered]) -> Vec<Person> {
+    let mut known = BTreeSet::new();
+    let all = orders.iter().map(|one| &one.order.by);
+    all.filter(|person| known.insert(&person.account))
+        .cloned()
+        .collect()
 }
 
 fn same_word(order: &Order, seen: u64, word: Word) -> bool {

@@ -326,11 +326,11 @@ fn of_a_host_only_what_follows_is_believed_and_what_it_refuses_is_shown() {
         why: format!("the policy says no {}", HOSTILE[0]),
         at: NOW,
     };
-    // Another host refuses nothing of this one.
-    assert!(
-        shop.try_report("other", &[], std::slice::from_ref(&no))
-            .is_err()
-    );
+    // Another host refuses nothing of this one: it is answered, and forgotten.
+    let other = shop.try_report("other", &[], std::slice::from_ref(&no));
+    let heard = other.expect("answered").heard;
+    assert!(heard.iter().eq([&no.order]), "{heard:?}");
+    assert_eq!(shop.report(&[]).len(), 1, "the order still stands");
     shop.try_report(HOST, &[], std::slice::from_ref(&no))
         .expect("taken");
     let page = on.stage.get(&lead, &run).body;
@@ -372,10 +372,23 @@ fn of_a_host_only_what_follows_is_believed_and_what_it_refuses_is_shown() {
         (HOST, entry("", 0)),
         (HOST, entry(&order.order, 1)),
     ] {
-        let answer = shop.try_report(host, &[odd], &[]);
+        let before = on.sealed().len();
+        let answer = shop.try_report(host, std::slice::from_ref(&odd), &[]);
+        let answer = answer.expect("answered all the same");
+        assert_eq!(answer.sealed.get(&odd.run), Some(&0), "{host}");
+        // Whatever it tells, it hears what it is to do.
+        assert_eq!(answer.instructions.len(), usize::from(host == HOST));
+        assert_eq!(on.sealed().len(), before, "nothing is sealed of it");
+        // Nothing told, nothing forgotten.
+        shop.try_report(host, &[], &[]).expect("answered");
+        let api = on.told(&lead, "/api/v1/hosts");
+        let seen = api["items"].as_array().expect("hosts").iter();
+        let mut of_host = seen.filter(|one| one["name"] == host);
+        let trouble = of_host.next().expect("reported")["trouble"].clone();
+        let about = format!("entry {} of {}: ", odd.number, odd.run);
         assert!(
-            matches!(answer, Err(ReportError::Unfit { .. })),
-            "{host}: {answer:?}"
+            trouble.as_str().is_some_and(|why| why.starts_with(&about)),
+            "{trouble}"
         );
     }
     assert!(
@@ -400,6 +413,13 @@ fn of_a_host_only_what_follows_is_believed_and_what_it_refuses_is_shown() {
     shop.report(std::slice::from_ref(&by_hand));
     let page = on.stage.get(&lead, "/runs/run-1").body;
     assert!(page.contains("begun by hand"), "{page}");
+    // What is said to it is said there.
+    assert!(!page.contains("value=\"undo\""), "{page}");
+    assert!(page.contains("What is to be said to it is said on shop1"));
+    let fields = [("ask", "undo"), ("note", "because"), ("seen", "1")];
+    let undo = on.stage.post(&lead, "/runs/run-1", &fields);
+    assert_eq!(undo.status, StatusCode::CONFLICT, "{}", undo.body);
+    assert!(undo.body.contains("say it there"), "{}", undo.body);
 }
 
 #[test]
@@ -412,7 +432,7 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
         on.stage.invited("ana", Grant::all(Role::Analyst)),
         on.stage.invited("app", Grant::all(Role::Approver)),
     );
-    // Who approves is a person: no token has that role.
+    // Who approves is a person, whatever a token may do.
     let analyst = on.token(&ana, "analyst");
     let by_person = |path: &str, key: &str, body: &Value| {
         let who = [
@@ -441,7 +461,20 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
     let orders = format!("/api/v1/runs/{run}/orders");
     let approve = json!({ "ask": "approve", "sha256": plan["sha256"] });
     let own = on.post(&analyst, &orders, "k2", approve.to_string());
-    assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.body);
+    assert_eq!(own.status, StatusCode::CONFLICT, "{}", own.body);
+    assert!(own.body.contains("takes a person"), "{}", own.body);
+    // What a lead's token asks for waits for a person as well; it approves nothing.
+    let lea = on.stage.invited("lea", Grant::all(Role::IncidentLead));
+    let lead = on.token_at(&lea, "soar", "incident_lead", "");
+    let asked = on.post(&lead, "/api/v1/runs", "k3", wish.to_string());
+    assert_eq!(asked.status, StatusCode::OK, "{}", asked.body);
+    let asked: Value = serde_json::from_str(&asked.body).expect("JSON");
+    let path = format!("/api/v1/runs/{}", asked["run"].as_str().expect("an id"));
+    assert_eq!(on.told(&lea, &path)["stage"], "asked for");
+    let none = on.post(&lead, &orders, "k4", approve.to_string());
+    assert_eq!(none.status, StatusCode::CONFLICT, "{}", none.body);
+    assert!(none.body.contains("takes a person"), "{}", none.body);
+    assert!(shop.work().is_empty(), "nobody approved");
     for (body, status) in [
         (json!({ "ask": "burn" }), StatusCode::BAD_REQUEST),
         (
@@ -471,4 +504,40 @@ fn programs_read_a_plan_ask_for_it_and_approve_it_with_keys() {
             answer.body
         );
     }
+}
+
+#[test]
+fn where_reading_cannot_be_recorded_a_program_hears_so_as_from_all_of_the_api() {
+    let mut on = sealing();
+    on.stage.first();
+    let lead = on.stage.invited("lead", Grant::all(Role::IncidentLead));
+    let run = {
+        let shop = Shop::of(&on);
+        shop.report(&[]);
+        let run = on.propose(&lead).header("location").to_owned();
+        shop.work();
+        run
+    };
+    // Nobody writes what is read.
+    let place = stores::StatePlace::File(on.folder.join("other.sqlite"));
+    let outbox = stores::Outbox::new(stores::Database::open(&place).expect("opened"));
+    let waker = sources::Running::start(Vec::new())
+        .expect("no source")
+        .waker();
+    let (trail, write) = engine::trail::Trail::begin(outbox, waker);
+    drop(write);
+    let access = server::Access::People {
+        people: on.stage.people.clone(),
+        now: super::now,
+    };
+    let console = server::Console::new(on.stage.desk.clone(), access, model::StoreMap::default())
+        .deciding(on.decider.clone(), trail);
+    on.stage.router = server::router(console);
+    let page = on.stage.get(&lead, &run);
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    let answer = on.stage.get(&lead, &format!("/api/v1{run}"));
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(problem["status"], 503);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Happened, HostReply, Instructed, Instruction, RunEntry, Signed, Word};
+use model::{Happened, Instructed, Instruction, RunEntry, Signed, Word};
 use playbook::StepState;
 
 use super::{ALL, Scene, now, person, planned, to_its_end};
@@ -94,23 +94,19 @@ fn what_an_administrator_began_is_theirs() {
         },
     };
     let journal = crate::runs::Journal::begin(&scene.place().journals(), &entry).expect("begun");
-    // Who is at it is left alone: a word waits until they are done.
-    let undo = scene.say("order-1", 0, Word::Undo);
-    let reply = HostReply {
-        v: 1,
-        at: now(),
-        instructions: vec![undo],
-        ..HostReply::default()
-    };
-    scene.work.hear(&reply).expect("kept");
-    scene.work.go_on();
-    assert!(!scene.work.is_quiet());
-    assert_eq!(scene.run().expect("a run").entries, 1);
-    // It is told all the same.
+    // It is told like any other.
     assert_eq!(scene.work.report().entries, [entry]);
+    // Whether or not they are at it, no word from the console is taken.
+    for order in ["order-1", "order-2"] {
+        let undo = scene.say(order, 0, Word::Undo);
+        scene.hear(vec![undo]);
+        scene.refused(order, "begun by hand on this host: say it there");
+    }
     drop(journal);
-    scene.settle();
-    assert!(scene.run().expect("a run").undo.is_some());
+    let close = scene.say("order-3", 0, Word::Close);
+    scene.hear(vec![close]);
+    scene.refused("order-3", "say it there");
+    assert_eq!(scene.run().expect("a run").entries, 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::agent::examine::Me;
 use crate::agent::policy::Policy;
 use crate::agent::work::{Settings, Work};
 use crate::content;
-use crate::runs::{Place, read};
+use crate::runs::{Journal, Place, entries, read};
 
 /// Lines that an administrator was told.
 type Said = Arc<Mutex<Vec<String>>>;
@@ -350,4 +350,55 @@ fn an_answer_to_what_the_run_was_before_is_refused() {
     let unknown = scene.work.report().refused.len();
     assert_eq!(unknown, 2);
     assert_eq!(scene.run().expect("a run").entries, entries);
+}
+
+#[test]
+fn a_run_that_is_not_sealed_is_told_again_less_and_less_often_and_holds_up_no_other() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    static SECONDS: AtomicI64 = AtomicI64::new(0);
+    fn clock() -> Timestamp {
+        now().plus_seconds(SECONDS.load(Ordering::SeqCst))
+    }
+    let mut scene = Scene::at(&|folder, plans, said| {
+        let mut host = memory::host(folder).expect("a host");
+        host.settings.guard = None;
+        work_at(host, clock, folder, ALL, (plans, said))
+    });
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    let answer = |scene: &mut Scene, sealed: u64| {
+        let mut reply = HostReply {
+            v: 1,
+            at: clock(),
+            ..HostReply::default()
+        };
+        reply.sealed.insert("run-1".to_owned(), sealed);
+        scene.work.hear(&reply).expect("kept");
+    };
+    // Nothing of it is sealed: by the second, it is told when its pause is over.
+    let mut told = Vec::new();
+    for second in 0..40 {
+        SECONDS.store(second, Ordering::SeqCst);
+        if !scene.work.report().entries.is_empty() {
+            told.push(second);
+            answer(&mut scene, 0);
+        }
+    }
+    assert_eq!(told, [0, 1, 3, 7, 15, 31]);
+    // Another run is told at once.
+    let mut other = entries(&scene.place().journals(), "run-1", 0).expect("read")[0].clone();
+    other.run = "run-2".to_owned();
+    other.order = "order-2".to_owned();
+    drop(Journal::begin(&scene.place().journals(), &other).expect("begun"));
+    let report = scene.work.report();
+    assert_eq!(report.entries, [other]);
+    // Once some of it is sealed there is no pause; where less is known than was, it goes on from there.
+    SECONDS.store(100, Ordering::SeqCst);
+    for (sealed, from) in [(2, 2), (1, 1), (0, 0)] {
+        assert!(!scene.work.report().entries.is_empty());
+        answer(&mut scene, sealed);
+        let next = scene.work.report().entries;
+        let next = next.iter().find(|one| one.run == "run-1");
+        assert_eq!(next.map(|one| one.number), Some(from));
+    }
 }

@@ -67,7 +67,10 @@ pub(crate) async fn run(
     };
     match read_told(&console, &sight, &caller, &run).await {
         Ok(reads) => answer(&whole(&run, reads, caller.now)),
-        Err(refused) => refused,
+        Err(refused) => {
+            let why = "who reads evidence is recorded, and the database that records it can't be used now: try again in a minute";
+            problem(refused.status(), why)
+        }
     }
 }
 
@@ -94,7 +97,7 @@ fn summary(run: &Standing, now: Timestamp) -> Value {
     })
 }
 
-fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
+pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
     let mut out = summary(run, now);
     let steps = run.plan.steps.iter().enumerate().map(|(at, planned)| {
         let step = run.carried.as_ref().and_then(|run| run.steps.get(at));
@@ -114,10 +117,12 @@ fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
         json!({
             "entry": one.sequence.0,
             "order": one.order,
+            "lapsed": run.is_lapsed(&one.order, now),
             "refused": run.refused.get(&one.order.id).map(|refused| &refused.why),
         })
     });
     let takes: Vec<&str> = match (&run.stage(now), run.carried.as_ref().map(Run::turn)) {
+        _ if run.is_by_hand() => Vec::new(),
         (Stage::Waits(_), Some(Turn::Wait(wait))) => Word::ALL
             .into_iter()
             .filter(|word| wait.takes(*word))

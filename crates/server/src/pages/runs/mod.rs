@@ -3,6 +3,7 @@
 mod api;
 mod choice;
 mod form;
+mod list;
 mod plan;
 
 use std::sync::Arc;
@@ -25,10 +26,9 @@ pub(crate) use api::{
     propose as api_propose, run as api_run, runs as api_runs,
 };
 pub(crate) use form::say;
+pub(crate) use list::runs;
 pub(crate) use plan::{plan, propose};
 
-/// Runs listed on the page, the newest first.
-const RUNS_MAX: usize = 200;
 /// Seconds after which a host that doesn't report is told of: three of its reports.
 const SILENT_SECONDS: i64 = 90;
 
@@ -60,8 +60,14 @@ impl RunLine {
         )
     }
 
+    /// Whether nothing comes of it any more, and nothing of it holds.
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Withdrawn | Stage::Closed | Stage::Undone)
+        let holds = self.standing.carried.as_ref().map_or(0, Run::holding);
+        match self.stage {
+            Stage::Withdrawn => true,
+            Stage::Closed | Stage::Undone => holds == 0,
+            _ => false,
+        }
     }
 
     /// When it was asked for.
@@ -91,11 +97,11 @@ pub(super) fn stage_words(stage: &Stage, standing: &Standing) -> String {
     match stage {
         Stage::Proposed { lacks: 1 } => "asked for: one more person has to approve it".to_owned(),
         Stage::Proposed { lacks } => format!("asked for: {lacks} people have to approve it"),
-        Stage::Withdrawn => "withdrawn: nothing was done".to_owned(),
+        Stage::Withdrawn => "withdrawn".to_owned(),
         Stage::Ordered => format!("approved: {} has yet to hear of it", standing.host),
         Stage::Lapsed => {
             format!(
-                "nothing was done: {} didn't hear of it within an hour",
+                "{} didn't tell within an hour that it heard of it",
                 standing.host
             )
         }
@@ -105,7 +111,8 @@ pub(super) fn stage_words(stage: &Stage, standing: &Standing) -> String {
         Stage::Done => format!("all done; {}", steps(holds)),
         Stage::Undone if holds == 0 => "undone".to_owned(),
         Stage::Undone => format!("undone, but {}", steps(holds)),
-        Stage::Closed => "ended for good".to_owned(),
+        Stage::Closed if holds == 0 => "ended for good".to_owned(),
+        Stage::Closed => format!("ended for good; {}", steps(holds)),
     }
 }
 
@@ -151,46 +158,8 @@ pub(super) fn stops_words(planned: &PlanStep) -> &'static str {
     }
 }
 
-#[derive(Template)]
-#[template(path = "runs.html")]
-struct RunsPage {
-    frame: Frame,
-    waiting: Vec<RunLine>,
-    going: Vec<RunLine>,
-    over: Vec<RunLine>,
-    more: usize,
-    hosts: Vec<(String, HostSeen)>,
-    now: Timestamp,
-}
-
-impl RunsPage {
-    fn is_silent(&self, host: &HostSeen) -> bool {
-        is_silent(host, self.now)
-    }
-}
-
 fn is_silent(host: &HostSeen, now: Timestamp) -> bool {
     now.seconds_since(host.at) > SILENT_SECONDS
-}
-
-/// Every run: those that wait for a person first.
-pub(crate) async fn runs(Seen(sight): Seen, caller: Caller) -> Response {
-    let now = caller.now;
-    let all = sight.runs();
-    let more = all.len().saturating_sub(RUNS_MAX);
-    let all = all.into_iter().take(RUNS_MAX);
-    let lines = all.map(|run| RunLine::new(&sight, run, now));
-    let (waiting, rest): (Vec<_>, Vec<_>) = lines.partition(RunLine::is_waiting);
-    let (over, going) = rest.into_iter().partition(RunLine::is_over);
-    page(&RunsPage {
-        frame: Frame::new(&sight).at("/runs", now),
-        waiting,
-        going,
-        over,
-        more,
-        hosts: sight.hosts().into_iter().collect(),
-        now,
-    })
 }
 
 /// One step as the page tells it.
@@ -288,18 +257,16 @@ impl RunPage {
 
     /// Whether they may approve it now.
     fn approves(&self) -> bool {
-        let again = matches!(self.stage, Stage::Lapsed | Stage::Refused { .. });
-        let first = self.is_proposed() && !self.is_mine() && !self.approved();
-        self.is_open && self.may_approve && (again || first)
+        let counts = self.standing.takes_approval(&self.me, self.now);
+        self.is_open && self.may_approve && self.is_proposed() && counts.is_ok()
     }
 
-    fn approved(&self) -> bool {
-        let approvals = self.standing.approvals();
-        approvals.iter().any(|one| one.order.by.account == self.me)
-    }
-
+    /// Whether it takes somebody's approval, for the first time or anew.
     fn is_proposed(&self) -> bool {
-        matches!(self.stage, Stage::Proposed { .. })
+        matches!(
+            self.stage,
+            Stage::Proposed { .. } | Stage::Lapsed | Stage::Refused { .. }
+        )
     }
 
     /// Whether nothing more can come of it.
@@ -344,7 +311,8 @@ impl RunPage {
     /// What this person may say to it now.
     fn choices(&self) -> Vec<Choice> {
         let mut out = Vec::new();
-        let Some(run) = self.standing.carried.as_ref().filter(|_| self.is_open) else {
+        let is_theirs = self.is_open && !self.standing.is_by_hand();
+        let Some(run) = self.standing.carried.as_ref().filter(|_| is_theirs) else {
             return out;
         };
         if let Stage::Waits(wait) = &self.stage {
@@ -414,6 +382,10 @@ impl RunPage {
         host.is_none_or(|host| is_silent(host, self.now))
     }
 
+    fn is_lapsed(&self, order: &Order) -> bool {
+        self.standing.is_lapsed(order, self.now)
+    }
+
     fn refusal(&self, order: &Order) -> Option<&str> {
         let refused = self.standing.refused.get(&order.id)?;
         Some(&refused.why)
@@ -424,7 +396,7 @@ impl RunPage {
 ///
 /// # Errors
 ///
-/// The answer instead, when it can't be noted.
+/// The answer of a page instead, when it can't be noted.
 async fn read_told(
     console: &Console,
     sight: &Sight,
@@ -472,3 +444,6 @@ async fn show(
     *response.status_mut() = status;
     response
 }
+
+#[cfg(test)]
+mod tests;
