@@ -99,6 +99,7 @@ fn carried(done: usize) -> Standing {
                 step,
                 changes: Vec::new(),
                 kept: "1".repeat(64),
+                already: false,
             },
             Turn::Act(step) => Happened::Intended { step },
             Turn::Settle(step) => Happened::Done { step },
