@@ -2,6 +2,7 @@
 
 mod attaching;
 mod containing;
+mod containing_programs;
 mod counsel;
 mod guarded;
 mod host;

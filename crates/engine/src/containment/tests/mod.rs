@@ -1,6 +1,6 @@
 //! What people may ask of a run, and what of a host is believed.
 
-mod bounds;
+mod told;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What of a host is believed is bounded, and a start reads all of it.
+//! What a host tells by itself: how much of it is taken, and that a start reads all of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use model::{Guard, Happened, HostReport, Plan, RUN_VERSION, Refused, RunEntry, Sequence};
 use playbook::{Run, hash_words};
 
-use super::super::hosts::fitting;
-use super::super::{
+use super::{HOST, at, failing, hear, person, shell};
+use crate::containment::hosts::fitting;
+use crate::containment::{
     CONDITIONS_MAX, Containments, ENTRIES_MAX, OWN_OPEN_MAX, PAGE, SOURCE, STEPS_MAX,
 };
-use super::{HOST, at, failing, hear, person, shell};
 use crate::ledger::{EntryKind, Ledger, NewEntry};
 use crate::sealed::{Decided, VERSION};
 
