@@ -13,7 +13,7 @@ import sys
 
 from browser import Browser
 from console import Person
-from shared import free_port, need, stage, wait_for
+from shared import free_port, host_of, need, stage, wait_for
 from handling import STORES, line
 
 # A page's own sins, by kind. Sizes and colours are what the browser computed.
@@ -152,7 +152,8 @@ def main():
         union = "/catalogsearch/result/?q=1%27+UNION+ALL+SELECT+password+FROM+admin_user--"
         log.write_text(line("shop.example.com", "fr", "/checkout?cvv=737&step=1", "198.51.100.7") + line("us.example.com", "", union, "203.0.113.9")
                        + line("us.example.com", "", "/media/" + "averylongname" * 20 + ".php", "2001:db8:85a3:8d3:1319:8a2e:370:7348"))
-        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port)],
+        agents = free_port()
+        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port), "--agents", f"127.0.0.1:{agents}"],
                                         stderr=open(folder / "err", "w")))
 
         def there():
@@ -174,6 +175,14 @@ def main():
         ada.post("/incidents/views", name="mine", state="all")
         ada.post("/account/tokens", name="siem", role="analyst", days="3")
         entities = list(dict.fromkeys(re.findall(r'href="(/entities/[^"]+)"', "".join(ada.get(path)[1] for path in ("/entries", *incidents)))))
+        host_of(magewarden, data, folder, agents, started)
+        plan, hosts = f"{incidents[0]}/plans/web-shell?v.__file__=pub/media/{'averylongname' * 15}.php&v.__network__=203.0.113.9", lambda: "shop1" in lea.get("/runs")[1]
+        wait_for("the host", 30, hosts)
+        hidden = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', lea.get(plan)[1]))
+        status, headers, _ = lea.post(plan.split("?")[0], host="shop1", note="the shell is there " * 20, **{name: value for name, value in hidden.items() if name != "csrf"})
+        need(status == 303, "a plan is asked for", status)
+        run_page = headers["Location"]
+        wait_for("the host's refusal", 30, lambda: "refuses it" in lea.get(run_page)[1])
         pages = ["/", "/incidents?state=all", *incidents[:3], "/entries", "/entries?from=nonsense", "/entries/0", *entities[:6], "/sources", "/payment-pages", "/modules", "/rules",
                  "/rules/pan-in-access-log", "/account", "/administration/people", "/logout", "/nothing-there"]
         sins, count = {}, 0
@@ -185,7 +194,7 @@ def main():
                     browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
                 media = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
                 browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": media})
-                for who, paths in ((None, ["/login"]), (lea, ["/", incidents[0]]), (ada, pages)):
+                for who, paths in ((None, ["/login"]), (lea, ["/", incidents[0], plan, "/runs", run_page]), (ada, pages)):
                     log_in(browser, port, who)
                     for path in paths:
                         browser.open(f"http://127.0.0.1:{port}{path}")

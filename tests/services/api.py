@@ -18,7 +18,7 @@ import urllib.parse
 from attacks import attacks
 from console import Person
 from handling import STORES, line
-from shared import free_port, need, stage, wait_for
+from shared import free_port, host_of, need, stage, wait_for
 
 SECONDS, MORE_SECONDS = 30, 120
 KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "null": type(None)}
@@ -161,10 +161,7 @@ def main():
 
         items = wait_for("incidents", 40, there)
         # A host that refuses what its policy doesn't allow, which is all that closes anything.
-        agent = lambda *words: subprocess.run([str(magewarden), "agent", *words, "--data", str(data if words[0] == "invite" else folder / "host")], capture_output=True, text=True, check=True).stdout.strip()
-        agent("enrol", "--server", f"https://127.0.0.1:{agents}", "--invitation", agent("invite", "shop1"))
-        (folder / "host.toml").write_text("")
-        started.append(subprocess.Popen([str(magewarden), "agent", "run", "--host", str(folder / "host.toml"), "--data", str(folder / "host")], stderr=open(folder / "host.err", "w")))
+        host_of(magewarden, data, folder, agents, started)
         wait_for("the host", 30, lambda: json.loads(ask("GET", "/hosts", tokens[0])[2])["items"])
         values = {"__file__": "pub/media/x.php", "__network__": "203.0.113.9"}
         bound = {"playbook": "web-shell", "values": values}

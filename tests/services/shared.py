@@ -196,3 +196,12 @@ def stage(name):
 def verified(magewarden, data):
     verify = subprocess.run([str(magewarden), "verify", str(data / "ledger")], capture_output=True, text=True)
     need(verify.returncode == 0, "the ledger verifies", verify.stdout + verify.stderr)
+
+
+def host_of(magewarden, data, folder, port, started):
+    """Lets a host in that the server at a port listens for, and runs its agent: by its own policy it closes nothing."""
+    words = lambda what, *more: [str(magewarden), "agent", what, *more, "--data", str(data if what == "invite" else folder / "host")]
+    said = lambda *of: subprocess.run(words(*of), capture_output=True, text=True, check=True).stdout.strip()
+    said("enrol", "--server", f"https://127.0.0.1:{port}", "--invitation", said("invite", "shop1"))
+    (folder / "host.toml").write_text("")
+    started.append(subprocess.Popen(words("run", "--host", str(folder / "host.toml")), stderr=open(folder / "host.err", "w")))
