@@ -1,6 +1,6 @@
 //! Whether the stores outside a step's scope still sell: what was seen of them, and what is said of that.
 //!
-//! Plain values that stand in a run's journal. `responders` walks and judges; who acts on a verdict is told elsewhere.
+//! Plain values that stand in a run's journal. `responders` walks, `playbook` judges and says what a run does about it.
 
 use std::collections::BTreeMap;
 

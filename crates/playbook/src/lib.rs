@@ -11,6 +11,7 @@ mod expected;
 mod extension;
 mod fits;
 mod flow;
+mod judge;
 mod order;
 mod plan;
 mod problem;
@@ -26,6 +27,7 @@ pub use document::{Answers, Command, Document, Next, ReadError, Step, StepKind, 
 pub use expected::EXPECTED;
 pub use extension::{EXTENSION, IDENTITY, Wanted};
 pub use fits::fits;
+pub use judge::judge;
 pub use order::{Law, Refusal, line, orders};
 pub use plan::{PlanError, plan};
 pub use problem::{Problem, Weight};

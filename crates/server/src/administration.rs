@@ -4,8 +4,8 @@
 //! What is shown once, a link or a token, stands in the first answer alone: asked again under the same key, it is `null`.
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query};
+use axum::extract::Path;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use engine::people::{
@@ -19,17 +19,7 @@ use serde_json::{Value, json};
 use crate::access::{Caller, Entrance};
 use crate::api;
 use crate::pages::{json as answer, problem};
-
-/// Items of a list, unless fewer are asked for.
-const ITEMS_MAX: usize = 200;
-
-/// What is asked of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ListQuery {
-    cursor: String,
-    limit: Option<usize>,
-}
+use crate::paging::{Asked, paged};
 
 /// Somebody who is invited.
 #[derive(Debug, Deserialize)]
@@ -84,11 +74,7 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
 }
 
 /// Every account, by name.
-pub(crate) async fn people(
-    entrance: Entrance,
-    caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Response {
+pub(crate) async fn people(entrance: Entrance, caller: Caller, query: Asked) -> Response {
     let accounts = entrance.people.accounts(caller.act()).await;
     listed(query, accounts, |account| {
         (&account.name, account_of(account))
@@ -177,11 +163,7 @@ pub(crate) async fn change(
 }
 
 /// Tokens: one's own, or all for whoever sees accounts.
-pub(crate) async fn tokens(
-    entrance: Entrance,
-    caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Response {
+pub(crate) async fn tokens(entrance: Entrance, caller: Caller, query: Asked) -> Response {
     let tokens = entrance.people.tokens(&caller.principal).await;
     listed(query, tokens, |token| (&token.name, token_of(token)))
 }
@@ -337,18 +319,14 @@ pub(crate) async fn done<T: DeserializeOwned>(
 
 /// A page of a list that is in the order of names.
 pub(crate) fn listed<T>(
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Asked,
     all: Result<Vec<T>, PeopleError>,
     told: impl Fn(&T) -> (&String, Value),
 ) -> Response {
-    let Ok(Query(query)) = query else {
-        let known = "what may be asked is cursor and limit, each once";
-        return problem(StatusCode::BAD_REQUEST, known);
+    let (cursor, limit) = match paged(query) {
+        Ok(page) => page,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    let limit = query.limit.unwrap_or(50);
-    if limit == 0 || limit > ITEMS_MAX {
-        return problem(StatusCode::BAD_REQUEST, "limit lies between 1 and 200");
-    }
     let all = match all {
         Ok(all) => all,
         Err(error) => return refusal(&error),
@@ -357,7 +335,7 @@ pub(crate) fn listed<T>(
     let mut told: Vec<(&String, Value)> = all.iter().map(told).collect();
     // Databases order names in their own ways.
     told.sort_by_key(|(name, _)| *name);
-    told.retain(|(name, _)| **name > query.cursor);
+    told.retain(|(name, _)| **name > cursor);
     let has_more = told.len() > limit;
     told.truncate(limit);
     let next = told.last().filter(|_| has_more).map(|(name, _)| *name);

@@ -13,6 +13,7 @@ mod findings;
 mod live;
 mod metrics;
 mod pages;
+mod paging;
 mod qr;
 mod scim;
 mod tls;

@@ -254,7 +254,7 @@ impl Modes {
             Mode::Automatic => (true, "set to be carried out at once"),
             _ => (false, "set to be asked for"),
         };
-        let run = format!("{}-{}", day(now), id.get(..8).unwrap_or_default());
+        let run = crate::runs::id_of(now, &id);
         Some(Order {
             id,
             run,
@@ -316,13 +316,6 @@ fn id_of(incident: &str, playbook: &str, values: &BTreeMap<String, String>) -> S
     }
     let digest = hash.finalize();
     hex(digest.get(..16).unwrap_or_default())
-}
-
-/// As runs are named.
-fn day(now: Timestamp) -> String {
-    let digits = now.to_string();
-    let digits = digits.chars().take(16).filter(char::is_ascii_digit);
-    format!("run-{}", digits.collect::<String>())
 }
 
 #[cfg(test)]

@@ -317,11 +317,8 @@ impl Decider {
             ));
         }
         let signs = powers(by, &plan, &inner.stores).decide;
-        let run = crate::runs::new_id(now).map_err(|error| refused(error.to_string()))?;
         // Asked twice with one key, it is one run.
-        let tail: String = id.chars().take(8).collect();
-        let head = run.rsplit_once('-').map_or(&*run, |(head, _)| head);
-        let run = format!("{head}-{tail}");
+        let run = crate::runs::id_of(now, id);
         let plan = Box::new(plan);
         let ask = Ask::Propose {
             host,

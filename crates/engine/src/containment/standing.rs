@@ -146,7 +146,7 @@ impl Standing {
             run: run.id.clone(),
             incident: String::new(),
             host: host.to_owned(),
-            plan: Arc::new(run.plan.clone()),
+            plan: Arc::clone(&run.plan),
             hash: run.hash.clone(),
             orders: Vec::new(),
             refused: BTreeMap::new(),
@@ -454,6 +454,7 @@ impl Standing {
                 if run.hash != self.hash || !is_ordered {
                     return Err(RunError::OtherPlan);
                 }
+                self.plan = Arc::clone(&run.plan);
                 self.carried = Some(run);
                 self.told = vec![sequence];
             }

@@ -44,6 +44,14 @@ impl Sight {
         all.into_iter().map(|run| self.narrowed(run)).collect()
     }
 
+    /// Those of one incident.
+    #[must_use]
+    pub fn runs_of(&self, incident: &str) -> Vec<Arc<Standing>> {
+        let mut all = self.desk.runs();
+        all.retain(|run| run.incident == incident && self.sees_run(run));
+        all.into_iter().map(|run| self.narrowed(run)).collect()
+    }
+
     /// One of them.
     #[must_use]
     pub fn run(&self, id: &str) -> Option<Arc<Standing>> {

@@ -143,7 +143,7 @@ impl<'a> Carrier<'a> {
         let none = Look::default();
         let before = self.watched.looks.0.get(&step);
         let before = before.map_or(&none, |look| look.as_ref());
-        let mut out = responders::judge(before, after.unwrap_or(&none), touched);
+        let mut out = playbook::judge(before, after.unwrap_or(&none), touched);
         for view in self.views(touched) {
             let why = UnknownWhy::After;
             out.entry(view).or_insert(Verdict::Unknown { why });

@@ -12,6 +12,7 @@ use model::{Happened, RunEntry, Timestamp};
 use playbook::{LineError, Run, RunError};
 
 use super::make_ours;
+use crate::hex::hex;
 
 /// Largest journal that is read, in bytes: a plan of 500 steps with its changes is far below.
 const BYTES_MAX: u64 = 64 << 20;
@@ -283,7 +284,7 @@ pub fn list(folder: &Path) -> Result<(Vec<Run>, Vec<JournalError>), JournalError
     Ok((runs, errors))
 }
 
-/// A new run's id: when, and what tells it from others.
+/// A new run's id: when, and what tells it from others by chance.
 ///
 /// # Errors
 ///
@@ -295,14 +296,16 @@ pub fn new_id(now: Timestamp) -> Result<String, JournalError> {
         path: PathBuf::from("/dev/urandom"),
         source: error.into(),
     })?;
-    let day: String = now
-        .to_string()
-        .chars()
-        .take(16)
-        .filter(char::is_ascii_digit)
-        .collect();
-    let tail: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("run-{day}-{tail}"))
+    Ok(id_of(now, &hex(&random)))
+}
+
+/// A run's id: when, and the beginning of what tells it from others. Digits and small letters alone.
+#[must_use]
+pub fn id_of(now: Timestamp, tail: &str) -> String {
+    let when = now.to_string();
+    let when: String = when.chars().take(16).filter(char::is_ascii_digit).collect();
+    let tail: String = tail.chars().take(8).collect();
+    format!("run-{when}-{tail}")
 }
 
 /// Where a run's journal lies; an id that isn't one names no file.

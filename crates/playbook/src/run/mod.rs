@@ -13,6 +13,7 @@ mod turn;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{
     Happened, Person, Piece, Plan, PlanStep, RunChange, RunEntry, Timestamp, Verdict, Work,
@@ -102,8 +103,8 @@ pub struct RunStep {
 pub struct Run {
     /// Its id.
     pub id: String,
-    /// The plan.
-    pub plan: Plan,
+    /// The plan; clones of a run share it.
+    pub plan: Arc<Plan>,
     /// SHA-256 over it, hexadecimal.
     pub hash: String,
     /// Who approved it.
@@ -209,7 +210,7 @@ impl Run {
         Ok(Self {
             id: entry.run.clone(),
             steps: vec![RunStep::default(); plan.steps.len()],
-            plan: (**plan).clone(),
+            plan: Arc::new((**plan).clone()),
             hash: hash.clone(),
             approved_by: by.clone(),
             approved: entry.at,

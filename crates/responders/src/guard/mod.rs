@@ -5,7 +5,6 @@
 //! order is placed, nothing is paid, no address of a person is given; every answer has limits of size and time.
 
 mod database;
-mod judge;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -21,7 +20,6 @@ use crate::host::Host;
 use crate::nginx;
 use tour::{Stays, Tour};
 
-pub use judge::judge;
 pub use settings::{GuardSettings, ViewSettings};
 
 /// How often a view is walked before a failure is one.

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -17,9 +17,8 @@ use serde_json::{Value, json};
 use super::{Frame, json as answer, missing, page, problem};
 use crate::access::{Caller, Console, Fields, Seen};
 use crate::api;
+use crate::paging::{Asked, paged};
 
-/// Sources of a list, unless fewer are asked for.
-const ITEMS_MAX: usize = 200;
 /// Times for which a form says that a source is expected to be silent: minutes, and words.
 const TIMES: [(i64, &str); 6] = [
     (30, "30 minutes"),
@@ -166,32 +165,16 @@ pub(crate) async fn pause(
     }
 }
 
-/// What is asked of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ListQuery {
-    cursor: String,
-    limit: Option<usize>,
-}
-
 /// Sources by name, and what isn't seen.
-pub(crate) async fn api_sources(
-    Seen(sight): Seen,
-    caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Response {
-    let Ok(Query(query)) = query else {
-        let known = "what may be asked is cursor and limit, each once";
-        return problem(StatusCode::BAD_REQUEST, known);
+pub(crate) async fn api_sources(Seen(sight): Seen, caller: Caller, query: Asked) -> Response {
+    let (cursor, limit) = match paged(query) {
+        Ok(page) => page,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    let limit = query.limit.unwrap_or(50);
-    if limit == 0 || limit > ITEMS_MAX {
-        return problem(StatusCode::BAD_REQUEST, "limit lies between 1 and 200");
-    }
     let mut rows = rows(&sight, caller.now);
     let total = rows.len();
     rows.sort_by(|a, b| a.source.id.cmp(&b.source.id));
-    rows.retain(|row| row.source.id > query.cursor);
+    rows.retain(|row| row.source.id > cursor);
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| has_more).map(|row| &row.source.id);

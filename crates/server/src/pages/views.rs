@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::queue::{Filter, show_with};
 use super::{encoded, json as answer, problem, refused, trouble};
 use crate::access::{Access, Caller, Console, Fields, Seen};
-use crate::administration::{ListQuery, done, listed, refusal};
+use crate::administration::{done, listed, refusal};
+use crate::paging::Asked;
 
 /// Why nothing is kept where nobody logs in.
 const NOBODYS: &str = "views are kept for people with accounts";
@@ -132,7 +133,7 @@ impl TryFrom<Sent> for Wanted {
 pub(crate) async fn api_views(
     State(console): State<Console>,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Asked,
 ) -> Response {
     let views = kept(&console, &caller).await;
     listed(query, views, |view| (&view.name, told(view)))

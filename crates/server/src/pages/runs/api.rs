@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use engine::containment::{OrderWish, Stage, Standing, Wanted, plan_of};
@@ -19,35 +19,17 @@ use super::{is_silent, read_told, stage_name, stage_words};
 use crate::access::{Caller, Console, Seen};
 use crate::api;
 use crate::pages::{json as answer, problem};
-
-/// Items of a list, unless fewer are asked for.
-const ITEMS_MAX: usize = 200;
-
-/// What is asked of the list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ListQuery {
-    cursor: String,
-    limit: Option<usize>,
-}
+use crate::paging::{Asked, paged};
 
 /// Runs, the newest first.
-pub(crate) async fn runs(
-    Seen(sight): Seen,
-    caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Response {
-    let Ok(Query(query)) = query else {
-        let known = "what may be asked is cursor and limit, each once";
-        return problem(StatusCode::BAD_REQUEST, known);
+pub(crate) async fn runs(Seen(sight): Seen, caller: Caller, query: Asked) -> Response {
+    let (cursor, limit) = match paged(query) {
+        Ok(page) => page,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    let limit = query.limit.unwrap_or(50);
-    if limit == 0 || limit > ITEMS_MAX {
-        return problem(StatusCode::BAD_REQUEST, "limit lies between 1 and 200");
-    }
     let mut all = sight.runs();
     let total = all.len();
-    all.retain(|run| query.cursor.is_empty() || run.run < query.cursor);
+    all.retain(|run| cursor.is_empty() || run.run < cursor);
     let has_more = all.len() > limit;
     all.truncate(limit);
     let next = all.last().filter(|_| has_more).map(|run| run.run.clone());

@@ -9,9 +9,6 @@ use super::{RunLine, is_silent};
 use crate::access::{Caller, Seen};
 use crate::pages::{Frame, page};
 
-/// Runs that are over and listed on the page, the newest first; the others are listed all.
-pub(super) const OVER_MAX: usize = 200;
-
 #[derive(Template)]
 #[template(path = "runs.html")]
 struct RunsPage {
@@ -19,7 +16,6 @@ struct RunsPage {
     waiting: Vec<RunLine>,
     going: Vec<RunLine>,
     over: Vec<RunLine>,
-    more: usize,
     hosts: Vec<(String, HostSeen)>,
     now: Timestamp,
 }
@@ -35,22 +31,18 @@ pub(super) struct Lists {
     pub(super) waiting: Vec<RunLine>,
     pub(super) going: Vec<RunLine>,
     pub(super) over: Vec<RunLine>,
-    /// How many more are over.
-    pub(super) more: usize,
 }
 
 impl Lists {
-    /// Whatever is waited for or holds is there, however old: only those that are over are cut.
+    /// Of those that wait, first those of which something holds: the page shows the first of each list.
     pub(super) fn of(lines: impl Iterator<Item = RunLine>) -> Self {
-        let (waiting, rest): (Vec<_>, Vec<_>) = lines.partition(RunLine::is_waiting);
-        let (mut over, going): (Vec<_>, Vec<_>) = rest.into_iter().partition(RunLine::is_over);
-        let more = over.len().saturating_sub(OVER_MAX);
-        over.truncate(OVER_MAX);
+        let (mut waiting, rest): (Vec<_>, Vec<_>) = lines.partition(RunLine::is_waiting);
+        let (over, going) = rest.into_iter().partition(RunLine::is_over);
+        waiting.sort_by_key(|line| line.holding() == 0);
         Self {
             waiting,
             going,
             over,
-            more,
         }
     }
 }
@@ -63,14 +55,12 @@ pub(crate) async fn runs(Seen(sight): Seen, caller: Caller) -> Response {
         waiting,
         going,
         over,
-        more,
     } = Lists::of(all.map(|run| RunLine::new(&sight, run, now)));
     page(&RunsPage {
         frame: Frame::new(&sight).at("/runs", now),
         waiting,
         going,
         over,
-        more,
         hosts: sight.hosts().into_iter().collect(),
         now,
     })

@@ -14,10 +14,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use engine::containment::{HostSeen, Stage, Standing};
 use engine::desk::{Sight, Work};
-use model::{Ask, Layer, Order, PlanStep, Right, Stops, Timestamp, Word};
+use model::{Ask, Layer, Order, PlanStep, Right, Sequence, Stops, Timestamp, Word};
 use playbook::{Run, RunStep, StepState, Wait};
 
-use super::{Frame, missing, page};
+use super::{Frame, missing, page, shortened};
 use crate::access::{Caller, Console, Fields, Seen};
 use choice::{Choice, choice};
 
@@ -31,6 +31,18 @@ pub(crate) use plan::{plan, propose};
 
 /// Seconds after which a host that doesn't report is told of: three of its reports.
 const SILENT_SECONDS: i64 = 90;
+
+/// Runs of one list, changes and pieces of evidence of one step, and entries of one run that a page shows: all are in the JSON.
+pub(super) const LINES_MAX: usize = 60;
+pub(super) const SHOWN_MAX: usize = 20;
+const TOLD_MAX: usize = 100;
+/// Bytes of a text that a host or a person wrote, as a page shows it.
+const TEXT_BYTES_MAX: usize = 500;
+
+/// A text of a host or a person, as a page shows it.
+pub(super) fn short(text: &str) -> String {
+    shortened(text, TEXT_BYTES_MAX)
+}
 
 /// A run in a line.
 pub(super) struct RunLine {
@@ -60,12 +72,16 @@ impl RunLine {
         )
     }
 
+    /// How many of its steps hold.
+    fn holding(&self) -> usize {
+        self.standing.carried.as_ref().map_or(0, Run::holding)
+    }
+
     /// Whether nothing comes of it any more, and nothing of it holds.
     fn is_over(&self) -> bool {
-        let holds = self.standing.carried.as_ref().map_or(0, Run::holding);
         match self.stage {
             Stage::Withdrawn => true,
-            Stage::Closed | Stage::Undone => holds == 0,
+            Stage::Closed | Stage::Undone => self.holding() == 0,
             _ => false,
         }
     }
@@ -80,11 +96,8 @@ impl RunLine {
 
 /// Runs of an incident, the newest first.
 pub(super) fn of_incident(sight: &Sight, incident: &str, now: Timestamp) -> Vec<RunLine> {
-    let mut all = sight.runs();
-    all.retain(|run| run.incident == incident);
-    all.into_iter()
-        .map(|run| RunLine::new(sight, run, now))
-        .collect()
+    let all = sight.runs_of(incident).into_iter();
+    all.map(|run| RunLine::new(sight, run, now)).collect()
 }
 
 /// Where a run is, for people.
@@ -233,6 +246,17 @@ impl RunPage {
 
     fn seen(&self) -> u64 {
         self.standing.entries()
+    }
+
+    /// The newest entries that seal what its host told.
+    fn told(&self) -> &[Sequence] {
+        let told = &self.standing.told;
+        told.get(self.untold()..).unwrap_or_default()
+    }
+
+    /// How many older ones there are.
+    fn untold(&self) -> usize {
+        self.standing.told.len().saturating_sub(TOLD_MAX)
     }
 
     fn steps(&self) -> Vec<StepView<'_>> {
