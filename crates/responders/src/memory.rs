@@ -220,3 +220,48 @@ impl World for Nginx {
 
     fn pause(&self, _time: Duration) {}
 }
+
+/// How requests are answered in place of a shop: by it, or otherwise.
+pub type Answering =
+    dyn Fn(&dyn World, SocketAddr, &Request, Duration) -> Result<Answer, NoAnswer> + Send + Sync;
+
+/// The same host, whose requests are answered by `answering`; programs are run and pages fetched as before, and nothing waits.
+#[must_use]
+pub fn answering(host: Host, answering: Box<Answering>) -> Host {
+    let shop = host.world;
+    Host::within(
+        host.settings,
+        host.stores,
+        Box::new(Otherwise { shop, answering }),
+    )
+}
+
+struct Otherwise {
+    shop: Box<dyn World>,
+    answering: Box<Answering>,
+}
+
+impl World for Otherwise {
+    fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
+        self.shop.run(program, limit)
+    }
+
+    fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
+        self.shop.ask(at, ask, limit)
+    }
+
+    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
+        self.shop.fetch(at, ask, limit)
+    }
+
+    fn request(
+        &self,
+        at: SocketAddr,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        (self.answering)(&*self.shop, at, request, limit)
+    }
+
+    fn pause(&self, _time: Duration) {}
+}

@@ -14,7 +14,7 @@ mod relies;
 #[cfg(test)]
 mod relies_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vault;
 mod watch;
 

@@ -14,11 +14,11 @@ use crate::content;
 /// Things written in a run are fewer.
 const DEATHS_MAX: u32 = 400;
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_seconds(1_800_000_000)
 }
 
-pub(super) fn person(name: &str) -> Person {
+pub(crate) fn person(name: &str) -> Person {
     Person {
         account: name.to_owned(),
         name: name.to_owned(),
@@ -26,7 +26,7 @@ pub(super) fn person(name: &str) -> Person {
 }
 
 /// A shipped playbook with its examples, at the places that the stand-in host has.
-pub(super) fn planned(playbook: &str) -> Plan {
+pub(crate) fn planned(playbook: &str) -> Plan {
     let name = format!("playbooks/{playbook}.json");
     let (_, text) = content::under("playbooks/", ".json")
         .find(|(path, _)| *path == name)
@@ -41,7 +41,7 @@ pub(super) fn planned(playbook: &str) -> Plan {
     playbook::plan(&document, &values, playbook::EXPECTED, &memory::stores()).expect("a plan")
 }
 
-pub(super) fn approval(id: &str, plan: Plan) -> RunEntry {
+pub(crate) fn approval(id: &str, plan: Plan) -> RunEntry {
     RunEntry {
         v: model::RUN_VERSION,
         run: id.to_owned(),

@@ -1,15 +1,13 @@
 //! Walks through the shop in memory, with answers put in its way; a real shop is walked by `tests/services/guard.py`.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use model::{Leftover, WalkEnd, WalkStage};
 
 use super::{look, walk};
-use crate::host::{Ask, Host, World};
+use crate::host::Host;
 use crate::http::{Answer, NoAnswer, Request};
-use crate::{ActionError, action, memory};
+use crate::{action, memory};
 
 /// An answer that is given instead of the shop's, so many times, to requests whose method and path hold a text.
 struct Instead {
@@ -18,40 +16,22 @@ struct Instead {
     answer: Result<(u16, &'static str), NoAnswer>,
 }
 
-/// The shop in memory, with answers put in its way; keeps what was asked.
-struct Scripted {
-    shop: Box<dyn World>,
-    instead: Mutex<Vec<Instead>>,
-    asked: Arc<Mutex<Vec<Request>>>,
-}
+type Asked = Arc<Mutex<Vec<Request>>>;
 
-impl World for Scripted {
-    fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
-        self.shop.run(program, limit)
-    }
-
-    fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
-        self.shop.ask(at, ask, limit)
-    }
-
-    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
-        self.shop.fetch(at, ask, limit)
-    }
-
-    fn request(
-        &self,
-        at: SocketAddr,
-        request: &Request,
-        limit: Duration,
-    ) -> Result<Answer, NoAnswer> {
-        self.asked.lock().expect("asked").push(request.clone());
+/// The shop in memory, with answers put in its way, and what it is asked.
+fn shop(folder: &tempfile::TempDir, instead: Vec<Instead>) -> (Host, Asked) {
+    let host = memory::host(folder.path()).expect("a host");
+    let asked = Asked::default();
+    let (instead, all) = (Mutex::new(instead), Arc::clone(&asked));
+    let answering: Box<memory::Answering> = Box::new(move |shop, at, request, limit| {
+        all.lock().expect("asked").push(request.clone());
         let named = format!("{} {}", request.method, request.path);
-        let mut instead = self.instead.lock().expect("instead");
+        let mut instead = instead.lock().expect("instead");
         let found = instead
             .iter_mut()
             .find(|one| one.times > 0 && named.contains(one.to));
         let Some(found) = found else {
-            return self.shop.request(at, request, limit);
+            return shop.request(at, request, limit);
         };
         found.times -= 1;
         let (status, body) = found.answer.clone()?;
@@ -60,23 +40,8 @@ impl World for Scripted {
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
         })
-    }
-
-    fn pause(&self, _time: Duration) {}
-}
-
-type Asked = Arc<Mutex<Vec<Request>>>;
-
-fn shop(folder: &tempfile::TempDir, instead: Vec<Instead>) -> (Host, Asked) {
-    let host = memory::host(folder.path()).expect("a host");
-    let asked = Asked::default();
-    let world = Scripted {
-        shop: host.world,
-        instead: Mutex::new(instead),
-        asked: Arc::clone(&asked),
-    };
-    let host = Host::within(host.settings, host.stores, Box::new(world));
-    (host, asked)
+    });
+    (memory::answering(host, answering), asked)
 }
 
 fn failed(stage: WalkStage, why: &str) -> WalkEnd {

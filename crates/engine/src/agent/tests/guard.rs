@@ -1,13 +1,10 @@
 //! An agent whose host has a guard: its thread looks at a shop in memory, one view of which breaks by a step.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use model::{Happened, Timestamp, Verdict, WalkStage, Word};
 use playbook::{Turn, Wait};
-use responders::{ActionError, Answer, Ask, Host, NoAnswer, Request, World, memory};
+use responders::memory;
 
 use crate::runs::Watching as _;
 
@@ -20,52 +17,24 @@ fn clock() -> Timestamp {
     Timestamp(start.0 + TICKS.fetch_add(1, Ordering::SeqCst))
 }
 
-/// A shop whose view fr needs the network that the playbook blocks.
-struct Needs {
-    shop: Box<dyn World>,
-    rules: PathBuf,
-}
-
-impl World for Needs {
-    fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
-        self.shop.run(program, limit)
-    }
-
-    fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
-        self.shop.ask(at, ask, limit)
-    }
-
-    fn fetch(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<Vec<u8>, ActionError> {
-        self.shop.fetch(at, ask, limit)
-    }
-
-    fn request(
-        &self,
-        at: SocketAddr,
-        request: &Request,
-        limit: Duration,
-    ) -> Result<Answer, NoAnswer> {
-        let mut answer = self.shop.request(at, request, limit)?;
-        let rules = std::fs::read_to_string(&self.rules).unwrap_or_default();
-        let is_blocked = rules.contains("203.0.113.");
-        if is_blocked && request.host == "fr.shop.test" && request.path.contains("/payment") {
-            answer.status = 403;
-        }
-        Ok(answer)
-    }
-
-    fn pause(&self, _time: Duration) {}
-}
-
 fn scene() -> Scene {
     let scene = Scene::at(&|folder, plans, said| {
         let host = memory::host(folder).expect("a host");
         let rules = folder.join("nginx/http.conf");
-        let world = Needs {
-            shop: host.world,
-            rules,
-        };
-        let host = Host::within(host.settings, host.stores, Box::new(world));
+        // The view fr needs the network that the playbook blocks.
+        let host = memory::answering(
+            host,
+            Box::new(move |shop, at, request, limit| {
+                let mut answer = shop.request(at, request, limit)?;
+                let rules = std::fs::read_to_string(&rules).unwrap_or_default();
+                let is_blocked = rules.contains("203.0.113.");
+                let is_fr = request.host == "fr.shop.test";
+                if is_blocked && is_fr && request.path.contains("/payment") {
+                    answer.status = 403;
+                }
+                Ok(answer)
+            }),
+        );
         work_at(host, clock, folder, ALL, (plans, said))
     });
     let watch = scene.work.hands.watch().expect("a guard");

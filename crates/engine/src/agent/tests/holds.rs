@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{Happened, Instructed, Instruction, RunEntry, Signed, Word};
+use model::{Instructed, Instruction, Signed, Word};
 use playbook::StepState;
 
-use super::{ALL, Scene, now, person, planned, to_its_end};
+use super::{ALL, Scene, approval, now, person, planned, to_its_end};
 use crate::runs::Frozen;
 
 #[test]
@@ -79,20 +79,7 @@ fn a_run_that_was_begun_goes_on_after_a_restart_unless_the_policy_changed() {
 #[test]
 fn what_an_administrator_began_is_theirs() {
     let mut scene = Scene::new(ALL);
-    let plan = planned("web-shell");
-    let entry = RunEntry {
-        v: model::RUN_VERSION,
-        run: "run-1".to_owned(),
-        number: 0,
-        at: now(),
-        order: String::new(),
-        what: Happened::Approved {
-            hash: playbook::hash_words(&plan),
-            plan: Box::new(plan),
-            by: vec![person("ann"), person("bob")],
-            answers: BTreeMap::new(),
-        },
-    };
+    let entry = approval("run-1", planned("web-shell"));
     let journal = crate::runs::Journal::begin(&scene.place().journals(), &entry).expect("begun");
     // It is told like any other.
     assert_eq!(scene.work.report().entries, [entry]);

@@ -8,42 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use link::{Plans, Verifier};
-use model::{
-    HostReply, HostReport, Instructed, Instruction, Person, Plan, Signed, Timestamp, Word,
-};
-use playbook::{Document, Run, Turn};
+use model::{HostReply, HostReport, Instructed, Instruction, Signed, Timestamp, Word};
+use playbook::{Run, Turn};
 use responders::{Host, memory};
 
 use crate::agent::examine::Me;
 use crate::agent::policy::Policy;
 use crate::agent::work::{Settings, Work};
-use crate::content;
+use crate::runs::tests::{approval, now, person, planned};
 use crate::runs::{Journal, Place, entries, read};
 
 /// Lines that an administrator was told.
 type Said = Arc<Mutex<Vec<String>>>;
-
-fn now() -> Timestamp {
-    Timestamp::from_seconds(1_800_000_000)
-}
-
-fn person(name: &str) -> Person {
-    Person {
-        account: name.to_owned(),
-        name: name.to_owned(),
-    }
-}
-
-/// A shipped playbook at the places that the stand-in host has.
-fn planned(playbook: &str) -> Plan {
-    let name = format!("playbooks/{playbook}.json");
-    let (_, text) = content::under("playbooks/", ".json")
-        .find(|(path, _)| *path == name)
-        .expect("it ships");
-    let document = Document::read(text.as_bytes()).expect("it is sound");
-    let values: BTreeMap<_, _> = document.examples().into_iter().collect();
-    playbook::plan(&document, &values, playbook::EXPECTED, &memory::stores()).expect("a plan")
-}
 
 /// A host, the server that signs for it, and what it was last told.
 struct Scene {
