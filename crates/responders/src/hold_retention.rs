@@ -175,7 +175,10 @@ fn settings(host: &Host) -> Result<&HoldSettings, ActionError> {
 fn size(logs: &[hold::Log]) -> String {
     let bytes = logs.iter().map(|log| log.bytes);
     let bytes = bytes.fold(0, u64::saturating_add);
-    format!("{} files, {bytes} bytes", logs.len())
+    match logs.len() {
+        1 => format!("1 file, {bytes} bytes"),
+        files => format!("{files} files, {bytes} bytes"),
+    }
 }
 
 #[cfg(test)]

@@ -305,6 +305,17 @@ impl RunPage {
 
     /// What it waits for, as a question.
     fn asks(&self) -> String {
+        let next = "Approved anew it is asked for once more";
+        match &self.stage {
+            Stage::Refused { .. } => {
+                let host = &self.standing.host;
+                return format!(
+                    "{next}, and refused again unless what {host} names has changed: its owner's policy, or how things are there."
+                );
+            }
+            Stage::Lapsed => return format!("{next}. Look first how things stand now."),
+            _ => {}
+        }
         let (Stage::Waits(wait), Some(run)) = (&self.stage, &self.standing.carried) else {
             return String::new();
         };
@@ -313,7 +324,12 @@ impl RunPage {
         let told = run.steps.get(at).map(RunStep::words).unwrap_or_default();
         match wait {
             Wait::Answer { condition, .. } => format!("Before {step}: does this hold? {condition}"),
-            Wait::Person(_) => format!("A person has to do {step}."),
+            Wait::Person(_) => match run.planned(at).map(|planned| &planned.work) {
+                Some(model::Work::Person { does }) if !does.is_empty() => {
+                    format!("A person has to do {step}: {}", short(&does.join(" ")))
+                }
+                _ => format!("A person has to do {step}."),
+            },
             Wait::Failed(_) => format!("At {step} it {told}."),
             Wait::UndoFailed(_) => format!("At {step} it {told}."),
             Wait::Evidence(_) => {
