@@ -37,6 +37,8 @@ const OWN_OPEN_MAX: usize = 200;
 const ENTRIES_MAX: u64 = 20_000;
 /// Steps of a plan that a host began by itself.
 const STEPS_MAX: usize = 500;
+/// Bytes of a text of such a plan that lists show.
+const TEXT_BYTES_MAX: usize = 1000;
 /// Conditions of one of its steps.
 const CONDITIONS_MAX: usize = 64;
 
@@ -160,6 +162,16 @@ impl Containments {
 
     /// Whether a host may begin one more by itself.
     fn may_begin(&self, begun: &Standing) -> Result<(), RunError> {
+        if !crate::runs::is_id(&begun.run) {
+            return unfit("a run's id has 1 to 64 small letters, digits and `-`");
+        }
+        // Lists and pages show these whole.
+        let names = begun.carried.iter().flat_map(|run| &run.approved_by);
+        let names = names.map(|person| &person.name);
+        let mut shown = names.chain([&begun.plan.playbook.name, &begun.plan.because]);
+        if shown.any(|text| text.len() > TEXT_BYTES_MAX) {
+            return unfit("a plan's name and reason, and names of people, have 1000 bytes at most");
+        }
         if begun.plan.steps.len() > STEPS_MAX {
             return unfit("a plan has 500 steps at most");
         }

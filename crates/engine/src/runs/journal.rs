@@ -308,10 +308,16 @@ pub fn id_of(now: Timestamp, tail: &str) -> String {
     format!("run-{when}-{tail}")
 }
 
+/// Whether a text is a run's id: 1 to 64 small letters, digits and `-`.
+#[must_use]
+pub fn is_id(id: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=64).contains(&id.len()) && id.bytes().all(is_fine)
+}
+
 /// Where a run's journal lies; an id that isn't one names no file.
 fn path_of(folder: &Path, id: &str) -> Result<PathBuf, JournalError> {
-    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if id.is_empty() || id.len() > 64 || !id.bytes().all(is_fine) {
+    if !is_id(id) {
         return Err(JournalError::NoRun { id: id.to_owned() });
     }
     Ok(folder.join(format!("{id}.{ENDING}")))

@@ -26,7 +26,7 @@ use stores::write_atomically;
 
 pub use carry::{Carrier, CarryError, Stand};
 pub use guard::{LOOK_WAIT, Looks, Watching};
-pub use journal::{Journal, JournalError, entries, id_of, list, new_id, read};
+pub use journal::{Journal, JournalError, entries, id_of, is_id, list, new_id, read};
 pub use vault::{Vault, VaultError};
 pub use watch::Watch;
 

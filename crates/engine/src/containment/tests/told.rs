@@ -56,6 +56,18 @@ fn a_host_makes_no_more_grow_by_itself_than_is_bounded() {
     let error = all.may_hear(HOST, &by_hand("long", &long));
     let error = error.expect_err("too long").to_string();
     assert!(error.contains("500 steps"), "{error}");
+    for odd in ["", "Run-1", "../x", &"r".repeat(65)] {
+        let error = all.may_hear(HOST, &by_hand(odd, &plan)).expect_err("no id");
+        assert!(
+            error.to_string().contains("small letters"),
+            "{odd}: {error}"
+        );
+    }
+    let mut named = plan.clone();
+    named.playbook.name = "n".repeat(1001);
+    let error = all.may_hear(HOST, &by_hand("named", &named));
+    let error = error.expect_err("too long a name").to_string();
+    assert!(error.contains("1000 bytes"), "{error}");
     let mut asking = plan;
     let condition = Guard {
         condition: "c".to_owned(),
