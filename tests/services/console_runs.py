@@ -23,6 +23,7 @@ import urllib.parse
 from console import Person
 from contain import HOSTS_OF, Checkouts
 from contain_runs import Runs, drop, is_open, shop_as_it_is
+from guard import MARK, guarding
 from shared import free_port, need, page, stage, verified, wait_for
 from shop import Shop
 
@@ -248,6 +249,43 @@ def refused(scene, shop, lead, incident):
     need(shop_as_it_is(scene, shop) == before, "all is as before")
 
 
+def by_the_guard(scene, shop, lead, incident):
+    """An address is refused that all customers come by: the file is moved away, then the guard has the refusal undone, since nothing leaks any more."""
+    before = shop_as_it_is(scene, shop)
+    process = scene.agents_process
+    process.terminate()
+    process.wait(30)
+    settings = scene.folder / "host.toml"
+    settings.write_text(settings.read_text() + guarding(10))
+    scene.agents_process = scene.run_agent()
+    log = shop.folder / "access.log"
+    wait_for("a look at the last of the stores", 60, lambda: any(MARK in line and "/rest/us/" in line and "payment-methods" in line for line in log.read_text().splitlines()))
+    time.sleep(1)
+    run = propose(lead, incident, file="pub/media/x.php", network="127.0.0.1")
+    step = lambda: next(one for one in told(lead, run)["steps"] if one["planned"]["name"] == "Refuse the address")
+    until = time.monotonic() + 120
+    while not (step()["unwound"] and told(lead, run)["stage"] == "waits") and time.monotonic() < until:
+        now = told(lead, run)
+        # What a person would, but for the guard's own question.
+        if now["stage"] == "waits" and "no longer sells" not in now["words"]:
+            say(lead, run, "yes" if "yes" in now["takes"] else "done", "by hand")
+            wait_for("the host to hear of it", 30, lambda: told(lead, run)["version"] != now["version"])
+        time.sleep(0.3)
+    now = told(lead, run)
+    need(step()["unwound"] and "no longer sells" in step()["unwound"], "the guard had it undone", json.dumps(now, indent=1)[-6000:])
+    need(not is_open(shop) and shop.ask("de.shop.test", "/")[0] == 200, "customers are let in, and the attack still fails")
+    _, text = lead.get(f"/runs/{run}")
+    need("since then de sells" in text and "by the guard" in text, "the page says so", text[-5000:])
+    lines = [json.loads(line) for line in (scene.folder / "ours" / "runs" / f"{run}.ndjson").read_text().splitlines()]
+    at = {one["what"]: one["at"] for one in lines if one.get("step") == step()["step"] - 1}
+    took = (at["undone"] - at["done"]) / 1e6
+    need(took <= 30, f"undone within half a minute of the step ({took:.1f} s)", at)
+    say(lead, run, "undo", "over")
+    to_its_end(lead, run, "undone")
+    need(shop_as_it_is(scene, shop) == before and is_open(shop), "all is as before")
+    return took
+
+
 def by_itself(scene, shop, lead):
     """What is set to be done without a person: an address that guesses administrators' passwords is refused, and no more than the budget."""
     scene.kill()
@@ -285,9 +323,10 @@ def main():
         incident, took = by_two_people(scene, shop, people)
         through_ends(scene, shop, people[2], incident)
         refused(scene, shop, people[2], incident)
+        undone = by_the_guard(scene, shop, people[2], incident)
         by_itself(scene, shop, people[2])
         verified(magewarden, scene.data)
-    print(f"4 passed, 0 failed (from approval until the host's first lines are sealed: {took:.1f} s)")
+    print(f"5 passed, 0 failed (from approval until the host's first lines are sealed: {took:.1f} s; from a step that breaks every store until the guard has undone it: {undone:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ STAGES = ["home", "category", "product", "cart", "item", "shipping", "payment"]
 MARK = "magewarden-guard"
 
 
+def guarding(limit):
+    """The part of a host's settings that has its three views looked at."""
+    views = "".join(f'[guard.view.{view}]\nhost = "{host}"\ncategory = "/bags.html"\nproduct = "/bag.html"\nsku = "sku-7"\ncountry = "DE"\npostcode = "10115"\n'
+                    for view, host in HOSTS_OF.items())
+    return f"[guard]\nlimit_seconds = {limit}\n{views}"
+
+
 class Guard(Runs):
     """The guard, at a shop."""
 
@@ -40,9 +47,7 @@ class Guard(Runs):
         self.set_up(10)
 
     def set_up(self, limit):
-        views = "".join(f'[guard.view.{view}]\nhost = "{host}"\ncategory = "/bags.html"\nproduct = "/bag.html"\nsku = "sku-7"\ncountry = "DE"\npostcode = "10115"\n'
-                        for view, host in HOSTS_OF.items())
-        (self.folder / "host.toml").write_text(f"{self.settings}[guard]\nlimit_seconds = {limit}\n{views}")
+        (self.folder / "host.toml").write_text(self.settings + guarding(limit))
 
     def guard(self, *words):
         return subprocess.run([str(self.magewarden), "guard", "--host", str(self.folder / "host.toml"), "--stores", str(self.folder / "stores.toml"), *words],

@@ -323,6 +323,8 @@ pub struct ActionFacts {
     pub reach: Reach,
     /// Whether it takes from an attacker what they act with, instead of keeping people away from it.
     pub acts_on_cause: bool,
+    /// Whether whom it reaches is meant to buy nothing while it holds.
+    pub closes: bool,
     /// What stays open after it, or what else it costs; empty when nothing is known.
     pub stays_open: &'static str,
 }

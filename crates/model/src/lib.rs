@@ -57,7 +57,9 @@ pub use order::{
     Signed, Word,
 };
 pub use percent::percent_decoded;
-pub use plan::{Guard, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work};
+pub use plan::{
+    Guard, OnBreach, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work,
+};
 pub use run::{Happened, Piece, RUN_VERSION, RunChange, RunEntry};
 pub use stores::{RunType, StoreMap, ViewPlace};
 pub use time::{TimeQuality, Timestamp};

@@ -238,6 +238,10 @@ pub struct HostReply {
     pub heard: Vec<String>,
     /// [`Instruction`]s as JSON, each signed.
     pub instructions: Vec<Signed>,
+    /// By run that isn't over, seconds since what its incident is made of last showed anything; a run of which that isn't known is
+    /// left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quiet_seconds: BTreeMap<String, u64>,
 }
 
 /// An instruction's exact bytes with their signature.

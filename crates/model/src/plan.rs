@@ -79,6 +79,9 @@ pub enum Work {
         reach: Reach,
         /// Which views and websites that is.
         touched: Touched,
+        /// Whether they are meant to sell nothing while it holds; if not, the guard looks at them as at all others.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        closes: bool,
         /// What undoes it.
         undo: UndoWords,
         /// What it does to evidence.
@@ -91,6 +94,19 @@ pub enum Work {
         /// What to do, each command in words or as the document has it.
         does: Vec<String>,
     },
+}
+
+/// What plans say that were made before steps said it: nobody was judged then whom a step reached.
+const fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+const fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// One step of a plan.
@@ -110,6 +126,41 @@ pub struct PlanStep {
     pub deadline_seconds: Option<u32>,
     /// Why evidence needn't be kept before it: two people have to approve that.
     pub waiver: Option<String>,
+    /// What follows when a store suffers that it isn't to close.
+    #[serde(default, skip_serializing_if = "OnBreach::is_hold")]
+    pub on_breach: OnBreach,
+}
+
+/// What follows when a store no longer sells since a step that isn't to close it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBreach {
+    /// The step holds, and a person decides.
+    #[default]
+    Hold,
+    /// The step is undone, unless a leak would go on through it.
+    Undo,
+}
+
+impl OnBreach {
+    /// Whether a person decides.
+    #[must_use]
+    pub const fn is_hold(&self) -> bool {
+        matches!(self, Self::Hold)
+    }
+
+    /// In words, as a sentence's end.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Hold => {
+                "if a store suffers that it isn't to close, it holds and a person decides"
+            }
+            Self::Undo => {
+                "if a store suffers that it isn't to close, it is undone by itself once the cause is gone"
+            }
+        }
+    }
 }
 
 /// Something a person has to answer before the plan can be carried out.

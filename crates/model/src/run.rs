@@ -189,6 +189,13 @@ pub enum Happened {
         #[serde(default)]
         verdicts: BTreeMap<String, Verdict>,
     },
+    /// A store suffers from a step, the plan says that it is undone then, and no leak goes on through it: it is to be undone.
+    Unwound {
+        /// Which step.
+        step: usize,
+        /// What the store suffers from.
+        why: String,
+    },
     /// A person lets a step hold although a store suffers from it.
     Heeded {
         /// Which step.

@@ -29,6 +29,7 @@ const BASE: ActionFacts = ActionFacts {
     layer: Layer::Evidence,
     reach: Reach::Nobody,
     acts_on_cause: false,
+    closes: false,
     stays_open: "",
 };
 
@@ -113,6 +114,7 @@ pub static EXPECTED: &[ActionFacts] = &[
         )],
     ),
     ActionFacts {
+        closes: true,
         stays_open: "other views of the installation share its code, database and administrators",
         ..closes(
             "close_view",
@@ -123,6 +125,7 @@ pub static EXPECTED: &[ActionFacts] = &[
         )
     },
     ActionFacts {
+        closes: true,
         stays_open: "other websites of the installation share its code, database and administrators",
         ..closes(
             "close_website",
@@ -147,6 +150,7 @@ pub static EXPECTED: &[ActionFacts] = &[
         )
     },
     ActionFacts {
+        closes: true,
         stays_open: "what stands in front goes on serving from memory; cron goes on",
         ..closes(
             "maintenance",
@@ -157,6 +161,7 @@ pub static EXPECTED: &[ActionFacts] = &[
         )
     },
     ActionFacts {
+        closes: true,
         forensic_impact: ForensicImpact::Alters,
         ..closes(
             "disable_payment_method",

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ForensicImpact, Stops};
+use model::{ForensicImpact, OnBreach, Stops};
 use serde_json::{Map, Value};
 
 use crate::problem::{Problem, part, shown};
@@ -38,6 +38,8 @@ pub struct Wanted {
     pub waiver: Option<String>,
     /// Most rounds of a `while-condition`.
     pub bound: Option<u32>,
+    /// What follows when a store suffers that it isn't to close.
+    pub on_breach: OnBreach,
 }
 
 /// Reads our extension of a step; what can't be read is left out and told.
@@ -87,6 +89,10 @@ pub(crate) fn read(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Wa
             "bound" => match whole(1, BOUND_MAX) {
                 Some(read) => wanted.bound = Some(read),
                 None => say("is no bound", "give a whole number, 1 to 100"),
+            },
+            "on_breach" => match serde_json::from_value(value.clone()) {
+                Ok(read) => wanted.on_breach = read,
+                Err(_) => say("is no consequence", "say `hold` or `undo`"),
             },
             _ => say(
                 "isn't known",
@@ -176,7 +182,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_its_place() {
         let mut problems = Vec::new();
         let value = json!({"action": 1, "arguments": {"a": 2}, "deadline_seconds": 0, "forensic_impact": "some",
-            "effect": "stops", "waiver": "no", "bound": 101, "more": 1});
+            "effect": "stops", "waiver": "no", "bound": 101, "on_breach": "wait", "more": 1});
         let wanted = read(&value, "/x", &mut problems);
         assert_eq!(wanted, super::Wanted::default());
         let mut paths: Vec<_> = problems.iter().map(|one| one.path.as_str()).collect();
@@ -191,6 +197,7 @@ mod tests {
                 "/x/effect",
                 "/x/forensic_impact",
                 "/x/more",
+                "/x/on_breach",
                 "/x/waiver"
             ]
         );

@@ -1,9 +1,9 @@
 //! Whether a playbook's steps use actions as they are.
 
-use model::{ActionFacts, Argument, Stops};
+use model::{ActionFacts, Argument, Layer, Stops, Undo};
 
 use crate::document::Document;
-use crate::extension::variable_of;
+use crate::extension::{Wanted, variable_of};
 use crate::problem::{Problem, part, shown};
 
 /// What is wrong with how a playbook's steps use actions: none of that name, parameters it doesn't have or lacks, values that
@@ -42,6 +42,9 @@ pub fn fits(document: &Document, facts: &[ActionFacts]) -> Vec<Problem> {
                 "leave it out, or say more",
             );
         }
+        if let Some((says, hint)) = stays(action, wanted, known) {
+            say(says, hint);
+        }
         for parameter in known.parameters {
             if parameter.is_required && !wanted.arguments.contains_key(parameter.name) {
                 say(
@@ -69,4 +72,21 @@ pub fn fits(document: &Document, facts: &[ActionFacts]) -> Vec<Problem> {
         }
     }
     out
+}
+
+/// Why a step can't be undone by the guard, if it is to be.
+fn stays(action: &str, wanted: &Wanted, known: &ActionFacts) -> Option<(String, &'static str)> {
+    if wanted.on_breach.is_hold() {
+        return None;
+    }
+    if known.acts_on_cause && wanted.effect != Some(Stops::OnlyMitigates) {
+        let says = format!("`{action}` acts on the cause: undone, the leak would go on");
+        return Some((says, "say `hold`; a person decides"));
+    }
+    let gives_back =
+        matches!(known.undo, Undo::Whole | Undo::AllBut(_)) && known.layer != Layer::Evidence;
+    (!gives_back).then(|| {
+        let says = format!("undoing `{action}` gives nothing back");
+        (says, "say `hold`; a person decides")
+    })
 }

@@ -298,6 +298,7 @@ impl Planner<'_> {
             stops,
             deadline_seconds: wanted.deadline_seconds,
             waiver: wanted.waiver,
+            on_breach: wanted.on_breach,
         });
         Ok(())
     }
@@ -450,6 +451,7 @@ impl Planner<'_> {
         Ok(Work::Action {
             action: name.to_owned(),
             touched: touched(facts, &arguments, self.stores),
+            closes: facts.closes,
             arguments,
             missing,
             layer: facts.layer,

@@ -24,6 +24,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Web,
     reach: Reach::Actor,
     acts_on_cause: false,
+    closes: false,
     stays_open: "whoever comes from another address; connections to other ports; pages that a CDN or Varnish in front serves \
         from memory. Behind a proxy nginx has to know clients by ngx_http_realip_module, else nobody is met",
 };

@@ -20,6 +20,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Web,
     reach: Reach::Host,
     acts_on_cause: false,
+    closes: false,
     stays_open: "the same resource by another path: /rest/V1/x is also /rest/CODE/V1/x and /rest/all/V1/x, a page may have \
         rewrites (url_rewrite), and GraphQL has one path for all it does",
 };

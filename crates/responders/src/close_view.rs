@@ -25,6 +25,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Web,
     reach: Reach::View,
     acts_on_cause: false,
+    closes: true,
     stays_open: STAYS_OPEN,
 };
 

@@ -21,6 +21,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Web,
     reach: Reach::Website,
     acts_on_cause: false,
+    closes: true,
     stays_open: STAYS_OPEN,
 };
 

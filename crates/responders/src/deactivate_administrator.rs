@@ -22,6 +22,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Actor,
     acts_on_cause: true,
+    closes: false,
     stays_open: "an earlier revocation that Magento's cache holds (jwt-user-token:revoked:2:ID) shadows this one until it is cleaned; \
         other administrators that this one made; integrations; who knows the encryption key of app/etc/env.php makes tokens anew",
 };

@@ -18,6 +18,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Web,
     reach: Reach::Host,
     acts_on_cause: false,
+    closes: false,
     stays_open: "code in Magento's own files, in its database, and what an entry point includes; PHP under another ending that \
         the web server was told to run. Pages whose address ends with .php are refused, too, and cron.php over HTTP",
 };

@@ -31,6 +31,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Website,
     acts_on_cause: false,
+    closes: true,
     stays_open: "Magento goes by its cached settings until `bin/magento cache:clean config full_page`, after doing and after undoing; \
         a variable CONFIG__WEBSITES__…__PAYMENT__METHOD__ACTIVE of PHP's environment wins over the row and can't be seen from here; \
         the method's vault has a code of its own; a view that was given a setting of its own since the survey; orders that are paid already",

@@ -21,6 +21,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Database,
     reach: Reach::Installation,
     acts_on_cause: true,
+    closes: false,
     stays_open: "what it copied already; whoever made it may make it again; events and procedures. One of Magento's own, \
         trg_*_after_*, is needed: without it an index that is updated on schedule misses changes",
 };

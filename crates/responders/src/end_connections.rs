@@ -21,6 +21,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Database,
     reach: Reach::Actor,
     acts_on_cause: false,
+    closes: false,
     stays_open: "whoever knows the password connects again: lock_database_account or a new password before it. Undoing gives \
         nothing back. What was running is rolled back; of the shop's own account, requests that run fail",
 };

@@ -34,6 +34,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Website,
     acts_on_cause: false,
+    closes: false,
     stays_open: "guests' sessions and carts; customers' tokens (REST, GraphQL), which hold for an hour; whoever knows a password logs \
         in again. Undoing gives nothing back: customers log in again",
 };

@@ -22,6 +22,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Evidence,
     reach: Reach::Nobody,
     acts_on_cause: false,
+    closes: false,
     stays_open: "what is written after it; logs that are in no folder of [hold], or in folders of those; rows that Magento's cron \
         deletes (admin_user_session and password_reset_request_event after a day, cron_schedule, quote), the database's binary \
         log, systemd's journal, backups; what was deleted or emptied before; other hosts. The copies hold whatever secrets, personal \
@@ -30,6 +31,8 @@ static FACTS: ActionFacts = ActionFacts {
 
 /// Kept free of the file system that holds are on: one part of so many.
 const PART_FREE: u64 = 10;
+/// No more than that is kept free of a large one, in bytes: evidence isn't refused for room that nobody needs.
+const FREE_MAX: u64 = 4 << 30;
 /// What a file takes beyond its bytes, at most: the rest of a block.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -125,13 +128,13 @@ impl HoldRetention {
         let space = (self.space)(&folder).map_err(failed())?;
         let of = |log: &hold::Log| log.bytes.saturating_add(BLOCK_BYTES);
         let needed = logs.iter().map(of).fold(0, u64::saturating_add);
-        let least = needed.saturating_add(space.total / PART_FREE);
+        let least = needed.saturating_add((space.total / PART_FREE).min(FREE_MAX));
         if space.free >= least {
             return Ok(());
         }
         Err(ActionError::NotSetUp {
             what: format!(
-                "{} has {} bytes free; with {needed} for the logs and a tenth of its file system left free it needs {least}: {} more",
+                "{} has {} bytes free; with {needed} for the logs and a tenth of its file system, 4 GiB at most, left free it needs {least}: {} more",
                 settings.folder.display(),
                 space.free,
                 least - space.free
@@ -227,6 +230,15 @@ mod tests {
             Err("it needs 108228: 1 more"),
         );
         check(|_| Ok(Space { free: 0, total: 0 }), Err("8228 more"));
+        check(
+            |_| {
+                Ok(Space {
+                    free: NEEDED + super::FREE_MAX,
+                    total: u64::MAX,
+                })
+            },
+            Ok(()),
+        );
         check(
             |_| Err(std::io::ErrorKind::PermissionDenied.into()),
             Err("can't look at"),

@@ -20,6 +20,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Database,
     reach: Reach::Actor,
     acts_on_cause: true,
+    closes: false,
     stays_open: "connections that are open go on: end_connections after it; accounts of the same name for other hosts; other servers \
         of a cluster that don't replicate it; whatever program used the account – reports, backups, ERP – fails from now on",
 };

@@ -16,6 +16,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Installation,
     acts_on_cause: false,
+    closes: true,
     stays_open: "bin/magento, cron and its jobs go on; other hosts of the installation that don't share var/; pages that Varnish \
         or a CDN serves from memory; PHP that isn't Magento's. Each refused request writes a line to var/log/system.log",
 };

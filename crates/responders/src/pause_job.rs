@@ -26,6 +26,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Installation,
     acts_on_cause: false,
+    closes: false,
     stays_open: "a run of it that has begun; what Magento's cron doesn't start: other lines of crontab, consumers that run already \
         (hold consumers_runner, then end their processes) or that a supervisor starts; whoever writes to the database or calls the \
         job's code by another way; an extension that tidies up jobs that seem to hang, which --check tells. Runs that fall due \

@@ -26,6 +26,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Cache,
     reach: Reach::Installation,
     acts_on_cause: false,
+    closes: false,
     stays_open: "a CDN, browsers and the copies that a two-level cache keeps on each web host; pub/static, which is no cache; a page that was being \
         made meanwhile may be kept once more: do it again after a minute; whether Varnish forgot can't be asked of it, its answer counts. \
         The first requests afterwards are slow. Undoing gives nothing back",

@@ -20,6 +20,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Files,
     reach: Reach::Host,
     acts_on_cause: true,
+    closes: false,
     stays_open: "what made the file may make it again; PHP goes on running it from OPcache until php-fpm is reloaded where \
         opcache.validate_timestamps is 0; other hosts of the installation have their own copy; an include of it fails",
 };

@@ -35,6 +35,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Files,
     reach: Reach::Host,
     acts_on_cause: true,
+    closes: false,
     stays_open: "whoever changed the file may change it again: mode and owner stay as they are, see what the survey tells of them; PHP \
         goes on running what it holds in OPcache until php-fpm is reloaded where opcache.validate_timestamps is 0; browsers keep \
         pub/static for a year until pub/static/deployed_version.txt changes; other hosts of the installation have their own copy; caches",

@@ -31,6 +31,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Database,
     reach: Reach::Installation,
     acts_on_cause: true,
+    closes: false,
     stays_open: "Magento and what stands in front serve what they cached until it is cleaned: `bin/magento cache:clean config layout \
         block_html full_page`, after doing and after undoing; a value that app/etc or PHP's environment sets wins over the row; \
         whoever wrote the row may write it again; rows that were added are dealt with by hand",

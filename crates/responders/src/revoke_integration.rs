@@ -22,6 +22,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Application,
     reach: Reach::Actor,
     acts_on_cause: true,
+    closes: false,
     stays_open: "whoever holds an administrator's account activates it again; what it fed – ERP, feeds, stock – fails meanwhile; a token \
         that was made since the survey: survey it again. Undoing makes the same tokens hold again: where one was stolen, authorise the integration anew instead",
 };

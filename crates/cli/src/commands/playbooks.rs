@@ -279,6 +279,9 @@ fn step_lines(step: &PlanStep) -> Vec<String> {
     if let Some(seconds) = step.deadline_seconds {
         out.push(format!("within {} minutes", seconds.div_ceil(60)));
     }
+    if !step.on_breach.is_hold() {
+        out.push(step.on_breach.words().to_owned());
+    }
     if let Some(waiver) = &step.waiver {
         out.push(format!("nothing is kept before it: {waiver}"));
     }

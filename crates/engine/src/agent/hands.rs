@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 use model::Timestamp;
-use playbook::{Turn, Wait};
+use playbook::{Run, Turn, Wait};
 use responders::Host;
 
-use crate::runs::{Carrier, CarryError, Journal, Looks, Place, Watch};
+use super::looking::Looking;
+use crate::runs::{Carrier, CarryError, Journal, Looks, Place, Watch, may_unwind};
 
 /// One run that is carried out.
 struct Hand {
@@ -33,7 +34,7 @@ pub(super) struct Hands {
     clock: fn() -> Timestamp,
     busy: BTreeMap<String, Hand>,
     /// The guard, where this host has one.
-    watch: Option<Arc<Watch>>,
+    watch: Option<Looking>,
     /// What runs that stopped remembered for it.
     looks: BTreeMap<String, Looks>,
 }
@@ -50,14 +51,27 @@ impl Hands {
             place,
             clock,
             busy: BTreeMap::new(),
-            watch: watch.map(Arc::new),
+            watch: watch.map(Looking::new),
             looks: BTreeMap::new(),
         }
     }
 
     /// The guard, where this host has one.
     pub(super) fn watch(&self) -> Option<&Watch> {
-        self.watch.as_deref()
+        self.watch.as_ref().map(Looking::watch)
+    }
+
+    /// Whether the guard may have a step of a run undone.
+    pub(super) fn may_unwind(&self, run: &Run) -> bool {
+        let looking = self.watch.as_ref();
+        looking.is_some_and(|looking| may_unwind(run, looking).is_some())
+    }
+
+    /// What the server says of leaks, heard just now.
+    pub(super) fn hear(&self, quiet_seconds: &BTreeMap<String, u64>) {
+        if let Some(looking) = &self.watch {
+            looking.hear(quiet_seconds, (self.clock)());
+        }
     }
 
     pub(super) fn is_at(&self, run: &str) -> bool {
@@ -87,7 +101,7 @@ impl Hands {
                 Err(error) => return (looks, Err(error)),
             };
             if let Some(watch) = &watch {
-                carrier = carrier.watched_by(watch.as_ref(), looks);
+                carrier = carrier.watched_by(watch, looks);
             }
             let carried = carry(&mut carrier, again, &stopped);
             (carrier.into_looks(), carried)

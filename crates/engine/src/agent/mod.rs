@@ -8,6 +8,7 @@ mod examine;
 mod hands;
 mod journals;
 mod kept;
+mod looking;
 mod policy;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ fn step(action: &str, arguments: &[(&str, &str)]) -> PlanStep {
             layer: Layer::Evidence,
             reach: Reach::Nobody,
             touched: Touched::default(),
+            closes: false,
             undo: UndoWords {
                 words: String::new(),
                 is_danger: false,
@@ -35,6 +36,7 @@ fn step(action: &str, arguments: &[(&str, &str)]) -> PlanStep {
         stops: Stops::Contains,
         deadline_seconds: None,
         waiver: None,
+        on_breach: model::OnBreach::Hold,
     }
 }
 

@@ -195,7 +195,7 @@ impl Work {
         // What the guard has yet to say is waited for, whether or not anything else is to be done.
         let is_watched = self.hands.watch().is_some() && run.unguarded().next().is_some();
         match run.turn() {
-            Turn::Wait(_) | Turn::Nothing => is_watched,
+            Turn::Wait(_) | Turn::Nothing => is_watched || self.hands.may_unwind(run),
             // Undoing is always allowed.
             Turn::Undo(_) => true,
             _ if is_frozen && !is_watched => false,
@@ -291,6 +291,7 @@ impl Work {
         };
         let is_news = told != self.told || !reply.instructions.is_empty();
         self.keep(told)?;
+        self.hands.hear(&reply.quiet_seconds);
         self.unsealed.heard(&self.told.sealed, clocks.own);
         for signed in &reply.instructions {
             self.hear_signed(signed, clocks);

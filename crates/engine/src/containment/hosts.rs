@@ -1,6 +1,6 @@
 //! What the shop's hosts tell, and what they are told: the server's end of the link to the agents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use link::Plans;
@@ -182,7 +182,22 @@ impl HostDesk {
             .iter()
             .map(|one| self.plans.sign(one))
             .collect();
+        reply.quiet_seconds = self.quiet(host, now);
         reply
+    }
+
+    /// How long nothing has shown of what the runs of a host are for.
+    fn quiet(&self, host: &str, now: Timestamp) -> BTreeMap<String, u64> {
+        let desk = &self.decider.inner().desk;
+        let is_open = |run: &playbook::Run| !run.is_closed && run.undo.is_none();
+        let open = desk.runs_of_host(host).into_iter();
+        open.filter(|one| one.carried.as_ref().is_some_and(is_open))
+            .filter_map(|one| {
+                let incident = desk.incident(&one.incident)?;
+                let seconds = now.0.saturating_sub(incident.last.0) / Timestamp::SECOND;
+                Some((one.run.clone(), u64::try_from(seconds).unwrap_or_default()))
+            })
+            .collect()
     }
 
     fn instructions(&self, host: &str, now: Timestamp) -> Vec<Instruction> {

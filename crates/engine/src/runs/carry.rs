@@ -176,7 +176,7 @@ impl<'a> Carrier<'a> {
             }
         };
         // What the guard says may change what is next.
-        if self.watch(&turn, stand.is_some())? {
+        if self.watch(&turn, stand.is_some())? || self.unwind()? {
             return Ok(None);
         }
         if stand.is_some() {

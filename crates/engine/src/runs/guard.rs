@@ -1,17 +1,16 @@
-//! The guard beside a run: its look before a step is remembered, its look after is waited for where the run rests, and what it says of
-//! the stores that the step isn't for is written down.
+//! The guard beside a run: its look before a step is remembered, its look after is taken as soon as it is there and waited for where the
+//! run rests, and what it says of the stores that the step isn't to close is written down.
 //!
-//! It is apart because it decides nothing: what follows is told by [`playbook::Run::turn`]. Invariants: no step waits for a look before
+//! It is apart because it decides nothing: what follows is told by [`playbook::Run::turn`], and what is undone without a person by
+//! [`playbook::Run::unwinds`] and the word of who knows whether anything leaks still. Invariants: no step waits for a look before
 //! it is done or undone; a look that was lost or came too late is never held against a step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{
-    Argument, Happened, Look, ParameterKind, Timestamp, Touched, UnknownWhy, Verdict, Work,
-};
-use playbook::Turn;
+use model::{Argument, Happened, Look, ParameterKind, Timestamp, Touched, UnknownWhy, Verdict};
+use playbook::{Run, Turn, Wait};
 
 use super::carry::{Carrier, CarryError};
 
@@ -27,6 +26,19 @@ pub trait Watching: Sync {
 
     /// A look that began after a time, waited for at most so long; not waited for at all, it is asked for.
     fn after(&self, time: Timestamp, most: Duration) -> Option<Arc<Look>>;
+
+    /// When what a run is for last showed anything, by this host's clock, as far as was known a moment ago; nothing when nobody said.
+    fn last_leak(&self, run: &str) -> Option<Timestamp>;
+}
+
+/// The step of a run that may be undone without a person now, if there is one: see [`Run::unwinds`], and nothing has shown since.
+pub fn may_unwind(run: &Run, watching: &dyn Watching) -> Option<usize> {
+    let Turn::Wait(Wait::Guard(step)) = run.turn() else {
+        return None;
+    };
+    let since = run.unwinds(step)?;
+    let last = watching.last_leak(&run.id)?;
+    (last < since).then_some(step)
 }
 
 /// Looks from before the steps of one run of which nothing is said yet.
@@ -108,19 +120,26 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Where the run rests, or something was undone, waits for the guard's word on each step that it has yet to say one of; whether
+    /// Takes the guard's word on a step that it has yet to say one of; where the run rests, or something was undone, waits for it. Whether
     /// something was written, or is to be waited for still.
     pub(super) fn watch(&mut self, turn: &Turn, rests: bool) -> Result<bool, CarryError> {
         let Some(watching) = self.watched.watching else {
             return Ok(false);
         };
         let rests = rests || (self.watched.has_undone && !matches!(turn, Turn::Undo(_)));
-        let next = self.run().unguarded().next().filter(|_| rests);
-        let Some(step) = next else {
+        let Some(step) = self.run().unguarded().next() else {
             self.watched.since = None;
             self.watched.has_undone &= !rests;
             return Ok(false);
         };
+        if !rests {
+            self.watched.since = None;
+            let at = self.run().steps.get(step).and_then(|one| one.at);
+            return match watching.after(at.unwrap_or_default(), Duration::ZERO) {
+                Some(after) => self.tell(step, Some(&after)).map(|()| true),
+                None => Ok(false),
+            };
+        }
         let since = *self.watched.since.get_or_insert_with(Instant::now);
         let left = self.watched.most.saturating_sub(since.elapsed());
         let at = self.run().steps.get(step).and_then(|one| one.at);
@@ -128,16 +147,45 @@ impl<'a> Carrier<'a> {
         if after.is_none() && !left.is_zero() {
             return Ok(true);
         }
-        let verdicts = self.verdicts(step, after.as_deref());
-        self.note(Happened::Guarded { step, verdicts })?;
-        self.watched.looks.0.remove(&step);
+        self.tell(step, after.as_deref())?;
         Ok(true)
     }
 
-    /// What is said of the views that a step isn't for; a look that isn't there leaves them unknown.
+    fn tell(&mut self, step: usize, after: Option<&Look>) -> Result<(), CarryError> {
+        let verdicts = self.verdicts(step, after);
+        let is_broken = |one: &Verdict| matches!(one, Verdict::Broken { .. });
+        let suffers = verdicts.values().any(is_broken);
+        self.note(Happened::Guarded { step, verdicts })?;
+        if !suffers {
+            // Undone, it is compared with how things were before once more.
+            self.watched.looks.0.remove(&step);
+        }
+        Ok(())
+    }
+
+    /// Has a step undone that a store suffers from, where nobody needs to be asked; whether it did.
+    pub(super) fn unwind(&mut self) -> Result<bool, CarryError> {
+        let step = self
+            .watched
+            .watching
+            .and_then(|watching| may_unwind(self.run(), watching));
+        let Some(step) = step else {
+            return Ok(false);
+        };
+        let mut why = self
+            .run()
+            .steps
+            .get(step)
+            .map(|one| one.broken_words())
+            .unwrap_or_default();
+        crate::hide::hide(&mut why);
+        self.note(Happened::Unwound { step, why })?;
+        Ok(true)
+    }
+
+    /// What is said of the views that a step isn't to close; a look that isn't there leaves them unknown.
     fn verdicts(&self, step: usize, after: Option<&Look>) -> BTreeMap<String, Verdict> {
-        let Some(Work::Action { touched, .. }) = self.run().planned(step).map(|one| &one.work)
-        else {
+        let Some(touched) = &self.run().closed_by(step) else {
             return BTreeMap::new();
         };
         let none = Look::default();
@@ -156,7 +204,7 @@ impl<'a> Carrier<'a> {
         out
     }
 
-    /// Views that the guard knows and a step isn't for.
+    /// Views that the guard knows and a step isn't to close.
     fn views(&self, touched: &Touched) -> Vec<String> {
         let settings = self.host.settings.guard.as_ref();
         let all = settings.into_iter().flat_map(|one| one.view.keys());

@@ -35,7 +35,7 @@ fn seen(before: Option<WalkEnd>, after: Option<WalkEnd>) -> Seen {
     }
 }
 
-fn look(end: &WalkEnd) -> Arc<Look> {
+pub(super) fn look(end: &WalkEnd) -> Arc<Look> {
     let walk = Walk {
         stages: Vec::new(),
         tries: 1,
@@ -51,6 +51,10 @@ fn look(end: &WalkEnd) -> Arc<Look> {
 }
 
 impl Watching for Seen {
+    fn last_leak(&self, _run: &str) -> Option<Timestamp> {
+        None
+    }
+
     fn before(&self) -> Option<Arc<Look>> {
         self.before.as_ref().map(look)
     }
@@ -66,7 +70,7 @@ impl Watching for Seen {
     }
 }
 
-fn fails() -> WalkEnd {
+pub(super) fn fails() -> WalkEnd {
     let (stage, why) = (WalkStage::Payment, "403 4111111111111111".to_owned());
     WalkEnd::Failed { stage, why }
 }
@@ -76,14 +80,14 @@ fn load() -> WalkEnd {
     WalkEnd::Overload { stage, why }
 }
 
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
-    host: Host,
+    pub(super) host: Host,
     place: Place,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = in_memory();
         let host = memory::host(folder.path()).expect("a host");
         let place = Place::below(&folder.path().join("ours"));
@@ -96,10 +100,14 @@ impl Scene {
         }
     }
 
-    fn carrier<'a>(&'a self, seen: &'a Seen, looks: Looks) -> Carrier<'a> {
+    pub(super) fn watched<'a>(&'a self, watching: &'a dyn Watching, looks: Looks) -> Carrier<'a> {
         let journal = Journal::open(&self.place.journals(), "run-1").expect("open");
         let carrier = Carrier::new(&self.host, self.place.clone(), journal, &now);
-        let mut carrier = carrier.expect("a carrier").watched_by(seen, looks);
+        carrier.expect("a carrier").watched_by(watching, looks)
+    }
+
+    fn carrier<'a>(&'a self, seen: &'a Seen, looks: Looks) -> Carrier<'a> {
+        let mut carrier = self.watched(seen, looks);
         if seen.after.is_none() {
             carrier.watched.most = Duration::from_millis(1);
         }
@@ -110,13 +118,13 @@ impl Scene {
         read(&self.place.journals(), "run-1").expect("a run")
     }
 
-    fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
 /// Goes on until nothing is left, or until the guard asks.
-fn on(carrier: &mut Carrier<'_>) -> Stand {
+pub(super) fn on(carrier: &mut Carrier<'_>) -> Stand {
     loop {
         match carrier.go(&mut |_| {}).expect("it goes on") {
             Stand::Waits(wait) if !matches!(wait, Wait::Guard(_)) => {
@@ -127,7 +135,7 @@ fn on(carrier: &mut Carrier<'_>) -> Stand {
     }
 }
 
-fn at(run: &Run) -> usize {
+pub(super) fn at(run: &Run) -> usize {
     let found = (0..run.steps.len()).find(|step| run.action(*step) == Some(STEP));
     found.expect("a step")
 }
@@ -136,7 +144,7 @@ fn said(run: &Run) -> BTreeMap<String, Verdict> {
     run.steps[at(run)].guarded.clone().expect("guarded")
 }
 
-fn undo(carrier: &mut Carrier<'_>) {
+pub(super) fn undo(carrier: &mut Carrier<'_>) {
     let (step, by, why) = (None, person("ann"), "it breaks fr".to_owned());
     let asked = Happened::UndoAsked { step, by, why };
     carrier.say(asked).expect("asked");

@@ -15,6 +15,8 @@ mod relies;
 mod relies_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod unwind_tests;
 mod vault;
 mod watch;
 
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use stores::write_atomically;
 
 pub use carry::{Carrier, CarryError, Stand};
-pub use guard::{LOOK_WAIT, Looks, Watching};
+pub use guard::{LOOK_WAIT, Looks, Watching, may_unwind};
 pub use journal::{Journal, JournalError, entries, id_of, is_id, list, new_id, read};
 pub use vault::{Vault, VaultError};
 pub use watch::Watch;

@@ -96,6 +96,19 @@ pub struct RunStep {
     pub guarded: Option<BTreeMap<String, Verdict>>,
     /// A person lets it hold although a store suffers.
     pub heeded: bool,
+    /// Views that suffered when it held, and sell again although it still does.
+    pub cleared: BTreeSet<String>,
+    /// That the guard had it undone.
+    pub unwound: Option<Unwound>,
+}
+
+/// A step that the guard had undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwound {
+    /// What a store suffered from.
+    pub why: String,
+    /// What is said of the stores since it was undone; nothing before they were looked at.
+    pub after: Option<BTreeMap<String, Verdict>>,
 }
 
 /// A run.
@@ -356,6 +369,8 @@ impl Run {
                 let one = self.to(*step, StepState::Done, at);
                 one.note.clone_from(note);
                 one.by_hand = true;
+                // It is another deed than the one that the guard spoke of.
+                (one.guarded, one.unwound) = (None, None);
             }
             Happened::Retry { step, .. } => {
                 // What was kept before the first try is what was before: it stays.
@@ -365,9 +380,16 @@ impl Run {
                 } else {
                     StepState::Waiting
                 };
+                let was_undone = self.is_unwound(*step);
+                self.undo_steps.retain(|asked| asked != step);
                 let one = self.to(*step, state, at);
                 // What was said of the stores is of the time before.
-                (one.guarded, one.heeded) = (None, false);
+                (one.guarded, one.heeded, one.unwound) = (None, false, None);
+                one.cleared.clear();
+                if was_undone {
+                    // All is as before, so that what was kept then may be of an older world.
+                    one.state = StepState::Waiting;
+                }
             }
             Happened::Waived { step, .. } => {
                 if let Some(one) = self.steps.get_mut(*step) {
@@ -400,17 +422,15 @@ impl Run {
                     }
                 }
             }
-            Happened::Guarded { step, verdicts } => {
+            Happened::Guarded { step, verdicts } => self.say(*step, verdicts),
+            Happened::Unwound { step, why } => {
+                self.undo_steps.push(*step);
                 if let Some(one) = self.steps.get_mut(*step) {
-                    one.guarded = Some(verdicts.clone());
+                    let (why, after) = (why.clone(), None);
+                    one.unwound = Some(Unwound { why, after });
                 }
             }
-            Happened::Heeded { step, note, .. } => {
-                if let Some(one) = self.steps.get_mut(*step) {
-                    one.note.clone_from(note);
-                    one.heeded = true;
-                }
-            }
+            Happened::Heeded { step, note, .. } => self.heed(*step, note),
             Happened::Closed { .. } => self.is_closed = true,
             // What `model` knows and this fold doesn't; a line of a later version is no entry here, and the journal is refused.
             _ => {}

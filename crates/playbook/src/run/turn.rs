@@ -88,13 +88,23 @@ impl Run {
         if self.undo.is_some() {
             return Turn::Nothing;
         }
-        if let Some(step) = (0..self.steps.len()).find(|step| self.suffers(*step)) {
-            return Turn::Wait(Wait::Guard(step));
+        let ahead = self.ahead();
+        match self.doubted() {
+            Some(step) if !self.is_first_contained(step, &ahead) => Turn::Wait(Wait::Guard(step)),
+            _ => ahead,
         }
+    }
+
+    /// What is next when no store suffers.
+    fn ahead(&self) -> Turn {
         let mut failed = None;
         for step in 0..self.steps.len() {
             let next = match self.steps.get(step).map(|one| &one.state) {
                 Some(StepState::Failed { .. }) => {
+                    failed = failed.or(Some(step));
+                    None
+                }
+                Some(StepState::Undone { .. }) if self.is_unwound(step) => {
                     failed = failed.or(Some(step));
                     None
                 }
@@ -300,6 +310,10 @@ impl Run {
                     "the step isn't one whose effect on other stores is yet to be said",
                 )
             }
+            Happened::Unwound { step, .. } => is(
+                self.unwinds(*step).is_some(),
+                "the guard may not undo this step",
+            ),
             Happened::Heeded { step, .. } => is(
                 next == Turn::Wait(Wait::Guard(*step)),
                 "no store suffers from this step, as far as is known",
@@ -353,6 +367,7 @@ const fn step_of(what: &Happened) -> Option<usize> {
         | Happened::UndoFailed { step, .. }
         | Happened::UndoLeft { step, .. }
         | Happened::Guarded { step, .. }
+        | Happened::Unwound { step, .. }
         | Happened::Heeded { step, .. } => Some(*step),
         Happened::UndoAsked { step, .. } => *step,
         _ => None,

@@ -31,6 +31,10 @@ impl RunStep {
                 format!("left to a person to undo: {why}")
             }
         };
+        let words = match &self.unwound {
+            Some(unwound) => format!("{words}; by the guard, since {}", unwound.why),
+            None => words,
+        };
         match self.partly.as_str() {
             "" => words,
             partly => format!("{words} – in effect of it: {partly}"),

@@ -18,6 +18,7 @@ static FACTS: ActionFacts = ActionFacts {
     layer: Layer::Database,
     reach: Reach::Installation,
     acts_on_cause: false,
+    closes: false,
     stays_open: "everything",
 };
 

@@ -52,6 +52,7 @@ pub(super) fn show(run: &Run, json: bool) -> Result<ExitCode, Failure> {
                     "evidence": step.pieces, "undo": undo_words(&planned.work), "at": step.at.map(|at| at.to_string()),
                     "only_if": planned.only_if, "stops": planned.stops, "may_hold": run.may_hold(at),
                     "guarded": step.guarded, "heeded": step.heeded,
+                    "unwound": step.unwound.as_ref().map(|one| &one.why), "guarded_after_undo": step.unwound.as_ref().and_then(|one| one.after.as_ref()),
                 })
             })
             .collect();

@@ -102,3 +102,33 @@ fn a_step_that_is_kept_lets_the_run_go_to_its_end() {
     assert!(!scene.dropped(), "the file is in quarantine");
     assert_eq!(run.unguarded().count(), 0);
 }
+
+#[test]
+fn once_the_server_says_that_nothing_shows_the_step_is_undone_by_itself() {
+    let mut scene = scene();
+    let begin = scene.begin("order-1");
+    scene.hear(vec![begin]);
+    let step = to_the_guard(&mut scene);
+    // It leaks still, as far as anybody knows; then another run's word.
+    for quiet in [("run-1", 0), ("run-2", 3600)] {
+        scene.quiet(quiet);
+        assert!(scene.run().expect("a run").may_hold(step), "{quiet:?}");
+    }
+    scene.quiet(("run-1", 3600));
+    let run = scene.run().expect("a run");
+    assert_eq!(run.turn(), Turn::Wait(Wait::Failed(step)));
+    let unwound = run.steps[step]
+        .unwound
+        .clone()
+        .expect("undone by the guard");
+    assert_eq!(
+        unwound.after.expect("looked at once more")["fr"],
+        Verdict::Fine
+    );
+    assert!(
+        unwound.why.contains("the view fr no longer sells"),
+        "{}",
+        unwound.why
+    );
+    assert!(run.holding() > 0, "what acts on the cause holds");
+}

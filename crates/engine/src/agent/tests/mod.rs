@@ -117,6 +117,18 @@ impl Scene {
         self.settle();
     }
 
+    /// The server says since how many seconds nothing shows of what a run is for.
+    fn quiet(&mut self, (run, seconds): (&str, u64)) {
+        let reply = HostReply {
+            v: 1,
+            at: now(),
+            quiet_seconds: [(run.to_owned(), seconds)].into(),
+            ..HostReply::default()
+        };
+        self.work.hear(&reply).expect("kept");
+        self.settle();
+    }
+
     fn settle(&mut self) {
         loop {
             self.work.go_on();

@@ -1,9 +1,9 @@
 //! A run that another store suffers from: it waits, a person keeps the step or undoes it.
 
-use model::{Happened, UnknownWhy, Verdict, WalkStage, Word};
+use model::{Happened, OnBreach, PlanStep, UnknownWhy, Verdict, WalkStage, Word};
 
 use super::{
-    NOW, Run, StepState, Turn, Wait, approval, block, broken, by_hand, keep, person, plan,
+    NOW, Run, StepState, Turn, Wait, approval, block, broken, by_hand, keep, lock, person, plan,
 };
 
 fn done(step: usize) -> Vec<Happened> {
@@ -181,4 +181,160 @@ fn what_is_said_is_said_in_words() {
         format!("{said}; it holds because a person says so")
     );
     assert_eq!(run.steps[1].guard_words(), "");
+}
+
+/// A step that is to be undone on a breach, then one that takes the cause away; the first is done and broke a store.
+fn to_unwind(stage: WalkStage) -> Run {
+    let undoes = PlanStep {
+        on_breach: OnBreach::Undo,
+        ..block(1)
+    };
+    let first = approval(plan(vec![keep(0), undoes, lock(2), by_hand(3)]), &["ann"]);
+    let mut run = Run::begin(&first).expect("approved");
+    let pieces = Vec::new();
+    take(&mut run, vec![Happened::Kept { step: 0, pieces }]);
+    take(&mut run, done(1));
+    take(&mut run, vec![says(1, broken(stage))]);
+    run
+}
+
+fn unwound(step: usize) -> Happened {
+    let why = "de".to_owned();
+    Happened::Unwound { step, why }
+}
+
+#[test]
+fn a_step_is_undone_without_a_person_once_the_cause_is_gone_and_not_before() {
+    let mut run = to_unwind(WalkStage::Payment);
+    // Held up here, the leak would only go on.
+    assert_eq!(run.turn(), Turn::Survey(2));
+    assert_eq!(run.unwinds(1), None);
+    assert!(run.may(&unwound(1)).is_err());
+    take(&mut run, done(2));
+    assert_eq!(run.turn(), Turn::Wait(Wait::Guard(1)));
+    assert_eq!(run.unwinds(1), Some(NOW));
+    assert!(run.may(&unwound(2)).is_err(), "it acts on the cause");
+    take(&mut run, vec![unwound(1)]);
+    assert_eq!(run.turn(), Turn::Undo(1));
+    assert!(run.may(&unwound(1)).is_err(), "once is enough");
+    let lost = String::new();
+    take(
+        &mut run,
+        vec![
+            Happened::UndoIntended { step: 1 },
+            Happened::Undone { step: 1, lost },
+        ],
+    );
+    // Nothing goes on past it: what it was for isn't there.
+    assert_eq!(run.turn(), Turn::Wait(Wait::Failed(1)));
+    assert_eq!(run.unguarded().collect::<Vec<_>>(), [1, 2]);
+    take(&mut run, vec![says(1, Verdict::Fine)]);
+    assert_eq!(
+        run.unguarded().count(),
+        1,
+        "the guard has yet to look at the other"
+    );
+    let words = "the guard had it undone, as the plan says; since then de sells";
+    assert!(run.steps[1].guard_words().ends_with(words));
+    assert_eq!(
+        run.steps[1].words(),
+        "undone: all is as before; by the guard, since de"
+    );
+    for (word, turn) in [
+        (Word::Retry, Turn::Survey(1)),
+        (Word::Skip, Turn::Wait(Wait::Person(3))),
+        (Word::Done, Turn::Wait(Wait::Person(3))),
+        (Word::Undo, Turn::Undo(2)),
+    ] {
+        let mut run = run.clone();
+        let said = run.said(word, &[person("ann")], "so").expect("a word");
+        take(&mut run, vec![said]);
+        assert_eq!(run.turn(), turn, "{word:?}");
+        if word == Word::Retry {
+            take(&mut run, done(1));
+            assert_eq!(
+                run.turn(),
+                Turn::Wait(Wait::Person(3)),
+                "it isn't undone again"
+            );
+            assert_eq!(run.unguarded().collect::<Vec<_>>(), [1, 2]);
+        }
+    }
+}
+
+#[test]
+fn what_somebody_could_cause_undoes_nothing() {
+    // Whoever buys the guard's product up, and opens the door by that.
+    let mut run = to_unwind(WalkStage::Item);
+    take(&mut run, done(2));
+    assert_eq!(
+        (run.turn(), run.unwinds(1)),
+        (Turn::Wait(Wait::Guard(1)), None)
+    );
+    // The cause isn't gone: it failed, was left out by a person, is undone, or none is known.
+    for (at, what) in [
+        (
+            2,
+            Happened::Failed {
+                step: 2,
+                why: String::new(),
+                partly: String::new(),
+            },
+        ),
+        (2, Happened::Intended { step: 2 }),
+    ] {
+        let mut run = to_unwind(WalkStage::Payment);
+        take(&mut run, done(at)[..1].to_vec());
+        take(&mut run, vec![what]);
+        assert_eq!(run.unwinds(1), None);
+    }
+    let none = PlanStep {
+        on_breach: OnBreach::Undo,
+        ..block(0)
+    };
+    let first = approval(plan(vec![none, block(1)]), &["ann"]);
+    let mut run = Run::begin(&first).expect("approved");
+    take(&mut run, done(0));
+    take(&mut run, vec![says(0, broken(WalkStage::Home))]);
+    assert_eq!(
+        (run.turn(), run.unwinds(0)),
+        (Turn::Wait(Wait::Guard(0)), None)
+    );
+}
+
+#[test]
+fn the_last_step_is_undone_first_and_what_sells_again_clears_the_others() {
+    let undoes = |at| PlanStep {
+        on_breach: OnBreach::Undo,
+        ..block(at)
+    };
+    let first = approval(plan(vec![keep(0), lock(1), undoes(2), undoes(3)]), &["ann"]);
+    let begun = Run::begin(&first).expect("approved");
+    for (after, turn) in [
+        (Verdict::Fine, Turn::Wait(Wait::Failed(3))),
+        (broken(WalkStage::Home), Turn::Wait(Wait::Guard(2))),
+    ] {
+        let mut run = begun.clone();
+        let pieces = Vec::new();
+        take(&mut run, vec![Happened::Kept { step: 0, pieces }]);
+        for step in [1, 2, 3] {
+            take(&mut run, done(step));
+        }
+        // All were done before anybody looked, the one that acts on the cause as well.
+        for step in [1, 2, 3] {
+            take(&mut run, vec![says(step, broken(WalkStage::Home))]);
+        }
+        assert_eq!(run.turn(), Turn::Wait(Wait::Guard(3)));
+        let lost = String::new();
+        take(
+            &mut run,
+            vec![
+                unwound(3),
+                Happened::UndoIntended { step: 3 },
+                Happened::Undone { step: 3, lost },
+                says(3, after),
+            ],
+        );
+        assert_eq!(run.turn(), turn);
+    }
 }

@@ -6,8 +6,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use model::{
-    ForensicImpact, Guard, Happened, Layer, Person, Plan, PlanStep, PlannedBy, Reach, RunEntry,
-    Stops, Timestamp, Touched, UndoWords, Verdict, WalkStage, Work,
+    ForensicImpact, Guard, Happened, Layer, OnBreach, Person, Plan, PlanStep, PlannedBy, Reach,
+    RunEntry, Stops, Timestamp, Touched, UndoWords, Verdict, WalkStage, Work,
 };
 use proptest::prelude::*;
 
@@ -32,6 +32,7 @@ fn action(name: &str, forensic_impact: ForensicImpact, layer: Layer) -> Work {
         layer,
         reach: Reach::Actor,
         touched: Touched::default(),
+        closes: false,
         undo: UndoWords {
             words: String::new(),
             is_danger: false,
@@ -49,6 +50,7 @@ fn step(at: usize, work: Work) -> PlanStep {
         stops: Stops::OnlyMitigates,
         deadline_seconds: None,
         waiver: None,
+        on_breach: OnBreach::Hold,
         work,
     }
 }

@@ -92,6 +92,7 @@ pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
             "evidence": step.filter(|_| reads).map(|step| &step.pieces),
             "guarded": step.and_then(|step| step.guarded.as_ref()),
             "heeded": step.is_some_and(|step| step.heeded),
+            "unwound": step.and_then(|step| step.unwound.as_ref()).map(|one| &one.why),
             "holds": run.carried.as_ref().is_some_and(|run| run.may_hold(at)),
         })
     });
