@@ -274,8 +274,7 @@ def by_the_guard(scene, shop, lead, incident):
     now = told(lead, run)
     need(step()["unwound"] and "no longer sells" in step()["unwound"], "the guard had it undone", json.dumps(now, indent=1)[-6000:])
     need(not is_open(shop) and shop.ask("de.shop.test", "/")[0] == 200, "customers are let in, and the attack still fails")
-    _, text = lead.get(f"/runs/{run}")
-    need("since then de sells" in text and "by the guard" in text, "the page says so", text[-5000:])
+    wait_for("the page says so", 60, lambda: all(words in lead.get(f"/runs/{run}")[1] for words in ("since then de sells", "by the guard, since the view")))
     lines = [json.loads(line) for line in (scene.folder / "ours" / "runs" / f"{run}.ndjson").read_text().splitlines()]
     at = {one["what"]: one["at"] for one in lines if one.get("step") == step()["step"] - 1}
     took = (at["undone"] - at["done"]) / 1e6

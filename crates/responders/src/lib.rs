@@ -46,7 +46,7 @@ use database::row_action::ByRows;
 
 pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
-pub use guard::{GuardSettings, ViewSettings, look, walk};
+pub use guard::{GuardSettings, ViewSettings, look};
 pub use host::{
     Ask, CacheServer, CacheSettings, DatabaseSettings, HoldSettings, Host, HostSettings,
     MagentoSettings, NginxSettings, World,

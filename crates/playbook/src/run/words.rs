@@ -1,5 +1,8 @@
 //! A run in words: what became of each step.
 
+use model::Timestamp;
+
+use super::guards::Holds;
 use super::{Run, RunStep, StepState};
 
 impl RunStep {
@@ -51,6 +54,32 @@ impl Run {
             "" => &one.id,
             name => name,
         })
+    }
+
+    /// When a step is to be done by, as its plan says.
+    #[must_use]
+    pub fn due(&self, step: usize) -> Option<Timestamp> {
+        let seconds = self.planned(step)?.deadline_seconds?;
+        Some(self.approved.plus_seconds(i64::from(seconds)))
+    }
+
+    /// Steps that were to be done by now and aren't: not those that a condition rules out, nor any of a run that is undone or over.
+    #[must_use]
+    pub fn late(&self, now: Timestamp) -> Vec<usize> {
+        if self.is_closed || self.undo.is_some() {
+            return Vec::new();
+        }
+        let open = |step: usize| match self.steps.get(step).map(|one| &one.state) {
+            Some(StepState::Waiting | StepState::Surveyed) => {
+                !matches!(self.guards(step), Holds::No(_))
+            }
+            Some(StepState::Intended | StepState::Failed { .. }) => true,
+            _ => false,
+        };
+        let steps = 0..self.steps.len();
+        steps
+            .filter(|step| self.due(*step).is_some_and(|due| due < now) && open(*step))
+            .collect()
     }
 
     /// How many steps hold that undoing the run would undo.

@@ -18,7 +18,7 @@ use model::{Argument, Leftover, Look, ParameterKind, ViewLook, Walk, WalkEnd};
 use crate::ActionError;
 use crate::host::Host;
 use crate::nginx;
-use tour::{Stays, Tour};
+use tour::{Stays, Tour, Tried};
 
 pub use settings::{GuardSettings, ViewSettings};
 
@@ -50,8 +50,8 @@ pub fn look(host: &Host, views: &[String]) -> Result<Look, ActionError> {
     }
     let counted = database::orders(host);
     let mut out = Look::default();
-    for view in wanted {
-        let walk = walk(host, view)?;
+    let walks = walks(host, &wanted)?;
+    for (view, walk) in wanted.into_iter().zip(walks) {
         let orders = counted.as_ref().ok().and_then(|all| all.get(view));
         let look = ViewLook {
             walk,
@@ -65,38 +65,63 @@ pub fn look(host: &Host, views: &[String]) -> Result<Look, ActionError> {
     Ok(out)
 }
 
-/// Walks one view: once when it passes or wants to see a person, else up to three times.
+/// Walks views: once where one passes or wants to see a person, else up to three times, all that failed together, so that many that fail
+/// take no longer to be known than one. What fails at each try has failed; where one of them fails as under load, it is load.
 ///
-/// It takes at most 3 · 8 times `limit_seconds` and 6 s. What fails at each try has failed; where one of them fails as under load, it is load.
-///
-/// # Errors
-///
-/// [`ActionError`] when the host isn't set up for it. What the shop does is never an error.
-pub fn walk(host: &Host, view: &str) -> Result<Walk, ActionError> {
-    let of_view = of_view(host, view)?;
+/// It takes at most 3 · 8 times `limit_seconds` for each, and 6 s.
+fn walks(host: &Host, views: &[&String]) -> Result<Vec<Walk>, ActionError> {
     let (at, settings) = (host.nginx()?.ask, host.guard()?);
-    let tour = || Tour::new(host, at, settings, (view, of_view)).go();
-    let (mut last, mut tries) = (tour(), 1);
-    let (mut stays, mut overload) = (vec![last.stays], None);
-    while let WalkEnd::Failed { .. } | WalkEnd::Overload { .. } = last.end {
-        if matches!(last.end, WalkEnd::Overload { .. }) {
-            overload = Some(last.end.clone());
-        }
-        if tries == TRIES_MAX {
-            last.end = overload.unwrap_or(last.end);
-            break;
-        }
-        host.world.pause(PAUSE);
-        last = tour();
-        tries += 1;
-        stays.push(last.stays);
+    let tour = |view: &str, of: &ViewSettings| Tour::new(host, at, settings, (view, of)).go();
+    let mut all = Vec::with_capacity(views.len());
+    for view in views {
+        let (of, tries) = (of_view(host, view)?, Vec::new());
+        all.push(Walking { view, of, tries });
     }
-    Ok(Walk {
-        stages: last.stages,
-        tries,
-        end: last.end,
-        left: left(stays),
-    })
+    for round in 0..TRIES_MAX {
+        if round > 0 && all.iter().any(Walking::goes_on) {
+            host.world.pause(PAUSE);
+        }
+        for one in all.iter_mut().filter(|one| one.goes_on()) {
+            one.tries.push(tour(one.view, one.of));
+        }
+    }
+    Ok(all.into_iter().map(Walking::end).collect())
+}
+
+/// One view and what came of each try so far.
+struct Walking<'a> {
+    view: &'a str,
+    of: &'a ViewSettings,
+    tries: Vec<Tried>,
+}
+
+impl Walking<'_> {
+    /// Whether it wasn't walked yet, or failed.
+    fn goes_on(&self) -> bool {
+        let last = self.tries.last().map(|last| &last.end);
+        matches!(
+            last,
+            None | Some(WalkEnd::Failed { .. } | WalkEnd::Overload { .. })
+        )
+    }
+
+    fn end(mut self) -> Walk {
+        let (goes_on, tries) = (self.goes_on(), self.tries.len());
+        let last = self.tries.pop().expect("it was walked");
+        let is_load = |end: &WalkEnd| matches!(end, WalkEnd::Overload { .. });
+        let before = self.tries.iter().rev().map(|one| &one.end);
+        let load = before
+            .filter(|end| is_load(end) && goes_on)
+            .find(|_| !is_load(&last.end));
+        let end = load.unwrap_or(&last.end).clone();
+        let stays = self.tries.into_iter().map(|one| one.stays);
+        Walk {
+            stages: last.stages,
+            tries: u32::try_from(tries).unwrap_or(TRIES_MAX),
+            end,
+            left: left(stays.chain([last.stays])),
+        }
+    }
 }
 
 /// What is asked of a view, if that would be asked of this view and no other.
@@ -134,7 +159,7 @@ fn of_view<'a>(host: &'a Host, view: &str) -> Result<&'a ViewSettings, ActionErr
 }
 
 /// What stays of all tries.
-fn left(tries: Vec<Stays>) -> Leftover {
+fn left(tries: impl Iterator<Item = Stays>) -> Leftover {
     let (mut carts, mut empty) = ((0, String::new()), (0, String::new()));
     for stays in tries {
         let (counted, why) = match stays {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use model::{Leftover, WalkEnd, WalkStage};
+use model::{Leftover, Walk, WalkEnd, WalkStage};
 
-use super::{look, walk};
+use super::{look, walks};
 use crate::host::Host;
 use crate::http::{Answer, NoAnswer, Request};
 use crate::{action, memory};
@@ -54,11 +54,17 @@ fn overload(stage: WalkStage, why: &str) -> WalkEnd {
     WalkEnd::Overload { stage, why }
 }
 
+/// A walk through the view `fr`.
+fn walk(host: &Host) -> Walk {
+    let view = "fr".to_owned();
+    walks(host, &[&view]).expect("a walk").remove(0)
+}
+
 #[track_caller]
 fn check(instead: Vec<Instead>, end: &WalkEnd, tries: u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let (host, asked) = shop(&folder, instead);
-    let walk = walk(&host, "fr").expect("a walk");
+    let walk = walk(&host);
     assert_eq!((&walk.end, walk.tries), (end, tries));
     for request in asked.lock().expect("asked").iter() {
         let body = request.body.as_deref().unwrap_or_default();
@@ -80,7 +86,7 @@ fn a_shop_that_sells_is_walked_once() {
     check(Vec::new(), &WalkEnd::Passed, 1);
     let folder = tempfile::tempdir().expect("a folder");
     let (host, asked) = shop(&folder, Vec::new());
-    let walk = walk(&host, "fr").expect("a walk");
+    let walk = walk(&host);
     let stages: Vec<_> = walk
         .stages
         .iter()
@@ -207,7 +213,7 @@ fn what_stays_is_counted_over_all_tries() {
     let left = |instead| {
         let folder = tempfile::tempdir().expect("a folder");
         let (host, _) = shop(&folder, instead);
-        walk(&host, "fr").expect("a walk").left
+        walk(&host).left
     };
     let fails = |to| always(to, Ok((500, "")));
     assert_eq!(left(vec![fails("GET /")]), Leftover::Nothing);
@@ -292,4 +298,32 @@ fn what_is_not_of_the_view_is_refused() {
     };
     assert_eq!(refused(&below, true, "fr"), "");
     assert!(refused(&below, false, "fr").contains("isn't of fr"));
+}
+
+#[test]
+fn views_that_fail_are_tried_again_together_and_no_others() {
+    for (fails, expected) in [
+        (
+            &["/rest/de/", "/rest/fr/"][..],
+            &["de", "fr", "de", "fr", "de", "fr"][..],
+        ),
+        (&["/rest/de/"], &["de", "fr", "de", "de"]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let instead = fails.iter().map(|to| Instead {
+            to,
+            times: 100,
+            answer: Ok((404, "")),
+        });
+        let (host, asked) = shop(&folder, instead.collect());
+        let seen = look(&host, &[]).expect("a look").views;
+        assert_eq!(seen["de"].walk.tries, 3);
+        assert_eq!(seen["fr"].walk.end == WalkEnd::Passed, fails.len() == 1);
+        let asked = asked.lock().expect("asked");
+        let carts = asked
+            .iter()
+            .filter(|one| one.path.ends_with("/guest-carts"));
+        let views: Vec<_> = carts.filter_map(|one| one.path.split('/').nth(2)).collect();
+        assert_eq!(views, expected);
+    }
 }

@@ -366,3 +366,30 @@ fn what_is_there_for_a_failure_is_done_and_all_else_waits() {
     let told = vec![failed(0), failed(1)];
     assert_eq!(after(steps(), told), Turn::Wait(Wait::Failed(0)));
 }
+
+#[test]
+fn what_is_not_done_by_its_deadline_is_late() {
+    let within = |seconds, step| PlanStep {
+        deadline_seconds: Some(seconds),
+        ..step
+    };
+    let steps = vec![
+        within(60, by_hand(0)),
+        within(120, by_hand(1)),
+        by_hand(2),
+        within(60, only_if(&fails("step 0"), true, by_hand(3))),
+    ];
+    let mut run = Run::begin(&approval(plan(steps), &["ann"])).expect("approved");
+    let after = |seconds| NOW.plus_seconds(seconds);
+    assert_eq!(run.late(after(60)), [0; 0]);
+    assert_eq!(run.late(after(61)), [0]);
+    assert_eq!(run.late(after(1000)), [0, 1]);
+    let (by, note) = (person("ann"), String::new());
+    let done = Happened::PersonDid { step: 0, by, note };
+    run.take(&run.entry(done, NOW)).expect("it follows");
+    assert_eq!(run.late(after(1000)), [1]);
+    let (step, by, why) = (None, person("ann"), String::new());
+    let undo = Happened::UndoAsked { step, by, why };
+    run.take(&run.entry(undo, NOW)).expect("it follows");
+    assert_eq!(run.late(after(1000)), [0; 0]);
+}

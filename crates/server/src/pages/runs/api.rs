@@ -94,6 +94,8 @@ pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
             "heeded": step.is_some_and(|step| step.heeded),
             "unwound": step.and_then(|step| step.unwound.as_ref()).map(|one| &one.why),
             "holds": run.carried.as_ref().is_some_and(|run| run.may_hold(at)),
+            "due": run.carried.as_ref().and_then(|run| run.due(at)).map(|due| due.to_string()),
+            "late": run.carried.as_ref().is_some_and(|run| run.late(now).contains(&at)),
         })
     });
     let orders = run.orders.iter().map(|one| {

@@ -7,7 +7,7 @@ use engine::containment::{OrderWish, Wanted};
 use engine::decider::DecideError;
 use model::Word;
 
-use super::show;
+use super::run::show;
 use crate::access::{Caller, Console, Fields, Seen};
 use crate::api;
 use crate::pages::{encoded, sentence};

@@ -82,6 +82,7 @@ impl PlanPage {
         steps
             .map(|(at, planned)| StepView {
                 at,
+                late_minutes: None,
                 sold: self.sold(planned),
                 planned,
                 step: None,

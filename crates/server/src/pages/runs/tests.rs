@@ -121,6 +121,7 @@ fn line(standing: Standing, now: Timestamp) -> RunLine {
         stage: standing.stage(now),
         standing: Arc::new(standing),
         incident: None,
+        now,
     }
 }
 
