@@ -3,11 +3,11 @@
 
 usage: playbooks.py MAGEWARDEN [PLAYBOOK...]
 
-For each playbook the harm is done to the shop (playbook_harms.py) and used. The plan is made, approved and carried out with the steps of
-the shipped one; between them a person is asked for who does nothing but try every way of the attack again. A step that contains leaves no
-way open but those that the plan's own words name; one that only mitigates leaves one. What a person is asked to do is done to the shop by
-hand. Checkouts of the views that nothing is done to pass throughout. Then the run is undone: every file, row, account and grant is as it
-was, the attack works again, and what doesn't come back is what the plan says doesn't.
+For each playbook the harm is done to the shop (playbook_harms.py) and used. The plan is made, approved by its hash, carried out and undone;
+then once more with a person's step put behind each of the shipped ones, who does nothing but try every way of the attack again. A step that
+contains leaves no way open but those that the plan's own words name; one that only mitigates leaves one. What a person is asked to do is
+done to the shop by hand. Checkouts of the views that nothing is done to pass throughout. Undone, every file, row, account and grant is as
+it was, the attack works again, and what doesn't come back is what the plan says doesn't.
 """
 import hashlib
 import json
@@ -40,15 +40,19 @@ def with_looks(plan):
     return {**plan, "steps": steps}
 
 
+def is_done(state):
+    return state.startswith(("done", "kept"))
+
+
 def canonical(plan):
     return json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class Act:
-    """One story on the stage of one shop."""
+    """One story on the stage of one shop: straight through, or with a look after each step."""
 
-    def __init__(self, runs, shop, story, table):
-        self.runs, self.shop, self.story, self.table = runs, shop, story, table
+    def __init__(self, runs, shop, story, table, looks):
+        self.runs, self.shop, self.story, self.table, self.looks = runs, shop, story, table, looks
         self.open = set(story.ways)
         self.plan = json.loads(runs.plan(story.playbook, **story.values)[0].read_bytes())
 
@@ -85,8 +89,7 @@ class Act:
 
     def judge(self, step, state, contained):
         """Every way is tried after a step; what is open has to be what the story expects and what the plan says."""
-        name, contains = step["name"], step["stops"] == "contains"
-        done = state.startswith("done") or state.startswith("kept")
+        name, contains, done = step["name"], step["stops"] == "contains", is_done(state)
         if done:
             self.open -= self.story.closes.get(name, set())
         works = self.works()
@@ -108,52 +111,53 @@ class Act:
         """Does what the run waits for, as a person would; gives whether something contained."""
         steps, waits = shown["steps"], shown["waits"]
         at = int(re.search(r"\bstep (\d+)\b", waits)[1]) - 1
-        name, note = steps[at]["name"], "by hand"
+        name, planned = steps[at]["name"], self.plan["steps"][at // 2 if self.looks else at]
         if waits.startswith("asks"):
             answer = next((answer for part, answer in self.story.answers.items() if part in waits), None)
             self.need(answer is not None, "an answer is known", waits)
             word = "yes" if answer() else "no"
         elif name == LOOK:
-            step = self.plan["steps"][at // 2]
-            self.need(step["name"] == steps[at - 1]["name"], "a look follows its step", steps)
-            contained = self.judge(step, steps[at - 1]["state"], contained)
+            self.need(planned["name"] == steps[at - 1]["name"], "a look follows its step", steps)
+            contained = self.judge(planned, steps[at - 1]["state"], contained)
             word = "done"
         else:
-            by_person = self.plan["steps"][at // 2]["work"]["kind"] == "person" or name in self.story.left_to_people
-            self.need(by_person and ("waits for a person" in waits or name in self.story.left_to_people), f"“{name}” is done without a person", waits)
+            left = name in self.story.left_to_people
+            self.need(left or (planned["work"]["kind"] == "person" and "waits for a person" in waits), f"“{name}” is done without a person", waits)
             self.story.by_hand.get(name, (nothing,))[0]()
             word = "done"
-        self.runs.runs("say", shown["run"], word, "--note", note)
+        self.runs.runs("say", shown["run"], word, "--note", "by hand")
         return contained
 
     def play(self):
-        story, runs, shop = self.story, self.runs, self.shop
+        story, runs = self.story, self.runs
         story.plant()
-        try:
+        works = self.works()
+        self.need(works == set(story.ways), f"before, every way works but {sorted(set(story.ways) - works)}")
+        named, known = {step["name"] for step in self.plan["steps"]}, {*story.closes, *story.excused, *story.by_hand, *story.left_to_people}
+        self.need(known <= named, f"the plan has the steps {sorted(known - named)}")
+        self.need(self.plan["stops"] == story.plan_stops, "what the whole plan says it does", (self.plan["stops"], self.plan["because"]))
+        before = self.state()
+        path = runs.folder / "approved.json"
+        path.write_text(canonical(with_looks(self.plan) if self.looks else self.plan))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        by = ["--by", "ann"] + (["--by", "ben"] if self.plan["needs_two_people"] else [])
+        with Checkouts(self.shop, [(HOSTS_OF[view], view) for view in HOSTS_OF if view not in story.closed_views]) as buyers:
+            run, contained = runs.runs("begin", path, "--approve", sha256, *by).splitlines()[0], False
+            while (shown := runs.show(run))["waits"] is not None:
+                contained = self.go(shown, contained)
+                self.need(not buyers.lost, "checkouts of other views pass", buyers.lost[:5])
+            states = {step["name"]: step["state"] for step in shown["steps"]}
+            self.need(not any("fail" in state for name, state in states.items() if name not in story.left_to_people), "nothing failed", states)
+            ended = {way for name, state in states.items() if is_done(state) for way in story.closes.get(name, ())}
             works = self.works()
-            self.need(works == set(story.ways), f"before, every way works but {sorted(set(story.ways) - works)}")
-            named, known = {step["name"] for step in self.plan["steps"]}, {*story.closes, *story.excused, *story.by_hand, *story.left_to_people}
-            self.need(known <= named, f"the plan has the steps {sorted(known - named)}")
-            self.need(self.plan["stops"] == story.plan_stops, "what the whole plan says it does", (self.plan["stops"], self.plan["because"]))
-            before = self.state()
-            path = self.runs.folder / "looked-at.json"
-            path.write_text(canonical(with_looks(self.plan)))
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            by = ["--by", "ann"] + (["--by", "ben"] if self.plan["needs_two_people"] else [])
-            with Checkouts(shop, [(HOSTS_OF[view], view) for view in HOSTS_OF if view not in story.closed_views]) as buyers:
-                run, contained = runs.runs("begin", path, "--approve", sha256, *by).splitlines()[0], False
-                while (shown := runs.show(run))["waits"] is not None:
-                    contained = self.go(shown, contained)
-                    self.need(not buyers.lost, "checkouts of other views pass", buyers.lost[:5])
-                self.need(contained == (story.plan_stops == "contains"), "the whole does what the plan says of it", shown["steps"])
-                states = {step["name"]: step["state"] for step in shown["steps"]}
-                self.need(not any("fail" in state for name, state in states.items() if name not in story.left_to_people), "nothing failed", states)
-                self.undone(run, before)
-            self.need(buyers.bought and not buyers.lost, f"checkouts of other views pass ({buyers.bought} did)", buyers.lost[:5])
-            runs.runs("close", run)
-            return buyers.bought
-        finally:
-            story.clear()
+            self.need(works == set(story.ways) - ended, f"at the end there work {sorted(works)}", states)
+            self.need(not self.looks or contained == (story.plan_stops == "contains"), "the whole does what the plan says of it", states)
+            self.undone(run, before)
+        self.need(buyers.bought and not buyers.lost, f"checkouts of other views pass ({buyers.bought} did)", buyers.lost[:5])
+        runs.runs("close", run)
+        # A story that failed is left as it is: its shop goes with it.
+        story.clear()
+        return buyers.bought
 
     def undone(self, run, before):
         story, runs = self.story, self.runs
@@ -175,6 +179,8 @@ class Act:
         self.as_before(before, "undone, all is as before")
         for path in (runs.folder / "ours").rglob("*"):
             self.need(path.is_dir() or b"4111111111111111" not in path.read_bytes(), f"no card number in {path}")
+        if not self.looks:
+            return
         self.table.append((story.title, "undone", "", "; ".join(sorted(works)), "; ".join(f"stays closed: {way}" for way in story.lost)))
 
 
@@ -206,11 +212,11 @@ def main():
         need({story.playbook for story in played} == (only or shipped), "each has a story", shipped)
         try:
             for story in played:
-                bought += Act(runs, shop, story, table).play()
+                bought += sum(Act(runs, shop, story, table, looks).play() for looks in (False, True))
                 told += 1
         finally:
             shown(table)
-    print(f"{told} passed, 0 failed ({len(shipped)} playbooks, {len(table)} looks at the attack, {bought} checkouts meanwhile, {time.monotonic() - begun:.0f} s)")
+    print(f"{told} passed, 0 failed ({len(shipped)} playbooks, {len(table)} looks at the attack, {2 * told} runs, {bought} checkouts meanwhile, {time.monotonic() - begun:.0f} s)")
 
 
 if __name__ == "__main__":
