@@ -206,7 +206,7 @@ def main():
         (folder / "good-files").mkdir()
         listed = subprocess.run([magewarden, "playbooks"], capture_output=True, text=True).stdout
         shipped = {path.stem for path in (ROOT / "content/playbooks").glob("*.json")}
-        need(len(shipped) == 14 and all(name in listed for name in shipped), "fourteen playbooks ship", listed)
+        need(shipped and all(name in listed for name in shipped), "what is listed is what ships", listed)
         only = set(sys.argv[2:])
         played = [story for story in stories(runs, shop, started) if not only or story.playbook in only]
         need({story.playbook for story in played} == (only or shipped), "each has a story", shipped)
