@@ -46,6 +46,7 @@ default = true
 "us.shop.test" = { run = "website", code = "second" }
 """
 SECRET = "not-a-real-secret-5d1f"
+KEY = "not-a-real-key-90ab"
 
 
 class Shop:
@@ -63,7 +64,7 @@ class Shop:
         shutil.copytree(HERE / "www", self.root)
         (self.root / "app" / "etc").mkdir(parents=True)
         (self.root / "app" / "etc" / "env.php").write_text(
-            "<?php return ['backend' => ['frontName' => 'office_x1'], 'session' => ['save' => 'redis', 'redis' => "
+            "<?php return ['backend' => ['frontName' => 'office_x1'], 'crypt' => ['key' => '" + KEY + "'], 'session' => ['save' => 'redis', 'redis' => "
             f"['host' => '127.0.0.1', 'port' => '{self.redis}']], 'db' => ['table_prefix' => 'mg_', 'connection' => ['default' => "
             f"['host' => '{self.folder}/sock', 'dbname' => 'shop', 'username' => 'shop', 'password' => '{SECRET}']]]];\n")
         (self.root / "stores.toml").write_text(STORES)
@@ -114,7 +115,12 @@ class Shop:
 
     def ask(self, host, path, method="GET", headers=(), body=None):
         """Asks the shop; gives status, the view it served (`X-Store`), and the body."""
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        status, named, text = self.asked(host, path, method, headers, body)
+        return status, named["X-Store"], text
+
+    def asked(self, host, path, method="GET", headers=(), body=None, source="127.0.0.1"):
+        """The same from an address of this machine; gives all header lines."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20, source_address=(source, 0))
         link.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         link.putheader("Host", f"{host}:{self.port}")
         for name, value in headers:
@@ -125,15 +131,16 @@ class Shop:
         answer = link.getresponse()
         text = answer.read().decode(errors="replace")
         link.close()
-        return answer.status, answer.getheader("X-Store"), text
+        return answer.status, answer.headers, text
 
-    def buy(self, host, view):
+    def buy(self, host, view, payment=None, source="127.0.0.1"):
         """A checkout as a consumer's browser asks for it; gives the order's number."""
-        call = lambda path, body: json.loads(self.ask(host, f"/rest/{view}/V1/guest-carts{path}", "POST", [("Content-Type", "application/json")], json.dumps(body))[2])
+        payment = payment or {"method": "checkmo"}
+        call = lambda path, body: json.loads(self.asked(host, f"/rest/{view}/V1/guest-carts{path}", "POST", [("Content-Type", "application/json")], json.dumps(body), source)[2])
         cart = call("", {})
         call(f"/{cart}/items", {"cartItem": {"sku": "sku-7"}})
         call(f"/{cart}/estimate-shipping-methods", {})
-        return call(f"/{cart}/payment-information", {"email": "shopper@example.com", "paymentMethod": {"method": "checkmo"}})
+        return call(f"/{cart}/payment-information", {"email": "shopper@example.com", "paymentMethod": payment})
 
 
 def extensions():

@@ -282,9 +282,12 @@ pub static EXPECTED: &[ActionFacts] = &[
     },
     ActionFacts {
         undo: Undo::Danger,
+        stays_open: "releases before 2.4.8, 2.4.7-p2, 2.4.6-p7, 2.4.5-p9 and 2.4.4-p10 take tokens signed with any key of the list, and the old key \
+            stays in it: update first; what was encrypted with the old key is read by whoever has it and the data, so secrets are \
+            changed where they are known; sessions that run go on; passwords that were read",
         ..ends(
             "rotate_crypt_key",
-            "Makes a new encryption key and encrypts again what the old one held",
+            "Makes a new encryption key; what the old one encrypted stays as it is",
             Layer::Application,
             Reach::Installation,
             &[],

@@ -4,6 +4,8 @@
 
 declare(strict_types=1);
 
+require __DIR__ . '/access.php';
+
 final class Shop
 {
     private PDO $db;
@@ -12,6 +14,7 @@ final class Shop
     private array $views = [];
     /** @var array<string, array<int, array<string, string>>> settings by scope, scope id and path */
     private array $settings;
+    private Access $access;
 
     public function __construct(private array $env)
     {
@@ -30,6 +33,7 @@ final class Shop
             }
             return $settings;
         });
+        $this->access = new Access($this->all(...), $this->ask(...), $env);
     }
 
     public function answer(): void
@@ -46,7 +50,9 @@ final class Shop
             $first === 'rest' => $this->rest($rest, $inPath),
             $first === 'soap' => $this->said($this->named(explode('/', $rest)[0], $inPath), ['soap' => true]),
             $first === 'graphql' => $this->graphql($inPath),
-            $first === $this->env['backend']['frontName'] => $this->said($this->views['admin'], ['form' => 'login']),
+            $first === $this->env['backend']['frontName'] => $this->said($this->views['admin'], $this->access->hasAdministrator() ? $this->orders() : ['form' => 'login']),
+            $first === 'customer' => $this->said($this->chosen($inPath), $this->access->hasCustomer() ? ['account' => 'orders'] : ['form' => 'login']),
+            $first === 'hosted' => header("Location: {$this->gateway($this->chosen($inPath))}?order=" . (int) ($_GET['order'] ?? 0), true, 302),
             default => $this->page($this->chosen($inPath), trim("$first/$rest", '/')),
         };
     }
@@ -114,9 +120,42 @@ final class Shop
             $this->said($view, array_map(fn ($method) => ['code' => $method, 'title' => ucfirst($method)], $this->methods($view)));
         } elseif ($post && ($call[1] ?? '') === 'guest-carts' && ($call[3] ?? '') === 'payment-information') {
             $this->order($view, $call[2], $body);
+        } elseif ($call === ['V1', 'orders'] && isset($_SERVER['HTTP_AUTHORIZATION'])) {
+            http_response_code($this->access->hasToken() ? 200 : 401);
+            $this->said($view, $this->access->hasToken() ? $this->orders() : ['message' => "The consumer isn't authorized to access %resources."]);
         } else {
+            foreach ($this->modules() as $module) {
+                if (isset($module['routes'][implode('/', $call)])) {
+                    $this->said($view, $module['routes'][implode('/', $call)]($_GET));
+                    return;
+                }
+            }
             $this->said($view, ['store' => $view['code']]);
         }
+    }
+
+    /**
+     * What modules add that `app/etc/config.php` has switched on: `app/code/VENDOR/NAME/module.php` gives a function of the shop's database
+     * that gives `routes` (paths of REST) and `placed` (told of each order).
+     */
+    private function modules(): array
+    {
+        $config = __DIR__ . '/app/etc/config.php';
+        $on = array_keys(array_filter(is_file($config) ? (require $config)['modules'] ?? [] : []));
+        $files = array_map(fn ($name) => __DIR__ . '/app/code/' . str_replace('_', '/', $name) . '/module.php', $on);
+        return array_map(fn ($file) => (require $file)($this->all(...)), array_filter($files, 'is_file'));
+    }
+
+    /** What whoever may see orders sees of them. */
+    private function orders(): array
+    {
+        return $this->all('select increment_id, customer_email, grand_total from mg_sales_order order by entity_id desc limit 20');
+    }
+
+    /** Where a buyer is sent to pay. */
+    private function gateway(array $view): string
+    {
+        return $this->setting('payment/hosted/gateway_url', $view) ?: "http://js.gateway.test:{$_SERVER['SERVER_PORT']}/pay";
     }
 
     /** What is in a guest's cart: something is put into it, or taken out. */
@@ -152,6 +191,12 @@ final class Shop
         $order = $this->db->lastInsertId();
         $this->ask('insert into mg_sales_order_payment (parent_id, method, amount_ordered) values (?, ?, ?)', [$order, $method, $cart['total']]);
         $this->ask('update mg_quote set is_active = 0 where entity_id = ?', [$cart['quote_id']]);
+        if ($this->setting('payment/hosted/debug', $view)) {
+            file_put_contents(__DIR__ . '/var/log/payment.log', json_encode($body) . "\n", FILE_APPEND);
+        }
+        foreach ($this->modules() as $module) {
+            ($module['placed'] ?? fn () => null)($body);
+        }
         $this->said($view, $order);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use model::{Plan, Reach, Stops, StoreMap, Work};
+use model::{Plan, PlanStep, Reach, Stops, StoreMap, Work};
 use playbook::{Document, EXPECTED, EXTENSION, PlanError, check, line, orders, plan};
 use serde_json::Value;
 
@@ -60,6 +60,34 @@ fn each_is_planned_with_its_examples_and_its_line_keeps_the_laws() {
             keeps.is_some_and(|at| at < 2),
             "{name} keeps evidence first"
         );
+    }
+}
+
+#[test]
+fn what_magento_caches_is_emptied_before_anybody_is_asked_whether_it_goes_on() {
+    let action = |step: &PlanStep| match &step.work {
+        Work::Action { action, .. } => action.clone(),
+        Work::Person { does } => does.join(" "),
+    };
+    let empties = |done: &str| done == "purge_cache" || done.contains("cache:clean");
+    for name in NAMES {
+        // Nothing is known, so that every branch is in the plan.
+        let nothing = BTreeMap::new();
+        let plan = plan(&shipped(name), &nothing, EXPECTED, &StoreMap::default()).expect("a plan");
+        for (at, step) in plan.steps.iter().enumerate() {
+            let after = plan.steps.get(at + 1..).unwrap_or_default();
+            let done = action(step);
+            // Cached, a row that was put back goes on, and whoever looks answers that cards are still read.
+            if done == "revert_row" && name != "stray-card-data" {
+                let next = after.first().expect("a step after it");
+                assert!(empties(&action(next)) && next.only_if.is_empty(), "{name}");
+            }
+            // Cached, a method that was switched off is still offered.
+            if done == "disable_payment_method" {
+                let same = after.iter().filter(|one| one.only_if == step.only_if);
+                assert!(same.map(action).any(|done| empties(&done)), "{name}");
+            }
+        }
     }
 }
 
