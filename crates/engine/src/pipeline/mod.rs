@@ -21,7 +21,7 @@ use cardholder::Masker;
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
-use stores::{Database, Looks, Outbox, StatePlace};
+use stores::{Database, Looks, Mailed, Outbox, StatePlace};
 
 use crate::archive::Archive;
 use crate::containment::{Containments, Modes};
@@ -127,6 +127,12 @@ impl Pipeline {
     #[must_use]
     pub fn looks(&self) -> Looks {
         Looks::new(self.database().clone())
+    }
+
+    /// Where it is kept what was told by mail.
+    #[must_use]
+    pub fn mailed(&self) -> Mailed {
+        Mailed::new(self.database().clone())
     }
 
     /// What opening the ledger found.
