@@ -6,13 +6,16 @@ Usage: mail.py MAGEWARDEN        (needs Debian's python3-aiosmtpd, so Debian's o
 import email
 import email.policy
 import json
+import logging
 import pathlib
 import signal
 import ssl
 import subprocess
+import sqlite3
 import sys
 import time
 import unicodedata
+import warnings
 import urllib.error
 import urllib.request
 
@@ -25,6 +28,7 @@ from shared import change_state, free_port, need, stage, wait_for
 
 STORES = """
 default_website = "base"
+back_end = "office_x1"
 [views.fr]
 website = "base"
 store = "main"
@@ -33,7 +37,13 @@ default = true
 website = "second"
 store = "us_store"
 default = true
+[hosts]
+"shop.example.com" = { run = "website", code = "base" }
+"us.example.com" = { run = "website", code = "second" }
 """
+# What clients do wrong on purpose is no news.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+warnings.simplefilter("ignore")
 USER, PASSWORD = "magewarden", "correct horse"
 CARD = "4111 1111 1111 1111"
 FIELDS = {"from", "to", "subject", "message-id", "auto-submitted", "content-type", "references", "content-transfer-encoding", "date", "mime-version"}
@@ -87,16 +97,21 @@ class Mailbox:
         return [email.message_from_bytes(content, policy=email.policy.default) for to, content in self.letters if to == [address]]
 
 
+def text(letter):
+    """Its text; lines end as the text's do, not as the wire's."""
+    return letter.get_content().replace("\r\n", "\n")
+
+
 def settings(folder, mailbox, authority, **more):
     """Writes a settings file with [mail]; gives its path."""
     password = folder / "mail.password"
     password.write_text(more.pop("password", PASSWORD) + "\n")
     password.chmod(0o600)
     values = {"server": f"127.0.0.1:{mailbox.port}", "user": USER, "password_file": str(password), "ca_file": str(authority), "from": "magewarden <magewarden@shop.example>",
-              "to": ["oncall@shop.example"], "quiet_minutes": 0, "per_hour": 100, "url": "https://console.shop.example"} | more
-    text = "[mail]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+              "to": ["oncall@shop.example"], "quiet_minutes": 0, "per_hour": 2000, "url": "https://console.shop.example"} | more
+    lines = "[mail]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
     path = folder / "up.toml"
-    path.write_text(text)
+    path.write_text(lines)
     return path
 
 
@@ -154,12 +169,12 @@ class Shop:
 
     def incident(self, title):
         """The incident of a title, once it is there."""
-        found = lambda: [one for one in self.ask("/api/v1/incidents?limit=100")["items"] if one["title"] == title]
+        found = lambda: [one for one in self.ask("/api/v1/incidents?limit=100")["items"] if one["title"].startswith(title)]
         return wait_for(f"the incident {title!r}", 30, found)[0]
 
     def decide(self, incident, **act):
-        seen = self.ask(f"/api/v1/incidents/{incident}")["handling"]["version"]
-        return self.ask(f"/api/v1/incidents/{incident}/decisions", {"seen": seen} | act)
+        seen = self.ask(f"/api/v1/incidents/{incident}")["handling"]["taken"]
+        return self.ask(f"/api/v1/incidents/{incident}/decisions", {"seen": len(seen)} | act)
 
     def person(self, name, role, address, scope=()):
         """Somebody who joined, and is told at an address; gives them as decisions name them."""
@@ -168,7 +183,6 @@ class Shop:
         # Joining is what people.py tries.
         change_state(self.data, f"UPDATE account SET id = 'id-{name}' WHERE name = '{name}' AND NOT EXISTS (SELECT 1 FROM identity WHERE account = account.id)")
         change_state(self.data, f"UPDATE account SET state = 'active' WHERE name = '{name}'")
-        import sqlite3
         state = sqlite3.connect(self.data / "state.sqlite")
         account = state.execute("SELECT id FROM account WHERE name = ?", [name]).fetchone()[0]
         state.close()
@@ -250,7 +264,7 @@ def told(shop, mailbox):
         out.write(line(f"/checkout?cvv=737&cc={CARD.replace(' ', '')}", "203.0.113.9"))
     letter = wait_for("the letter of a thief", 60, lambda: mailbox.to("oncall@shop.example"))[0]
     incident = shop.ask("/api/v1/incidents")["items"][0]
-    body = letter.get_content()
+    body = text(letter)
     need(letter["Subject"].startswith(incident["severity"] + ": ") and letter["Subject"].endswith("· view fr") and len(letter["Subject"]) < 78, "what its subject says", letter["Subject"])
     for part in [f"https://console.shop.example/incidents/{incident['id']}\n", "A new incident.", "view fr", "203.0.113.9", "Records:", "Seen:", " UTC", "Next:        look at it", "First lever:", "Clock"]:
         need(part in body, f"its body has {part}", body)
@@ -258,11 +272,11 @@ def told(shop, mailbox):
     # Somebody gives it to bob, with a task; then goes on. What people write doesn't leave.
     shop.decide(incident["id"], act="lead", to=bob)
     shop.decide(incident["id"], act="add_task", title="ring the secret acquirer", owner=bob)
-    leads = lambda: any("You lead it now." in one.get_content() for one in mailbox.to("bob@shop.example"))
+    leads = lambda: any("You lead it now." in text(one) for one in mailbox.to("bob@shop.example"))
     wait_for("bob hears that he leads", 60, leads)
-    wait_for("bob hears of his task", 60, lambda: any("Task 1 is yours" in one.get_content() for one in mailbox.to("bob@shop.example")))
+    wait_for("bob hears of his task", 60, lambda: any("Task 1 is yours" in text(one) for one in mailbox.to("bob@shop.example")))
     shop.decide(incident["id"], act="comment", text="a secret remark", kind="fact")
-    wait_for("bob hears of a remark", 60, lambda: any("comment by" in one.get_content() for one in mailbox.to("bob@shop.example")))
+    wait_for("bob hears of a remark", 60, lambda: any("comment by" in text(one) for one in mailbox.to("bob@shop.example")))
     # Who works for another store hears of hers alone, whatever she is given.
     shop.decide(incident["id"], act="add_task", title="for uma", owner=uma)
     shop.find(["Something in us"], "us")
@@ -270,7 +284,7 @@ def told(shop, mailbox):
     shop.decide(us["id"], act="lead", to=uma)
     wait_for("uma hears of her own", 60, lambda: mailbox.to("uma@shop.example"))
     time.sleep(8)
-    hers = [one.get_content() for one in mailbox.to("uma@shop.example")]
+    hers = [text(one) for one in mailbox.to("uma@shop.example")]
     need(len(hers) == 1 and us["id"] in hers[0] and incident["id"] not in hers[0], "uma is told of her store alone", hers)
     everything = "".join(content.decode() for _, content in mailbox.letters)
     need("secret" not in everything, "what people write stays", everything)
@@ -304,13 +318,13 @@ def away(shop, mailbox):
 def hostile(shop, mailbox):
     """Every attack on whoever reads, as titles, actors and reasons of findings."""
     mailbox.letters.clear()
-    texts = [one.decode("utf-8", "replace") for one in attacks("127.0.0.1:9")]
-    texts = [text[:150].replace("\0", "") for text in texts if text.strip()][:60]
-    texts += [f"x\r\nBcc: thief@evil.example\r\n\r\nClock: none {CARD}", "x\nSubject: low: nothing\n.\nRSET\n"]
+    words = [one.decode("utf-8", "replace") for one in attacks("127.0.0.1:9")]
+    words = [one[:150].replace("\0", "") for one in words if one.strip()]
+    words += [f"x\r\nBcc: thief@evil.example\r\n\r\nClock: none {CARD}", "x\nSubject: low: nothing\n.\nRSET\n"]
     taken = 0
-    for text in texts:
+    for word in words:
         try:
-            shop.find([f"T{taken} {text}"], reason=text, assets=[{"kind": "path", "name": text, "class": "none"}] if False else [])
+            shop.find([f"T{taken} {word}"], reason=word)
             taken += 1
         except SystemExit as refused:
             need(" 422" in str(refused) or "\n422" in str(refused), "it is taken or refused as unfit", refused)
@@ -320,11 +334,11 @@ def hostile(shop, mailbox):
         names = {name.lower() for name in letter.keys()}
         need(names <= FIELDS and len(names) == len(letter.keys()), "a head has its own fields, each once", letter.as_string())
         need(not letter.is_multipart() and letter.get_content_type() == "text/plain", "plain text", letter.as_string())
-        subject, body = str(letter["Subject"]), letter.get_content()
+        subject, body = str(letter["Subject"]), text(letter)
         need(len(subject) < 78 and subject.startswith("high: "), "a subject", subject)
-        for text in (subject, body):
-            odd = [one for one in text if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp") and one not in "\n\u00ad" ]
-            need(not odd and CARD not in text and CARD.replace(" ", "") not in text, "nothing that isn't shown", repr(text))
+        for shown in (subject, body):
+            odd = [one for one in shown if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp") and one not in "\n\u00ad" ]
+            need(not odd and CARD not in shown and CARD.replace(" ", "") not in shown, "nothing that isn't shown", repr(shown))
         forged = [one for one in body.splitlines() if one.lower().startswith(("bcc:", "subject:", "clock: none"))]
         need(not forged, "no line is forged", body)
     need({tuple(to) for to, _ in mailbox.letters} == {("oncall@shop.example",)}, "nobody else got a letter", [to for to, _ in mailbox.letters])
@@ -344,7 +358,7 @@ def flood(shop, mailbox):
     letters = mailbox.to("oncall@shop.example")
     need(len(letters) <= 5, "at most five in an hour", [one["Subject"] for one in letters])
     many = [one for one in letters if "letters are held back" in one["Subject"]][-1]
-    need("at most 5 letters" in many.get_content(), "it says why", many.get_content())
+    need("at most 5 letters" in text(many), "it says why", text(many))
     need(shop.count("joined_total") > 0, "it is counted", shop.count("joined_total"))
     print(f"a hundred incidents: {len(letters)} letters, {shop.count('joined_total')} joined, {shop.count('waiting')} held back")
 

@@ -220,8 +220,14 @@ mod tests {
         check("[]", "");
         check("null", "");
         check(r#""a@example.com""#, "a@example.com");
-        check(r#"[{"value":"a@example.com"},{"value":"b@example.com","primary":true}]"#, "b@example.com");
-        check(r#"[{"Value":"a@example.com","primary":"False"},{"value":"b@example.com"}]"#, "a@example.com");
+        check(
+            r#"[{"value":"a@example.com"},{"value":"b@example.com","primary":true}]"#,
+            "b@example.com",
+        );
+        check(
+            r#"[{"Value":"a@example.com","primary":"False"},{"value":"b@example.com"}]"#,
+            "a@example.com",
+        );
     }
 
     #[track_caller]

@@ -253,7 +253,10 @@ fn message(from: &Mailbox, letter: &Letter) -> Result<Message, String> {
     if !is_address(&letter.to) {
         return Err("it isn't an address of mail".to_owned());
     }
-    let to: Address = letter.to.parse().map_err(|_| "it isn't an address".to_owned())?;
+    let to: Address = letter
+        .to
+        .parse()
+        .map_err(|_| "it isn't an address".to_owned())?;
     let domain = from.email.domain();
     let id = |word: &str| format!("<{}@{domain}>", bare(word));
     let mut builder = Message::builder()

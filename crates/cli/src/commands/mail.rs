@@ -101,7 +101,8 @@ impl MailFile {
         let url = self.url.trim_end_matches('/');
         let is_url = |url: &str| {
             let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
-            rest.is_some_and(|rest| !rest.is_empty()) && url.bytes().all(|one| one.is_ascii_graphic())
+            rest.is_some_and(|rest| !rest.is_empty())
+                && url.bytes().all(|one| one.is_ascii_graphic())
         };
         if !url.is_empty() && !is_url(url) {
             return Err(Failure::say(
@@ -223,7 +224,11 @@ fn hint(error: &PostError) -> &'static str {
     let PostError::Server { why, .. } = error else {
         return "check the address, and whether the server lets this account send as `from`";
     };
-    let says = |words: &[&str]| words.iter().any(|word| why.to_ascii_lowercase().contains(word));
+    let says = |words: &[&str]| {
+        words
+            .iter()
+            .any(|word| why.to_ascii_lowercase().contains(word))
+    };
     if says(&["certificate", "unknownissuer", "notvalidforname"]) {
         "the server's certificate isn't vouched for: `server` by the name that the certificate has; for a company's own authority \
          name its certificate with ca_file"
@@ -266,7 +271,10 @@ mod tests {
     #[test]
     fn settings_are_whole_and_say_nothing_that_would_go_in_the_clear() {
         check("", "");
-        check("to = [\"a@example.com\"]\nseverity = \"medium\"\nurl = \"https://c.example.com/\"", "");
+        check(
+            "to = [\"a@example.com\"]\nseverity = \"medium\"\nurl = \"https://c.example.com/\"",
+            "",
+        );
         check("tls = \"ssl\"", "no way to protect");
         check("tls = \"none\"", "on loopback alone");
         check("severity = \"bad\"", "no severity");
@@ -277,7 +285,10 @@ mod tests {
         check("user = \"a\"", "an account is both");
         check("password = \"s3cret\"", "unknown field");
         check("ca_file = \"/nowhere.pem\"", "nowhere.pem");
-        for field in KNOWN.split(", ").filter(|one| !["server", "from"].contains(one)) {
+        for field in KNOWN
+            .split(", ")
+            .filter(|one| !["server", "from"].contains(one))
+        {
             check(&format!("{field} = {{}}"), "invalid type");
         }
     }

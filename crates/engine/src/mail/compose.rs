@@ -59,22 +59,46 @@ impl Sender {
         }
         body.push('\n');
         if brief.lane == Lane::Exercise {
-            line(&mut body, "Exercise", "this happens in an exercise, not in the shop");
+            line(
+                &mut body,
+                "Exercise",
+                "this happens in an exercise, not in the shop",
+            );
         }
         line(&mut body, "What", &safe(&brief.title));
         let because = whole.and_then(|one| one.severity_because.first());
-        let because = because.map_or_else(String::new, |why| format!(" ({})", safe(why)));
-        line(&mut body, "Severity", &format!("{}{because}", work.severity.name()));
+        let because = because.map_or_else(String::new, |why| format!("; {}", safe(why)));
+        line(
+            &mut body,
+            "Severity",
+            &format!("{}{because}", work.severity.name()),
+        );
         line(&mut body, "State", work.state.name());
-        line(&mut body, "Where", &listed(brief.places().iter().map(ToString::to_string)));
+        line(
+            &mut body,
+            "Where",
+            &listed(brief.places().iter().map(ToString::to_string)),
+        );
         let actors = brief.actors.iter();
-        line(&mut body, "Who", &listed(actors.map(|one| format!("{} {}", one.kind.name(), one.value))));
-        line(&mut body, "Data", &listed(brief.assets.iter().map(|one| one.name.clone())));
+        line(
+            &mut body,
+            "Who",
+            &listed(actors.map(|one| format!("{} {}", one.kind.name(), one.value))),
+        );
+        line(
+            &mut body,
+            "Data",
+            &listed(brief.assets.iter().map(|one| one.name.clone())),
+        );
         line(&mut body, "Records", &count(&brief.rows));
         line(&mut body, "Seen", &span(&brief.first, &brief.last));
         line(&mut body, "Detected", &when(&brief.detected));
         if brief.clocks.is_empty() {
-            line(&mut body, "Clocks", "none with a time that is known; whom to tell is on its page");
+            line(
+                &mut body,
+                "Clocks",
+                "none whose time is known; its page says what hinges on who the merchant is",
+            );
         }
         for clock in brief.clocks.iter().take(CLOCKS_MAX) {
             let left = clock.due.seconds_since(now);
@@ -83,7 +107,15 @@ impl Sender {
                 false => format!("over for {}", duration(-left)),
             };
             let regime = safe(&clock.regime);
-            line(&mut body, "Clock", &format!("{}, {left}: {regime}, tell {}", when(&clock.due), safe(&clock.recipient)));
+            line(
+                &mut body,
+                "Clock",
+                &format!(
+                    "{}, {left}: {regime}, tell {}",
+                    when(&clock.due),
+                    safe(&clock.recipient)
+                ),
+            );
         }
         line(&mut body, "Next", work.next());
         if let Some(lever) = whole.and_then(|whole| first_lever(whole, findings)) {
@@ -102,7 +134,13 @@ impl Sender {
     }
 
     /// One letter of many incidents, the severest first, when so many letters would be too many; `went` within the hour, and at most as many may.
-    pub(super) fn many(&self, to: &str, told: &[News<'_>], (went, most): (usize, usize), now: Timestamp) -> Letter {
+    pub(super) fn many(
+        &self,
+        to: &str,
+        told: &[News<'_>],
+        (went, most): (usize, usize),
+        now: Timestamp,
+    ) -> Letter {
         let count = told.len();
         let severest = told.iter().map(|one| one.work.severity).max();
         let severest = severest.map_or("unknown", model::Level::name);
@@ -205,7 +243,10 @@ fn subject(told: &News<'_>) -> String {
     let place = cut(&place(told.work), PLACE_CHARACTERS);
     let head = format!("{exercise}{severity}{news}: ");
     let taken = head.chars().count() + 3 + place.chars().count();
-    let title = cut(&safe(&told.work.incident.title), SUBJECT_CHARACTERS_MAX.saturating_sub(taken));
+    let title = cut(
+        &safe(&told.work.incident.title),
+        SUBJECT_CHARACTERS_MAX.saturating_sub(taken),
+    );
     format!("{head}{title} · {place}")
 }
 
@@ -228,7 +269,10 @@ fn words(occasion: &Occasion, now: Timestamp) -> String {
             format!("Task {number} is yours{due}; what it is stands on its page.")
         }
         Occasion::Run { host, waits } => {
-            format!("A run of containment for host {} waits for {waits}.", safe(host))
+            format!(
+                "A run of containment for host {} waits for {waits}.",
+                safe(host)
+            )
         }
         Occasion::Clock { clock, is_over } => {
             let whom = safe(&clock.recipient);
@@ -277,7 +321,10 @@ fn hash(parts: &[&str]) -> String {
         hash.update([0]);
     }
     let hash = hash.finalize();
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// By which mail readers show letters of one incident together.

@@ -190,7 +190,10 @@ impl Clerk {
         let mut last = Timestamp::default();
         while !stop.load(Ordering::SeqCst) {
             let at = *version.borrow_and_update();
-            let has_news = self.desk.changed_since(seen).is_none_or(|all| !all.is_empty());
+            let has_news = self
+                .desk
+                .changed_since(seen)
+                .is_none_or(|all| !all.is_empty());
             let is_late = now().seconds_since(last) >= LOOK.as_secs().cast_signed();
             if has_news || is_late || self.is_due(now()) {
                 (seen, last) = (at, now());
@@ -230,7 +233,8 @@ impl Clerk {
             self.tell(&reader, all, now, stop).await;
         }
         self.save().await;
-        self.waiting.retain(|_, since| now().seconds_since(*since) < 30 * 86_400);
+        self.waiting
+            .retain(|_, since| now().seconds_since(*since) < 30 * 86_400);
     }
 
     /// Whoever may be told now; `None` when it isn't known.
@@ -248,7 +252,11 @@ impl Clerk {
         let mut readers: BTreeMap<String, Reader> = BTreeMap::new();
         let to = self.settings.to.clone().into_iter();
         let to = to.map(|to| (to.to_ascii_lowercase(), None));
-        let all = to.chain(people.into_iter().map(|one| (one.address, Some(one.principal))));
+        let all = to.chain(
+            people
+                .into_iter()
+                .map(|one| (one.address, Some(one.principal))),
+        );
         for (address, person) in all {
             let since = self.since(&address, now);
             let reader = readers.entry(address.clone()).or_insert(Reader {
@@ -317,7 +325,7 @@ impl Clerk {
                 mark: format!("{sent} {then}"),
             });
         }
-        all.sort_by_key(|due| (due.since, due.work.incident.last));
+        all.sort_by_key(|due| (due.since, due.work.incident.detected));
         all
     }
 
@@ -340,7 +348,10 @@ impl Clerk {
         now: fn() -> Timestamp,
         stop: &AtomicBool,
     ) {
-        let again = self.refused.get(&reader.address).map_or(0, |again| again.at);
+        let again = self
+            .refused
+            .get(&reader.address)
+            .map_or(0, |again| again.at);
         let is_quiet = |clerk: &Self, due: &Due| {
             let key = (reader.address.clone(), due.work.incident.id.clone());
             let sent = clerk.kept.get(&key).map_or(0, |kept| kept.sent);
@@ -354,7 +365,10 @@ impl Clerk {
                 return;
             }
             let sent = self.sent.entry(reader.address.clone()).or_default();
-            while sent.front().is_some_and(|first| at.seconds_since(Timestamp(*first)) >= HOUR_SECONDS) {
+            while sent
+                .front()
+                .is_some_and(|first| at.seconds_since(Timestamp(*first)) >= HOUR_SECONDS)
+            {
                 sent.pop_front();
             }
             let went = sent.len();

@@ -49,11 +49,22 @@ pub(super) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
     Opened,
-    Rose { from: Level },
+    Rose {
+        from: Level,
+    },
     Leads,
-    Task { number: u32, due: Option<Timestamp> },
-    Run { host: String, waits: String },
-    Clock { clock: Clock, is_over: bool },
+    Task {
+        number: u32,
+        due: Option<Timestamp>,
+    },
+    Run {
+        host: String,
+        waits: String,
+    },
+    Clock {
+        clock: Clock,
+        is_over: bool,
+    },
     Found(u64),
     /// What others did, the newest last: their names, and the act's.
     Decided(Vec<(String, &'static str)>),
@@ -107,7 +118,9 @@ pub(super) fn look(
     let then = &mut look.then;
     // Of what was decided before they were told anything, nothing is new.
     let is_new = |decision: u64| {
-        let taken = handling.taken.get(usize::try_from(decision).ok()?.checked_sub(1)?)?;
+        let taken = handling
+            .taken
+            .get(usize::try_from(decision).ok()?.checked_sub(1)?)?;
         let by_others = !own(&taken.decision.by.account);
         Some(by_others && taken.decision.at >= reader.since)
     };
@@ -126,7 +139,11 @@ pub(super) fn look(
         then.severity = Some(work.severity);
     }
     let leads = handling.lead.as_ref().map(|lead| &lead.account);
-    then.leads = leads.filter(|lead| own(lead)).into_iter().cloned().collect();
+    then.leads = leads
+        .filter(|lead| own(lead))
+        .into_iter()
+        .cloned()
+        .collect();
     if !then.leads.is_subset(&known_before.leads) && is_new(handling.lead_changed) == Some(true) {
         tell.push(Occasion::Leads);
     }
@@ -184,7 +201,10 @@ pub(super) fn look(
         let version = handling.version();
         if let Some(told) = known_before.decisions.get(&who.account) {
             is_known = true;
-            let after = handling.taken.iter().skip(usize::try_from(*told).unwrap_or(usize::MAX));
+            let after = handling
+                .taken
+                .iter()
+                .skip(usize::try_from(*told).unwrap_or(usize::MAX));
             let others = after.filter(|one| !own(&one.decision.by.account));
             let acts = others.map(|one| (one.decision.by.name.clone(), one.decision.act.name()));
             decided = acts.collect();

@@ -145,7 +145,10 @@ fn an_incident_is_told_once_and_what_came_after_its_quiet_time() {
     office.found(incident("a", Level::Critical));
     assert!(office.told().is_empty(), "it is quiet");
     pass_time(901);
-    assert_eq!(office.told(), ["critical, was high: Cards read by a · view us"]);
+    assert_eq!(
+        office.told(),
+        ["critical, was high: Cards read by a · view us"]
+    );
     pass_time(901);
     assert!(office.told().is_empty());
     // One that rises to what is told is new.
@@ -171,7 +174,10 @@ fn what_could_not_go_goes_later_in_its_order_also_after_a_start() {
     let mut sink = MailSink(office.clerk.state());
     let works = sinks::Sink::works(&sink).expect("it knows");
     let why = works.expect_err("it fails").to_string();
-    assert!(why.contains("mail:25") && why.contains("wait to be told"), "{why}");
+    assert!(
+        why.contains("mail:25") && why.contains("wait to be told"),
+        "{why}"
+    );
     office.post.is_away.store(false, Ordering::SeqCst);
     let subjects = office.told();
     let order: Vec<&str> = subjects.iter().filter_map(|one| one.get(20..21)).collect();
@@ -214,13 +220,21 @@ fn a_flood_is_bounded_and_said_and_nothing_of_it_is_left_out() {
     }
     assert_eq!(letters.len(), 5, "of one hour");
     let last = &letters[4];
-    assert!(last.subject.contains("letters are held back"), "{}", last.subject);
+    assert!(
+        last.subject.contains("letters are held back"),
+        "{}",
+        last.subject
+    );
     assert!(last.body.contains("at most 5 letters"), "{}", last.body);
     pass_time(3600);
     let more = office.letters();
     // Four of the five told one each, the fifth one; all others are in this.
     assert_eq!(more.len(), 1);
-    assert!(more[0].subject.contains("115 incidents"), "{}", more[0].subject);
+    assert!(
+        more[0].subject.contains("115 incidents"),
+        "{}",
+        more[0].subject
+    );
     assert_eq!(office.clerk.state().counts().joined, 114);
     pass_time(3600);
     assert!(office.told().is_empty());
@@ -235,16 +249,29 @@ fn what_a_log_says_is_masked_and_inert_in_a_letter() {
     odd.actors[0].value = "y\n\nClock: none 4111111111111111".to_owned();
     office.found(odd);
     let letter = office.letters().remove(0);
-    assert!(letter.subject.chars().count() < 78 && letter.subject.ends_with("· view us"), "{}", letter.subject);
+    assert!(
+        letter.subject.chars().count() < 78 && letter.subject.ends_with("· view us"),
+        "{}",
+        letter.subject
+    );
     for text in [&letter.subject, &letter.body] {
         assert!(!text.contains("4111"), "{text}");
         let is_odd = |one: char| (one.is_control() && one != '\n') || one == '\u{202e}';
         assert!(!text.contains(is_odd), "{text}");
     }
     assert!(!letter.subject.contains('\n'));
-    let forged = letter.body.lines().any(|line| line.starts_with("Bcc:") || line.starts_with("Clock: none"));
+    let forged = letter
+        .body
+        .lines()
+        .any(|line| line.starts_with("Bcc:") || line.starts_with("Clock: none"));
     assert!(!forged, "{}", letter.body);
-    for part in ["Severity:", "Where:       view us", "Records:", "Next:        look at it", "https://console.example.com/incidents/a\n"] {
+    for part in [
+        "Severity:",
+        "Where:       view us",
+        "Records:",
+        "Next:        look at it",
+        "https://console.example.com/incidents/a\n",
+    ] {
         assert!(letter.body.contains(part), "{part}: {}", letter.body);
     }
 }
@@ -304,14 +331,25 @@ impl Told {
             findings: Vec::new(),
             incidents: vec![incident.clone()],
         });
-        desk.publish(Update::Handled(vec![("a".to_owned(), self.handling.clone())]));
+        desk.publish(Update::Handled(vec![(
+            "a".to_owned(),
+            self.handling.clone(),
+        )]));
         let sight = Sight::new(desk, analyst("all", Scope::Installation), Arc::default());
         let work: Work = sight.in_brief("a").expect("there");
         let limits = Limits {
             severity: Level::High,
             clock_seconds: 86_400,
         };
-        let looked = look(&self.reader, &work, &[], self.known.as_ref(), limits, &StoreMap::default(), now());
+        let looked = look(
+            &self.reader,
+            &work,
+            &[],
+            self.known.as_ref(),
+            limits,
+            &StoreMap::default(),
+            now(),
+        );
         let Some(looked) = looked else {
             return Vec::new();
         };
@@ -337,12 +375,26 @@ fn remark() -> Act {
 #[test]
 fn whoever_watches_leads_or_has_a_task_is_told_of_what_others_did() {
     let mut told = Told::new(Scope::View("us".to_owned()));
-    assert!(told.decide("bob", Act::Acknowledge).is_empty(), "she follows nothing");
-    assert!(told.decide("ana", Act::Watch { on: true }).is_empty(), "her own act");
+    assert!(
+        told.decide("bob", Act::Acknowledge).is_empty(),
+        "she follows nothing"
+    );
+    assert!(
+        told.decide("ana", Act::Watch { on: true }).is_empty(),
+        "her own act"
+    );
     let news = told.decide("bob", remark());
-    assert_eq!(news, [Occasion::Decided(vec![("bob".to_owned(), "comment")])]);
+    assert_eq!(
+        news,
+        [Occasion::Decided(vec![("bob".to_owned(), "comment")])]
+    );
     assert!(told.decide("ana", remark()).is_empty());
-    let news = told.decide("bob", Act::Lead { to: Some(person("ana")) });
+    let news = told.decide(
+        "bob",
+        Act::Lead {
+            to: Some(person("ana")),
+        },
+    );
     assert_eq!(news[0], Occasion::Leads);
     let task = |owner: &str| Act::AddTask {
         title: "what I wrote".to_owned(),
@@ -350,8 +402,19 @@ fn whoever_watches_leads_or_has_a_task_is_told_of_what_others_did() {
         due: None,
     };
     let news = told.decide("bob", task("ana"));
-    assert_eq!(news[0], Occasion::Task { number: 1, due: None });
-    assert!(!told.decide("bob", task("cora")).iter().any(|one| matches!(one, Occasion::Task { .. })));
+    assert_eq!(
+        news[0],
+        Occasion::Task {
+            number: 1,
+            due: None
+        }
+    );
+    assert!(
+        !told
+            .decide("bob", task("cora"))
+            .iter()
+            .any(|one| matches!(one, Occasion::Task { .. }))
+    );
     // Done and given anew, it is told anew; what she takes herself isn't.
     let given = |state| Act::ChangeTask {
         task: 1,
@@ -366,7 +429,10 @@ fn whoever_watches_leads_or_has_a_task_is_told_of_what_others_did() {
     let mut more = incident("a", Level::Critical);
     more.findings.push(more.findings[0].clone());
     let news = told.look(&more);
-    assert_eq!(news, [Occasion::Rose { from: Level::High }, Occasion::Found(1)]);
+    assert_eq!(
+        news,
+        [Occasion::Rose { from: Level::High }, Occasion::Found(1)]
+    );
     let to = IncidentState::FalsePositive;
     let news = told.decide("bob", Act::Move { to });
     assert_eq!(news, [Occasion::Decided(vec![("bob".to_owned(), "move")])]);
@@ -377,7 +443,9 @@ fn who_works_for_another_store_is_told_nothing_whatever_they_watch() {
     let mut told = Told::new(Scope::View("fr".to_owned()));
     for act in [
         Act::Watch { on: true },
-        Act::Lead { to: Some(person("ana")) },
+        Act::Lead {
+            to: Some(person("ana")),
+        },
         Act::AddTask {
             title: "x".to_owned(),
             owner: Some(person("ana")),
@@ -418,7 +486,10 @@ fn a_clock_is_told_when_it_comes_near_and_when_it_is_over() {
     for is_over in [false, true] {
         pass_time(2 * 86_400 + 3600);
         let news = told.look(&timed);
-        assert!(matches!(news.as_slice(), [Occasion::Clock { is_over: over, .. }] if *over == is_over), "{news:?}");
+        assert!(
+            matches!(news.as_slice(), [Occasion::Clock { is_over: over, .. }] if *over == is_over),
+            "{news:?}"
+        );
         assert!(told.look(&timed).is_empty());
     }
 }

@@ -40,11 +40,6 @@ impl Pipeline {
         self.settle();
         self.judging.judge_mut().refresh(now, &mut self.undecided);
         self.decide(now)?;
-        for sink in &self.sinks {
-            if let Some(result) = sink.works() {
-                note(&mut self.sink_errors, sink.name(), result);
-            }
-        }
         self.rest(now);
         Ok(())
     }

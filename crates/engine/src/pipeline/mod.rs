@@ -225,10 +225,16 @@ impl Pipeline {
         &self.path
     }
 
-    /// The last error of each sink that failed.
+    /// The last error of each sink that failed, or fails now.
     #[must_use]
-    pub fn sink_errors(&self) -> &BTreeMap<String, String> {
-        &self.sink_errors
+    pub fn sink_errors(&self) -> BTreeMap<String, String> {
+        let mut errors = self.sink_errors.clone();
+        for sink in &self.sinks {
+            if let Some(result) = sink.works() {
+                note(&mut errors, sink.name(), result);
+            }
+        }
+        errors
     }
 
     /// Makes the entry of a masked record of a block's `bytes`, to be sealed by [`Self::append`].

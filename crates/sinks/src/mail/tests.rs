@@ -91,7 +91,10 @@ const FIELDS: [&str; 9] = [
 ];
 
 fn sorted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
-    let mut names: Vec<String> = names.into_iter().map(|one| one.as_ref().to_owned()).collect();
+    let mut names: Vec<String> = names
+        .into_iter()
+        .map(|one| one.as_ref().to_owned())
+        .collect();
     names.sort();
     names
 }
@@ -100,7 +103,8 @@ fn sorted<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Vec<String> {
 fn sends_a_letter_and_says_what_a_server_would_not_take() {
     let (place, texts) = server("250 taken");
     let post = smtp(&place, Protection::Nothing, "w@example.com").expect("set");
-    post.send(&letter("critical: cards", "one\n.\ntwo\n")).expect("taken");
+    post.send(&letter("critical: cards", "one\n.\ntwo\n"))
+        .expect("taken");
     let text = texts.recv().expect("sent");
     assert!(text.contains("MAIL FROM:<w@example.com>"), "{text}");
     assert!(text.contains("Subject: critical: cards"), "{text}");
@@ -118,14 +122,19 @@ fn sends_a_letter_and_says_what_a_server_would_not_take() {
         let (place, _texts) = server("250 taken");
         let post = smtp(&place, protection, "w@example.com").expect("set");
         let refused = post.send(&letter("x", "y"));
-        assert!(matches!(refused, Err(PostError::Server { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(PostError::Server { .. })),
+            "{refused:?}"
+        );
     }
 }
 
 #[test]
 fn refuses_settings_that_would_send_in_the_clear_or_nowhere() {
     let check = |server: &str, protection, from: &str, expected: &str| {
-        let told = smtp(server, protection, from).err().map(|error| error.to_string());
+        let told = smtp(server, protection, from)
+            .err()
+            .map(|error| error.to_string());
         let told = told.unwrap_or_default();
         assert!(
             told.contains(expected) && told.is_empty() == expected.is_empty(),
@@ -137,18 +146,51 @@ fn refuses_settings_that_would_send_in_the_clear_or_nowhere() {
     check("[::1]:465", Protection::Tls, from, "");
     check("localhost:25", Protection::Nothing, from, "");
     check("[::1]:25", Protection::Nothing, from, "");
-    check("smtp.example.com:25", Protection::Nothing, from, "on loopback alone");
-    check("127.0.0.1.example.com:25", Protection::Nothing, from, "on loopback alone");
-    for place in ["smtp.example.com", "smtp:0", ":25", "a b:25", "smtp://x:25", "x:y:25"] {
+    check(
+        "smtp.example.com:25",
+        Protection::Nothing,
+        from,
+        "on loopback alone",
+    );
+    check(
+        "127.0.0.1.example.com:25",
+        Protection::Nothing,
+        from,
+        "on loopback alone",
+    );
+    for place in [
+        "smtp.example.com",
+        "smtp:0",
+        ":25",
+        "a b:25",
+        "smtp://x:25",
+        "x:y:25",
+    ] {
         check(place, Protection::Tls, from, "isn't the host and port");
     }
-    for from in ["", "magewarden", "a@example.com\r\nBcc: b@example.com", "ä@example.com"] {
-        check("localhost:25", Protection::Nothing, from, "isn't an address");
+    for from in [
+        "",
+        "magewarden",
+        "a@example.com\r\nBcc: b@example.com",
+        "ä@example.com",
+    ] {
+        check(
+            "localhost:25",
+            Protection::Nothing,
+            from,
+            "isn't an address",
+        );
     }
     for to in ["a@b.example", "a.b+c@example.com"] {
         assert!(is_address(to), "{to}");
     }
-    for to in ["a@b.example, c@d.example", "<a@b.example>", "a b@c.example", "a@b.example\n", "@"] {
+    for to in [
+        "a@b.example, c@d.example",
+        "<a@b.example>",
+        "a b@c.example",
+        "a@b.example\n",
+        "@",
+    ] {
         assert!(!is_address(to), "{to}");
     }
 }

@@ -97,8 +97,12 @@ async fn account(
         has_passkeys: entrance.people.has_passkeys(),
         passkeys,
         mail_hint: match is_directorys && !mail.is_empty() {
-            true => "It is the one that your company's directory says; another one here goes before it.",
-            false => "You are told there of what you watch, lead or have to do, if this console tells by mail. Empty: nowhere.",
+            true => {
+                "It is the one that your company's directory says; another one here goes before it."
+            }
+            false => {
+                "You are told there of what you watch, lead or have to do, if this console tells by mail. Empty: nowhere."
+            }
         },
         mail,
         csrf: caller.csrf.clone(),
@@ -186,12 +190,7 @@ pub(super) async fn password(
 }
 
 /// Says where to tell them by mail.
-pub(super) async fn mail(
-    entrance: Entrance,
-    seen: Seen,
-    caller: Caller,
-    sent: Fields,
-) -> Response {
+pub(super) async fn mail(entrance: Entrance, seen: Seen, caller: Caller, sent: Fields) -> Response {
     let (address, code) = (sent.text("mail"), sent.text("code"));
     let done = entrance
         .people
