@@ -6,11 +6,13 @@
 
 mod compose;
 mod occasions;
+#[cfg(test)]
+mod run_tests;
 mod sink;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -208,7 +210,7 @@ impl Clerk {
     fn is_due(&self, now: Timestamp) -> bool {
         let ends = self.refused.values().chain([&self.away]);
         let mut ends = ends.filter(|again| again.times > 0);
-        ends.any(|again| again.at <= now.0)
+        self.state.counts().waiting > 0 && ends.any(|again| again.at <= now.0)
     }
 
     /// Looks once, and sends what may be sent.
@@ -229,10 +231,18 @@ impl Clerk {
             due.push((reader, all));
         }
         self.state.waits(waiting);
+        // Where nothing is to be told any more, nobody is refused.
+        let with_news = due.iter().filter(|(_, all)| !all.is_empty());
+        let with_news: BTreeSet<&str> = with_news.map(|(one, _)| one.address.as_str()).collect();
+        self.refused
+            .retain(|address, _| with_news.contains(address.as_str()));
         for (reader, all) in due {
             self.tell(&reader, all, now, stop).await;
         }
         self.save().await;
+        if self.refused.is_empty() && self.away.times == 0 && self.unsaved.is_empty() {
+            self.state.works();
+        }
         self.waiting
             .retain(|_, since| now().seconds_since(*since) < 30 * 86_400);
     }
@@ -443,7 +453,6 @@ impl Clerk {
                 self.state.sent();
                 self.away = Again::default();
                 self.refused.remove(&reader.address);
-                self.state.works(self.refused.is_empty());
                 true
             }
             Err(error) => {

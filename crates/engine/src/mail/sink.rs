@@ -36,11 +36,8 @@ impl MailState {
         *self.trouble() = Some(why.to_owned());
     }
 
-    /// Notes that a letter went, and with `all` that none is refused.
-    pub(super) fn works(&self, all: bool) {
-        if all {
-            *self.trouble() = None;
-        }
+    pub(super) fn works(&self) {
+        *self.trouble() = None;
     }
 
     fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {

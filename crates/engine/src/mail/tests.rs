@@ -1,3 +1,5 @@
+//! What letters go, to a server of mail in memory, on a clock of the tests.
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,19 +32,19 @@ fn pass_time(seconds: i64) {
 
 /// A server of mail that keeps what it takes, and takes nothing while it is away.
 #[derive(Default)]
-struct Box_ {
+struct Taker {
     taken: Mutex<Vec<Letter>>,
     is_away: AtomicBool,
     refuses: AtomicBool,
 }
 
-impl Box_ {
+impl Taker {
     fn taken(&self) -> Vec<Letter> {
         std::mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Post for Box_ {
+impl Post for Taker {
     fn send(&self, letter: &Letter) -> Result<(), PostError> {
         let (server, why) = ("mail:25".to_owned(), "away".to_owned());
         if self.is_away.load(Ordering::SeqCst) {
@@ -61,7 +63,7 @@ impl Post for Box_ {
 struct Office {
     runtime: tokio::runtime::Runtime,
     desk: Desk,
-    post: Arc<Box_>,
+    post: Arc<Taker>,
     clerk: Clerk,
 }
 
@@ -85,7 +87,7 @@ impl Office {
             .expect("a runtime");
         let place = StatePlace::File(folder.join("state.sqlite"));
         let database = Database::open(&place).expect("opened");
-        let (desk, post) = (Desk::new(Box::new(|_| None)), Arc::new(Box_::default()));
+        let (desk, post) = (Desk::new(Box::new(|_| None)), Arc::new(Taker::default()));
         let clerk = runtime.block_on(Clerk::open(
             desk.clone(),
             Arc::new(StoreMap::default()),

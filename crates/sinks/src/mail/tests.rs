@@ -1,3 +1,5 @@
+//! What a server gets, and what no text can do to a letter's head.
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
