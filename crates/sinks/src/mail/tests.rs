@@ -207,6 +207,7 @@ fn a_head_has_its_own_fields_and_no_others() {
     odd.thread = "j>\r\nX-B: c".to_owned();
     let (names, _) = taken_apart(&odd);
     assert_eq!(sorted(names), sorted(FIELDS));
+    assert_eq!(super::one_line("a\u{1d173}b\nc"), "a\u{fffd}b c");
     odd.to = "a@example.com\r\nBcc: b@example.com".to_owned();
     let from = "w@example.com".parse().expect("fits");
     assert!(message(&from, &odd).is_err());
@@ -228,7 +229,7 @@ proptest! {
     /// The same with line ends and what mail servers read as commands, which random text seldom has.
     #[test]
     fn no_line_end_gets_into_a_head(parts in prop::collection::vec(
-        prop::sample::select(vec!["\r\n", "\n", "\r", ".", "Bcc: a@b.example", " ", "\u{2028}", "\u{85}", "=?utf-8?q?x?=", "DATA", "ü", "\u{202e}"]), 0..40)) {
+        prop::sample::select(vec!["\r\n", "\n", "\r", ".", "Bcc: a@b.example", " ", "\u{2028}", "\u{85}", "=?utf-8?q?x?=", "DATA", "ü", "\u{1d173}", "\u{202e}"]), 0..40)) {
         let text = parts.concat();
         let (names, _) = taken_apart(&letter(&text, &text));
         prop_assert_eq!(sorted(names), sorted(FIELDS));
