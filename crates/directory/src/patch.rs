@@ -120,6 +120,7 @@ fn at(user: &mut User, verb: Verb, path: &str, value: Option<&Value>) -> Result<
     match name {
         "externalid" => user.external_id = String::new(),
         "displayname" | "name" | "name.formatted" => user.display_name = String::new(),
+        "emails" | "emails.value" => user.mail = String::new(),
         "active" => {
             return Err(Refusal::new(
                 Kind::InvalidValue,

@@ -22,6 +22,7 @@ fn anna() -> User {
         user_name: "anna@example.com".to_owned(),
         external_id: "7".to_owned(),
         display_name: "Anna".to_owned(),
+        mail: String::new(),
         active: true,
         roles: Some(["viewer".to_owned()].into()),
         groups: None,

@@ -1,4 +1,4 @@
-//! A user as a directory describes one; what isn't kept – addresses, phones, photos – is read over.
+//! A user as a directory describes one; what isn't kept – phones, photos, where they live – is read over.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +21,8 @@ pub struct User {
     pub external_id: String,
     /// The name to be shown; empty when none was said.
     pub display_name: String,
+    /// Their address of mail: of several the primary one, else the first; empty when none was said.
+    pub mail: String,
     /// Whether they may log in.
     pub active: bool,
     /// Values of `roles`; nothing when the directory said nothing of them.
@@ -79,11 +81,36 @@ pub(crate) fn set(user: &mut User, name: &str, value: &Value) -> Result<(), Refu
             }
         }
         "active" => user.active = truth(value)?,
+        "emails" | "emails.value" => user.mail = mail(value)?,
         "roles" => user.roles = Some(words(value)?),
         "groups" => user.groups = Some(words(value)?),
         _ => {}
     }
     Ok(())
+}
+
+/// An address, of a text, of an object with `value`, or of several of either.
+fn mail(value: &Value) -> Result<String, Refusal> {
+    let many = match value {
+        Value::Array(many) => many.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut first = None;
+    for one in many {
+        let (address, is_primary) = match one {
+            Value::Object(object) => {
+                let object = folded(object.clone())?;
+                let primary = object.get("primary").map_or(Ok(false), truth);
+                (word_of(&object)?, primary.unwrap_or(false))
+            }
+            one => (text(one)?, false),
+        };
+        if is_primary {
+            return Ok(address);
+        }
+        first.get_or_insert(address);
+    }
+    Ok(first.unwrap_or_default())
 }
 
 /// A text; null is an empty one (RFC 7643 §2.5: unassigned).
@@ -183,6 +210,26 @@ pub(crate) fn within_limits(words: &BTreeSet<String>) -> Result<(), Refusal> {
 mod tests {
     use super::{User, read};
 
+    #[test]
+    fn of_several_addresses_the_primary_one_is_kept() {
+        let check = |emails: &str, expected: &str| {
+            let body = format!(r#"{{"userName":"anna","emails":{emails}}}"#);
+            let user = read(body.as_bytes()).expect("a user");
+            assert_eq!(user.mail, expected, "{emails}");
+        };
+        check("[]", "");
+        check("null", "");
+        check(r#""a@example.com""#, "a@example.com");
+        check(
+            r#"[{"value":"a@example.com"},{"value":"b@example.com","primary":true}]"#,
+            "b@example.com",
+        );
+        check(
+            r#"[{"Value":"a@example.com","primary":"False"},{"value":"b@example.com"}]"#,
+            "a@example.com",
+        );
+    }
+
     #[track_caller]
     fn check(body: &str, expected: Result<&str, &str>) {
         let shown = |user: User| {
@@ -195,6 +242,7 @@ mod tests {
                 user_name,
                 external_id,
                 display_name,
+                mail: _,
                 active,
                 roles,
                 groups,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use engine::desk::{Desk, SourceView};
+use engine::desk::{Desk, MailCounts, SourceView};
 
 /// One metric: name, kind, what it is.
 struct Metric(&'static str, &'static str, &'static str);
@@ -118,6 +118,9 @@ pub(crate) async fn metrics(State(desk): State<Desk>) -> Response {
             all.now.0 / model::Timestamp::SECOND
         );
     }
+    if let Some(mail) = desk.mail() {
+        of_mail(&mut text, mail);
+    }
     (
         [(
             header::CONTENT_TYPE,
@@ -126,6 +129,47 @@ pub(crate) async fn metrics(State(desk): State<Desk>) -> Response {
         text,
     )
         .into_response()
+}
+
+/// Writes how many letters went.
+fn of_mail(text: &mut String, mail: MailCounts) {
+    for (metric, value) in [
+        (
+            Metric(
+                "magewarden_mail_sent_total",
+                "counter",
+                "Letters that the mail server took since this start.",
+            ),
+            mail.sent,
+        ),
+        (
+            Metric(
+                "magewarden_mail_failed_total",
+                "counter",
+                "Attempts to tell by mail that failed since this start; each is made again.",
+            ),
+            mail.failed,
+        ),
+        (
+            Metric(
+                "magewarden_mail_joined_total",
+                "counter",
+                "News that went together with others', since an address had its letters of the hour.",
+            ),
+            mail.joined,
+        ),
+        (
+            Metric(
+                "magewarden_mail_waiting",
+                "gauge",
+                "Incidents with something to tell, counted for each address.",
+            ),
+            mail.waiting,
+        ),
+    ] {
+        head(text, &metric);
+        let _written = writeln!(text, "{} {value}", metric.0);
+    }
 }
 
 /// Writes how long records of each source waited to be judged.

@@ -3,6 +3,7 @@
 //! A sink is told after the evidence is sealed; one that fails is shown and stops nothing.
 
 pub mod contract;
+pub mod mail;
 pub mod memory;
 pub mod ocsf;
 pub mod webhook;
@@ -75,6 +76,11 @@ pub trait Sink: Send {
     /// [`SinkError`] when it could not be told.
     fn decision(&mut self, _decided: &Decided<'_>, _installation: &str) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    /// Whether it works, of one that finds out by itself and not when it is told; `None` of others.
+    fn works(&self) -> Option<Result<(), SinkError>> {
+        None
     }
 
     /// Waits for what waits to be told, for a bounded time.

@@ -191,6 +191,10 @@ impl Sink for Webhook {
         self.put(&decision.id, body.to_string())
     }
 
+    fn works(&self) -> Option<Result<(), SinkError>> {
+        Some(self.state())
+    }
+
     fn flush(&mut self) -> Result<(), SinkError> {
         let start = Instant::now();
         loop {

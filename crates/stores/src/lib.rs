@@ -8,6 +8,7 @@ mod files;
 mod frames;
 mod index;
 mod looked;
+mod mailed;
 mod outbox;
 mod people;
 mod place;
@@ -20,6 +21,7 @@ pub use error::{StoreError, is_full_disk};
 pub use files::{Cut, Place, Row, SegmentFiles};
 pub use index::{BLOCK_ENTRIES, BlockIndex, IndexQuery, Indexed, Order};
 pub use looked::{Looked, Looks};
+pub use mailed::{Mailed, MailedRow};
 pub use outbox::{Outbox, OutboxRow, Outcome, Put, SettledRow};
 pub use people::{
     AccountRow, AskedRow, CeremonyRow, DirectoryAccess, DirectoryChange, IdentityRow,

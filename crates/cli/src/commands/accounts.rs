@@ -32,6 +32,7 @@ use crate::terminal::inert;
     magewarden accounts reset-factor anna          she lost her phone; make sure that it is her who asks\n  \
     magewarden accounts unlock bob                 six failures lock for half an hour; make sure that it was him\n  \
     magewarden accounts disable bob                out everywhere, at once\n  \
+    magewarden accounts mail anna anna@example.com where she is told of what she watches, leads or has to do\n  \
     sudo -u magewarden magewarden accounts list --config /etc/magewarden/up.toml --data /var/lib/magewarden\n\n\
     Roles: viewer, analyst, incident_lead, evidence_custodian, approver, counsel, store_admin, exercise_controller, auditor, \
     admin. Some may not be one person; it is said which and why.")]
@@ -80,6 +81,14 @@ enum What {
     Unlock {
         /// Its name
         name: String,
+    },
+    /// Say where somebody is told by mail (docs/mail.md), in place of what their directory says
+    Mail {
+        /// Name of the account
+        name: String,
+        /// The address; without one theirs is cleared
+        #[arg(default_value = "")]
+        mail: String,
     },
     /// Log somebody out everywhere; tokens hold on
     EndSessions {
@@ -256,6 +265,10 @@ impl Accounts {
             }
             What::Unlock { name } => {
                 people.unlock(act, name).await?;
+                String::new()
+            }
+            What::Mail { name, mail } => {
+                people.set_mail(act, name, mail).await?;
                 String::new()
             }
             What::EndSessions { name } => {

@@ -13,6 +13,7 @@ use engine::counsel::Counsel;
 use engine::decider::Decider;
 use engine::desk::{Desk, GapView, Update};
 use engine::live::Live;
+use engine::mail::{Clerk, MailSink};
 use engine::people::{People, SignIn, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
@@ -23,6 +24,7 @@ use sources::{Follower, Running, Source};
 use tokio::runtime::Runtime;
 
 use super::agent::AgentsPlace;
+use super::mail::Mailing;
 use super::now;
 use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
@@ -175,6 +177,8 @@ pub(super) struct Watch {
     pub(super) whom: For,
     /// Whom to tell.
     pub(super) telling: Telling,
+    /// How people are told by mail, if they are.
+    pub(super) mail: Option<Mailing>,
 }
 
 /// Serves the console and follows what is watched until `stop` is set.
@@ -221,6 +225,9 @@ pub(super) fn serve_and_follow(
             let (trail, writing) = Trail::begin(pipeline.outbox(), running.waker());
             drop(runtime.spawn(writing));
             let access = for_people(&pipeline, data, &runtime, &link, *sign_in, trail.clone())?;
+            if let (Some(mail), Access::People { people, .. }) = (watch.mail, &access) {
+                tell_by_mail(&mut pipeline, mail, people, &desk, (&runtime, stop), &link)?;
+            }
             let (outbox, waker) = (pipeline.outbox(), running.waker());
             let hash_key = pipeline.key_for("attachment");
             let known = Arc::new(stores.clone());
@@ -272,6 +279,59 @@ pub(super) fn serve_and_follow(
         served.or_fail("start again; hosts tell what wasn't sealed once more")?;
     }
     Ok(())
+}
+
+/// Tells people by mail from here on.
+fn tell_by_mail(
+    pipeline: &mut Pipeline,
+    mail: Mailing,
+    people: &People,
+    desk: &Desk,
+    (runtime, stop): (&Runtime, &Arc<AtomicBool>),
+    link: &str,
+) -> Result<(), Failure> {
+    let mut settings = mail.settings;
+    settings.installation.clone_from(&pipeline.installation().0);
+    if settings.url.is_empty() {
+        link.clone_into(&mut settings.url);
+    }
+    let clerk = runtime.block_on(Clerk::open(
+        desk.clone(),
+        Arc::new(pipeline.context().stores.clone()),
+        Some(people.clone()),
+        pipeline.mailed(),
+        mail.post,
+        settings,
+    ));
+    let clerk = clerk.or_fail("check that the state's place can be reached")?;
+    pipeline.tell(Box::new(MailSink(clerk.state())));
+    // Ends with the flag, at the latest with the runtime.
+    drop(runtime.spawn(clerk.run(now, Arc::clone(stop))));
+    Ok(())
+}
+
+/// Makes a flag that the first Ctrl-C or termination signal sets.
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_fail("the machine has no room for another thread")?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut term) = signal(SignalKind::terminate()) else {
+                return;
+            };
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            set.store(true, Ordering::SeqCst);
+        });
+    });
+    Ok(stop)
 }
 
 /// Ends when a flag is set.

@@ -17,8 +17,8 @@ use jiff::tz::TimeZone;
 use model::{InstallationId, Lane, TimeQuality, Timestamp};
 use parse::Context;
 
-use super::console::{For, Place, Watch, serve_and_follow};
-use super::{now, up};
+use super::console::{For, Place, Watch, serve_and_follow, stop_on_signals};
+use super::now;
 use crate::failure::{Failure, OrFail};
 
 /// Seconds after which the exercise is over, whoever still runs it.
@@ -100,7 +100,7 @@ impl Demo {
             data.display()
         ));
         drop(out);
-        let stop = up::stop_on_signals()?;
+        let stop = stop_on_signals()?;
         let writer = start_writer(exercise, logs, self.stop_after, Arc::clone(&stop));
         let watch = Watch {
             files: files.into_iter().collect(),
@@ -110,6 +110,7 @@ impl Demo {
             agents: None,
             whom: For::Anybody,
             telling: server::Telling::default(),
+            mail: None,
         };
         let served = serve_and_follow(pipeline, watch, &data, &stop);
         stop.store(true, Ordering::SeqCst);

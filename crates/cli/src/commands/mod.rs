@@ -10,6 +10,7 @@ mod entries;
 mod grants;
 mod guard;
 mod look;
+mod mail;
 mod merchant;
 mod parse;
 mod payment_page;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Doctor(Box<doctor::Doctor>),
     /// Show a recorded leak at a three-store shop, as an exercise
     Demo(demo::Demo),
+    /// Send a letter to see whether letters go
+    Mail(mail::Mail),
     /// Check a ledger: every entry, every proof, every checkpoint
     Verify(verify::Verify),
     /// Find sealed entries by sequence number, time, source, actor and scope
@@ -96,6 +99,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Accounts(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::Mail(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Entries(command) => command.run(),
         Command::PaymentPage(command) => command.run(),

@@ -87,7 +87,7 @@ impl Provider {
         let provider = provider::Provider::new(provider::Settings {
             issuer: self.issuer.clone(),
             client_id: self.client_id.clone(),
-            client_secret: secret(&self.client_secret_file)?,
+            client_secret: secret(&self.client_secret_file, "client_secret_file")?,
             scopes: self.scopes.clone(),
             account_claim: self.account_claim.clone(),
             roles_claim: self.roles_claim.clone(),
@@ -109,9 +109,9 @@ impl Provider {
 }
 
 /// A secret of a file that nobody else reads.
-fn secret(path: &Path) -> Result<String, Failure> {
-    const HINT: &str = "client_secret_file names a file that this account may read";
-    let mode = std::fs::metadata(path).or_fail(HINT)?.permissions().mode();
+pub(super) fn secret(path: &Path, setting: &str) -> Result<String, Failure> {
+    let hint = format!("{setting} names a file that this account may read");
+    let mode = std::fs::metadata(path).or_fail(&hint)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(Failure::say(
             format!("others may read {}", path.display()),
@@ -119,7 +119,7 @@ fn secret(path: &Path) -> Result<String, Failure> {
         ));
     }
     Ok(std::fs::read_to_string(path)
-        .or_fail(HINT)?
+        .or_fail(&hint)?
         .trim()
         .to_owned())
 }

@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use engine::containment::{ModeSetting, Modes};
@@ -20,8 +18,9 @@ use sources::database::{Account, Server};
 use sources::env_php::{self, ShopConfig};
 
 use super::agent::Listen;
-use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
+use super::console::{ConsoleFlags, For, Watch, serve_and_follow, stop_on_signals};
 use super::look::{Look, Shop, view};
+use super::mail::{self, MailFile};
 use super::merchant::{Contact, Merchant, TellingSettings};
 use super::settings::{Reading, SourceSettings, source_flag};
 use super::sign_in::{Directory, Provider, SignInSettings};
@@ -118,6 +117,9 @@ pub(crate) struct Up {
     /// Of the settings file alone.
     #[arg(skip)]
     containment: Vec<ModeSetting>,
+    /// Of the settings file alone.
+    #[arg(skip)]
+    mail: Option<MailFile>,
     /// Name of the installation
     #[arg(long, value_name = "NAME", default_value = "shop")]
     installation: String,
@@ -200,6 +202,7 @@ struct File {
     contact: Vec<Contact>,
     merchant: Merchant,
     containment: Vec<ModeSetting>,
+    mail: Option<MailFile>,
 }
 
 impl Up {
@@ -271,6 +274,7 @@ impl Up {
         let agents = self.agents.place(&self.installation)?;
         let sign_in = self.sign_in.checked()?;
         let telling = std::mem::take(&mut self.telling).checked(self.config.as_deref())?;
+        let mail = self.mail.as_ref().map(MailFile::checked).transpose()?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -319,6 +323,7 @@ impl Up {
             agents,
             whom: For::People(Box::new(sign_in)),
             telling,
+            mail,
         };
         serve_and_follow(pipeline, watch, &self.data, &stop)?;
         Ok(ExitCode::SUCCESS)
@@ -359,7 +364,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
+            .or_fail(&format!("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, in [mail]: {}, and [[source]] with kind and what the kind wants", mail::KNOWN))?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -389,6 +394,7 @@ impl Up {
             merchant: file.merchant,
         };
         self.containment = file.containment;
+        self.mail = file.mail;
         let (own, theirs) = (&mut self.database, file.database);
         own.server = own.server.take().or(theirs.server);
         own.user = own.user.take().or(theirs.user);
@@ -447,30 +453,6 @@ fn only_named_logs() -> GapView {
         price: "none for the shop".to_owned(),
         undo: "leave --magento out".to_owned(),
     }
-}
-
-/// Makes a flag that the first Ctrl-C or termination signal sets.
-pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let set = Arc::clone(&stop);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .or_fail("the machine has no room for another thread")?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let Ok(mut term) = signal(SignalKind::terminate()) else {
-                return;
-            };
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            set.store(true, Ordering::SeqCst);
-        });
-    });
-    Ok(stop)
 }
 
 /// Prints what is seen and what isn't.

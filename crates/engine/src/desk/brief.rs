@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Work;
+
 use model::{
     Actor, Asset, Count, Incident, IncidentState, Lane, Level, Obligation, Scope, Timestamp,
 };
@@ -115,6 +117,26 @@ impl Brief {
     #[must_use]
     pub fn places(&self) -> Vec<Scope> {
         places(&self.scopes, self.is_shared)
+    }
+}
+
+impl<I> Work<I> {
+    /// What it asks for next, in a few words.
+    #[must_use]
+    pub fn next(&self) -> &'static str {
+        if self.handling.acknowledged.is_none() && !self.state.is_over() {
+            return "look at it";
+        }
+        match self.state {
+            IncidentState::Signal => "decide whether to take it on",
+            IncidentState::Triaged | IncidentState::Reopened => "decide whether data is at risk",
+            IncidentState::Suspected => "declare it, or stop the leak",
+            IncidentState::Declared => "stop the leak, evidence first",
+            IncidentState::Contained => "close what made it possible",
+            IncidentState::Eradicated => "see that the shop works",
+            IncidentState::Recovered => "fill the stages and close",
+            _ => "nothing",
+        }
     }
 }
 

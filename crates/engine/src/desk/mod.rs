@@ -36,7 +36,7 @@ pub use in_order::{Figures, RunningClock};
 use reads::Day;
 pub use reads::{AccountReads, HourReads, TableReads};
 pub use sight::{Sight, Work};
-pub use views::{EntryView, GapView, Overview, SourceView};
+pub use views::{EntryView, GapView, MailCounts, Overview, SourceView};
 
 /// Outcomes that are remembered; whoever comes later asks the outbox.
 const SETTLED_MAX: usize = 1024;
@@ -81,6 +81,8 @@ pub enum Update {
     Host(String, HostSeen),
     /// Counters.
     Overview(Overview),
+    /// Counters of mail.
+    Mail(MailCounts),
 }
 
 #[derive(Default)]
@@ -115,6 +117,7 @@ struct State {
     runs: BTreeMap<String, Arc<Standing>>,
     hosts: BTreeMap<String, HostSeen>,
     overview: Option<Overview>,
+    mail: Option<MailCounts>,
 }
 
 /// Reads an entry of the ledger.
@@ -198,6 +201,7 @@ impl Desk {
                     | Update::Overview(_)
                     | Update::Reads(_)
                     | Update::Host(..)
+                    | Update::Mail(_)
                     | Update::Runs(_)
             ) {
                 state.in_order.take();
@@ -267,6 +271,7 @@ impl Desk {
                 }
                 Update::Host(name, seen) => drop(state.hosts.insert(name, seen)),
                 Update::Overview(overview) => state.overview = Some(overview),
+                Update::Mail(counts) => state.mail = Some(counts),
             }
         }
         self.0.version.send_modify(|version| *version += 1);
@@ -448,6 +453,12 @@ impl Desk {
     #[must_use]
     pub fn overview(&self) -> Option<Overview> {
         self.state().overview.clone()
+    }
+
+    /// Counters of mail; `None` where nobody is told by it.
+    #[must_use]
+    pub fn mail(&self) -> Option<MailCounts> {
+        self.state().mail
     }
 
     /// One sealed entry.

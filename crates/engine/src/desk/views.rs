@@ -77,6 +77,19 @@ impl SourceView {
     }
 }
 
+/// How many letters went by mail since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailCounts {
+    /// Letters that a server took.
+    pub sent: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// News that went with another's letter, since there were too many.
+    pub joined: u64,
+    /// Incidents with something to tell, by address, at the last look.
+    pub waiting: u64,
+}
+
 /// Something magewarden can't see of this shop, and how to close it.
 #[derive(Clone, Debug)]
 pub struct GapView {

@@ -54,11 +54,11 @@ impl Live {
         let failing = self
             .pipeline
             .sink_errors()
-            .iter()
+            .into_iter()
             .map(|(name, error)| SourceView {
                 id: format!("{}{name}", SourceView::SINK),
                 state: "failing".to_owned(),
-                reason: error.clone(),
+                reason: error,
                 ..SourceView::default()
             });
         let state = self.pipeline.state_trouble().map(|why| SourceView {

@@ -62,6 +62,8 @@ pub struct Resource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Said {
     external_id: String,
+    #[serde(default)]
+    mail: String,
     roles: Option<BTreeSet<String>>,
     groups: Option<BTreeSet<String>>,
     /// Whether the directory ended it: only then may it bring it back.
@@ -85,6 +87,7 @@ impl Known {
                 user_name: self.row.name.clone(),
                 external_id: self.said.external_id.clone(),
                 display_name: self.row.shown.clone(),
+                mail: self.said.mail.clone(),
                 active: self.row.state != "disabled",
                 roles: self.said.roles.clone(),
                 groups: self.said.groups.clone(),
@@ -442,7 +445,7 @@ fn known(row: AccountRow, said: Option<IdentityRow>) -> Result<Known, PeopleErro
 /// What is kept of a user; a card number in it, hidden.
 fn said_by(user: &User) -> Result<Said, PeopleError> {
     let words = user.roles.iter().chain(&user.groups).flatten();
-    for text in words.chain([&user.external_id]) {
+    for text in words.chain([&user.external_id, &user.mail]) {
         if crate::hide::is_hidden(text) {
             let refusal = Refusal {
                 kind: Kind::InvalidValue,
@@ -453,10 +456,18 @@ fn said_by(user: &User) -> Result<Said, PeopleError> {
     }
     Ok(Said {
         external_id: user.external_id.clone(),
+        mail: user.mail.clone(),
         roles: user.roles.clone(),
         groups: user.groups.clone(),
         ..Said::default()
     })
+}
+
+/// The address of mail that a directory says, if it is one.
+pub(super) fn mail_of(row: &IdentityRow) -> Option<String> {
+    let said: Said = serde_json::from_str(&row.secret).ok()?;
+    let is_told = sinks::mail::is_address(&said.mail) && !said.ended && !said.deleted;
+    is_told.then(|| said.mail.to_ascii_lowercase())
 }
 
 fn identity(account: &str, said: &Said, now: Timestamp) -> Result<IdentityRow, PeopleError> {

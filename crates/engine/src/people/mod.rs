@@ -7,6 +7,7 @@
 mod directory;
 mod join;
 mod log_in;
+mod mail;
 mod manage;
 mod once;
 mod own;
@@ -32,6 +33,7 @@ use password::Hashing;
 pub use directory::{DirectorySettings, Resource};
 pub use join::{Step, Welcome};
 pub use log_in::Fresh;
+pub use mail::Reader;
 pub use manage::AccountView;
 pub use once::{Once, Ticket};
 pub use passkey::{Asked, PasskeyView};
@@ -94,6 +96,9 @@ pub enum PeopleError {
     /// A name for pages that is empty or too long.
     #[error("write the name that others will see, of at most 100 characters")]
     Shown,
+    /// What isn't an address of mail.
+    #[error("write an address of mail like name@example.com, in ASCII, or leave it empty")]
+    Mail,
     /// A password that may not be one.
     #[error("{fault}")]
     Password {

@@ -21,7 +21,7 @@ use cardholder::Masker;
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
-use stores::{Database, Looks, Outbox, StatePlace};
+use stores::{Database, Looks, Mailed, Outbox, StatePlace};
 
 use crate::archive::Archive;
 use crate::containment::{Containments, Modes};
@@ -129,6 +129,12 @@ impl Pipeline {
         Looks::new(self.database().clone())
     }
 
+    /// Where it is kept what was told by mail.
+    #[must_use]
+    pub fn mailed(&self) -> Mailed {
+        Mailed::new(self.database().clone())
+    }
+
     /// What opening the ledger found.
     #[must_use]
     pub fn opening(&self) -> &Opening {
@@ -219,10 +225,16 @@ impl Pipeline {
         &self.path
     }
 
-    /// The last error of each sink that failed.
+    /// The last error of each sink that failed, or fails now.
     #[must_use]
-    pub fn sink_errors(&self) -> &BTreeMap<String, String> {
-        &self.sink_errors
+    pub fn sink_errors(&self) -> BTreeMap<String, String> {
+        let mut errors = self.sink_errors.clone();
+        for sink in &self.sinks {
+            if let Some(result) = sink.works() {
+                note(&mut errors, sink.name(), result);
+            }
+        }
+        errors
     }
 
     /// Makes the entry of a masked record of a block's `bytes`, to be sealed by [`Self::append`].

@@ -124,6 +124,8 @@ pub enum AccessKind {
     },
     /// A shop's host was let in by the word it was invited with: it reports, and carries out plans.
     HostEnrolled,
+    /// Is told by mail at another address than before, or no more. The address isn't sealed: it stays for good there.
+    MailChanged,
     /// A passkey was added.
     PasskeyAdded {
         /// What its owner calls it.
@@ -172,6 +174,7 @@ impl AccessKind {
             Self::Linked { .. } => "linked",
             Self::ProviderRefused { .. } => "provider_refused",
             Self::HostEnrolled => "host_enrolled",
+            Self::MailChanged => "mail_changed",
             Self::PasskeyAdded { .. } => "passkey_added",
             Self::PasskeyRemoved { .. } => "passkey_removed",
             Self::PasskeyCopied { .. } => "passkey_copied",

@@ -26,26 +26,9 @@ fn step(link: &str, words: impl Into<String>) -> Step {
     }
 }
 
-/// What an incident asks for next, in a few words.
-pub(super) fn next<I>(work: &Work<I>) -> &'static str {
-    if work.handling.acknowledged.is_none() && !work.state.is_over() {
-        return "look at it";
-    }
-    match work.state {
-        IncidentState::Signal => "decide whether to take it on",
-        IncidentState::Triaged | IncidentState::Reopened => "decide whether data is at risk",
-        IncidentState::Suspected => "declare it, or stop the leak",
-        IncidentState::Declared => "stop the leak, evidence first",
-        IncidentState::Contained => "close what made it possible",
-        IncidentState::Eradicated => "see that the shop works",
-        IncidentState::Recovered => "fill the stages and close",
-        _ => "nothing",
-    }
-}
-
-/// The same for whoever looks: what they may do, else who can; where a console only shows, what is to be read.
+/// What an incident asks for next, for whoever looks: what they may do, else who can; where a console only shows, what is to be read.
 pub(super) fn next_for<I>(work: &Work<I>, may: bool, is_open: bool) -> String {
-    match (next(work), is_open) {
+    match (work.next(), is_open) {
         (_, false) => " · inside: what stops it, whom to tell by when".to_owned(),
         (next, true) if may => format!(" · next: {next}"),
         (next, true) => format!(" · next, by whoever works on incidents there: {next}"),

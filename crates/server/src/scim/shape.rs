@@ -28,6 +28,9 @@ pub(super) fn user(of: &Resource, place: &str) -> Value {
     if !user.external_id.is_empty() {
         value["externalId"] = user.external_id.as_str().into();
     }
+    if !user.mail.is_empty() {
+        value["emails"] = json!([{"value": user.mail, "type": "work", "primary": true}]);
+    }
     for (name, words) in [("roles", &user.roles), ("groups", &user.groups)] {
         if let Some(words) = words {
             value[name] = words.iter().map(|word| json!({"value": word})).collect();
@@ -48,6 +51,7 @@ pub(super) fn values(of: &Resource, name: &str) -> Vec<Value> {
         "username" => vec![user.user_name.as_str().into()],
         "externalid" => vec![user.external_id.as_str().into()],
         "displayname" | "name.formatted" => vec![user.display_name.as_str().into()],
+        "emails" | "emails.value" if !user.mail.is_empty() => vec![user.mail.as_str().into()],
         "active" => vec![user.active.into()],
         "roles" | "roles.value" => words(&user.roles),
         "groups" | "groups.value" => words(&user.groups),
@@ -135,6 +139,7 @@ pub(super) fn schema(place: &str) -> Value {
             one("displayName", "string", "readWrite", "none", "Name that others see"),
             one("active", "boolean", "readWrite", "none", "Whether they may log in; false ends everything at once"),
             one("externalId", "string", "readWrite", "none", "The directory's own id"),
+            many("emails", "Where they are told by mail: the primary one is kept"),
             many("roles", "Give roles by the mapping in the settings"),
             many("groups", "Likewise"),
         ],

@@ -31,13 +31,13 @@ pub struct AccountRow {
 /// What shows that somebody is an account's person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityRow {
-    /// `password`, `totp`, `directory` or `oidc`.
+    /// `password`, `totp`, `directory`, `mail` or `oidc`.
     pub kind: String,
     /// Whose, in the kind's own terms: the provider's for `oidc`, the account's id for the others.
     pub subject: String,
     /// The account.
     pub account: String,
-    /// A password's hash (PHC), a second factor's sealed secret, what a directory says as JSON.
+    /// A password's hash (PHC), a second factor's sealed secret, what a directory says as JSON, an address of mail.
     pub secret: String,
     /// Earlier ones, as JSON.
     pub previous: String,

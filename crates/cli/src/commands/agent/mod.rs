@@ -14,9 +14,9 @@ use engine::runs::Place;
 use link::wire::{ENROL, Enrol, Enrolled, LINK_VERSION};
 use link::{CallError, Client, HostKey, Identity, Invitation, authority_of};
 
+use super::console::stop_on_signals;
 use super::now;
 use super::runs::{DATA, Freeze, On, Undo, thaw};
-use super::up::stop_on_signals;
 use crate::failure::{Failure, OrFail};
 
 pub(super) use listen::{AgentsPlace, Listen};

@@ -8,11 +8,12 @@ use model::{Grant, Principal, Right, Role, Via};
 use super::super::{DirectorySettings, PeopleError, SignIn};
 use super::{Stage, at, by, check, check_with, refused};
 
-fn user(name: &str) -> User {
+pub(super) fn user(name: &str) -> User {
     User {
         user_name: name.to_owned(),
         external_id: "7".to_owned(),
         display_name: "Anna A".to_owned(),
+        mail: "Anna.A@example.com".to_owned(),
         active: true,
         roles: None,
         groups: None,
@@ -27,7 +28,7 @@ const OUT: &str = r#"{"op":"Replace","path":"active","value":"False"}"#;
 const IN: &str = r#"{"op":"replace","value":{"active":true}}"#;
 
 impl Stage {
-    async fn directory(&self) -> Principal {
+    pub(super) async fn directory(&self) -> Principal {
         let machine = Principal::machine();
         let token = self
             .people

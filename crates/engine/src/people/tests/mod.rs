@@ -2,6 +2,7 @@
 
 mod coming;
 mod directory;
+mod mail;
 mod managing;
 mod programs;
 

@@ -25,6 +25,9 @@ struct Account {
     csrf: String,
     principal: Principal,
     raised_until: Option<Timestamp>,
+    /// Their address of mail, empty where there is none, and what is to be known of it.
+    mail: String,
+    mail_hint: &'static str,
     sessions: Vec<SessionView>,
     tokens: Vec<TokenView>,
     has_passkeys: bool,
@@ -40,7 +43,8 @@ struct Account {
 }
 
 /// What was done, by the word in the address.
-const DONE: [(&str, &str); 7] = [
+const DONE: [(&str, &str); 8] = [
+    ("mail", "Your address of mail is kept."),
     (
         "password",
         "Your password is changed; you are logged out elsewhere.",
@@ -70,6 +74,7 @@ async fn account(
         .sessions(&principal, &caller.session, caller.now)
         .await?;
     let tokens = entrance.people.tokens(&principal).await?;
+    let (mail, is_directorys) = entrance.people.own_mail(caller.act()).await?;
     let passkeys = entrance.people.passkeys(caller.act()).await?;
     let may_further = principal.may_all(Right::BreakGlass) && principal.via == Via::Session;
     let further = Role::ALL.into_iter().filter(|role| {
@@ -91,6 +96,15 @@ async fn account(
         tokens: tokens.into_iter().filter(|token| token.is_own).collect(),
         has_passkeys: entrance.people.has_passkeys(),
         passkeys,
+        mail_hint: match is_directorys && !mail.is_empty() {
+            true => {
+                "It is the one that your company's directory says; another one here goes before it."
+            }
+            false => {
+                "You are told there of what you watch, lead or have to do, if this console tells by mail. Empty: nowhere."
+            }
+        },
+        mail,
         csrf: caller.csrf.clone(),
         password_hint: format!(
             "At least {PASSWORD_CHARACTERS_MIN} characters, with letters and digits; none of your last four."
@@ -173,6 +187,16 @@ pub(super) async fn password(
         done.map(|()| "password"),
     )
     .await
+}
+
+/// Says where to tell them by mail.
+pub(super) async fn mail(entrance: Entrance, seen: Seen, caller: Caller, sent: Fields) -> Response {
+    let (address, code) = (sent.text("mail"), sent.text("code"));
+    let done = entrance
+        .people
+        .set_own_mail(caller.act(), address, code)
+        .await;
+    answer(entrance, seen, caller, "mail", done.map(|()| "mail")).await
 }
 
 /// Begins to change the second factor.

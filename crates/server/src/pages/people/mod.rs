@@ -53,6 +53,7 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/account/passkeys/begin", post(passkey::begin))
         .route("/account/passkeys/add", post(passkey::add))
         .route("/account/passkeys/remove", post(passkey::remove))
+        .route("/account/mail", post(account::mail))
         .route("/account/sessions", post(account::sessions))
         .route("/account/tokens", post(account::make_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
@@ -88,6 +89,7 @@ impl Fault {
         let field = match error {
             PeopleError::Name | PeopleError::NameTaken => "name",
             PeopleError::Shown => "shown",
+            PeopleError::Mail => "mail",
             PeopleError::Password { .. } => "password",
             PeopleError::LogIn => "present",
             PeopleError::Code => "code",
