@@ -19,6 +19,7 @@ mod redact;
 mod respond;
 mod rules;
 mod runs;
+mod saml;
 mod scan;
 mod settings;
 mod shape;

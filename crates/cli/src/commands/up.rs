@@ -23,6 +23,7 @@ use super::agent::Listen;
 use super::console::{ConsoleFlags, For, Watch, serve_and_follow};
 use super::look::{Look, Shop, view};
 use super::merchant::{Contact, Merchant, TellingSettings};
+use super::saml::SamlProvider;
 use super::settings::{Reading, SourceSettings, source_flag};
 use super::sign_in::{Directory, Provider, SignInSettings};
 use super::state::{self, StateFlags};
@@ -197,6 +198,7 @@ struct File {
     source: Vec<SourceSettings>,
     directory: Directory,
     provider: Vec<Provider>,
+    saml: Vec<SamlProvider>,
     contact: Vec<Contact>,
     merchant: Merchant,
     containment: Vec<ModeSetting>,
@@ -359,7 +361,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
+            .or_fail("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[saml]]: id, name, entity_id, sso_url, certificate_files, subject, account, shown, make_accounts, roles_attribute, roles, factors, xmlsec1, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, and [[source]] with kind and what the kind wants")?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -384,6 +386,7 @@ impl Up {
         self.agents.fill(file.agents, file.agents_names);
         self.sign_in.directory = file.directory;
         self.sign_in.providers = file.provider;
+        self.sign_in.saml = file.saml;
         self.telling = TellingSettings {
             contact: file.contact,
             merchant: file.merchant,
