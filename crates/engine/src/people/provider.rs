@@ -238,7 +238,11 @@ impl People {
         let who = match ended {
             Ok(who) => who,
             Err(PeopleError::Provider { source }) => {
-                let why = source.to_string();
+                let mut why = source.to_string();
+                if let ProviderError::Program { cause } = &source {
+                    // Of this machine, and for whoever runs it.
+                    why = format!("{why}: {cause}");
+                }
                 self.tell_provider(voucher, &why, from, now);
                 return Err(PeopleError::Provider { source });
             }

@@ -29,7 +29,7 @@ impl Signatures {
     pub fn new(certificates: &[Vec<u8>], program: &Path) -> Result<Self, ProviderError> {
         let keys = certificate::keys(certificates);
         let keys = keys.map_err(|what| ProviderError::Setting { what })?;
-        let program = Program::find(program).map_err(said)?;
+        let program = Program::find(program).map_err(|fault| said(&fault))?;
         Ok(Self { keys, program })
     }
 
@@ -48,7 +48,7 @@ impl Signatures {
     ) -> Result<Option<String>, ProviderError> {
         for key in &self.keys {
             let digested = self.program.digested(document, element, id, key);
-            if let Some(digested) = digested.map_err(said)? {
+            if let Some(digested) = digested.map_err(|fault| said(&fault))? {
                 return Ok(Some(digested));
             }
         }
@@ -56,7 +56,7 @@ impl Signatures {
     }
 }
 
-fn said(fault: Fault) -> ProviderError {
+fn said(fault: &Fault) -> ProviderError {
     ProviderError::Program {
         cause: fault.to_string(),
     }
