@@ -10,6 +10,7 @@ import base64
 import datetime
 import html
 import http.client
+import http.server
 import json
 import pathlib
 import re
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import xml.etree.ElementTree
@@ -28,6 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from browser import Browser as Chromium
 from console import Accounts, Person, code, post
 from shared import free_port, need, stage, verified, wait_for
 
@@ -86,10 +89,7 @@ class Browser:
         need(status == 303, "sent to the provider", (status, shown[:500]))
         place = urllib.parse.urlsplit(headers["Location"])
         query = dict(urllib.parse.parse_qsl(place.query))
-        request = zlib.decompress(base64.b64decode(query["SAMLRequest"]), -15).decode()
-        root = xml.etree.ElementTree.fromstring(request)
-        return {"packed": query["SAMLRequest"], "id": root.get("ID"), "place": root.get("AssertionConsumerServiceURL"), "own": root.find(f"{{{SAML}}}Issuer").text,
-                "relay": query["RelayState"], "url": headers["Location"]}
+        return {**read_request(query), "url": headers["Location"]}
 
     def back(self, text, relay, packed=None):
         """The provider's page sends its form."""
@@ -192,7 +192,7 @@ def wrapped(text, number):
     }[number]())
 
 
-def identity_provider(folder, key, metadata):
+def identity_provider(folder, key, metadata, url):
     """pysaml2's, which knows the console by what that says of itself."""
     from saml2.config import IdPConfig
     from saml2.server import Server
@@ -200,7 +200,7 @@ def identity_provider(folder, key, metadata):
     place.write_text(metadata)
     settings = IdPConfig().load({
         "entityid": IDP, "key_file": str(key.key), "cert_file": str(key.certificate), "xmlsec_binary": "/usr/bin/xmlsec1", "metadata": {"local": [str(place)]},
-        "service": {"idp": {"endpoints": {"single_sign_on_service": [("https://idp.example.com/sso?tenant=a", "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect")]},
+        "service": {"idp": {"endpoints": {"single_sign_on_service": [(url, "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect")]},
                             "policy": {"default": {"lifetime": {"minutes": 5}, "attribute_restrictions": None, "name_form": "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"}}}}})
     return Server(config=settings)
 
@@ -217,13 +217,48 @@ def vouched(provider, asked, klass=MFA, **how):
     return str(answer)
 
 
+class Page:
+    """The provider's page, on another site: it answers to what it is asked, by a form that sends itself."""
+
+    def __init__(self):
+        page = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
+                body = b""
+                if "SAMLRequest" in query:
+                    asked = read_request(query)
+                    packed = base64.b64encode(vouched(page.provider, asked, sign_assertion=True, sign_response=True).encode()).decode()
+                    body = (f'<form method="post" action="{asked["place"]}"><input name="SAMLResponse" value="{packed}"><input name="RelayState" value="{query["RelayState"]}"></form>'
+                            "<script>document.forms[0].submit()</script>").encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server, self.provider = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler), None
+        # A name of this machine, and still another site than 127.0.0.1.
+        self.url = f"http://localhost:{self.server.server_address[1]}/sso?tenant=a"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def read_request(query):
+    root = xml.etree.ElementTree.fromstring(zlib.decompress(base64.b64decode(query["SAMLRequest"]), -15).decode())
+    return {"packed": query["SAMLRequest"], "id": root.get("ID"), "place": root.get("AssertionConsumerServiceURL"), "own": root.find(f"{{{SAML}}}Issuer").text, "relay": query["RelayState"]}
+
+
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("saml") as (started, folder):
         log, data, port = folder / "access.log", folder / "data", free_port()
         log.write_text('203.0.113.9 - - [05/Aug/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "x"\n')
         key, next_key, stranger = Key(folder, "idp"), Key(folder, "next"), Key(folder, "stranger")
-        settings = folder / "up.toml"
+        settings, page = folder / "up.toml", Page()
 
         def write(more=""):
             settings.write_text(f'''
@@ -231,7 +266,7 @@ def main():
 id = "corp"
 name = "Corp <SAML>"
 entity_id = "{IDP}"
-sso_url = "https://idp.example.com/sso?tenant=a"
+sso_url = "{page.url}"
 certificate_files = ["{key.certificate}", "{next_key.certificate}"]
 account = "{MAIL}"
 shown = "{SHOWN}"
@@ -261,14 +296,14 @@ factors = ["{MFA}"]
         status, headers, metadata = Browser(port).get("/login/metadata/corp")
         need(status == 200 and headers["Content-Type"] == "application/samlmetadata+xml", "what the console says of itself", (status, metadata))
         need(Browser(port).get("/login/metadata/nowhere")[0] == 404 and Browser(port).get("/login/with/nowhere")[0] == 404, "no such provider")
-        provider, answers, passed = identity_provider(folder, key, metadata), Answers(folder, key), []
+        page.provider, answers, passed = identity_provider(folder, key, metadata, page.url), Answers(folder, key), []
 
         # Right, with one factor: she sets up a second one first.
         first = Browser(port)
         first.cookies["magewarden"] = fixed = "f" * 64
         asked = first.away("//evil.example/x")
-        need(asked["url"].startswith("https://idp.example.com/sso?tenant=a&SAMLRequest=") and asked["place"] == f"http://127.0.0.1:{port}/login/back/corp", "what is asked", asked)
-        status, _, shown = first.back(vouched(provider, asked, "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", sign_assertion=True, sign_response=False), asked["relay"])
+        need(asked["url"].startswith(f"{page.url}&SAMLRequest=") and asked["place"] == f"http://127.0.0.1:{port}/login/back/corp", "what is asked", asked)
+        status, _, shown = first.back(vouched(page.provider, asked, "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport", sign_assertion=True, sign_response=False), asked["relay"])
         invitation = re.search(r'content="0;url=/welcome\?invitation=([0-9a-f]{64})"', shown)
         need(status == 200 and invitation and not first.session(), "she sets up a second factor first", (status, shown))
         totp = re.search(r'class="secret">([A-Z2-7]+)<', first.get(f"/welcome?invitation={invitation[1]}")[2])
@@ -283,7 +318,7 @@ factors = ["{MFA}"]
             browser = browser or Browser(port)
             browser.cookies["magewarden"] = fixed
             asked = browser.away(next_)
-            text = vouched(provider, asked, **(how or {"sign_assertion": True, "sign_response": False}))
+            text = vouched(page.provider, asked, **(how or {"sign_assertion": True, "sign_response": False}))
             status, _, shown = browser.back(text, asked["relay"])
             need(status == 200 and f'url={next_}"' in shown and browser.session() not in ("", fixed), f"in: {what}", (status, shown, text))
             need(browser.get("/sources")[0] == 200, "she sees it")
@@ -312,6 +347,15 @@ factors = ["{MFA}"]
 
         by_hand("by hand: signed by the first key")
         by_hand("by hand: signed by the next key", key=next_key)
+        # The whole way in a real browser, which keeps cookies from other sites' forms as it does.
+        window = Chromium()
+        try:
+            window.open(f"http://127.0.0.1:{port}/login/with/corp?next=%2Fsources")
+            wait_for("a real browser's way in", 30, lambda: urllib.parse.urlsplit(window.url()).path == "/sources")
+            need("access.log" in window.text(), "it sees the page", window.text())
+        finally:
+            window.close()
+        passed.append("in a real browser")
         by_hand("by hand: both signed", sign=("assertion", "response"))
         with socket.create_server(("127.0.0.1", 0)) as elsewhere:
             elsewhere.setblocking(False)
@@ -398,7 +442,7 @@ factors = ["{MFA}"]
         refused("replayed into a log-in of one's own", "another log-in", lambda _: text)
         victim, thief = Browser(port), Browser(port)
         asked, own = victim.away(), thief.away()
-        stolen = vouched(provider, asked, sign_assertion=True, sign_response=True)
+        stolen = vouched(page.provider, asked, sign_assertion=True, sign_response=True)
         refused("stolen, in a browser that began nothing", "wasn't begun in this browser", stolen, browser=Browser(port), asked=asked)
         refused("stolen, in a browser that began its own", "another log-in", stolen, browser=thief, asked=own)
         refused("stolen, with its relay state", "another log-in", stolen, relay=asked["relay"])
