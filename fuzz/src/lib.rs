@@ -302,5 +302,4 @@ pub fn saml(bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).expect("what isn't UTF-8 is refused");
     assert!(!text.contains("<!"), "a comment, CDATA or a DTD is let through");
     assert!(text.match_indices("<?").all(|(at, _)| at == 0), "an instruction is let through");
-    assert!(text.matches(":Signature ").count() + text.matches("<Signature ").count() <= 2, "more signatures than are told");
 }

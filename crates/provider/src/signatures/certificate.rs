@@ -69,7 +69,7 @@ mod tests {
         let good = include_bytes!("example.pem").to_vec();
         let weak = include_bytes!("example_weak.pem").to_vec();
         let told = |all: &[Vec<u8>]| keys(all).map(|keys| keys.len());
-        assert_eq!(told(&[good.clone()]), Ok(1));
+        assert_eq!(told(std::slice::from_ref(&good)), Ok(1));
         assert_eq!(told(&[good.clone(), good.clone()]), Ok(2));
         assert!(told(&[good.clone(), good.clone(), good]).is_err());
         assert!(told(&[weak]).is_err_and(|why| why.contains("2048")));
