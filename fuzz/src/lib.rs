@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 19] = [
+pub const BODIES: [(&str, fn(&[u8])); 20] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -31,6 +31,7 @@ pub const BODIES: [(&str, fn(&[u8])); 19] = [
     ("run", run),
     ("host_report", host_report),
     ("instruction", instruction),
+    ("saml", saml),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -284,4 +285,21 @@ pub fn instruction(bytes: &[u8]) {
         let read = ours.open(&signed);
         assert!(read == Ok(instruction.clone()) || instruction.v != model::ORDER_VERSION, "{read:?}");
     }
+}
+
+/// An answer of SAML is refused, or signed once or twice; what is let through holds nothing that two readers could read differently.
+pub fn saml(bytes: &[u8]) {
+    let Ok(answer) = ::saml::Answer::shaped(bytes) else {
+        return;
+    };
+    let signatures = answer.signed().len();
+    assert!((1..=2).contains(&signatures), "{signatures} signatures");
+    for signed in answer.signed() {
+        // What is shown to others is the same answer, without a key.
+        let shown = ::saml::Answer::shaped(answer.without_key(signed).as_bytes()).expect("it keeps its shape");
+        assert_eq!(shown.signed().len(), signatures);
+    }
+    let text = std::str::from_utf8(bytes).expect("what isn't UTF-8 is refused");
+    assert!(!text.contains("<!"), "a comment, CDATA or a DTD is let through");
+    assert!(text.match_indices("<?").all(|(at, _)| at == 0), "an instruction is let through");
 }

@@ -72,7 +72,8 @@ impl Http {
 }
 
 /// Whether a secret may travel there: https, or http on this machine; without a name and password in it.
-pub(crate) fn may_be_asked(place: &str) -> bool {
+#[must_use]
+pub fn may_be_asked(place: &str) -> bool {
     let Ok(url) = url::Url::parse(place) else {
         return false;
     };

@@ -1,10 +1,12 @@
-//! An OpenID provider: where somebody is sent to log in, and who they are when they come back with a code.
+//! An OpenID provider: where somebody is sent to log in, and who they are when they come back with a code. Beside it the
+//! signatures of one that speaks SAML.
 //!
 //! OpenID Connect Core 1.0 with the authorization code flow and PKCE (RFC 7636), by `openidconnect`; what the provider
 //! says is checked here and decided upon elsewhere. Everything blocks: it is called where blocking is allowed.
 
 mod claims;
 mod http;
+mod signatures;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +28,8 @@ use openidconnect::{
 
 use claims::Others;
 use http::Http;
+pub use http::may_be_asked;
+pub use signatures::{Signatures, XMLSEC1};
 
 /// Seconds for which what a provider says of itself is believed.
 const METADATA_SECONDS: i64 = 3600;
@@ -154,6 +158,18 @@ pub enum ProviderError {
         /// What isn't.
         why: &'static str,
     },
+    /// An answer of SAML that isn't what it should be.
+    #[error("the provider's answer isn't right: {why}")]
+    Answer {
+        /// What isn't.
+        why: &'static str,
+    },
+    /// The program that checks signatures of SAML doesn't.
+    #[error("signatures can't be checked now; name and password still work here")]
+    Program {
+        /// What was said, for whoever runs this.
+        cause: String,
+    },
     /// A token without the account's name.
     #[error("the provider's token doesn't have the claim that names an account")]
     NoAccount,
@@ -181,7 +197,7 @@ impl Provider {
     /// [`ProviderError::Setting`].
     pub fn new(settings: Settings) -> Result<Self, ProviderError> {
         let setting = |what| ProviderError::Setting { what };
-        if !http::may_be_asked(&settings.issuer) {
+        if !may_be_asked(&settings.issuer) {
             return Err(setting(
                 "an issuer is https, or http on 127.0.0.1 and localhost",
             ));
@@ -228,10 +244,7 @@ impl Provider {
         })?;
         let token = metadata.token_endpoint().map(|url| url.as_str());
         let places = [Some(metadata.authorization_endpoint().as_str()), token];
-        if !places
-            .iter()
-            .all(|place| place.is_some_and(http::may_be_asked))
-        {
+        if !places.iter().all(|place| place.is_some_and(may_be_asked)) {
             let cause = "an endpoint is missing, or not https".to_owned();
             return Err(ProviderError::Unreachable { cause });
         }

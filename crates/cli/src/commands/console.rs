@@ -18,7 +18,7 @@ use engine::people::{People, SignIn, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
 use engine::watching::Watching;
-use model::AccessEvent;
+use model::{AccessEvent, AccessKind};
 use server::{Access, Console, Telling, Tls};
 use sources::{Follower, Running, Source};
 use tokio::runtime::Runtime;
@@ -153,6 +153,9 @@ fn tell(trail: Trail) -> Tell {
             if !text.is_empty() {
                 line.push_str(&format!(" {word}{}", inert(text)));
             }
+        }
+        if let AccessKind::ProviderRefused { provider, why } = &event.kind {
+            line.push_str(&format!(" by {}: {}", inert(provider), inert(why)));
         }
         drop(writeln!(std::io::stderr(), "{line}"));
     })

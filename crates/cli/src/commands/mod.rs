@@ -20,6 +20,7 @@ mod redact;
 mod respond;
 mod rules;
 mod runs;
+mod saml;
 mod scan;
 mod settings;
 mod shape;

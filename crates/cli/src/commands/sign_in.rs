@@ -1,5 +1,5 @@
-//! Settings of how people are known by others: the company's directory, and providers by which they log in. For
-//! `--config` alone: they are lists.
+//! Settings of how people are known by others: the company's directory, and providers by which they log in (OpenID
+//! Connect here, SAML in `saml.rs`). For `--config` alone: they are lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::people::{DirectorySettings, OpenId, SignIn};
+use engine::people::{By, DirectorySettings, SignIn, Voucher};
 use model::{Grant, Role};
 
+use super::saml::SamlProvider;
 use crate::failure::{Failure, OrFail as _};
 
 /// `[directory]`: what SCIM may do beyond naming and ending people.
@@ -66,16 +67,8 @@ fn account_claim() -> String {
 }
 
 impl Provider {
-    fn checked(&self) -> Result<OpenId, Failure> {
-        let whose = format!("[[provider]] {:?}", self.id);
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if self.id.is_empty() || self.id.len() > 32 || !self.id.bytes().all(fits) {
-            let hint = "id = \"entra\": 1 to 32 lower-case letters, digits and -";
-            return Err(Failure::say(
-                format!("{whose} can't be a part of an address"),
-                hint,
-            ));
-        }
+    fn checked(&self) -> Result<Voucher, Failure> {
+        let whose = named("provider", &self.id)?;
         if self.roles.is_empty() != self.roles_claim.is_empty() {
             let hint = "roles_claim names the claim, roles maps its values";
             return Err(Failure::say(
@@ -98,14 +91,28 @@ impl Provider {
                 self.ca_file.clone().unwrap_or_default().display()
             ))?,
         });
-        Ok(OpenId {
+        Ok(Voucher {
             id: self.id.clone(),
             name: self.name.clone(),
-            provider: Arc::new(provider.or_fail("look at docs/people.md")?),
+            by: By::OpenId(Arc::new(provider.or_fail("look at docs/people.md")?)),
             makes_accounts: self.make_accounts,
             roles: mapped(&whose, &self.roles)?,
         })
     }
+}
+
+/// Which provider of the settings it is, for messages; its id is a part of addresses.
+pub(super) fn named(table: &str, id: &str) -> Result<String, Failure> {
+    let whose = format!("[[{table}]] {id:?}");
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if id.is_empty() || id.len() > 32 || !id.bytes().all(fits) {
+        let hint = "id = \"entra\": 1 to 32 lower-case letters, digits and -";
+        return Err(Failure::say(
+            format!("{whose} can't be a part of an address"),
+            hint,
+        ));
+    }
+    Ok(whose)
 }
 
 /// A secret of a file that nobody else reads.
@@ -129,6 +136,7 @@ pub(super) fn secret(path: &Path, setting: &str) -> Result<String, Failure> {
 pub(super) struct SignInSettings {
     pub(super) directory: Directory,
     pub(super) providers: Vec<Provider>,
+    pub(super) saml: Vec<SamlProvider>,
 }
 
 impl SignInSettings {
@@ -141,7 +149,7 @@ impl SignInSettings {
                 roles: mapped("[directory]", &self.directory.roles)?,
                 keep,
             },
-            providers: self.openid()?,
+            providers: self.vouchers()?,
             // Where it listens is known later.
             address: String::new(),
         })
@@ -149,11 +157,13 @@ impl SignInSettings {
 }
 
 impl SignInSettings {
-    fn openid(&self) -> Result<Vec<OpenId>, Failure> {
+    fn vouchers(&self) -> Result<Vec<Voucher>, Failure> {
+        let saml = self.saml.iter().map(SamlProvider::checked);
         let all: Vec<_> = self
             .providers
             .iter()
             .map(Provider::checked)
+            .chain(saml)
             .collect::<Result<_, _>>()?;
         let mut ids = BTreeSet::new();
         match all.iter().find(|one| !ids.insert(one.id.as_str())) {
@@ -167,7 +177,7 @@ impl SignInSettings {
 }
 
 /// Roles by somebody else's words: `viewer`, or `analyst website:us` for one place.
-fn mapped(
+pub(super) fn mapped(
     whose: &str,
     roles: &BTreeMap<String, Vec<String>>,
 ) -> Result<BTreeMap<String, Vec<Grant>>, Failure> {

@@ -22,6 +22,7 @@ use super::console::{ConsoleFlags, For, Watch, serve_and_follow, stop_on_signals
 use super::look::{Look, Shop, view};
 use super::mail::{self, MailFile};
 use super::merchant::{Contact, Merchant, TellingSettings};
+use super::saml::{self, SamlProvider};
 use super::settings::{Reading, SourceSettings, source_flag};
 use super::sign_in::{Directory, Provider, SignInSettings};
 use super::state::{self, StateFlags};
@@ -199,6 +200,7 @@ struct File {
     source: Vec<SourceSettings>,
     directory: Directory,
     provider: Vec<Provider>,
+    saml: Vec<SamlProvider>,
     contact: Vec<Contact>,
     merchant: Merchant,
     containment: Vec<ModeSetting>,
@@ -364,7 +366,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail(&format!("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, in [mail]: {}, and [[source]] with kind and what the kind wants", mail::KNOWN))?;
+            .or_fail(&format!("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, {}, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, in [mail]: {}, and [[source]] with kind and what the kind wants", saml::KNOWN, mail::KNOWN))?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -389,6 +391,7 @@ impl Up {
         self.agents.fill(file.agents, file.agents_names);
         self.sign_in.directory = file.directory;
         self.sign_in.providers = file.provider;
+        self.sign_in.saml = file.saml;
         self.telling = TellingSettings {
             contact: file.contact,
             merchant: file.merchant,

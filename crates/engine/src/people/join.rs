@@ -8,7 +8,7 @@ use stores::{AccountRow, IdentityRow, InvitationRow, Joining};
 
 use super::log_in::{Fresh, session_row};
 use super::password::{self, PREVIOUS, PasswordFault};
-use super::session::{FULL, OIDC_TOTP};
+use super::session::PASSWORD;
 use super::{
     Act, INVITATION_SECONDS, People, PeopleError, fold, grants, hash, hex, json, random, secret,
     shown, totp,
@@ -246,11 +246,12 @@ impl People {
         };
         let sealed = totp::seal(&self.0.key, &account.id, &opened)?;
         let fresh = secret()?;
-        let factors = if row.password.is_empty() {
-            OIDC_TOTP
-        } else {
-            FULL
+        // Who has no password is known by a provider.
+        let way = match row.password.as_str() {
+            "" => self.linked_by(&account.id).await?,
+            _ => Some(&PASSWORD),
         };
+        let factors = way.ok_or(PeopleError::NoInvitation)?.totp;
         let joining = Joining {
             invitation: row.hash,
             // A provider knows who has none.

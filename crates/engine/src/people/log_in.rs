@@ -9,7 +9,7 @@ use model::{AccessKind, Timestamp};
 use stores::{AccountRow, IdentityRow, SessionRow};
 use tokio::time::{Instant, sleep_until};
 
-use super::session::{FULL, OIDC_TOTP, PENDING, PENDING_OIDC};
+use super::session::{PENDING, Way};
 use super::{
     FAILURES_MAX, LOCK_SECONDS, People, PeopleError, STEP_SECONDS_MAX, UNUSED_DAYS_MAX, fold, hash,
     secret, totp,
@@ -127,13 +127,9 @@ impl People {
             }
             Err(error) => return Err(error),
         }
-        let factors = if row.factors == PENDING_OIDC {
-            OIDC_TOTP
-        } else {
-            FULL
-        };
+        let way = Way::of_pending(&row.factors).ok_or(PeopleError::Late)?;
         let token = self
-            .begin_full(&account, factors, Some(&old), from, now)
+            .begin_full(&account, way.totp, Some(&old), from, now)
             .await?;
         Ok(Fresh { token })
     }
@@ -147,7 +143,7 @@ impl People {
         let old = hash(pending);
         let row = self.store().session(&old).await?;
         let fits = |row: &SessionRow| {
-            [PENDING, PENDING_OIDC].contains(&row.factors.as_str())
+            Way::of_pending(&row.factors).is_some()
                 && Timestamp(row.created).plus_seconds(STEP_SECONDS_MAX) > now
         };
         let Some(row) = row.filter(fits) else {

@@ -14,10 +14,12 @@ mod own;
 mod passkey;
 mod password;
 mod provider;
+mod saml;
 mod session;
 mod token;
 mod totp;
 mod views;
+mod vouched;
 
 use crate::hex::hex;
 use crate::hide::is_hidden;
@@ -38,7 +40,8 @@ pub use manage::AccountView;
 pub use once::{Once, Ticket};
 pub use passkey::{Asked, PasskeyView};
 pub use password::{PASSWORD_CHARACTERS_MIN, PasswordFault};
-pub use provider::{AWAY_SECONDS_MAX, Back, OpenId, Vouched};
+pub use provider::{AWAY_SECONDS_MAX, Back, By, Sent, Vouched, Voucher};
+pub use saml::{Answered, FORM_BYTES_MAX, Saml};
 pub use session::{Session, SessionView};
 pub use token::{MANAGING_DAYS_MAX, Made, TOKEN_DAYS, TOKEN_DAYS_MAX, TokenView, TokenWish};
 pub use views::SavedView;
@@ -252,7 +255,7 @@ pub struct SignIn {
     /// What the company's directory may do.
     pub directory: DirectorySettings,
     /// Providers by which people log in.
-    pub providers: Vec<OpenId>,
+    pub providers: Vec<Voucher>,
     /// Where browsers reach the console, without a slash at its end, e.g. `https://console.example.com`.
     pub address: String,
 }

@@ -13,7 +13,7 @@ use webauthn_rs::prelude::{
     WebauthnBuilder, WebauthnError,
 };
 
-use super::session::{OIDC_PASSKEY, PASSKEY, PASSWORD_PASSKEY, PENDING_OIDC};
+use super::session::{PASSKEY, Way};
 use super::{
     Act, Fresh, People, PeopleError, STEP_SECONDS_MAX, UNUSED_DAYS_MAX, bytes, hash, hex, log_in,
     secret, shown,
@@ -299,13 +299,9 @@ impl People {
             .finish_passkey_authentication(&answer, &state);
         let id = hex(answer.get_credential_id());
         self.use_passkey(&account, &id, done, from, now).await?;
-        let factors = if session.factors == PENDING_OIDC {
-            OIDC_PASSKEY
-        } else {
-            PASSWORD_PASSKEY
-        };
+        let way = Way::of_pending(&session.factors).ok_or(PeopleError::Late)?;
         let token = self
-            .begin_full(&account, factors, Some(&old), from, now)
+            .begin_full(&account, way.passkey, Some(&old), from, now)
             .await?;
         Ok(Fresh { token })
     }

@@ -1,45 +1,75 @@
-//! Logging in by an OpenID provider: whose account somebody is whom it vouches for, and what they still have to show.
+//! Logging in by a provider: away and back (OpenID Connect here, SAML in `saml.rs`).
 //!
-//! What comes back is bound to the browser that began: by a value that browser alone keeps, which is taken once. An
-//! account is found by the provider's own word for somebody once it is linked, by its name only the first time, and
-//! never so where it has a password here or is kept from others (PCI DSS v4.0.1 req. 8.2.1, 8.4.2).
+//! What comes back is bound to the browser that began: by a value that browser alone keeps, which is taken once. What
+//! becomes of somebody then: `vouched.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::provider::{Begun, Provider, ProviderError, Who};
-use model::{AccessKind, Grant, Role, Timestamp};
+use model::{AccessKind, Grant, Timestamp};
 use serde::{Deserialize, Serialize};
-use stores::{AccountRow, CeremonyRow, IdentityRow, InvitationRow};
+use stores::CeremonyRow;
 use subtle::ConstantTimeEq as _;
 
-use super::directory::{DIRECTORY, DirectorySettings};
-use super::log_in::{secret_of, session_row};
-use super::manage::checked;
-use super::session::{OIDC, PENDING_OIDC};
-use super::{
-    People, PeopleError, UNUSED_DAYS_MAX, fold, grants, hash, hex, json, log_in, random, secret,
-    shown,
-};
+use super::saml::Saml;
+use super::session::{OIDC, SAML, Way};
+use super::{People, PeopleError, hash, secret};
 
 /// Seconds within which somebody is back.
 pub const AWAY_SECONDS_MAX: i64 = 10 * 60;
-/// The kind of what is begun, and of who somebody is at a provider.
-const KIND: &str = "oidc";
+
+/// How a provider vouches for somebody.
+#[derive(Clone)]
+pub enum By {
+    /// OpenID Connect.
+    OpenId(Arc<Provider>),
+    /// SAML 2.0.
+    Saml(Arc<Saml>),
+}
 
 /// A provider, and what it may do.
 #[derive(Clone)]
-pub struct OpenId {
+pub struct Voucher {
     /// Its name in addresses and settings.
     pub id: String,
     /// Its name on the button.
     pub name: String,
     /// The provider.
-    pub provider: Arc<Provider>,
+    pub by: By,
     /// Whether somebody without an account gets one, without roles.
     pub makes_accounts: bool,
     /// Roles by its own words. Without any it changes no roles.
     pub roles: BTreeMap<String, Vec<Grant>>,
+}
+
+impl Voucher {
+    /// The kind of who somebody is there.
+    pub(super) fn way(&self) -> &'static Way {
+        match self.by {
+            By::OpenId(_) => &OIDC,
+            By::Saml(_) => &SAML,
+        }
+    }
+
+    /// Its own name, as what it says names it.
+    pub(super) fn issuer(&self) -> &str {
+        match &self.by {
+            By::OpenId(provider) => provider.issuer(),
+            By::Saml(saml) => saml.entity_id(),
+        }
+    }
+}
+
+/// Where somebody is sent to log in, and what their browser has to keep.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where.
+    pub place: String,
+    /// What is kept.
+    pub kept: String,
+    /// Whether the provider's own page sends the answer, as a form: what is kept has to come back with that.
+    pub is_answered_by_form: bool,
 }
 
 /// What becomes of somebody a provider vouched for.
@@ -96,12 +126,13 @@ impl People {
         all.map(|one| (one.id.clone(), one.name.clone())).collect()
     }
 
-    fn openid(&self, id: &str) -> Result<OpenId, PeopleError> {
+    pub(super) fn voucher(&self, id: &str) -> Result<Voucher, PeopleError> {
         let found = self.0.sign_in.providers.iter().find(|one| one.id == id);
         found.cloned().ok_or(PeopleError::NoSuch)
     }
 
-    fn redirect(&self, id: &str) -> String {
+    /// Where a provider sends somebody back to.
+    pub(super) fn way_back(&self, id: &str) -> String {
         format!("{}/login/back/{id}", self.0.sign_in.address)
     }
 
@@ -115,25 +146,43 @@ impl People {
         id: &str,
         next: &str,
         now: Timestamp,
-    ) -> Result<(String, String), PeopleError> {
-        let openid = self.openid(id)?;
-        let redirect = self.redirect(id);
-        let (place, begun) = blocking(move || openid.provider.begin(&redirect, now)).await?;
-        let kept = secret()?;
+    ) -> Result<Sent, PeopleError> {
+        let provider = match self.voucher(id)?.by {
+            By::OpenId(provider) => provider,
+            By::Saml(saml) => return self.begin_saml(&saml, id, next, now).await,
+        };
+        let redirect = self.way_back(id);
+        let (place, begun) = blocking(move || provider.begin(&redirect, now)).await?;
         let away = Away {
             provider: id.to_owned(),
             begun,
             next: next.to_owned(),
         };
+        let kept = self.keep(OIDC.name, &away, now).await?;
+        Ok(Sent {
+            place,
+            kept,
+            is_answered_by_form: false,
+        })
+    }
+
+    /// Writes down what was begun; gives what the browser has to keep.
+    pub(super) async fn keep(
+        &self,
+        kind: &str,
+        away: &impl Serialize,
+        now: Timestamp,
+    ) -> Result<String, PeopleError> {
+        let kept = secret()?;
         let row = CeremonyRow {
             hash: hash(&kept),
-            kind: KIND.to_owned(),
+            kind: kind.to_owned(),
             account: String::new(),
-            body: serde_json::to_string(&away)?,
+            body: serde_json::to_string(away)?,
             created: now.0,
         };
         self.store().begin_ceremony(&row).await?;
-        Ok((place, kept))
+        Ok(kept)
     }
 
     /// Ends: who came back is logged in, or has a second factor to show or to set up.
@@ -148,275 +197,85 @@ impl People {
         from: &str,
         now: Timestamp,
     ) -> Result<Vouched, PeopleError> {
-        let openid = self.openid(back.provider)?;
+        let voucher = self.voucher(back.provider)?;
+        let By::OpenId(provider) = &voucher.by else {
+            return Err(PeopleError::NoSuch);
+        };
         let since = now.plus_seconds(-AWAY_SECONDS_MAX).0;
         let row = self
             .store()
-            .take_ceremony(&hash(back.kept), KIND, since)
+            .take_ceremony(&hash(back.kept), OIDC.name, since)
             .await?;
         let row = row.ok_or(PeopleError::Late)?;
         let away: Away = serde_json::from_str(&row.body)?;
         let is_same = away.begun.state.as_bytes().ct_eq(back.state.as_bytes());
         // Another provider's answer, or one that was begun elsewhere.
         let is_its = away.provider == back.provider
-            && (back.issuer.is_empty() || back.issuer == openid.provider.issuer());
+            && (back.issuer.is_empty() || back.issuer == provider.issuer());
         if !bool::from(is_same) || !is_its {
             return Err(self.not_vouched(
-                &openid,
+                &voucher,
                 "what came back was for another log-in",
                 from,
                 now,
             ));
         }
-        let (redirect, code) = (self.redirect(back.provider), back.code.to_owned());
-        let (provider, begun) = (Arc::clone(&openid.provider), away.begun);
+        let (redirect, code) = (self.way_back(back.provider), back.code.to_owned());
+        let (provider, begun) = (Arc::clone(provider), away.begun);
         let ended = blocking(move || provider.end(&redirect, &begun, &code, now)).await;
+        self.come(&voucher, ended, away.next, from, now).await
+    }
+
+    /// Lets somebody in whom a provider vouched for, or tells why not.
+    pub(super) async fn come(
+        &self,
+        voucher: &Voucher,
+        ended: Result<Who, PeopleError>,
+        next: String,
+        from: &str,
+        now: Timestamp,
+    ) -> Result<Vouched, PeopleError> {
         let who = match ended {
             Ok(who) => who,
             Err(PeopleError::Provider { source }) => {
-                let why = source.to_string();
-                self.tell_provider(&openid, &why, from, now);
+                let mut why = source.to_string();
+                if let ProviderError::Program { cause } = &source {
+                    // Of this machine, and for whoever runs it.
+                    why = format!("{why}: {cause}");
+                }
+                self.tell_provider(voucher, &why, from, now);
                 return Err(PeopleError::Provider { source });
             }
             Err(error) => return Err(error),
         };
-        let account = self.vouched_account(&openid, &who, from, now).await?;
-        self.admit(&account, &who, away.next, from, now).await
+        let account = self.vouched_account(voucher, &who, from, now).await?;
+        self.admit(voucher.way(), &account, &who, next, from, now)
+            .await
     }
 
-    fn tell_provider(&self, openid: &OpenId, why: &str, from: &str, now: Timestamp) {
+    fn tell_provider(&self, voucher: &Voucher, why: &str, from: &str, now: Timestamp) {
         let kind = AccessKind::ProviderRefused {
-            provider: openid.id.clone(),
+            provider: voucher.id.clone(),
             why: why.to_owned(),
         };
         // What a provider calls somebody without an account is left out: it may be anything.
         self.tell_own(now, from, kind, "");
     }
 
-    fn not_vouched(
+    pub(super) fn not_vouched(
         &self,
-        openid: &OpenId,
+        voucher: &Voucher,
         why: &'static str,
         from: &str,
         now: Timestamp,
     ) -> PeopleError {
-        self.tell_provider(openid, why, from, now);
+        self.tell_provider(voucher, why, from, now);
         PeopleError::NotHere { why }
-    }
-
-    /// The account of somebody a provider vouched for, as it may be used now.
-    async fn vouched_account(
-        &self,
-        openid: &OpenId,
-        who: &Who,
-        from: &str,
-        now: Timestamp,
-    ) -> Result<AccountRow, PeopleError> {
-        let _changing = self.0.changing.lock().await;
-        let refuse = |why| Err(self.not_vouched(openid, why, from, now));
-        let subject = format!("{} {}", openid.provider.issuer(), who.subject);
-        let mut account = match self.store().identity(KIND, &subject).await? {
-            Some(link) => {
-                let account = self.store().account(&link.account).await?;
-                account.ok_or(PeopleError::NoSuch)?
-            }
-            None => {
-                let Ok(name) = fold(&who.account) else {
-                    return refuse("its name for you can't be an account's");
-                };
-                let account = match self.store().account_named(&name).await? {
-                    Some(account) => account,
-                    None if openid.makes_accounts => {
-                        self.made(openid, &name, who, from, now).await?
-                    }
-                    None => {
-                        return refuse(
-                            "you have no account here; an administrator or the directory makes one",
-                        );
-                    }
-                };
-                if self.0.sign_in.directory.keep.contains(&account.name) {
-                    return refuse("this account is for name and password alone");
-                }
-                if !self.may_be_linked(&account).await? {
-                    return refuse(
-                        "your account has a password here, or is somebody else's there; an administrator resets it first",
-                    );
-                }
-                if account.state == "disabled" {
-                    return refuse("your account is disabled");
-                }
-                let row = IdentityRow {
-                    kind: KIND.to_owned(),
-                    subject,
-                    account: account.id.clone(),
-                    secret: String::new(),
-                    previous: "[]".to_owned(),
-                    used: -1,
-                    changed: now.0,
-                };
-                self.store().put_identity(&row).await?;
-                let provider = openid.id.clone();
-                self.tell_own(now, from, AccessKind::Linked { provider }, &account.name);
-                account
-            }
-        };
-        if account.state == "invited" {
-            // The link they were sent is no more, nor a password from before.
-            self.forget_password(&account.id, now).await?;
-            self.store().activate(&account.id, now.0).await?;
-            account.state = "active".to_owned();
-            account.last_seen = now.0;
-            self.tell_own(now, from, AccessKind::Joined, &account.name);
-        }
-        if account.state != "active" {
-            return refuse("your account is disabled");
-        }
-        if account.locked_until > now.0 {
-            return refuse("your account is locked for half an hour");
-        }
-        let unused = Timestamp(account.last_seen).plus_seconds(UNUSED_DAYS_MAX * log_in::DAY);
-        if unused < now {
-            self.disable_unused(&account, now).await?;
-            return refuse("your account wasn't used for 90 days");
-        }
-        self.give_roles(openid, who, &mut account, from, now)
-            .await?;
-        Ok(account)
-    }
-
-    /// Whether an account that isn't linked yet may be, by its name alone: one that waits for its person, or that has no
-    /// other way in. Whoever may choose their name at the provider would else be whom they like here.
-    async fn may_be_linked(&self, account: &AccountRow) -> Result<bool, PeopleError> {
-        if self.store().links_of(KIND, &account.id).await? > 0 {
-            return Ok(false);
-        }
-        if account.state == "invited" {
-            return Ok(true);
-        }
-        let password = self.store().identity("password", &account.id).await?;
-        Ok(secret_of(password).is_none())
-    }
-
-    async fn made(
-        &self,
-        openid: &OpenId,
-        name: &str,
-        who: &Who,
-        from: &str,
-        now: Timestamp,
-    ) -> Result<AccountRow, PeopleError> {
-        let row = AccountRow {
-            id: hex(&random::<16>()?),
-            name: name.to_owned(),
-            shown: shown(&who.shown).unwrap_or_else(|_| name.to_owned()),
-            state: "active".to_owned(),
-            grants: "[]".to_owned(),
-            created: now.0,
-            last_seen: now.0,
-            ..AccountRow::default()
-        };
-        if !self.store().add_account(&row).await? {
-            return Err(PeopleError::Changed);
-        }
-        let provider = openid.id.clone();
-        self.tell_own(now, from, AccessKind::MadeByProvider { provider }, name);
-        Ok(row)
-    }
-
-    /// Makes somebody's roles what the provider's words are mapped to, where it says any and any is mapped.
-    async fn give_roles(
-        &self,
-        openid: &OpenId,
-        who: &Who,
-        account: &mut AccountRow,
-        from: &str,
-        now: Timestamp,
-    ) -> Result<(), PeopleError> {
-        let Some(words) = &who.words else {
-            return Ok(());
-        };
-        let Some(after) = DirectorySettings::mapped(&openid.roles, words.iter()) else {
-            return Ok(());
-        };
-        let after = if after.is_empty() {
-            after
-        } else {
-            checked(&after)?
-        };
-        let before = grants(&account.grants)?;
-        if before == after || self.0.sign_in.directory.keep.contains(&account.name) {
-            return Ok(());
-        }
-        if before.contains(&Grant::all(Role::Admin)) && !after.contains(&Grant::all(Role::Admin)) {
-            self.keep_an_admin(account).await?;
-        }
-        let written = json(&after)?;
-        if !self
-            .store()
-            .set_grants(&account.id, &account.grants, &written)
-            .await?
-        {
-            return Err(PeopleError::Changed);
-        }
-        account.grants = written;
-        (self.0.tell)(model::AccessEvent {
-            at: now,
-            kind: AccessKind::Granted { before, after },
-            account: account.name.clone(),
-            by: format!("provider {}", openid.id),
-            from: from.to_owned(),
-        });
-        Ok(())
-    }
-
-    /// Lets somebody in as far as what they showed goes. Every way begins a session of its own.
-    async fn admit(
-        &self,
-        account: &AccountRow,
-        who: &Who,
-        next: String,
-        from: &str,
-        now: Timestamp,
-    ) -> Result<Vouched, PeopleError> {
-        if who.has_factors {
-            let token = self.begin_full(account, OIDC, None, from, now).await?;
-            return Ok(Vouched::In { token, next });
-        }
-        let has_totp = self.store().identity("totp", &account.id).await?.is_some();
-        if has_totp || !self.store().passkeys_of(&account.id).await?.is_empty() {
-            let token = secret()?;
-            let row = session_row(&token, &account.id, PENDING_OIDC, now)?;
-            self.store().begin_session(&row, None).await?;
-            return Ok(Vouched::SecondFactor { token, next });
-        }
-        let invitation = secret()?;
-        let row = InvitationRow {
-            hash: hash(&invitation),
-            account: account.id.clone(),
-            name: account.name.clone(),
-            shown: account.shown.clone(),
-            grants: account.grants.clone(),
-            secret: self.new_secret(&hash(&invitation))?,
-            created: now.0,
-            expires: now.plus_seconds(AWAY_SECONDS_MAX).0,
-            ..InvitationRow::default()
-        };
-        self.store().invite(&row).await?;
-        Ok(Vouched::Enrols { invitation })
-    }
-
-    /// Whether the directory or a provider is how an account's person comes in: there is no password here.
-    pub(super) async fn has_no_password(&self, account: &str) -> Result<bool, PeopleError> {
-        let password = self.store().identity("password", account).await?;
-        Ok(secret_of(password).is_none()
-            && (self.store().links_of(KIND, account).await? > 0
-                || self.store().identity(DIRECTORY, account).await?.is_some()))
     }
 }
 
 /// Asks a provider where blocking is allowed.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, PeopleError> {
     let asked = tokio::task::spawn_blocking(ask).await;

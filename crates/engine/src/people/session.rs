@@ -8,20 +8,59 @@ use super::{Act, IDLE_SECONDS, People, PeopleError, SESSION_SECONDS_MAX, grants,
 
 /// Factors of a session after the first step.
 pub(super) const PENDING: &str = "password";
-pub(super) const PENDING_OIDC: &str = "oidc pending";
 /// Factors of a session after all.
 pub(super) const FULL: &str = "password totp";
-pub(super) const OIDC: &str = "oidc";
-pub(super) const OIDC_TOTP: &str = "oidc totp";
-pub(super) const OIDC_PASSKEY: &str = "oidc passkey";
 pub(super) const PASSWORD_PASSKEY: &str = "password passkey";
 pub(super) const PASSKEY: &str = "passkey";
+/// A first step, and the factors of sessions it leads to.
+pub(super) struct Way {
+    /// Its name: of who somebody is there, of what is begun, and of a session where all factors were shown there.
+    pub(super) name: &'static str,
+    /// After the first step.
+    pub(super) pending: &'static str,
+    /// After a code, too.
+    pub(super) totp: &'static str,
+    /// After a passkey, too.
+    pub(super) passkey: &'static str,
+}
+
+pub(super) const PASSWORD: Way = Way {
+    name: "password",
+    pending: PENDING,
+    totp: FULL,
+    passkey: PASSWORD_PASSKEY,
+};
+pub(super) const OIDC: Way = Way {
+    name: "oidc",
+    pending: "oidc pending",
+    totp: "oidc totp",
+    passkey: "oidc passkey",
+};
+pub(super) const SAML: Way = Way {
+    name: "saml",
+    pending: "saml pending",
+    totp: "saml totp",
+    passkey: "saml passkey",
+};
+
+impl Way {
+    /// The way a session waits for its second factor; none for one that doesn't.
+    pub(super) fn of_pending(factors: &str) -> Option<&'static Self> {
+        [&PASSWORD, &OIDC, &SAML]
+            .into_iter()
+            .find(|way| way.pending == factors)
+    }
+}
+
 /// Every one that opens anything: what isn't here opens nothing.
-const ALL_FULL: [&str; 6] = [
+const ALL_FULL: [&str; 9] = [
     FULL,
-    OIDC,
-    OIDC_TOTP,
-    OIDC_PASSKEY,
+    OIDC.name,
+    OIDC.totp,
+    OIDC.passkey,
+    SAML.name,
+    SAML.totp,
+    SAML.passkey,
     PASSWORD_PASSKEY,
     PASSKEY,
 ];

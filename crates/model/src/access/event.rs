@@ -37,7 +37,7 @@ pub enum AccessKind {
     Joined,
     /// Logged in with every factor.
     LoggedIn {
-        /// Which, e.g. `password totp`, `passkey` or `oidc totp`; empty in what was sealed before they were told.
+        /// Which, e.g. `password totp`, `passkey`, `oidc totp` or `saml`; empty in what was sealed before they were told.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         factors: String,
     },

@@ -10,6 +10,8 @@ pub(crate) struct Cookies {
     pub(crate) session: String,
     /// What the browser keeps of something that was begun; empty when nothing.
     pub(crate) begun: String,
+    /// The same of a log-in that a form of another site ends; empty when nothing.
+    pub(crate) away: String,
     is_secure: bool,
 }
 
@@ -30,6 +32,7 @@ impl Cookies {
         Self {
             session: find(name(is_secure)),
             begun: find(&begun_name(is_secure)),
+            away: find(&away_name(is_secure)),
             is_secure,
         }
     }
@@ -43,6 +46,18 @@ impl Cookies {
         if self.is_secure {
             text.push_str("; Secure");
         }
+        let value = HeaderValue::try_from(text).expect("tokens are hexadecimal");
+        (header::SET_COOKIE, value)
+    }
+
+    /// The same for a log-in that is ended by a form of the provider's page (SAML): no cookie that is kept from other sites
+    /// comes with that. Other sites may so have it sent, and gain nothing: it counts with an answer to the very request
+    /// that was begun with it, once. Browsers take it by TLS, and on loopback, alone.
+    pub(crate) fn set_away(&self, token: &str) -> (header::HeaderName, HeaderValue) {
+        let name = away_name(self.is_secure);
+        let seconds = if token.is_empty() { 0 } else { BEGUN_SECONDS };
+        let text =
+            format!("{name}={token}; Path=/; HttpOnly; SameSite=None; Max-Age={seconds}; Secure");
         let value = HeaderValue::try_from(text).expect("tokens are hexadecimal");
         (header::SET_COOKIE, value)
     }
@@ -75,6 +90,10 @@ fn name(is_secure: bool) -> &'static str {
 
 fn begun_name(is_secure: bool) -> String {
     format!("{}-begun", name(is_secure))
+}
+
+fn away_name(is_secure: bool) -> String {
+    format!("{}-away", name(is_secure))
 }
 
 #[cfg(test)]
@@ -116,6 +135,17 @@ mod tests {
                 .1
                 .to_str()
                 .is_ok_and(|text| text.contains("Max-Age=0"))
+        );
+    }
+
+    #[test]
+    fn what_a_form_of_another_site_ends_comes_back_with_it_by_tls() {
+        let value = HeaderValue::from_static("__Host-magewarden-away=ef; magewarden-away=no");
+        let cookies = Cookies::new(&HeaderMap::from_iter([(header::COOKIE, value)]), true);
+        assert_eq!((cookies.away.as_str(), cookies.begun.as_str()), ("ef", ""));
+        assert_eq!(
+            cookies.set_away("ef").1,
+            "__Host-magewarden-away=ef; Path=/; HttpOnly; SameSite=None; Max-Age=600; Secure"
         );
     }
 

@@ -35,6 +35,10 @@ const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 /// Below it one comes in by a provider or a passkey.
 const COMING: &str = "/login/";
 
+/// Below it providers send people back. By SAML that is a form of the provider's own page, so of another site; what was
+/// begun in the browser binds it, not where it comes from.
+const BACK: &str = "/login/back/";
+
 /// Pages by which one comes in, and what they look like.
 const PUBLIC: [&str; 8] = [
     "/login",
@@ -63,7 +67,8 @@ pub(crate) async fn guard(
         )
             .into_response();
     }
-    let mut response = if changes(request.method()) && !is_own(request.headers()) {
+    let is_back = request.method() == Method::POST && request.uri().path().starts_with(BACK);
+    let mut response = if changes(request.method()) && !is_back && !is_own(request.headers()) {
         let why = "The page that sent this isn't the console's own.";
         refused(&request, StatusCode::FORBIDDEN, why)
     } else {

@@ -31,9 +31,9 @@ pub struct AccountRow {
 /// What shows that somebody is an account's person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityRow {
-    /// `password`, `totp`, `directory`, `mail` or `oidc`.
+    /// `password`, `totp`, `directory`, `mail`, `oidc` or `saml`.
     pub kind: String,
-    /// Whose, in the kind's own terms: the provider's for `oidc`, the account's id for the others.
+    /// Whose, in the kind's own terms: the provider's for `oidc` and `saml`, the account's id for the others.
     pub subject: String,
     /// The account.
     pub account: String,
@@ -136,7 +136,7 @@ pub(super) async fn take_access(
         "DELETE FROM invitation WHERE account = $1",
         "DELETE FROM passkey WHERE account = $1",
         "DELETE FROM ceremony WHERE account = $1",
-        "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
+        "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc', 'saml')",
     ] {
         sqlx::query(text).bind(id).execute(&mut *connection).await?;
     }
@@ -235,7 +235,7 @@ impl PeopleStore {
         let mut all = self.pool.begin().await?;
         for text in [
             "UPDATE account SET state = 'invited', failures = 0, locked_until = 0 WHERE id = $1",
-            "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc')",
+            "DELETE FROM identity WHERE account = $1 AND kind IN ('totp', 'oidc', 'saml')",
             "DELETE FROM passkey WHERE account = $1",
             "DELETE FROM ceremony WHERE account = $1",
             "DELETE FROM session WHERE account = $1",

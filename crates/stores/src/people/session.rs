@@ -12,7 +12,7 @@ pub struct SessionRow {
     pub hash: String,
     /// The account.
     pub account: String,
-    /// What was shown so far: `password` or `oidc` alone wait for the second factor.
+    /// What was shown so far: `password`, `oidc pending` or `saml pending` alone wait for the second factor.
     pub factors: String,
     /// What a form of this session must send.
     pub csrf: String,

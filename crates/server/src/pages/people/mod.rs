@@ -8,11 +8,12 @@ mod provider;
 mod welcome;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use engine::people::PeopleError;
+use engine::people::{FORM_BYTES_MAX, PeopleError};
 use model::Right;
 
 use super::trouble;
@@ -65,7 +66,13 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/login/passkey/begin", post(passkey::ask))
         .route("/login/passkey", post(passkey::log_in))
         .route("/login/with/{id}", get(provider::begin))
-        .route("/login/back/{id}", get(provider::back))
+        .route(
+            "/login/back/{id}",
+            get(provider::back)
+                .post(provider::answered)
+                .layer(DefaultBodyLimit::max(FORM_BYTES_MAX)),
+        )
+        .route("/login/metadata/{id}", get(provider::metadata))
         .route("/login/code", get(log_in::code_page).post(log_in::code))
         .route("/welcome", get(welcome::page).post(welcome::password))
         .route("/welcome/code", post(welcome::code))

@@ -1,17 +1,17 @@
-//! Logging in by a provider: away, and back.
+//! Logging in by a provider: away, and back, by a link (OpenID Connect) or by a form of the provider's page (SAML).
 
 use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, Query};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use engine::people::{Back, PeopleError, Vouched};
+use engine::people::{Answered, Back, PeopleError, Vouched};
 
 use super::super::{Frame, encoded, page as show};
 use super::log_in::again;
 use super::unfit;
-use crate::access::{Entrance, local};
+use crate::access::{Entrance, Fields, local};
 
 /// Goes on by itself: a redirect would still be the other site's, and browsers would leave the session behind.
 #[derive(Template)]
@@ -30,15 +30,19 @@ pub(super) async fn begin(
 ) -> Response {
     let next = local(query.get("next").map_or("/", String::as_str));
     match entrance.people.begin_with(&id, next, entrance.now).await {
-        Ok((place, kept)) => {
-            let cookie = entrance.cookies.set_begun(&kept);
-            ([cookie], Redirect::to(&place)).into_response()
+        Ok(sent) => {
+            let cookie = if sent.is_answered_by_form {
+                entrance.cookies.set_away(&sent.kept)
+            } else {
+                entrance.cookies.set_begun(&sent.kept)
+            };
+            ([cookie], Redirect::to(&sent.place)).into_response()
         }
         Err(error) => wrong(&entrance, &error, next),
     }
 }
 
-/// Takes somebody who comes back.
+/// Takes somebody who comes back by a link.
 pub(super) async fn back(
     entrance: Entrance,
     Path(id): Path<String>,
@@ -52,34 +56,65 @@ pub(super) async fn back(
         code: text("code"),
         issuer: text("iss"),
     };
-    let Entrance {
-        people,
-        from,
-        now,
-        cookies,
-    } = &entrance;
-    let vouched = match people.end_with(come, from, *now).await {
-        Ok(vouched) => vouched,
-        Err(error) => {
-            let mut page = wrong(&entrance, &error, "/");
-            let (name, value) = cookies.set_begun("");
-            page.headers_mut().append(name, value);
-            return page;
-        }
+    let vouched = entrance
+        .people
+        .end_with(come, &entrance.from, entrance.now)
+        .await;
+    onward(&entrance, vouched, entrance.cookies.set_begun(""))
+}
+
+/// Takes somebody who comes back by a form.
+pub(super) async fn answered(
+    entrance: Entrance,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Response {
+    let answered = Answered {
+        provider: &id,
+        kept: &entrance.cookies.away,
+        relay: fields.text("RelayState"),
+        response: fields.text("SAMLResponse"),
     };
+    let vouched = entrance
+        .people
+        .end_saml(answered, &entrance.from, entrance.now)
+        .await;
+    onward(&entrance, vouched, entrance.cookies.set_away(""))
+}
+
+/// What this console says of itself to a provider.
+pub(super) async fn metadata(entrance: Entrance, Path(id): Path<String>) -> Response {
+    const KIND: &str = "application/samlmetadata+xml";
+    match entrance.people.metadata(&id) {
+        Ok(text) => ([(header::CONTENT_TYPE, KIND)], text).into_response(),
+        Err(error) => wrong(&entrance, &error, "/"),
+    }
+}
+
+/// Goes on with what became of somebody, and takes away what their browser kept.
+fn onward(
+    entrance: &Entrance,
+    vouched: Result<Vouched, PeopleError>,
+    over: (header::HeaderName, header::HeaderValue),
+) -> Response {
     let (token, next) = match vouched {
-        Vouched::In { token, next } => (token, next),
-        Vouched::SecondFactor { token, next } => {
+        Ok(Vouched::In { token, next }) => (token, next),
+        Ok(Vouched::SecondFactor { token, next }) => {
             (token, format!("/login/code?next={}", encoded(&next)))
         }
-        Vouched::Enrols { invitation } => {
+        Ok(Vouched::Enrols { invitation }) => {
             (String::new(), format!("/welcome?invitation={invitation}"))
+        }
+        Err(error) => {
+            let mut page = wrong(entrance, &error, "/");
+            page.headers_mut().append(over.0, over.1);
+            return page;
         }
     };
     let frame = Frame::default();
     let mut page = show(&Onward { frame, next });
     // Whatever session there was before is another one's.
-    for (name, value) in [cookies.set_begun(""), cookies.set(&token)] {
+    for (name, value) in [over, entrance.cookies.set(&token)] {
         page.headers_mut().append(name, value);
     }
     page
