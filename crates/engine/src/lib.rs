@@ -28,6 +28,7 @@ pub mod judge;
 pub mod ledger;
 pub mod link;
 pub mod live;
+pub mod merchant;
 pub mod pause;
 mod peers;
 pub mod people;

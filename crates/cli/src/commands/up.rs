@@ -270,7 +270,8 @@ impl Up {
         let (state, place) = (self.state.place()?, self.console.place()?);
         let agents = self.agents.place(&self.installation)?;
         let sign_in = self.sign_in.checked()?;
-        let telling = std::mem::take(&mut self.telling).checked(self.config.as_deref())?;
+        let telling = std::mem::take(&mut self.telling);
+        let (telling, merchant) = telling.checked(self.config.as_deref())?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -286,6 +287,7 @@ impl Up {
                 context: self.reading.context()?,
                 lane: Lane::Live,
                 own_rules: self.reading.own_rules()?,
+                merchant,
             },
             now(),
         )

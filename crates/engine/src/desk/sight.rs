@@ -275,6 +275,12 @@ impl Sight {
         self.desk.rules()
     }
 
+    /// Who the merchant is, by which an incident's duties are told.
+    #[must_use]
+    pub fn merchant(&self) -> Arc<incident::EntityProfile> {
+        self.desk.merchant()
+    }
+
     /// What time it is: `now` where the console has a clock, else as far as counters tell.
     pub(super) fn clock(&self, now: Timestamp) -> Option<Timestamp> {
         let now = Some(now).filter(|now| *now != Timestamp::default());
