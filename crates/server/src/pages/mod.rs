@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
@@ -97,7 +97,11 @@ pub(crate) fn no_incident(of: &Sight, id: &str) -> Response {
 }
 
 /// A path that leads nowhere.
-pub(crate) async fn no_page(Seen(sight): Seen) -> Response {
+pub(crate) async fn no_page(Seen(sight): Seen, uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        let why = "there is no such address; a slash within a name is written %2F";
+        return problem(StatusCode::NOT_FOUND, why);
+    }
     missing(&sight, "There is no such page")
 }
 
