@@ -44,3 +44,4 @@ pub mod sealed;
 pub mod state;
 pub mod trail;
 pub mod watching;
+pub mod zone;

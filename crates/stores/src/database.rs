@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (
         1,
         "projections",
@@ -44,6 +44,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
         include_str!("../migrations/0009_administration.sql"),
     ),
     (10, "reads", include_str!("../migrations/0010_reads.sql")),
+    (11, "zone", include_str!("../migrations/0011_zone.sql")),
 ];
 
 /// Most connections beside the state's own.

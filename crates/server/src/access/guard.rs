@@ -225,6 +225,7 @@ async fn identify_directory(
         session: String::new(),
         from: from(&request.extensions),
         now,
+        zone: None,
     }))
 }
 
@@ -238,6 +239,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
                 session: String::new(),
                 from,
                 now: console.clock.map_or_else(Timestamp::default, |now| now()),
+                zone: None,
             }));
         }
         Access::People { people, now } => (people, now()),
@@ -251,6 +253,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
             session: String::new(),
             from,
             now,
+            zone: None,
         }));
     }
     let session = Cookies::new(headers, console.is_secure).session;
@@ -265,6 +268,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
         session,
         from,
         now,
+        zone: known.zone,
     }))
 }
 

@@ -188,8 +188,7 @@ impl IncidentPage {
 
     /// The time of a day.
     fn clock(&self, time: &Timestamp) -> String {
-        let whole = report::when(time);
-        whole.split(' ').nth(1).unwrap_or_default().to_owned()
+        self.frame.zone.clock(time)
     }
 
     fn before(&self) -> usize {

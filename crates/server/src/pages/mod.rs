@@ -18,6 +18,7 @@ mod rules;
 mod runs;
 mod sources;
 mod telling;
+mod times;
 mod views;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
+use engine::zone::Zone;
 use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
@@ -297,12 +299,6 @@ fn is_stored(asset: &Asset) -> bool {
     matches!(asset.kind, AssetKind::Table | AssetKind::Log) && asset.class > DataClass::Public
 }
 
-/// A record's own time for people: to the second, with its zone.
-fn moment(time: &str) -> String {
-    let second = time.split(['.', 'Z']).next().unwrap_or_default();
-    format!("{} UTC", second.replace('T', " "))
-}
-
 /// Texts of a line that are shown, and how many more there are.
 fn some(texts: &[String]) -> (&[String], usize) {
     let shown = texts.len().min(TEXTS_MAX);
@@ -330,6 +326,8 @@ struct Frame {
     at: &'static str,
     /// When it was asked for.
     now: Timestamp,
+    /// In which it tells times.
+    zone: Zone,
 }
 
 /// Who looks at a page, and what of the navigation is theirs.
@@ -366,6 +364,7 @@ impl Frame {
             person,
             at: "",
             now: Timestamp::default(),
+            zone: of.zone().clone(),
         }
     }
 
