@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use custody::{EntryKind, Header};
 use detect::reads::Reads;
+use incident::EntityProfile;
 use model::{
     Asset, AssetKind, DataClass, EventRef, Finding, Handling, Incident, InstallationId, Lane,
     Level, Scope, Sequence, Timestamp,
@@ -79,7 +80,8 @@ pub struct Resumed {
     pub words: Words,
 }
 
-/// Brings judge and projection to where the ledger ends. What ended and was sealed long ago rests: `archive` knows where it is.
+/// Brings judge and projection to where the ledger ends. What ended and was sealed long ago rests: `archive` knows where it is. Which clocks
+/// of these run goes by who the merchant is.
 ///
 /// # Errors
 ///
@@ -89,6 +91,7 @@ pub fn resume(
     judge: &mut Judge,
     projection: &mut Projection,
     archive: &Archive,
+    merchant: &EntityProfile,
 ) -> Result<Resumed, RestartError> {
     let reflects = projection.reflects();
     let warm = warm_from(ledger)?;
@@ -124,7 +127,7 @@ pub fn resume(
         ledger.finish_redaction(sequence)?;
     }
     judge.remember_by(archive.clone());
-    let known = restore(ledger, judge, projection, archive, handlings)?;
+    let known = restore(ledger, judge, projection, (archive, merchant), handlings)?;
     let context = judge.context().clone();
     reads::count(ledger, &mut judge.reads, &context, uncounted..warm)?;
     let mut out = Vec::new();
@@ -171,7 +174,7 @@ fn restore(
     ledger: &Ledger,
     judge: &mut Judge,
     projection: &mut Projection,
-    archive: &Archive,
+    (archive, merchant): (&Archive, &EntityProfile),
     handlings: BTreeMap<String, Handling>,
 ) -> Result<Known, RestartError> {
     let now = ledger.last_received()?.unwrap_or_default();
@@ -183,7 +186,8 @@ fn restore(
     projection.each_incident(|incident, sequence| {
         archive.note_incident(&incident, sequence);
         if is_old(incident.last, sequence) {
-            known.resting.push(Brief::of(&incident, &mut known.words));
+            let brief = Brief::of(&incident, merchant, &mut known.words);
+            known.resting.push(brief);
             judge.lay_to_rest(&incident);
         } else {
             let joined = incident.findings.iter();

@@ -85,6 +85,7 @@ fn run(exercise: &Exercise) -> (tempfile::TempDir, Pipeline) {
         context: Context::default(),
         lane: Lane::Exercise,
         own_rules: Vec::new(),
+        merchant: Default::default(),
     };
     let mut pipeline = Pipeline::open(&settings, START).expect("opened");
     let limits = Limits::default();

@@ -14,13 +14,6 @@ use crate::{EntityProfile, ObligationRule, ObligationRules, Trigger};
 pub(crate) const RESIDENCE: &str = "residence of the people concerned";
 pub(crate) const MERCHANT: &str = "whether the merchant is";
 
-/// Whether a duty binds only some merchants, or only for people of some places, and nobody said whether that is so here.
-#[must_use]
-pub fn hinges_on_who(duty: &Obligation) -> bool {
-    let mut depends = duty.depends_on.iter();
-    depends.any(|fact| fact.starts_with(RESIDENCE) || fact.starts_with(MERCHANT))
-}
-
 /// Attaches duties to incidents.
 pub(crate) struct Projector {
     rules: ObligationRules,

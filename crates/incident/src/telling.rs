@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ContactRole, Obligation};
+use model::{ContactRole, Incident, Obligation, Timestamp};
 
 use crate::EntityProfile;
 use crate::project::{MERCHANT, RESIDENCE};
@@ -128,6 +128,45 @@ pub fn reach(duty: &Obligation, profile: &EntityProfile) -> Reach {
     facts.max().unwrap_or(Reach::Binds)
 }
 
+/// The duties of an incident by whether they bind the merchant: what every page, list and program is told goes by this.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Duties<'a> {
+    /// What binds, by law or by what settings say.
+    pub binds: Vec<&'a Obligation>,
+    /// What binds only some, where settings don't say whether this is one.
+    pub unknown: Vec<&'a Obligation>,
+    /// What by the settings doesn't bind.
+    pub elsewhere: Vec<&'a Obligation>,
+}
+
+impl<'a> Duties<'a> {
+    /// Of an incident, for a merchant.
+    #[must_use]
+    pub fn of(incident: &'a Incident, profile: &EntityProfile) -> Self {
+        let mut out = Self::default();
+        for duty in &incident.obligations {
+            match reach(duty, profile) {
+                Reach::Binds => out.binds.push(duty),
+                Reach::Unknown => out.unknown.push(duty),
+                Reach::Elsewhere => out.elsewhere.push(duty),
+            }
+        }
+        out
+    }
+
+    /// The clocks that run: what binds and has a time, the earliest first. What may bind is no clock, since it would hide what does.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<(Timestamp, &'a Obligation)> {
+        let timed = self
+            .binds
+            .iter()
+            .filter_map(|duty| Some((duty.due?, *duty)));
+        let mut clocks: Vec<_> = timed.collect();
+        clocks.sort_by_key(|(due, duty)| (*due, &duty.rule));
+        clocks
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Reach, called, is_place, lies_in, reach};
@@ -248,7 +287,5 @@ mod tests {
         ] {
             assert_eq!(reach(&duty(facts), profile), expected, "{facts:?}");
         }
-        // As they are projected: what hinges on who is what isn't known.
-        assert!(crate::hinges_on_who(&duty(&[eu])));
     }
 }

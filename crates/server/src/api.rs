@@ -13,9 +13,10 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use engine::content::flows;
 use engine::decider::{DecideError, Wish};
-use engine::desk::{Sight, Work};
+use engine::desk::{Clock, Sight, Work};
+use incident::Duties;
 use incident::handling::{MEASURES, measure, moves};
-use model::{Act, IncidentState, Level, Scope};
+use model::{Act, IncidentState, Level, Obligation, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_stream::wrappers::WatchStream;
@@ -135,7 +136,18 @@ fn summary(work: &Work) -> Value {
         "lead": work.handling.lead.as_ref().map(|lead| &lead.name),
         "scopes": incident.scopes,
         "findings": incident.findings,
+        "clocks": incident.clocks.iter().map(clock).collect::<Vec<_>>(),
         "version": work.handling.version(),
+    })
+}
+
+/// A duty that binds the merchant, by its time.
+fn clock(clock: &Clock) -> Value {
+    json!({
+        "due": clock.due.to_string(),
+        "duty": &*clock.rule,
+        "regime": &*clock.regime,
+        "recipient": &*clock.recipient,
     })
 }
 
@@ -164,7 +176,17 @@ pub(crate) async fn incident(Seen(sight): Seen, Path(id): Path<String>) -> Respo
     let next: Vec<Value> = moves(work.state)
         .map(|step| json!({ "to": step.to.name(), "reason": step.reason, "meaning": step.meaning }))
         .collect();
+    let merchant = sight.merchant();
+    let duties = Duties::of(incident, &merchant);
+    let rules = |duties: &[&Obligation]| -> Vec<String> {
+        duties.iter().map(|duty| duty.rule.clone()).collect()
+    };
     let more = json!({
+        "duties": {
+            "binds": rules(&duties.binds),
+            "unknown": rules(&duties.unknown),
+            "elsewhere": rules(&duties.elsewhere),
+        },
         "told": &**incident,
         "handling": &**handling,
         "measures_seconds": measures,

@@ -20,7 +20,6 @@ async function refresh() {
     for (const id of closed) { const one = document.getElementById(id); if (one) one.open = false; }
     if (focus) { const one = [...document.querySelectorAll("a")].find((link) => link.getAttribute("href") === focus); if (one) one.focus({ preventScroll: true }); }
     count();
-    local();
   } catch { /* The console doesn't answer now; the stream of news tells when it does. */
   } finally { busy = false; if (again) { again = false; setTimeout(refresh, 250); } }
 }
@@ -50,20 +49,6 @@ function count() {
     time.classList.toggle("near", left < 86400);
   }
 }
-// Beside each time in UTC the same in the reader's own zone; UTC itself stays as it is.
-function local() {
-  if (new Intl.DateTimeFormat().resolvedOptions().timeZone === "UTC") return;
-  const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  for (const time of document.querySelectorAll("time[datetime]:not(.until):not(.told-here)")) {
-    const at = new Date(time.getAttribute("datetime"));
-    if (isNaN(at)) continue;
-    const here = document.createElement("span");
-    here.className = "soft here";
-    here.textContent = ` (${shown.format(at)} your time)`;
-    time.classList.add("told-here");
-    time.append(here);
-  }
-}
 // A changed incident is shown within a second, and what changes all the time now and then: many pages don't ask at the same moment.
 let last = 0, due = 0;
 function soon(wait, least, most) {
@@ -78,7 +63,6 @@ news.addEventListener("counters", () => soon(5000, 15000, 30000));
 // Refused, rather than cut off: the session is over, and what it showed goes away.
 news.onerror = () => { if (news.readyState === EventSource.CLOSED) location.reload(); };
 count();
-local();
 setInterval(count, 30000);
 document.addEventListener("keydown", (event) => {
   if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "checkbox" || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::{StatePlace, StoreError};
 
 /// The migrations in order: version, name, text. A text that was given out never changes: its hash is in the databases.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (
         1,
         "projections",
@@ -45,6 +45,7 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
     ),
     (10, "reads", include_str!("../migrations/0010_reads.sql")),
     (11, "mail", include_str!("../migrations/0011_mail.sql")),
+    (12, "zone", include_str!("../migrations/0012_zone.sql")),
 ];
 
 /// Most connections beside the state's own.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use engine::analyze::{self as engine_analyze, Outcome, OutputFolder};
+use engine::merchant::{Duties, EntityProfile};
 use engine::pipeline::{Pipeline, Settings};
 use model::{Incident, InstallationId, Lane, Level};
 use serde_json::json;
@@ -94,6 +95,7 @@ impl Analyze {
                 context: self.reading.context()?,
                 lane: Lane::Live,
                 own_rules: self.reading.own_rules()?,
+                merchant: EntityProfile::default(),
             },
             now(),
         )
@@ -204,12 +206,8 @@ fn print_incident(out: &mut dyn std::io::Write, incident: &Incident) -> std::io:
         .map(|asset| inert(&asset.name))
         .collect();
     writeln!(out, "    {rows}; {}", assets.join(", "))?;
-    if let Some(due) = incident
-        .obligations
-        .iter()
-        .filter_map(|duty| Some((duty.due?, duty)))
-        .min_by_key(|(due, _)| *due)
-    {
+    let clocks = Duties::of(incident, &EntityProfile::default()).clocks();
+    if let Some(due) = clocks.first() {
         writeln!(
             out,
             "    first deadline {} (projected): {}",

@@ -18,6 +18,7 @@ use engine::people::{People, SignIn, Tell};
 use engine::pipeline::Pipeline;
 use engine::trail::Trail;
 use engine::watching::Watching;
+use engine::zone::Zone;
 use model::{AccessEvent, AccessKind};
 use server::{Access, Console, Telling, Tls};
 use sources::{Follower, Running, Source};
@@ -55,6 +56,9 @@ pub(super) struct ConsoleFlags {
     /// A host name browsers reach the console by, beside those of loopback; by TLS alone, its own or a proxy's. May be repeated
     #[arg(long = "name", value_name = "HOST")]
     pub(super) names: Vec<String>,
+    /// Time zone in which pages tell times to whoever chose none, e.g. Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub(super) shown_zone: Option<String>,
     /// Largest file that may be attached to an incident, in MiB, 1 to 32 [default: 10]
     #[arg(long, value_name = "MIB")]
     pub(super) attachment_mib: Option<u8>,
@@ -66,6 +70,7 @@ pub(super) struct Place {
     tls: Option<Tls>,
     names: Vec<String>,
     attachment_mib: u8,
+    zone: Zone,
 }
 
 impl Place {
@@ -76,6 +81,7 @@ impl Place {
             tls: None,
             names: Vec::new(),
             attachment_mib: ATTACHMENT_MIB,
+            zone: Zone::default(),
         }
     }
 
@@ -93,6 +99,11 @@ impl Place {
 }
 
 impl ConsoleFlags {
+    fn zone(&self) -> Result<Zone, Failure> {
+        let name = self.shown_zone.as_deref().unwrap_or("UTC");
+        Zone::named(name).or_fail("name it with --shown-zone or shown_zone")
+    }
+
     /// Checks them: beyond loopback nothing travels in the clear.
     pub(super) fn place(&self) -> Result<Place, Failure> {
         let attachment_mib = self.attachment_mib.unwrap_or(ATTACHMENT_MIB);
@@ -135,6 +146,7 @@ impl ConsoleFlags {
             tls,
             names: self.names.clone(),
             attachment_mib,
+            zone: self.zone()?,
         })
     }
 }
@@ -262,7 +274,10 @@ pub(super) fn serve_and_follow(
                 .taking_up_to(usize::from(place.attachment_mib) << 20)
         }
     };
-    console = console.named(place.names).telling(watch.telling);
+    console = console
+        .named(place.names)
+        .telling(watch.telling)
+        .in_zone(place.zone);
     if place.tls.is_some() {
         console = console.over_tls();
     }

@@ -83,6 +83,7 @@ impl Demo {
                 },
                 lane: Lane::Exercise,
                 own_rules: Vec::new(),
+                merchant: Default::default(),
             },
             now(),
         )

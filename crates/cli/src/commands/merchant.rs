@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use engine::merchant::{self, EntityProfile};
 use server::Telling;
 
 use crate::failure::{Failure, OrFail};
@@ -37,8 +38,8 @@ pub(super) struct TellingSettings {
 }
 
 impl TellingSettings {
-    /// Checks them; `file` is where they are from.
-    pub(super) fn checked(self, file: Option<&Path>) -> Result<Telling, Failure> {
+    /// Checks them, whom to call and who the merchant is; `file` is where they are from.
+    pub(super) fn checked(self, file: Option<&Path>) -> Result<(Telling, EntityProfile), Failure> {
         let roles = model::ContactRole::ALL.map(model::ContactRole::name);
         let hint = format!(
             "a [[contact]] has role, name, telephone or mail, and remark; roles: {}",
@@ -50,8 +51,10 @@ impl TellingSettings {
             contacts.push(model::Contact::new(&one.role, texts).or_fail(&hint)?);
         }
         let file = file.map_or_else(String::new, |path| path.display().to_string());
-        Telling::new(contacts, self.merchant.customers, self.merchant.is, file)
-            .or_fail("docs/incidents.md tells of [[contact]] and [merchant]")
+        const HINT: &str = "docs/incidents.md tells of [[contact]] and [merchant]";
+        let profile = merchant::profile(self.merchant.customers, self.merchant.is);
+        let telling = Telling::new(contacts, file).or_fail(HINT)?;
+        Ok((telling, profile.or_fail(HINT)?))
     }
 }
 

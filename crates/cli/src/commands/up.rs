@@ -194,6 +194,7 @@ struct File {
     tls_key: Option<PathBuf>,
     names: Vec<String>,
     attachment_mib: Option<u8>,
+    shown_zone: Option<String>,
     agents: Option<SocketAddr>,
     agents_names: Vec<String>,
     database: Database,
@@ -275,8 +276,9 @@ impl Up {
         let (state, place) = (self.state.place()?, self.console.place()?);
         let agents = self.agents.place(&self.installation)?;
         let sign_in = self.sign_in.checked()?;
-        let telling = std::mem::take(&mut self.telling).checked(self.config.as_deref())?;
         let mail = self.mail.as_ref().map(MailFile::checked).transpose()?;
+        let telling = std::mem::take(&mut self.telling);
+        let (telling, merchant) = telling.checked(self.config.as_deref())?;
         std::fs::create_dir_all(&self.data).or_fail("check that --data is writable")?;
         let mut pipeline = Pipeline::open(
             &Settings {
@@ -292,6 +294,7 @@ impl Up {
                 context: self.reading.context()?,
                 lane: Lane::Live,
                 own_rules: self.reading.own_rules()?,
+                merchant,
             },
             now(),
         )
@@ -366,7 +369,7 @@ impl Up {
         };
         let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
         let file: File = toml::from_str(&text)
-            .or_fail(&format!("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, {}, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, in [mail]: {}, and [[source]] with kind and what the kind wants", saml::KNOWN, mail::KNOWN))?;
+            .or_fail(&format!("known settings: magento, logs, zone, trusted_proxies, stores, rules, checkpoints, state, state_password_file, state_ca_file, listen, tls_certificate, tls_key, names, attachment_mib, shown_zone, agents, agents_names, in [database]: server, user, password_file, ca_file, in [directory]: roles, keep, in [[provider]]: id, name, issuer, client_id, client_secret_file, ca_file, scopes, account_claim, make_accounts, roles_claim, roles, amr, acr, {}, in [[contact]]: role, name, telephone, mail, remark, in [merchant]: customers, is, in [[containment]]: playbook, mode, host, severity, websites, per_hour, shoppers, in [mail]: {}, and [[source]] with kind and what the kind wants", saml::KNOWN, mail::KNOWN))?;
         self.magento = self.magento.take().or(file.magento);
         self.logs.extend(file.logs);
         self.sources.extend(file.source);
@@ -388,6 +391,7 @@ impl Up {
         own.tls_key = own.tls_key.take().or(file.tls_key);
         own.names.extend(file.names);
         own.attachment_mib = own.attachment_mib.or(file.attachment_mib);
+        own.shown_zone = own.shown_zone.take().or(file.shown_zone);
         self.agents.fill(file.agents, file.agents_names);
         self.sign_in.directory = file.directory;
         self.sign_in.providers = file.provider;

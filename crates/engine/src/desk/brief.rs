@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Work;
-
+use incident::{Duties, EntityProfile};
 use model::{
     Actor, Asset, Count, Incident, IncidentState, Lane, Level, Obligation, Scope, Timestamp,
 };
+
+use super::Work;
 
 /// Clocks of one incident that lists know of: those that end first.
 const CLOCKS_MAX: usize = 8;
@@ -46,7 +47,7 @@ pub struct Brief {
     pub is_shared: bool,
     /// How many findings it has.
     pub findings: usize,
-    /// The clocks that end first, in that order.
+    /// The clocks that end first, in that order: of duties that bind the merchant.
     pub clocks: Vec<Clock>,
 }
 
@@ -64,19 +65,12 @@ pub struct Clock {
 }
 
 impl Brief {
-    /// Takes of an incident what lists need. Texts of duties are shared through `words`.
+    /// Takes of an incident what lists need. Which clocks run goes by who the merchant is; texts of duties are shared through `words`.
     #[must_use]
-    pub fn of(incident: &Incident, words: &mut Words) -> Self {
-        let mut clocks: Vec<Clock> = incident
-            .obligations
-            .iter()
-            // What binds only some merchants stands on the incident's page: it would hide what binds this one.
-            .filter(|duty| !incident::hinges_on_who(duty))
-            .filter_map(|duty| words.clock(duty))
-            .collect();
-        clocks.sort_unstable();
-        clocks.truncate(CLOCKS_MAX);
-        clocks.shrink_to_fit();
+    pub fn of(incident: &Incident, profile: &EntityProfile, words: &mut Words) -> Self {
+        let running = Duties::of(incident, profile).clocks();
+        let first = running.into_iter().take(CLOCKS_MAX);
+        let clocks = first.map(|(due, duty)| words.clock(due, duty)).collect();
         Self {
             id: incident.id.clone(),
             title: incident.title.clone(),
@@ -157,13 +151,13 @@ pub fn places(scopes: &[Scope], is_shared: bool) -> Vec<Scope> {
 pub struct Words(std::collections::BTreeSet<Arc<str>>);
 
 impl Words {
-    fn clock(&mut self, duty: &Obligation) -> Option<Clock> {
-        Some(Clock {
-            due: duty.due?,
+    fn clock(&mut self, due: Timestamp, duty: &Obligation) -> Clock {
+        Clock {
+            due,
             rule: self.shared(&duty.rule),
             regime: self.shared(&duty.regime),
             recipient: self.shared(&duty.recipient),
-        })
+        }
     }
 
     fn shared(&mut self, text: &str) -> Arc<str> {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use detect::reads::Reads;
-use incident::Rested;
+use incident::{EntityProfile, Rested};
 use model::{Finding, Handling, Incident, IncidentState, Lane, SourceId};
 use stores::Outcome;
 use tokio::sync::watch;
@@ -90,6 +90,8 @@ struct State {
     /// Every incident in brief.
     briefs: BTreeMap<String, Arc<Brief>>,
     words: Words,
+    /// Who the merchant is, by which clocks run.
+    merchant: Arc<EntityProfile>,
     /// Those that go on; made when somebody asks.
     in_order: OnceLock<Arc<InOrder>>,
     /// What payment tables were read in the last day; made when somebody asks.
@@ -224,7 +226,8 @@ impl Desk {
                                 state.incident_of.insert(joined.finding.clone(), id);
                             }
                         }
-                        let brief = Brief::of(&incident, &mut state.words);
+                        let merchant = Arc::clone(&state.merchant);
+                        let brief = Brief::of(&incident, &merchant, &mut state.words);
                         state.keep(brief);
                         state
                             .incidents
@@ -285,6 +288,18 @@ impl Desk {
     pub fn remember_by(&self, archive: Archive) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         state.archive = Some(archive);
+    }
+
+    /// From here on, clocks run by who the merchant is: said before anything is published.
+    pub fn concerns(&self, merchant: EntityProfile) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.merchant = Arc::new(merchant);
+    }
+
+    /// Who the merchant is, as far as settings say.
+    #[must_use]
+    pub fn merchant(&self) -> Arc<EntityProfile> {
+        Arc::clone(&self.state().merchant)
     }
 
     fn in_order(&self) -> Arc<InOrder> {

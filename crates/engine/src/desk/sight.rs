@@ -19,6 +19,7 @@ use crate::inventory::List;
 use crate::ledger::LedgerError;
 use crate::pause::Held;
 use crate::rulebook::RuleBook;
+use crate::zone::Zone;
 
 /// Incidents of long ago that are read for one page, and their findings.
 const OLD_INCIDENTS_MAX: usize = 20;
@@ -53,6 +54,7 @@ pub struct Sight {
     pub(super) desk: Desk,
     principal: Arc<Principal>,
     stores: Arc<StoreMap>,
+    zone: Zone,
 }
 
 impl Sight {
@@ -64,7 +66,20 @@ impl Sight {
             desk,
             principal,
             stores,
+            zone: Zone::default(),
         }
+    }
+
+    /// The same, told times in a zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// In which they are told times.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Whose it is.
@@ -273,6 +288,12 @@ impl Sight {
     #[must_use]
     pub fn rules(&self) -> Arc<RuleBook> {
         self.desk.rules()
+    }
+
+    /// Who the merchant is, by which an incident's duties are told.
+    #[must_use]
+    pub fn merchant(&self) -> Arc<incident::EntityProfile> {
+        self.desk.merchant()
     }
 
     /// What time it is: `now` where the console has a clock, else as far as counters tell.

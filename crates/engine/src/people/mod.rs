@@ -152,6 +152,13 @@ pub enum PeopleError {
     /// A reason that says nothing.
     #[error("write why, in 10 to 500 characters")]
     Reason,
+    /// A zone that isn't known.
+    #[error("{source}")]
+    Zone {
+        /// What one is.
+        #[from]
+        source: crate::zone::ZoneError,
+    },
     /// An end too far away.
     #[error("a token holds for 1 to {TOKEN_DAYS_MAX} days")]
     Days,

@@ -2,6 +2,7 @@
 //! again first (PCI DSS v4.0.1 req. 8.3.3).
 
 use crate::hide::hide;
+use crate::zone::Zone;
 use model::{AccessKind, Grant, GrantError, Right};
 use stores::{AccountRow, InvitationRow};
 
@@ -48,6 +49,21 @@ impl People {
             .await?;
         self.tell(act, AccessKind::PasswordChanged, &account.name);
         Ok(())
+    }
+
+    /// Chooses the zone in which one is told times; an empty name goes back to the console's own. No factor is asked for: it changes
+    /// nothing of what anybody may do.
+    ///
+    /// # Errors
+    ///
+    /// [`PeopleError::Zone`] when there is none of that name.
+    pub async fn choose_zone(&self, act: Act<'_>, name: &str) -> Result<(), PeopleError> {
+        let account = self.own(act).await?;
+        let name = match name.trim() {
+            "" => String::new(),
+            name => Zone::named(name)?.name().to_owned(),
+        };
+        Ok(self.store().set_zone(&account.id, &name).await?)
     }
 
     /// Begins to change one's own second factor; gives the token of an invitation to set up the new one. The old one

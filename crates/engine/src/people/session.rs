@@ -4,6 +4,8 @@ use model::{AccessKind, Grant, Principal, Timestamp, Via};
 use serde::{Deserialize, Serialize};
 use stores::{AccountRow, SessionRow};
 
+use crate::zone::Zone;
+
 use super::{Act, IDLE_SECONDS, People, PeopleError, SESSION_SECONDS_MAX, grants, hash};
 
 /// Factors of a session after the first step.
@@ -74,6 +76,8 @@ pub struct Session {
     pub principal: Principal,
     /// What forms of this session must send.
     pub csrf: String,
+    /// In which they are told times, where they chose one.
+    pub zone: Option<Zone>,
 }
 
 /// One of somebody's own sessions.
@@ -129,6 +133,8 @@ impl People {
         Ok(Some(Session {
             principal: principal(&account, &row, now)?,
             csrf: row.csrf,
+            // One that this version's database doesn't have any more is none.
+            zone: Zone::named(&account.zone).ok(),
         }))
     }
 

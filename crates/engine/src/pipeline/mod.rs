@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cardholder::Masker;
+use incident::EntityProfile;
 use model::{Finding, Incident, InstallationId, Lane, Sequence, Timestamp};
 use parse::Context;
 use sinks::{Sink, SinkError};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub lane: Lane,
     /// The merchant's own rules: name and text.
     pub own_rules: Vec<(String, String)>,
+    /// Who the merchant is, by which clocks run.
+    pub merchant: EntityProfile,
 }
 
 /// Seals, judges and tells.
@@ -69,6 +72,7 @@ pub struct Pipeline {
     judging: Judging,
     projection: Projection,
     archive: Archive,
+    merchant: EntityProfile,
     /// Incidents that rested at the start, until pages are told of them.
     resting: Vec<Brief>,
     /// When what ended long ago was let go of last.
@@ -92,6 +96,7 @@ impl Pipeline {
     /// Tells pages of what is known, and from here on of what changes.
     pub fn show_on(&mut self, desk: Desk) {
         desk.remember_by(self.archive.clone());
+        desk.concerns(self.merchant.clone());
         desk.publish(Update::Resting(std::mem::take(&mut self.resting)));
         desk.publish(Update::Decided {
             findings: self.judge().findings().cloned().collect(),

@@ -87,12 +87,17 @@ impl Pipeline {
         let containments = Containments::of(&ledger).map_err(ledger_failed)?;
         let archive =
             Archive::of_ledger(&settings.ledger, &settings.keys, settings.context.clone());
-        let resumed = restart::resume(&mut ledger, &mut judge, &mut projection, &archive).map_err(
-            |source| PipelineError::Restart {
-                path: path.clone(),
-                source,
-            },
-        )?;
+        let resumed = restart::resume(
+            &mut ledger,
+            &mut judge,
+            &mut projection,
+            &archive,
+            &settings.merchant,
+        )
+        .map_err(|source| PipelineError::Restart {
+            path: path.clone(),
+            source,
+        })?;
         let mut pipeline = Self {
             path: settings.ledger.clone(),
             installation: settings.installation.clone(),
@@ -104,6 +109,7 @@ impl Pipeline {
             judging: Judging::new(judge),
             projection,
             archive,
+            merchant: settings.merchant.clone(),
             resting: resumed.resting,
             rested: now,
             undecided: resumed.findings,

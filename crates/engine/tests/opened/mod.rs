@@ -20,6 +20,7 @@ pub(crate) fn open(folder: &Path) -> Pipeline {
         context: Context::default(),
         lane: Lane::Live,
         own_rules: Vec::new(),
+        merchant: Default::default(),
     };
     Pipeline::open(&settings, NOW).expect("the pipeline opens")
 }

@@ -230,6 +230,7 @@ async fn identify_directory(
         session: String::new(),
         from: from(&request.extensions),
         now,
+        zone: None,
     }))
 }
 
@@ -243,6 +244,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
                 session: String::new(),
                 from,
                 now: console.clock.map_or_else(Timestamp::default, |now| now()),
+                zone: None,
             }));
         }
         Access::People { people, now } => (people, now()),
@@ -256,6 +258,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
             session: String::new(),
             from,
             now,
+            zone: None,
         }));
     }
     let session = Cookies::new(headers, console.is_secure).session;
@@ -270,6 +273,7 @@ async fn identify(console: &Console, request: &Parts) -> Result<Option<Caller>, 
         session,
         from,
         now,
+        zone: known.zone,
     }))
 }
 

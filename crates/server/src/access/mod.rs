@@ -22,6 +22,7 @@ use engine::desk::{Desk, Sight};
 use engine::people::{Act, People};
 use engine::trail::Trail;
 use engine::watching::Watching;
+use engine::zone::Zone;
 use model::{Principal, StoreMap, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -72,6 +73,8 @@ pub struct Console {
     pub(crate) shelf: Option<Arc<Shelf>>,
     /// Whom to tell, by the settings.
     pub(crate) telling: Arc<Telling>,
+    /// In which times are told to whoever chose no zone.
+    pub(crate) zone: Zone,
     /// Bytes of the largest file that is taken.
     pub(crate) attachment_bytes_max: usize,
     /// Whose turn it is to send a large body.
@@ -97,6 +100,7 @@ impl From<Desk> for Console {
             watching: None,
             shelf: None,
             telling: Arc::default(),
+            zone: Zone::default(),
             attachment_bytes_max: ATTACHMENT_BYTES_MAX,
             uploads: Arc::new(Semaphore::new(upload::AT_ONCE)),
         }
@@ -157,6 +161,12 @@ impl Console {
             telling: Arc::new(telling),
             ..self
         }
+    }
+
+    /// Tells times in a zone to whoever chose none.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
     }
 
     /// Takes files of at most so many bytes.
@@ -220,6 +230,8 @@ pub(crate) struct Caller {
     pub(crate) from: String,
     /// When the request came.
     pub(crate) now: Timestamp,
+    /// In which they are told times, where they chose one.
+    pub(crate) zone: Option<Zone>,
 }
 
 impl Console {
@@ -286,8 +298,9 @@ impl FromRequestParts<Console> for Seen {
     ) -> Result<Self, Self::Rejection> {
         let caller = Caller::from_request_parts(parts, console).await?;
         let stores = Arc::clone(&console.stores);
+        let zone = caller.zone.unwrap_or_else(|| console.zone.clone());
         let sight = Sight::new(console.desk.clone(), caller.principal, stores);
-        Ok(Self(sight))
+        Ok(Self(sight.in_zone(zone)))
     }
 }
 

@@ -64,7 +64,7 @@ impl EntityPage {
                     x: at * BAR,
                     y: BARS - height,
                     height,
-                    words: format!("{}: {count} {plural}", report::when(hour)),
+                    words: format!("{}: {count} {plural}", self.frame.words(hour)),
                 }
             })
             .collect()

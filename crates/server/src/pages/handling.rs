@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::content::flows;
 use engine::decider::{DecideError, Wish};
 use engine::desk::{Sight, Work};
+use engine::zone::Zone;
 use model::{
     Act, Attachment, CommentKind, Incident, IncidentState, Level, Person, Right, Taken, Task,
     TaskState, Timestamp,
@@ -72,6 +73,8 @@ pub(super) struct Handled {
     /// What was typed then.
     pub(super) typed: Fields,
     pub(super) now: Timestamp,
+    /// In which times are told, and typed.
+    zone: Zone,
 }
 
 impl Handled {
@@ -88,6 +91,7 @@ impl Handled {
             problem: String::new(),
             typed: Fields::default(),
             now: caller.now,
+            zone: sight.zone().clone(),
             work,
         }
     }
@@ -229,7 +233,7 @@ impl Handled {
 
     /// Reads a form into what it wishes.
     fn wish(&self, fields: &Fields) -> Result<Wish, String> {
-        let act = act(fields, &self.me)?;
+        let act = act(fields, &self.me, &self.zone)?;
         let field = |name: &str| fields.text(name).trim();
         let key = field("key");
         Ok(Wish {
@@ -243,7 +247,7 @@ impl Handled {
 }
 
 /// The act of a form.
-fn act(fields: &Fields, me: &Person) -> Result<Act, String> {
+fn act(fields: &Fields, me: &Person, zone: &Zone) -> Result<Act, String> {
     let field = |name: &str| fields.text(name).trim();
     let mine = |whose: &str| (whose == "me").then(|| me.clone());
     let task = || {
@@ -274,12 +278,12 @@ fn act(fields: &Fields, me: &Person) -> Result<Act, String> {
         "add_task" => Act::AddTask {
             title: field("title").to_owned(),
             owner: mine(field("owner")),
-            due: due(field("due"))?,
+            due: due(field("due"), zone)?,
         },
         "done" | "drop" | "open" => Act::ChangeTask {
             task: task()?,
             owner: mine(field("owner")),
-            due: due(field("due"))?,
+            due: due(field("due"), zone)?,
             state: match field("act") {
                 "done" => TaskState::Done,
                 "drop" => TaskState::Dropped,
@@ -317,19 +321,16 @@ fn act(fields: &Fields, me: &Person) -> Result<Act, String> {
     })
 }
 
-/// A time as a form has it, `2026-11-29T18:30`, in UTC.
-fn due(text: &str) -> Result<Option<Timestamp>, String> {
+/// A time as a form has it: `2026-11-29T18:30`, in the zone that the page shows, or whole with its offset.
+fn due(text: &str, zone: &Zone) -> Result<Option<Timestamp>, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    let whole = match text.len() {
-        16 => format!("{text}:00Z"),
-        _ => text.to_owned(),
-    };
-    let read = whole.parse::<jiff::Timestamp>();
-    let told = |_| format!("“{text}” is no time such as 2026-11-29T18:30");
-    read.map(|time| Some(Timestamp(time.as_microsecond())))
-        .map_err(told)
+    let whole = text.parse::<jiff::Timestamp>();
+    let whole = whole.map(|time| Timestamp(time.as_microsecond()));
+    let read = whole.ok().or_else(|| zone.read(text));
+    read.map(Some)
+        .ok_or_else(|| format!("“{text}” is no time such as 2026-11-29T18:30"))
 }
 
 /// A state in words.

@@ -165,9 +165,14 @@ impl IncidentPage {
 
     /// What binds this merchant: the next ones, and the later ones; then what may not bind it, and what doesn't by the settings.
     fn duties(&self) -> [Vec<&Obligation>; 4] {
-        let [binds, unknown, elsewhere] = self.whom.sorted(&self.incident);
-        let (next, later) = binds.split_at(binds.len().min(DUTIES_MAX));
-        [next.to_vec(), later.to_vec(), unknown, elsewhere]
+        let duties = self.whom.duties(&self.incident);
+        let (next, later) = duties.binds.split_at(duties.binds.len().min(DUTIES_MAX));
+        [
+            next.to_vec(),
+            later.to_vec(),
+            duties.unknown,
+            duties.elsewhere,
+        ]
     }
 
     /// Whether cards may go out as they are typed, which no log counts.
@@ -183,8 +188,7 @@ impl IncidentPage {
 
     /// The time of a day.
     fn clock(&self, time: &Timestamp) -> String {
-        let whole = report::when(time);
-        whole.split(' ').nth(1).unwrap_or_default().to_owned()
+        self.frame.zone.clock(time)
     }
 
     fn before(&self) -> usize {
@@ -327,7 +331,7 @@ async fn show_with(
     also.retain(|(_, others)| !others.is_empty());
     page(&IncidentPage {
         frame: Frame::new(sight).at("/incidents", handled.now),
-        whom: Whom::new(&console.telling, &incident),
+        whom: Whom::new(&console.telling, sight.merchant(), &incident),
         runs: runs::of_incident(sight, &incident.id, handled.now),
         playbooks: [answering, others],
         related,

@@ -18,17 +18,19 @@ mod rules;
 mod runs;
 mod sources;
 mod telling;
+mod times;
 mod views;
 
 use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use engine::desk::{Brief, EntryView, Overview, Sight, SourceView};
 use engine::evidence::{Entity, EntityKind, Line};
 use engine::people::PeopleError;
+use engine::zone::Zone;
 use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
@@ -97,7 +99,11 @@ pub(crate) fn no_incident(of: &Sight, id: &str) -> Response {
 }
 
 /// A path that leads nowhere.
-pub(crate) async fn no_page(Seen(sight): Seen) -> Response {
+pub(crate) async fn no_page(Seen(sight): Seen, uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        let why = "there is no such address; a slash within a name is written %2F";
+        return problem(StatusCode::NOT_FOUND, why);
+    }
     missing(&sight, "There is no such page")
 }
 
@@ -293,12 +299,6 @@ fn is_stored(asset: &Asset) -> bool {
     matches!(asset.kind, AssetKind::Table | AssetKind::Log) && asset.class > DataClass::Public
 }
 
-/// A record's own time for people: to the second, with its zone.
-fn moment(time: &str) -> String {
-    let second = time.split(['.', 'Z']).next().unwrap_or_default();
-    format!("{} UTC", second.replace('T', " "))
-}
-
 /// Texts of a line that are shown, and how many more there are.
 fn some(texts: &[String]) -> (&[String], usize) {
     let shown = texts.len().min(TEXTS_MAX);
@@ -326,6 +326,8 @@ struct Frame {
     at: &'static str,
     /// When it was asked for.
     now: Timestamp,
+    /// In which it tells times.
+    zone: Zone,
 }
 
 /// Who looks at a page, and what of the navigation is theirs.
@@ -362,6 +364,7 @@ impl Frame {
             person,
             at: "",
             now: Timestamp::default(),
+            zone: of.zone().clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::desk::{Sight, SourceView};
+use engine::zone::Zone;
 use model::{ActorKind, Finding, Incident, Level, Right, Scope, Timestamp};
 
 use super::{actor_link, encoded, place_link, place_name, shortened};
@@ -94,11 +95,11 @@ impl Pictures {
             marks: findings
                 .iter()
                 .take(MARKS_MAX)
-                .map(|(finding, _)| mark(finding, from, to))
+                .map(|(finding, _)| mark(finding, from, to, sight.zone()))
                 .collect(),
         }];
         let holes = sight.sources().into_iter();
-        let holes = holes.map(|source| (holes_of(&source, from, to), source.id));
+        let holes = holes.map(|source| (holes_of(&source, from, to, sight.zone()), source.id));
         for (marks, name) in holes.filter(|(marks, _)| !marks.is_empty()).take(LANES_MAX) {
             let y = lanes.len() * LANE;
             let name = shortened(&name, WHO_CHARS);
@@ -246,7 +247,7 @@ fn wrapped(text: &str, chars: usize) -> [String; 2] {
     [first.to_owned(), cut(rest.trim_start(), chars)]
 }
 
-fn mark(finding: &Finding, from: Timestamp, to: Timestamp) -> Mark {
+fn mark(finding: &Finding, from: Timestamp, to: Timestamp, zone: &Zone) -> Mark {
     let (x, width) = report::bar(finding.first, finding.last, from, to);
     Mark {
         x,
@@ -254,14 +255,14 @@ fn mark(finding: &Finding, from: Timestamp, to: Timestamp) -> Mark {
         class: finding.level.name(),
         words: format!(
             "{}: {}",
-            report::span(&finding.first, &finding.last),
+            zone.span(&finding.first, &finding.last),
             shortened(&finding.title, 100)
         ),
     }
 }
 
 /// A source's holes within a time.
-fn holes_of(source: &SourceView, from: Timestamp, to: Timestamp) -> Vec<Mark> {
+fn holes_of(source: &SourceView, from: Timestamp, to: Timestamp, zone: &Zone) -> Vec<Mark> {
     let holes = source.holes.iter();
     let holes = holes.filter(|hole| hole.since < to && hole.until.is_none_or(|end| end > from));
     holes
@@ -270,8 +271,8 @@ fn holes_of(source: &SourceView, from: Timestamp, to: Timestamp) -> Vec<Mark> {
             let (begin, end) = (hole.since.max(from), hole.until.unwrap_or(to).min(to));
             let (x, width) = report::bar(begin, end, from, to);
             let words = match &hole.until {
-                Some(until) => report::span(&hole.since, until),
-                None => format!("since {}", report::when(&hole.since)),
+                Some(until) => zone.span(&hole.since, until),
+                None => format!("since {}", zone.words(&hole.since)),
             };
             let name = shortened(&source.id, 80);
             Mark {
@@ -289,6 +290,7 @@ mod tests {
     use super::{cut, holes_of, wrapped};
     use engine::desk::SourceView;
     use engine::health::{Hole, Trouble};
+    use engine::zone::Zone;
     use model::Timestamp;
 
     #[track_caller]
@@ -303,7 +305,7 @@ mod tests {
             }],
             ..SourceView::default()
         };
-        let marks = holes_of(&source, at(1000), at(2000));
+        let marks = holes_of(&source, at(1000), at(2000), &Zone::default());
         let found: Vec<_> = marks.iter().map(|mark| (mark.x, mark.width)).collect();
         assert_eq!(found, expected, "{since} to {until:?}");
     }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use engine::desk::{AccountReads, HourReads, Sight, TableReads};
 use engine::evidence::{Entity, EntityKind};
 use engine::reads::{Account, Figure, HOURS_MIN, Hour, Like, Usual, is_payment_table};
+use engine::zone::Zone;
 use model::{AssetKind, Incident, Right, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ pub(super) struct Told {
     pub(super) link: String,
     /// Whose, when.
     pub(super) who: String,
-    pub(super) when: String,
+    pub(super) when: Timestamp,
     /// Rows, and what told it.
     pub(super) by: String,
     pub(super) usual: String,
@@ -154,7 +155,7 @@ impl Told {
                 String::new()
             },
             who: who(&by.account),
-            when: report::when(&hour.begin()),
+            when: hour.begin(),
             by: format!("told by the {}{rows}", by.figure.witness.name()),
             usual: usual(by.usual.as_ref()),
             is_over: is_over(&by.figure, by.usual.as_ref()),
@@ -180,7 +181,8 @@ fn height(number: u64, most: u64) -> u64 {
 
 impl Chart {
     /// Of a table's hours, of which those of `incident` are told of.
-    fn new(reads: &TableReads, incident: &std::ops::RangeInclusive<Hour>, sees: bool) -> Self {
+    fn new(reads: &TableReads, incident: &std::ops::RangeInclusive<Hour>, sight: &Sight) -> Self {
+        let sees = sees_entries(sight);
         let figures = reads.hours.iter().filter_map(|hour| hour.figure);
         let usuals = reads.hours.iter().filter_map(|hour| hour.usual);
         let most = figures.map(|figure| figure.reads);
@@ -193,6 +195,7 @@ impl Chart {
                 x: LEFT + at * WIDE / count,
                 end: LEFT + (at + 1) * WIDE / count,
                 most,
+                zone: sight.zone(),
             };
             place.draw(hour, &mut bands, &mut bars);
         }
@@ -258,16 +261,17 @@ impl Chart {
 }
 
 /// Where an hour is drawn.
-struct Place {
+struct Place<'a> {
     x: u64,
     end: u64,
     most: u64,
+    zone: &'a Zone,
 }
 
-impl Place {
+impl Place<'_> {
     fn draw(&self, hour: &HourReads, bands: &mut Vec<Block>, bars: &mut Vec<Block>) {
         let width = self.end.saturating_sub(self.x);
-        let when = report::when(&hour.hour.begin());
+        let when = self.zone.words(&hour.hour.begin());
         let block = |from: u64, to: u64, width: u64, class, words| Block {
             x: self.x,
             y: HIGH - to,
@@ -362,7 +366,7 @@ pub(super) fn of_incident(sight: &Sight, incident: &Incident) -> Vec<Chart> {
             let reads = sight.reads_of(&asset.name, begin..=end, first);
             reads.map_or_else(
                 || Chart::empty(&asset.name),
-                |reads| Chart::new(&reads, &(first..=last), sees_entries(sight)),
+                |reads| Chart::new(&reads, &(first..=last), sight),
             )
         })
         .collect()
@@ -375,7 +379,7 @@ pub(super) fn of_day(sight: &Sight) -> Vec<Chart> {
     charts
         .filter_map(|reads| {
             let (first, last) = (reads.hours.first()?.hour, reads.hours.last()?.hour);
-            Some(Chart::new(reads, &(first..=last), sees_entries(sight)))
+            Some(Chart::new(reads, &(first..=last), sight))
         })
         .collect()
 }

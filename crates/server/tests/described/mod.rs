@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::{desk, get};
+
 #[test]
 fn every_address_of_the_api_is_described_with_its_methods_and_no_other_is() {
     let source = include_str!("../../src/lib.rs");
@@ -30,4 +32,11 @@ fn every_address_of_the_api_is_described_with_its_methods_and_no_other_is() {
         })
         .collect();
     assert_eq!(described, routes);
+}
+
+#[test]
+fn a_program_reads_json_of_what_leads_nowhere_and_hears_how_a_slash_is_written() {
+    let (_, headers, body) = get(&desk("x"), "/api/v1/sources/file:/var/log/x");
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert!(body.contains("%2F"), "{body}");
 }

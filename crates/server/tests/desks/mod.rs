@@ -2,13 +2,20 @@
 
 use engine::desk::{Desk, Update};
 use engine::evidence::Listed;
+use engine::merchant::EntityProfile;
 use model::Incident;
 
 use crate::{finding, incident};
 
 /// A console with one finding and these incidents.
 pub(crate) fn desk_of(incidents: Vec<Incident>) -> Desk {
+    desk_for(EntityProfile::default(), incidents)
+}
+
+/// The same for a merchant.
+pub(crate) fn desk_for(merchant: EntityProfile, incidents: Vec<Incident>) -> Desk {
     let desk = Desk::searching(Box::new(|_| None), Box::new(|_| Ok(Listed::default())));
+    desk.concerns(merchant);
     desk.publish(Update::Decided {
         findings: vec![finding("a1", "x")],
         incidents,

@@ -319,7 +319,7 @@ fn what_reaches_payment_or_is_open_to_anyone_comes_first() {
     assert_eq!(
         packages[1],
         "vendor/pay 1.4.1 · magento2-module Vendor_Pay on reaches payment observes payment_method_assign_data by B observes customer_login by A \
-         none told changed 2026-08-05 10:15:30 UTC , entry 6 known since 2026-08-05 10:15:30 UTC, entry 5"
+         none told changed 2026-08-05 10:15:30 UTC , entry 6 known since 2026-08-05 10:15:30 UTC , entry 5"
     );
     assert!(packages[2].contains("CVE-2026-0001") && packages[3].contains("Vendor_Off off"));
     for number in 1..=7 {

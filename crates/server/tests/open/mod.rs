@@ -55,7 +55,7 @@ fn findings_that_cannot_be_read_are_told() {
 fn an_incident_that_lists_have_and_the_ledger_does_not_give_is_told() {
     let desk = Desk::new(Box::new(|_| None));
     let incident = incident("i1", "x", &[&finding("f1", "x")]);
-    let brief = Brief::of(&incident, &mut Words::default());
+    let brief = Brief::of(&incident, &Default::default(), &mut Words::default());
     desk.publish(Update::Resting(vec![brief]));
     assert!(get(&desk, "/incidents").2.contains("/incidents/i1"));
     assert!(

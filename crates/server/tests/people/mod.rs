@@ -14,6 +14,7 @@ mod telling;
 mod views;
 mod watching;
 mod ways;
+mod zones;
 
 use std::cell::Cell;
 use std::net::SocketAddr;

@@ -75,7 +75,7 @@ fn an_incident_s_reads_are_held_against_what_is_usual_and_lead_to_their_entries(
     for part in [
         "4\u{202f}180 reads",
         "More than usual:",
-        "by <code>t&#38;&#60;b&#62;&#34;x</code> in the hour from 2026-08-05 10:00:00 UTC",
+        "by <code>t&#38;&#60;b&#62;&#34;x</code> in the hour from <time datetime=\"2026-08-05T10:00:00Z\" title=\"2026-08-05 10:00:00 UTC\">2026-08-05 10:00:00 UTC</time>",
         "told by the audit log; at least 93\u{202f}000 rows",
         "usual: none (40 earlier hours, of any time of day)",
         "by <code>shop</code>",

@@ -1,9 +1,10 @@
 //! Pages read by whoever knows nothing of them: what to do next, which stores, what lies near, whom to call, whose duties.
 
+use engine::merchant::{EntityProfile, profile};
 use model::{Contact, Incident, Scope, Timestamp};
 use server::{Console, Telling};
 
-use crate::desks::{desk_of, with};
+use crate::desks::{desk_for, desk_of, with};
 use crate::{NOW, answered, get};
 
 #[test]
@@ -112,28 +113,35 @@ fn what_burns_is_the_headline_and_each_clock_stands_once() {
     );
 }
 
-fn told(telling: Telling) -> String {
-    let desk = desk_of(vec![with("b1", |one| {
+fn duties() -> Vec<Incident> {
+    vec![with("b1", |one| {
         let mut all = Vec::new();
-        for (recipient, depends) in [
-            ("acquirer, by telephone", ""),
+        for (recipient, depends, day) in [
+            ("acquirer, by telephone", "", 3),
             (
                 "lead supervisory authority",
                 "residence of the people concerned: EU",
+                2,
             ),
             (
                 "the NY regulator",
                 "residence of the people concerned: US-NY",
+                1,
             ),
         ] {
             let mut duty = one.obligations[0].clone();
+            duty.rule = recipient.to_owned();
             duty.recipient = recipient.to_owned();
             duty.depends_on = vec![depends.to_owned()];
+            duty.due = Some(NOW.plus_seconds(day * 86_400));
             all.push(duty);
         }
         one.obligations = all;
-    })]);
-    let console = Console::from(desk).telling(telling);
+    })]
+}
+
+fn told(telling: Telling, merchant: EntityProfile) -> String {
+    let console = Console::from(desk_for(merchant, duties())).telling(telling);
     answered(console, "GET", "/incidents/b1", "127.0.0.1:8780").2
 }
 
@@ -142,7 +150,10 @@ fn who_is_called_stands_where_it_says_whom_to_tell_and_what_isnt_set_says_where_
     let bank = ["<b>Bank", "+1 555 0100", "", "contract 7"].map(str::to_owned);
     let contacts = vec![Contact::new("acquirer", bank).expect("a contact")];
     let file = "/etc/magewarden/<i>.toml".to_owned();
-    let page = told(Telling::new(contacts, None, None, file).expect("known words"));
+    let page = told(
+        Telling::new(contacts, file).expect("few"),
+        EntityProfile::default(),
+    );
     assert_eq!(
         page.matches("&#60;b&#62;Bank").count(),
         2,
@@ -158,16 +169,20 @@ fn who_is_called_stands_where_it_says_whom_to_tell_and_what_isnt_set_says_where_
     }
     assert!(!absent.contains("<code>acquirer</code>"));
     assert!(absent.contains("Set them in /etc/magewarden/&#60;i&#62;.toml"));
-    assert!(told(Telling::default()).contains("Set them in the settings file"));
+    let unset = told(Telling::default(), EntityProfile::default());
+    assert!(unset.contains("Set them in the settings file"));
+}
+
+fn german() -> EntityProfile {
+    profile(Some(vec!["DE".to_owned()]), None).expect("a place")
 }
 
 #[test]
 fn where_customers_live_narrows_duties_and_unset_shows_all() {
-    let page = told(Telling::default());
+    let page = told(Telling::default(), EntityProfile::default());
     assert!(page.contains("2 that bind only some merchants") && !page.contains("duties-elsewhere"));
     assert!(page.contains("To narrow them: in the settings file"));
-    let germany = Some(vec!["DE".to_owned()]);
-    let page = told(Telling::new(Vec::new(), germany, None, String::new()).expect("a place"));
+    let page = told(Telling::default(), german());
     assert!(!page.contains("id=\"duties-some\""));
     assert!(page.contains("1 that don't bind this one"));
     let (bind, elsewhere) = page
@@ -176,10 +191,40 @@ fn where_customers_live_narrows_duties_and_unset_shows_all() {
     assert!(bind.contains("lead supervisory authority") && elsewhere.contains("the NY regulator"));
     assert!(page.contains("Customers live in DE; the merchant is not set to be"));
     // That it is none of them is set, too.
-    let shop = Telling::new(Vec::new(), None, Some(Vec::new()), String::new());
-    let page = told(shop.expect("it is nothing"));
+    let shop = profile(None, Some(Vec::new())).expect("it is nothing");
+    let page = told(Telling::default(), shop);
     assert!(page.contains("the merchant is nothing that only some are"));
     assert!(!page.contains("Every law's are shown"));
-    let nowhere = Telling::new(Vec::new(), Some(Vec::new()), None, String::new());
+    let nowhere = profile(Some(Vec::new()), None);
     assert!(nowhere.is_err(), "every law would stand apart by it");
+}
+
+/// Recipients whose clock each place tells of: the first page's, the queue's, the API's.
+fn clocks(merchant: EntityProfile) -> [Vec<&'static str>; 4] {
+    let desk = desk_for(merchant, duties());
+    let told = ["/", "/incidents", "/api/v1/incidents"].map(|path| get(&desk, path).2);
+    let one: serde_json::Value =
+        serde_json::from_str(&get(&desk, "/api/v1/incidents/b1").2).expect("JSON");
+    let binds = one["duties"]["binds"].to_string();
+    let [first, queue, api] = told;
+    [first, queue, api, binds].map(|text| {
+        let all = [
+            "acquirer, by telephone",
+            "lead supervisory authority",
+            "the NY regulator",
+        ];
+        all.into_iter().filter(|one| text.contains(one)).collect()
+    })
+}
+
+#[test]
+fn lists_pages_and_programs_are_told_of_the_same_clocks_by_who_the_merchant_is() {
+    let [acquirer, eu] = ["acquirer, by telephone", "lead supervisory authority"];
+    // Nobody said: what may bind hides nothing that does.
+    let unset = clocks(EntityProfile::default());
+    assert!(unset.iter().all(|told| *told == [acquirer]), "{unset:?}");
+    // The queue tells the one that ends first.
+    let both = vec![acquirer, eu];
+    let expected = [both.clone(), vec![eu], both.clone(), both];
+    assert_eq!(clocks(german()), expected);
 }

@@ -26,6 +26,8 @@ pub struct AccountRow {
     pub failures: i64,
     /// Until when it is locked, in microseconds; zero when it isn't.
     pub locked_until: i64,
+    /// The zone in which its person is told times; empty where none was chosen.
+    pub zone: String,
 }
 
 /// What shows that somebody is an account's person.
@@ -58,6 +60,7 @@ fn read_account(row: &AnyRow) -> Result<AccountRow, sqlx::Error> {
         last_seen: row.try_get("last_seen")?,
         failures: row.try_get("failures")?,
         locked_until: row.try_get("locked_until")?,
+        zone: row.try_get("zone")?,
     })
 }
 
@@ -210,6 +213,20 @@ impl PeopleStore {
             .execute(&self.pool)
             .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Keeps the zone in which an account's person is told times; empty for none.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeopleStore::accounts`].
+    pub async fn set_zone(&self, id: &str, zone: &str) -> Result<(), PeopleStoreError> {
+        sqlx::query("UPDATE account SET zone = $1 WHERE id = $2")
+            .bind(zone)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Takes an account out of use with its sessions, tokens, invitations, passkeys and second factor, in one; false when

@@ -7,6 +7,7 @@ use engine::people::{
     MANAGING_DAYS_MAX, PASSWORD_CHARACTERS_MIN, PasskeyView, PeopleError, SessionView, TOKEN_DAYS,
     TOKEN_DAYS_MAX, TokenView, TokenWish,
 };
+use engine::zone::Zone;
 use model::{Grant, Principal, Right, Role, Timestamp, Via};
 
 use super::super::{Frame, page as show};
@@ -24,6 +25,8 @@ struct Account {
     token: String,
     csrf: String,
     principal: Principal,
+    /// The zone they chose; empty where they chose none.
+    zone: String,
     raised_until: Option<Timestamp>,
     /// Their address of mail, empty where there is none, and what is to be known of it.
     mail: String,
@@ -43,7 +46,7 @@ struct Account {
 }
 
 /// What was done, by the word in the address.
-const DONE: [(&str, &str); 8] = [
+const DONE: [(&str, &str); 9] = [
     ("mail", "Your address of mail is kept."),
     (
         "password",
@@ -53,6 +56,7 @@ const DONE: [(&str, &str); 8] = [
     ("passkey", "The passkey is added: log in with it."),
     ("removed", "The passkey is removed."),
     ("revoked", "The token is taken back."),
+    ("zone", "Times are told in this zone from now on."),
     (
         "broken",
         "You hold the further role for an hour. It is sealed who took it, when and why.",
@@ -113,6 +117,7 @@ async fn account(
         manages: principal.may_all(Right::ManagePeople) && principal.via == Via::Session,
         managing_days: MANAGING_DAYS_MAX,
         days_hint: format!("At most {TOKEN_DAYS_MAX}"),
+        zone: caller.zone.as_ref().map_or("", Zone::name).to_owned(),
         fault,
         done,
         token,
@@ -214,6 +219,13 @@ pub(super) async fn factor(
         Ok(token) => Redirect::to(&format!("/welcome?invitation={token}")).into_response(),
         Err(error) => answer(entrance, seen, caller, "factor", Err(error)).await,
     }
+}
+
+/// Chooses the zone in which times are told.
+pub(super) async fn zone(entrance: Entrance, seen: Seen, caller: Caller, sent: Fields) -> Response {
+    let done = entrance.people.choose_zone(caller.act(), sent.text("zone"));
+    let done = done.await.map(|()| "zone");
+    answer(entrance, seen, caller, "zone", done).await
 }
 
 /// Logs out elsewhere.

@@ -56,6 +56,7 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/account/passkeys/remove", post(passkey::remove))
         .route("/account/mail", post(account::mail))
         .route("/account/sessions", post(account::sessions))
+        .route("/account/zone", post(account::zone))
         .route("/account/tokens", post(account::make_token))
         .route("/account/tokens/revoke", post(account::revoke_token))
         .route("/account/break-glass", post(account::break_glass))
@@ -100,6 +101,7 @@ impl Fault {
             PeopleError::Password { .. } => "password",
             PeopleError::LogIn => "present",
             PeopleError::Code => "code",
+            PeopleError::Zone { .. } => "zone",
             PeopleError::Reason => "reason",
             PeopleError::Days | PeopleError::ManagingDays => "days",
             PeopleError::Grants { .. } | PeopleError::Beyond => "role",

@@ -125,7 +125,7 @@ impl PlanPage {
             0 => String::new(),
             more => format!(" and {more} more views"),
         };
-        let at = report::when(&sales.at);
+        let at = self.frame.words(&sales.at);
         format!(
             "{all} orders in the 70 minutes before {at}: {}{more}",
             each.join(", ")
