@@ -179,10 +179,15 @@ impl Judge {
         self.rehearsing = rehearsing;
     }
 
-    /// Takes a finding that was sealed before, with when it first was.
-    pub fn restore(&mut self, finding: &Finding, detected: Timestamp) {
-        self.counters.findings += 1;
-        for change in self.grouper.push(finding, detected) {
+    /// Takes what was sealed before: incidents, and the findings that are held, each with when it first was. What differs from how it
+    /// was sealed counts as changed.
+    pub fn restore(
+        &mut self,
+        incidents: BTreeMap<String, Incident>,
+        findings: Vec<(Finding, Timestamp)>,
+    ) {
+        self.counters.findings += findings.len() as u64;
+        for change in self.grouper.restore(incidents, findings) {
             note_change(&mut self.changed, change);
         }
     }

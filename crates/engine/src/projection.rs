@@ -4,6 +4,7 @@
 //! together, about once a second; what they don't reflect yet is folded at the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::sync::Arc;
 
 use custody::{EntryKind, Header};
@@ -87,6 +88,7 @@ pub struct Projection {
     settled: BTreeMap<String, SettledRow>,
     inventory: Inventory,
     reads: Unwritten,
+    unwritten_bytes: usize,
 }
 
 impl Projection {
@@ -115,6 +117,7 @@ impl Projection {
             settled: BTreeMap::new(),
             inventory,
             reads: Unwritten::default(),
+            unwritten_bytes: 0,
         })
     }
 
@@ -243,10 +246,10 @@ impl Projection {
         Ok(())
     }
 
-    /// How many rows of findings and incidents wait to be written.
+    /// How many bytes of findings and incidents wait to be written, at most: one that was taken anew is counted each time.
     #[must_use]
-    pub fn unwritten(&self) -> usize {
-        self.findings.len() + self.incidents.len()
+    pub fn unwritten_bytes(&self) -> usize {
+        self.unwritten_bytes
     }
 
     /// Takes an observed record: its source goes on behind it.
@@ -318,6 +321,7 @@ impl Projection {
             last: finding.last.0,
             body: serde_json::to_string(finding)?,
         };
+        self.unwritten_bytes += row.body.len();
         self.findings.insert(finding.id.clone(), row);
         Ok(())
     }
@@ -339,6 +343,7 @@ impl Projection {
             last: incident.last.0,
             body: serde_json::to_string(incident)?,
         };
+        self.unwritten_bytes += row.body.len();
         self.incidents.insert(incident.id.clone(), row);
         Ok(())
     }
@@ -402,43 +407,55 @@ impl Projection {
         if entries == self.reflects && self.settled.is_empty() && self.reads.is_empty() {
             return Ok(());
         }
-        let (reads, reads_from) = self.reads.rows();
-        let mut update = StateUpdate {
-            after: self.reflects,
-            reflects: entries,
-            findings: self.findings.values().cloned().collect(),
-            incidents: self.incidents.values().cloned().collect(),
-            handlings: self.handlings.values().cloned().collect(),
-            settled: self.settled.values().cloned().collect(),
-            sources: Vec::with_capacity(self.moved.len()),
-            lists: Vec::new(),
-            reads,
-            reads_from,
-        };
-        for (source, body) in self.inventory.unsaved()? {
-            let source = source.0;
-            update.lists.push(ListRow { source, body });
-        }
+        let mut sources = Vec::with_capacity(self.moved.len());
         for source in &self.moved {
             let Some((generation, position)) = self.positions.get(source) else {
                 continue;
             };
-            update.sources.push(SourceRow {
+            sources.push(SourceRow {
                 id: source.0.clone(),
                 generation: serde_json::to_string(generation)?,
                 offset_bytes: position.offset_bytes,
             });
         }
-        self.state.apply(&update)?;
+        let lists = self.inventory.unsaved()?.into_iter();
+        let lists = lists.map(|(SourceId(source), body)| ListRow { source, body });
+        let (reads, reads_from) = self.reads.rows();
+        // Handed over, not copied: there may be very many.
+        let update = StateUpdate {
+            after: self.reflects,
+            reflects: entries,
+            sources,
+            findings: take(&mut self.findings).into_values().collect(),
+            incidents: take(&mut self.incidents).into_values().collect(),
+            handlings: take(&mut self.handlings).into_values().collect(),
+            settled: take(&mut self.settled).into_values().collect(),
+            lists: lists.collect(),
+            reads,
+            reads_from,
+        };
+        if let Err(error) = self.state.apply(&update) {
+            self.put_back(update);
+            return Err(error.into());
+        }
         self.reflects = entries;
-        self.findings.clear();
-        self.incidents.clear();
-        self.handlings.clear();
-        self.settled.clear();
+        self.unwritten_bytes = 0;
         self.moved.clear();
         self.inventory.saved();
         self.reads.saved();
         Ok(())
+    }
+
+    /// Takes rows back that couldn't be written.
+    fn put_back(&mut self, update: StateUpdate) {
+        let findings = update.findings.into_iter();
+        self.findings = findings.map(|row| (row.id.clone(), row)).collect();
+        let incidents = update.incidents.into_iter();
+        self.incidents = incidents.map(|row| (row.id.clone(), row)).collect();
+        let handlings = update.handlings.into_iter();
+        self.handlings = handlings.map(|row| (row.incident.clone(), row)).collect();
+        let settled = update.settled.into_iter();
+        self.settled = settled.map(|row| (row.id.clone(), row)).collect();
     }
 }
 

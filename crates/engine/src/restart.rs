@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use custody::{EntryKind, Header};
+use custody::{EntryKind, Hash, Header, hash_leaf};
 use detect::reads::Reads;
 use incident::EntityProfile;
 use model::{
@@ -33,9 +33,9 @@ pub const WARM_SECONDS: i64 = 3 * 3600;
 /// Most entries read to make it warm; a busier shop's oldest ones go first.
 const WARM_ENTRIES: u64 = 1_000_000;
 
-/// Rows that are kept before they are written, while a state is made again from the ledger. A row has kilobytes, is copied to be
-/// written, and its memory isn't given back: few, so that such a start needs hardly more than a usual one.
-const UNWRITTEN_MAX: usize = 1_000;
+/// Bytes of rows that are kept before they are written, while a state is made again from the ledger: a finding has a kilobyte, an
+/// incident fifty.
+const UNWRITTEN_BYTES: usize = 2 << 20;
 
 /// Why the pipeline can't go on where it stopped.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +115,7 @@ pub fn resume(
             _ => {}
         }
         // Entries from there on may not be judged yet, so that the rows mustn't say that they reflect them.
-        if projection.unwritten() >= UNWRITTEN_MAX && number < warm && pending.is_empty() {
+        if projection.unwritten_bytes() >= UNWRITTEN_BYTES && number < warm && pending.is_empty() {
             // Nor that they reflect reads that aren't counted yet.
             projection.forget_reads();
             judge.reads = Reads::default();
@@ -152,7 +152,10 @@ pub fn resume(
     // A finding whose entries are old is known; only ones made now are told.
     out.retain(|finding| judge.finding(&finding.id) == Some(finding));
     let mut incidents: Vec<String> = judge.take_changed().into_iter().collect();
-    incidents.retain(|id| judge.incident(id) != known.awake.get(id));
+    incidents.retain(|id| {
+        let is = judge.incident(id).and_then(|incident| hash(incident).ok());
+        is != known.sealed.get(id).copied()
+    });
     Ok(Resumed {
         findings: out,
         incidents,
@@ -164,7 +167,8 @@ pub fn resume(
 /// What is known of incidents at a start.
 #[derive(Default)]
 struct Known {
-    awake: BTreeMap<String, Incident>,
+    /// What incidents that don't rest hash to, as they were sealed: the judge has them, and they are large.
+    sealed: BTreeMap<String, Hash>,
     resting: Vec<Brief>,
     words: Words,
 }
@@ -182,6 +186,7 @@ fn restore(
     let recent = received_from(ledger, 0, before)?;
     let is_old = |last: Timestamp, sequence: Sequence| last < before && sequence.0 < recent;
     let mut known = Known::default();
+    let mut awake = BTreeMap::new();
     let mut wanted = BTreeSet::new();
     projection.each_incident(|incident, sequence| {
         archive.note_incident(&incident, sequence);
@@ -192,10 +197,10 @@ fn restore(
         } else {
             let joined = incident.findings.iter();
             wanted.extend(joined.map(|joined| joined.finding.clone()));
-            known.awake.insert(incident.id.clone(), incident);
+            awake.insert(incident.id.clone(), incident);
         }
     })?;
-    judge.restore_handlings(handlings, &known.awake);
+    judge.restore_handlings(handlings, &awake);
     let mut findings = Vec::new();
     projection.each_finding(|finding, sequence, detected| {
         archive.note_finding(&finding.id, sequence, detected);
@@ -213,12 +218,17 @@ fn restore(
             judge.wake(&id);
         }
     }
-    findings.sort_by(|(a, at), (b, bt)| (at, &a.id).cmp(&(bt, &b.id)));
-    for (finding, detected) in findings {
-        judge.restore(&finding, detected);
+    for (id, incident) in &awake {
+        known.sealed.insert(id.clone(), hash(incident)?);
     }
+    judge.restore(awake, findings);
     known.resting.retain(|brief| judge.rests(&brief.id));
     Ok(known)
+}
+
+/// What an incident hashes to: the same for the same.
+fn hash(incident: &Incident) -> Result<Hash, ProjectionError> {
+    Ok(hash_leaf(&serde_json::to_vec(incident)?))
 }
 
 /// Makes lists that the state should have and doesn't, from the entries it reflects: once, after an update.
@@ -337,7 +347,7 @@ pub fn broken_ledger(
     told_in: u64,
     now: Timestamp,
 ) -> Finding {
-    let id = custody::hash_leaf(format!("{}\n{}\n{now}", installation.0, broken.aside).as_bytes());
+    let id = hash_leaf(format!("{}\n{}\n{now}", installation.0, broken.aside).as_bytes());
     Finding {
         id: id
             .iter()

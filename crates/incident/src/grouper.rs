@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Actor, Finding, Incident, IncidentState, Timestamp};
 
 use crate::compose::{Member, compose};
+use crate::held::Held;
 use crate::links::{Link, links, opens};
 use crate::near::{TimeIndex, gap_between};
 use crate::pins::Pins;
@@ -41,12 +42,6 @@ pub enum Change {
     },
     /// Too low to open an incident, and nothing to join.
     None,
-}
-
-pub(super) struct Held {
-    pub(super) finding: Finding,
-    pub(super) detected: Timestamp,
-    pub(super) links: Vec<Link>,
 }
 
 /// The fold from findings to incidents: same findings in, same incidents out.
@@ -81,6 +76,20 @@ pub(super) struct Touched {
     openers: BTreeSet<String>,
     lows: BTreeSet<String>,
     databases: BTreeSet<String>,
+}
+
+impl Touched {
+    /// A finding that is to be grouped.
+    pub(super) fn finding(&mut self, finding: &Finding) {
+        if wants_twin(finding) {
+            self.databases.insert(finding.id.clone());
+        }
+        let grouped = match opens(finding) {
+            true => &mut self.openers,
+            false => &mut self.lows,
+        };
+        grouped.insert(finding.id.clone());
+    }
 }
 
 impl Grouper {
@@ -221,20 +230,6 @@ impl Grouper {
         }
     }
 
-    /// Removes a finding from what is looked through for neighbours.
-    pub(super) fn unindex(&mut self, old: &Held) {
-        for link in &old.links {
-            if let Some(index) = self.index.get_mut(&link.key) {
-                index.remove(&old.finding);
-                if index.by_first.is_empty() {
-                    self.index.remove(&link.key);
-                }
-            }
-        }
-        self.wanting.remove(&old.finding);
-        self.offering.remove(&old.finding);
-    }
-
     fn unhang(&mut self, low: &str, touched: &mut Touched) {
         let Some((opener, _)) = self.hangs_on.remove(low) else {
             return;
@@ -251,7 +246,9 @@ impl Grouper {
     pub(super) fn put_in(&mut self, finding: Finding, detected: Timestamp, touched: &mut Touched) {
         let links = links(&finding, &self.settings, &self.sharing);
         for link in &links {
-            let index = self.index.entry(link.key.clone()).or_default();
+            let Some(index) = self.index.get(&link.key) else {
+                continue;
+            };
             for id in index.near(finding.first, finding.last, link.gap) {
                 let Some(other) = self.held.get(id) else {
                     continue;
@@ -265,39 +262,28 @@ impl Grouper {
                     touched.incidents.extend(self.member_of.get(id).cloned());
                 }
             }
-            index.insert(&finding);
-        }
-        if wants_twin(&finding) {
-            self.wanting.insert(&finding);
-            touched.databases.insert(finding.id.clone());
         }
         if offers_twin(&finding) {
-            self.offering.insert(&finding);
             let near = self
                 .wanting
                 .near(finding.first, finding.last, self.twin_gap());
             touched.databases.extend(near.cloned());
         }
+        // Whom a person put together is one side, whatever ties them.
         if opens(&finding) {
-            touched.openers.insert(finding.id.clone());
-            // Whom a person put together is one side, whatever ties them.
             let side = self.pins.of(&finding.id).map(str::to_owned);
             touched.incidents.extend(side);
-        } else {
-            touched.lows.insert(finding.id.clone());
         }
-        self.held.insert(
-            finding.id.clone(),
-            Held {
-                finding,
-                detected,
-                links,
-            },
-        );
+        touched.finding(&finding);
+        self.hold(Held {
+            finding,
+            detected,
+            links,
+        });
     }
 
     /// Takes every finding of an actor out and in again, after its sharedness changed.
-    fn relink(&mut self, actor: &Actor, touched: &mut Touched) {
+    pub(super) fn relink(&mut self, actor: &Actor, touched: &mut Touched) {
         let ids: Vec<String> = self
             .held
             .values()

@@ -511,7 +511,7 @@ fn exercises_never_join_the_shop() {
     assert_eq!(grouper.incidents().count(), 2);
 }
 
-fn any_finding() -> impl Strategy<Value = Finding> {
+pub(crate) fn any_finding() -> impl Strategy<Value = Finding> {
     let who = prop_oneof![
         Just("ip=192.0.2.1"),
         Just("ip=192.0.2.2 token=t"),

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::Related;
 
-use crate::grouper::{Grouper, Held};
+use crate::grouper::Grouper;
+use crate::held::Held;
 use crate::links::opens;
 use crate::near::{Parts, gap_between};
 

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Finding, Incident, IncidentState, Timestamp};
 
 use crate::Change;
-use crate::grouper::{Grouper, Held, Touched};
+use crate::grouper::{Grouper, Touched};
+use crate::held::Held;
 
 /// Incidents that are let go of.
 #[derive(Debug, Default)]
