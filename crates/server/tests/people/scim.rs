@@ -150,7 +150,8 @@ fn a_person_comes_changes_leaves_and_is_gone_at_once() {
         format!("http://127.0.0.1:8780/scim/v2/Users/{id}")
     );
     assert_eq!(anna["meta"]["location"], made.header("location"));
-    assert!(anna.get("emails").is_none() && anna["externalId"] == "7" && anna["active"] == true);
+    assert_eq!(anna["emails"][0]["value"], "anna@example.com");
+    assert!(anna["externalId"] == "7" && anna["active"] == true);
     error(
         &stage.scim(&token, "POST", "/Users", ANNA),
         409,
