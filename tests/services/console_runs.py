@@ -266,8 +266,8 @@ def by_the_guard(scene, shop, lead, incident):
     until = time.monotonic() + 120
     while not (step()["unwound"] and told(lead, run)["stage"] == "waits") and time.monotonic() < until:
         now = told(lead, run)
-        # What a person would, but for the guard's own question.
-        if now["stage"] == "waits" and "no longer sells" not in now["words"]:
+        # What a person would, but for the guard's own question, which is the one that takes a yes and no no.
+        if now["stage"] == "waits" and ("no" in now["takes"] or "yes" not in now["takes"]):
             say(lead, run, "yes" if "yes" in now["takes"] else "done", "by hand")
             wait_for("the host to hear of it", 30, lambda: told(lead, run)["version"] != now["version"])
         time.sleep(0.3)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -16,11 +17,24 @@ import time
 
 from console import page
 
+# Ports that this process was given: two servers of one script don't get the same.
+GIVEN_OUT = set()
+
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody listens at, below those that the kernel gives to connections: none of them takes it before it is listened at."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(1000):
+        port = random.randrange(10_000, max(first, 20_000))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in GIVEN_OUT:
+            GIVEN_OUT.add(port)
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_for(what, seconds, check):
