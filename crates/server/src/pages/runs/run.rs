@@ -171,7 +171,13 @@ impl RunPage {
                 }
                 _ => format!("A person has to do {step}."),
             },
-            Wait::Failed(_) => format!("At {step} it {told}."),
+            Wait::Failed(_) => match run.steps.get(at).and_then(|one| one.unwound.as_ref()) {
+                Some(unwound) => format!(
+                    "The guard had {step} undone, since {}. Try it again, leave it out, or undo the run?",
+                    short(&unwound.why)
+                ),
+                None => format!("At {step} it {told}."),
+            },
             Wait::UndoFailed(_) => format!("At {step} it {told}."),
             Wait::Evidence(_) => {
                 format!("What {step} would change isn't kept as evidence, so it isn't done.")
