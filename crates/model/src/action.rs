@@ -200,7 +200,7 @@ impl ParameterKind {
         };
         // What reaches a program as an argument must not be taken for an option.
         let words = |most| {
-            let is_plain = |c: char| !c.is_control() && !is_hidden(c);
+            let is_plain = |c: char| !crate::is_hidden(c);
             let is_fine = text.chars().count() <= most && text.chars().all(is_plain);
             (is_fine && !text.starts_with('-')).then(|| text.trim().to_owned())
         };
@@ -250,11 +250,6 @@ impl ParameterKind {
             Self::Words => words(500),
         }
     }
-}
-
-/// Characters that aren't seen, or that turn what is around them.
-const fn is_hidden(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// An address, or a network with its host part zeroed; the whole of the internet is none.

@@ -17,6 +17,7 @@ mod field_set;
 mod finding;
 mod guard;
 mod handling;
+mod hidden;
 mod identity;
 mod incident;
 mod mark;
@@ -45,6 +46,7 @@ pub use guard::{
     Leftover, Look, Orders, Passage, UnknownWhy, Verdict, ViewLook, Walk, WalkEnd, WalkStage,
 };
 pub use handling::{Handling, Stage, Taken, Task};
+pub use hidden::is_hidden;
 pub use identity::{
     Generation, InstallationId, Lane, Position, RecordIdentity, Scope, Sequence, SourceId,
 };

@@ -55,10 +55,7 @@ impl fmt::Display for Problem {
 
 /// A part of a document, short enough and without what is hidden, to stand in a sentence.
 pub(crate) fn shown(text: &str) -> String {
-    let is_plain = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
-    };
+    let is_plain = |c: &char| !model::is_hidden(*c);
     let mut out: String = text.chars().filter(is_plain).take(80).collect();
     if text.chars().nth(80).is_some() {
         out.push('…');

@@ -88,12 +88,7 @@ pub fn inert(text: impl AsRef<str>) -> String {
         .chars()
         .map(|character| match character {
             '\n' | '\t' => character,
-            character if character.is_control() => '\u{fffd}',
-            '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{feff}' => '\u{fffd}',
+            character if model::is_hidden(character) => '\u{fffd}',
             character => character,
         })
         .collect()

@@ -7,7 +7,7 @@ use incident::containment::{Told, levers};
 use model::{Finding, Incident, Lane, Timestamp};
 use report::{count, duration, excerpt, span, when};
 use sha2::{Digest as _, Sha256};
-use sinks::mail::{Letter, SUBJECT_CHARACTERS_MAX};
+use sinks::mail::{Letter, SUBJECT_CHARACTERS_MAX, cut};
 
 use super::occasions::Occasion;
 use crate::desk::{Work, places};
@@ -248,14 +248,6 @@ fn subject(told: &News<'_>) -> String {
         SUBJECT_CHARACTERS_MAX.saturating_sub(taken),
     );
     format!("{head}{title} · {place}")
-}
-
-fn cut(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(characters.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
 }
 
 /// An occasion as a sentence.

@@ -235,7 +235,9 @@ fn waits(stage: &Stage) -> Option<String> {
             match wait {
                 Wait::Answer { .. } => format!("an answer, before step {step}"),
                 Wait::Person(_) => format!("a person to do step {step}"),
-                Wait::Failed(_) => format!("a decision, since step {step} failed"),
+                Wait::Failed(_) => {
+                    format!("a decision, since step {step} failed or was undone by the guard")
+                }
                 Wait::UndoFailed(_) => format!("a decision, since step {step} could not be undone"),
                 Wait::Evidence(_) => format!("evidence to be kept, before step {step}"),
                 Wait::Cause(_) => format!("the cause to be closed, before step {step}"),

@@ -321,39 +321,11 @@ fn bare(word: &str) -> String {
     word.chars().filter(fits).take(100).collect()
 }
 
-/// Whether a character is drawn by nobody, or turns the direction of others: Unicode's controls, formats (Cc, Cf) and separators of
-/// lines and paragraphs, as of version 15.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61c}'
-                | '\u{6dd}'
-                | '\u{70f}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8e2}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{110bd}'
-                | '\u{110cd}'
-                | '\u{13430}'..='\u{1343f}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 /// A text as one line: line ends are spaces, what isn't shown is a mark.
 fn one_line(text: &str) -> String {
     let inert = |one| match one {
         '\n' | '\t' | '\r' => ' ',
-        one if is_hidden(one) => '\u{fffd}',
+        one if model::is_hidden(one) => '\u{fffd}',
         one => one,
     };
     text.chars().map(inert).collect()
@@ -364,14 +336,15 @@ fn lines(text: &str) -> String {
     let inert = |one| match one {
         '\n' => '\n',
         '\t' => ' ',
-        one if is_hidden(one) => '\u{fffd}',
+        one if model::is_hidden(one) => '\u{fffd}',
         one => one,
     };
     text.chars().map(inert).collect()
 }
 
 /// The first characters of a text, with a mark where it was cut.
-fn cut(text: &str, characters: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.to_owned();
     }

@@ -223,7 +223,7 @@ proptest! {
         prop_assert_eq!(sorted(names), sorted(FIELDS));
         prop_assert!(!sent.chars().any(|one| one.is_control() && one != '\r' && one != '\n'));
         let shown = super::cut(&super::one_line(&subject), SUBJECT_CHARACTERS_MAX);
-        prop_assert!(shown.chars().count() <= SUBJECT_CHARACTERS_MAX && !shown.chars().any(super::is_hidden));
+        prop_assert!(shown.chars().count() <= SUBJECT_CHARACTERS_MAX && !shown.chars().any(model::is_hidden));
     }
 
     /// The same with line ends and what mail servers read as commands, which random text seldom has.
