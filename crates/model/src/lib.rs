@@ -28,7 +28,7 @@ mod run;
 mod stores;
 mod time;
 
-pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via};
+pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via, Who};
 pub use action::{
     ActionFacts, Argument, ArgumentError, Arguments, ForensicImpact, Layer, Parameter,
     ParameterKind, Reach, Undo,

@@ -7,7 +7,9 @@ use openidconnect::{AdditionalClaims, IdTokenClaims};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ProviderError, Settings, Who};
+use model::Who;
+
+use crate::{ProviderError, Settings};
 
 /// Most words of a claim.
 const WORDS_MAX: usize = 1000;

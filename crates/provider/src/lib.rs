@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use chrono::DateTime;
-use model::Timestamp;
+use model::{Timestamp, Who};
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod,
     CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
@@ -114,21 +114,6 @@ pub struct Begun {
     pub nonce: String,
     /// What the code is exchanged with.
     pub verifier: String,
-}
-
-/// Who somebody is, by a token that was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// The provider's own word for them, which never changes.
-    pub subject: String,
-    /// An account's name.
-    pub account: String,
-    /// The name to be shown; empty when there is none.
-    pub shown: String,
-    /// Words that stand for roles; nothing when the claim isn't there.
-    pub words: Option<BTreeSet<String>>,
-    /// Whether the provider says, in words that are configured, that more than one factor was shown.
-    pub has_factors: bool,
 }
 
 /// Why nobody is known by a provider.

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use model::Timestamp;
+use model::{Timestamp, Who};
 use roxmltree::Node;
 
 use crate::xml::{ASSERTION, PROTOCOL, elements, is, named, only, text};
-use crate::{Expected, NAME_ID, Settings, Who};
+use crate::{Expected, NAME_ID, Settings};
 
 /// Seconds by which clocks may differ.
 const DRIFT_SECONDS: i64 = 180;

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use model::Timestamp;
+use model::{Timestamp, Who};
 use url::Url;
 
 pub use shape::{Signed, Whole};
@@ -58,21 +58,6 @@ pub struct Expected<'a> {
     pub place: &'a str,
     /// The request's ID.
     pub request: &'a str,
-}
-
-/// Who somebody is, by an answer that was verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// The provider's own word for them, which never changes.
-    pub subject: String,
-    /// An account's name.
-    pub account: String,
-    /// The name to be shown; empty when there is none.
-    pub shown: String,
-    /// Words that stand for roles; nothing when the attribute isn't there.
-    pub words: Option<BTreeSet<String>>,
-    /// Whether the provider says, by a class that is configured, that more than one factor was shown.
-    pub has_factors: bool,
 }
 
 /// Where somebody is sent, with what has to come back beside the answer; nothing where the settings' address is none.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use model::Timestamp;
 use proptest::prelude::*;
 
-use crate::{Answer, Expected, NAME_ID, Settings, Who, answer, metadata, xml};
+use model::Who;
+
+use crate::{Answer, Expected, NAME_ID, Settings, answer, metadata, xml};
 
 /// 2026-11-30T12:00:00Z.
 const NOW: Timestamp = Timestamp::from_seconds(1_796_040_000);

@@ -105,8 +105,8 @@ pub struct Clerk {
     settings: MailSettings,
     sender: Sender,
     state: Arc<MailState>,
-    /// By address and incident.
-    kept: BTreeMap<(String, String), Kept>,
+    /// By address, then incident.
+    kept: BTreeMap<String, BTreeMap<String, Kept>>,
     /// Since when each address is told anything.
     since: BTreeMap<String, Timestamp>,
     /// When letters went to each address, within the last hour.
@@ -175,8 +175,12 @@ impl Clerk {
         // One that a newer version wrote: better told twice.
         let known = serde_json::from_str(&row.body).unwrap_or_default();
         let sent = row.sent;
-        self.kept
-            .insert((row.address, row.incident), Kept { known, sent });
+        let kept = self.kept.entry(row.address).or_default();
+        kept.insert(row.incident, Kept { known, sent });
+    }
+
+    fn kept(&self, address: &str, incident: &str) -> Option<&Kept> {
+        self.kept.get(address)?.get(incident)
     }
 
     /// What of it is shown.
@@ -225,8 +229,16 @@ impl Clerk {
         let works = self.desk.incidents();
         let mut waiting = 0;
         let mut due = Vec::new();
+        // Whom the settings don't name is told of nothing in which no person acted: hundreds of people don't look through all there is.
+        let acted = works.iter().filter(|work| {
+            let id = &work.incident.id;
+            work.handling.version() > 0 || runs.contains_key(id)
+        });
+        let acted: Vec<&Work> = acted.collect();
+        let all: Vec<&Work> = works.iter().collect();
         for reader in readers {
-            let all = self.due(&reader, &works, &runs, now());
+            let works = if reader.is_on_duty { &all } else { &acted };
+            let all = self.due(&reader, works, &runs, now());
             waiting += all.len() as u64;
             due.push((reader, all));
         }
@@ -300,7 +312,7 @@ impl Clerk {
     fn due(
         &mut self,
         reader: &Reader,
-        works: &[Work],
+        works: &[&Work],
         runs: &BTreeMap<String, Vec<Arc<Standing>>>,
         now: Timestamp,
     ) -> Vec<Due> {
@@ -311,17 +323,17 @@ impl Clerk {
         let mut all = Vec::new();
         for work in works {
             let incident = &work.incident.id;
-            let key = (reader.address.clone(), incident.clone());
-            let kept = self.kept.get(&key);
+            let kept = self.kept(&reader.address, incident);
             let runs = runs.get(incident).map_or(&[][..], Vec::as_slice);
             let known = kept.map(|kept| &kept.known);
             let Some(look) = look(reader, work, runs, known, limits, &self.stores, now) else {
                 continue;
             };
-            let sent = kept.map_or(0, |kept| kept.sent);
+            let (sent, is_known) = (kept.map_or(0, |kept| kept.sent), known == Some(&look.then));
+            let key = (reader.address.clone(), incident.clone());
             if look.occasions.is_empty() {
                 self.waiting.remove(&key);
-                if known != Some(&look.then) {
+                if !is_known {
                     self.keep(key, look.then, sent);
                 }
                 continue;
@@ -329,7 +341,7 @@ impl Clerk {
             let since = *self.waiting.entry(key).or_insert(now);
             let then = serde_json::to_string(&look.then).unwrap_or_default();
             all.push(Due {
-                work: work.clone(),
+                work: (*work).clone(),
                 look,
                 since,
                 mark: format!("{sent} {then}"),
@@ -347,7 +359,8 @@ impl Clerk {
             body,
             sent,
         });
-        self.kept.insert(key, Kept { known, sent });
+        let kept = self.kept.entry(key.0).or_default();
+        kept.insert(key.1, Kept { known, sent });
     }
 
     /// Tells one address what may be told now.
@@ -363,8 +376,8 @@ impl Clerk {
             .get(&reader.address)
             .map_or(0, |again| again.at);
         let is_quiet = |clerk: &Self, due: &Due| {
-            let key = (reader.address.clone(), due.work.incident.id.clone());
-            let sent = clerk.kept.get(&key).map_or(0, |kept| kept.sent);
+            let kept = clerk.kept(&reader.address, &due.work.incident.id);
+            let sent = kept.map_or(0, |kept| kept.sent);
             let quiet = clerk.settings.quiet_seconds;
             sent == 0 || now().seconds_since(Timestamp(sent)) >= quiet
         };

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::provider::{Begun, Provider, ProviderError, Who};
-use model::{AccessKind, Grant, Timestamp};
+use ::provider::{Begun, Provider, ProviderError};
+use model::{AccessKind, Grant, Timestamp, Who};
 use serde::{Deserialize, Serialize};
 use stores::CeremonyRow;
 use subtle::ConstantTimeEq as _;

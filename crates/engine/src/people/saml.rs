@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use ::provider::{ProviderError, Signatures, Who};
+use ::provider::{ProviderError, Signatures};
 use ::saml::{Answer, Expected, Settings, metadata};
-use model::Timestamp;
+use model::{Timestamp, Who};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
@@ -72,15 +72,9 @@ impl Saml {
             widest.get_or_insert(digested);
         }
         let widest = widest.ok_or(wrong("it isn't signed"))?;
-        let who = answer.who(&widest, expected, &self.settings, now);
-        let who = who.map_err(wrong)?;
-        Ok(Who {
-            subject: who.subject,
-            account: who.account,
-            shown: who.shown,
-            words: who.words,
-            has_factors: who.has_factors,
-        })
+        answer
+            .who(&widest, expected, &self.settings, now)
+            .map_err(wrong)
     }
 }
 

@@ -4,8 +4,7 @@
 //! never so where it has a password here or is kept from others (PCI DSS v4.0.1 req. 8.2.1, 8.4.2). It makes no difference
 //! by which protocol the provider vouched.
 
-use ::provider::Who;
-use model::{AccessKind, Grant, Role, Timestamp};
+use model::{AccessKind, Grant, Role, Timestamp, Who};
 use stores::{AccountRow, IdentityRow, InvitationRow};
 
 use super::directory::{DIRECTORY, DirectorySettings};

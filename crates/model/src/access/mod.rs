@@ -5,11 +5,13 @@
 
 mod event;
 mod role;
+mod who;
 
 use serde::{Deserialize, Serialize};
 
 pub use event::{AccessEvent, AccessKind};
 pub use role::{Right, Role};
+pub use who::Who;
 
 use crate::{RunType, Scope, StoreMap, Timestamp};
 
