@@ -20,27 +20,9 @@ import urllib.error
 import urllib.request
 
 from browser import Browser
-from shared import change_state, end, free_port, need, observations, wait_for
+from shared import STORES, change_state, end, free_port, need, observations, wait_for
 
 PASSWORD = "correct horse 9 battery"
-STORES = """
-default_website = "base"
-back_end = "office_x1"
-[views.de]
-website = "base"
-store = "main"
-default = true
-[views.fr]
-website = "base"
-store = "main"
-[views.us]
-website = "second"
-store = "us_store"
-default = true
-[hosts]
-"shop.example.com" = { run = "website", code = "base" }
-"us.example.com" = { run = "website", code = "second" }
-"""
 # Who works here: name, role, where.
 PEOPLE = [("ana", "analyst", None), ("lea", "incident_lead", None), ("tom", "auditor", None), ("cora", "counsel", None),
           ("uma", "analyst", "website:second")]

@@ -24,23 +24,8 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from attacks import attacks
 from console import page
-from shared import change_state, free_port, need, stage, wait_for
+from shared import STORES, change_state, free_port, need, stage, wait_for
 
-STORES = """
-default_website = "base"
-back_end = "office_x1"
-[views.fr]
-website = "base"
-store = "main"
-default = true
-[views.us]
-website = "second"
-store = "us_store"
-default = true
-[hosts]
-"shop.example.com" = { run = "website", code = "base" }
-"us.example.com" = { run = "website", code = "second" }
-"""
 # What clients do wrong on purpose is no news.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 warnings.simplefilter("ignore")
@@ -155,7 +140,7 @@ class Shop:
         except urllib.error.HTTPError as error:
             raise SystemExit(f"FAILED: {path} {body}\n{error.code} {error.read().decode()}")
 
-    def find(self, titles, view="fr", **more):
+    def find(self, titles, view="de", **more):
         """Findings of another system, each of an actor of its own, so that each is an incident."""
         claims = []
         for title in titles:
@@ -196,10 +181,10 @@ class Shop:
 
 
 def line(path, address):
-    """A request to the shop of the view fr."""
+    """A request to the shop of the view de."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
     return json.dumps({"time": now, "remote_addr": address, "host": "shop.example.com", "method": "GET", "request_uri": path, "status": 200, "body_bytes_sent": 51,
-                       "request_time": 0.1, "http_user_agent": "Mozilla/5.0", "http_referer": "", "cookie_store": "fr", "http_store": ""}) + "\n"
+                       "request_time": 0.1, "http_user_agent": "Mozilla/5.0", "http_referer": "", "cookie_store": "de", "http_store": ""}) + "\n"
 
 
 def tries(magewarden, folder, mailbox, authority, other):
@@ -265,8 +250,8 @@ def told(shop, mailbox):
     letter = wait_for("the letter of a thief", 60, lambda: mailbox.to("oncall@shop.example"))[0]
     incident = shop.ask("/api/v1/incidents")["items"][0]
     body = text(letter)
-    need(letter["Subject"].startswith(incident["severity"] + ": ") and letter["Subject"].endswith("· view fr") and len(letter["Subject"]) < 78, "what its subject says", letter["Subject"])
-    for part in [f"https://console.shop.example/incidents/{incident['id']}\n", "A new incident.", "view fr", "203.0.113.9", "Records:", "Seen:", " UTC", "Next:        look at it", "First lever:", "Clock"]:
+    need(letter["Subject"].startswith(incident["severity"] + ": ") and letter["Subject"].endswith("· view de") and len(letter["Subject"]) < 78, "what its subject says", letter["Subject"])
+    for part in [f"https://console.shop.example/incidents/{incident['id']}\n", "A new incident.", "view de", "203.0.113.9", "Records:", "Seen:", " UTC", "Next:        look at it", "First lever:", "Clock"]:
         need(part in body, f"its body has {part}", body)
     need("4111" not in body and "737" not in body and "compliant" not in body.lower(), "and no card data", body)
     # Somebody gives it to bob, with a task; then goes on. What people write doesn't leave.

@@ -17,6 +17,25 @@ import time
 
 from console import page
 
+# Two websites, three views, as `--stores` takes them.
+STORES = """
+default_website = "base"
+back_end = "office_x1"
+[views.de]
+website = "base"
+store = "main"
+default = true
+[views.fr]
+website = "base"
+store = "main"
+[views.us]
+website = "second"
+store = "us_store"
+default = true
+[hosts]
+"shop.example.com" = { run = "website", code = "base" }
+"us.example.com" = { run = "website", code = "second" }
+"""
 # Ports that this process was given: two servers of one script don't get the same.
 GIVEN_OUT = set()
 
