@@ -194,7 +194,15 @@ fn turn(
     shown: &Path,
 ) -> Result<(), ActionError> {
     let moved = renameat2(from, old, to, new, how);
-    moved.map_err(|error| ActionError::file("move", shown)(error.into()))?;
+    moved.map_err(|error| match error {
+        // One file system, and yet two mounts: each of a unit's writable paths is one of its own.
+        Errno::EXDEV => ActionError::NotSetUp {
+            what: "`quarantine` is on another mount than the file, and nothing is moved from one to another: have both lie below one path, \
+                under systemd below one of the unit's ReadWritePaths"
+                .to_owned(),
+        },
+        error => ActionError::file("move", shown)(error.into()),
+    })?;
     let synced = to.sync_all().and_then(|()| from.sync_all());
     synced.map_err(ActionError::file("sync the folders of", shown))
 }
