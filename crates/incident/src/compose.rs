@@ -85,7 +85,13 @@ pub(crate) fn compose(
     let obligations = projector.project(&exposure, detected);
     Some(Incident {
         id: id.to_owned(),
-        title: title(lead, &actors, &assets, &scopes),
+        title: title(
+            lead,
+            is_page_besides(lead, &findings),
+            &actors,
+            &assets,
+            &scopes,
+        ),
         state: IncidentState::Signal,
         lane: lead.lane,
         severity,
@@ -113,6 +119,12 @@ pub(crate) fn compose(
         requirements: requirements(&findings),
         related: Vec::new(),
     })
+}
+
+/// Whether cards may go out as they are typed, and the finding that leads doesn't say so.
+fn is_page_besides(lead: &Finding, findings: &[&Finding]) -> bool {
+    let mut others = findings.iter();
+    !touches_payment_page(lead) && others.any(|finding| touches_payment_page(finding))
 }
 
 /// What findings serve, each once.

@@ -42,13 +42,19 @@ fn happened(lead: &Finding) -> Cow<'_, str> {
 }
 
 /// Says what happened, by whom, to what, where.
+///
+/// `is_page_besides`: another finding says that cards may go out as they are typed, which nobody may read past.
 pub(crate) fn title(
     lead: &Finding,
+    is_page_besides: bool,
     actors: &[Actor],
     assets: &[Asset],
     scopes: &[Scope],
 ) -> String {
     let mut out = happened(lead).into_owned();
+    if is_page_besides {
+        out.push_str(", and something that can copy cards as they are typed");
+    }
     out.push_str(": ");
     out.push_str(&who(actors).join(", "));
     // Where data worth stealing was touched, what else was touched would only hide it.
@@ -146,7 +152,18 @@ mod tests {
             kind: ActorKind::DatabaseAccount,
             value: "x".to_owned(),
         }];
-        assert_eq!(super::title(&lead, &actors, &assets, scopes), expected);
+        assert_eq!(
+            super::title(&lead, false, &actors, &assets, scopes),
+            expected
+        );
+    }
+
+    #[test]
+    fn names_what_copies_cards_besides() {
+        let lead = crate::plain::finding("db-dump-of-sensitive-tables");
+        let said = super::title(&lead, true, &[], &[], &[]);
+        let expected = "Data copied with a dump tool, and something that can copy cards as they are typed: nobody named";
+        assert_eq!(said, expected);
     }
 
     #[test]

@@ -161,8 +161,9 @@ fn lock(name: &str, account: &Account) -> Lever {
         }
         several => format!(", and end its connections {}", several.join(", ")),
     };
-    let mut told = account.told();
-    if told.is_empty() {
+    let mut told = vec![which(plain)];
+    told.extend(account.told());
+    if told.len() == 1 {
         told.push(
             "No log told the number of a connection of it: the look shows those that are open, with their hosts. End those that aren't the \
              shop's with KILL CONNECTION and their number."
@@ -174,9 +175,8 @@ fn lock(name: &str, account: &Account) -> Lever {
         effect: Effect::Contains,
         told,
         costs: format!(
-            "nothing can log in by it. Do this only if the first look shows it at {host} and the shop doesn't use it (username in \
-             app/etc/env.php): if it shows % or another host, leave the lock out and give it a new password, which is the next one here. \
-             Locking the shop's own account closes every store"
+            "nothing can log in by it, whoever uses it: locking the shop's own account closes every store. If the look shows it at % or another \
+             host than {host}, leave the lock out, too"
         ),
         because: format!(
             "Its password is known to whoever did this. Locking ends no session that is open, so these are ended: look first whether a number \
@@ -193,6 +193,18 @@ fn lock(name: &str, account: &Account) -> Lever {
             |name| format!("ALTER USER `{name}`@`{host}` ACCOUNT UNLOCK;"),
         ),
     }
+}
+
+/// Whether it is this lever or the next, as a question that one command answers.
+fn which(plain: Option<&str>) -> String {
+    let asked = plain.map_or_else(
+        || "look through the usernames in app/etc/env.php".to_owned(),
+        |name| format!("grep -n \"'username' => '{name}'\" app/etc/env.php"),
+    );
+    format!(
+        "Is it the shop's own account? Ask on every node of the shop: {asked}. If it stands there on any of them, don't lock it: give it a new password, \
+         which is the next one here. If it stands on none, lock it."
+    )
 }
 
 fn password(name: &str, account: &Account) -> Lever {

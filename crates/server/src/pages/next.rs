@@ -3,6 +3,7 @@
 //! Apart from the handling because it decides nothing: it says what the state and the record of an incident leave open.
 
 use engine::desk::Work;
+use incident::containment::Lever;
 use model::{IncidentState, TaskState};
 
 use super::handling::Handled;
@@ -10,6 +11,9 @@ use super::shortened;
 
 /// Bytes of a task's or stage's title.
 const TITLE_BYTES: usize = 90;
+
+/// Bytes of what a lever does.
+const LEVER_BYTES: usize = 160;
 
 /// Something to do, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +52,11 @@ fn of_state(state: IncidentState) -> Option<Step> {
         ),
         IncidentState::Suspected => (
             "#stop",
-            "keep the evidence, pull the first lever under “What stops it?”, and let the incident lead declare it",
+            "keep the evidence, stop it as “What stops it?” says, and let the incident lead declare it",
         ),
         IncidentState::Declared => (
             "#stop",
-            "keep the evidence, stop it by the levers, then move it to contained",
+            "keep the evidence, stop it as “What stops it?” says, then move it to contained",
         ),
         IncidentState::Contained => (
             "#next",
@@ -68,22 +72,42 @@ fn of_state(state: IncidentState) -> Option<Step> {
     Some(step(link, words))
 }
 
+/// Whether nobody said yet that it can no longer act.
+const fn still_acts(state: IncidentState) -> bool {
+    matches!(
+        state,
+        IncidentState::Suspected | IncidentState::Declared | IncidentState::Reopened
+    )
+}
+
+/// The first of what stops it, by its name: so that nobody has to look for what is meant.
+fn first_lever(levers: &[Lever]) -> Option<Step> {
+    let first = levers.first()?;
+    let words = format!(
+        "the first of {} that stop it: {}",
+        levers.len(),
+        shortened(&first.does, LEVER_BYTES)
+    );
+    Some(step("#stop", words))
+}
+
 impl Handled {
-    /// What to do next here, the first thing first; never nothing.
-    pub(super) fn steps(&self) -> Vec<Step> {
+    /// What to do next here, the first thing first; never nothing. `levers`: what stops it, the first one first.
+    pub(super) fn steps(&self, levers: &[Lever]) -> Vec<Step> {
         let state = self.work.state;
         if state.is_over() {
             let words = "nothing here: it is over. What burns elsewhere is on the first page";
             return vec![step("/", words)];
         }
         if !self.is_open {
-            return vec![
-                step(
-                    "#stop",
-                    "read what stops it, and have whoever runs the shop do it",
-                ),
-                step("#tell", "see whom to tell by when, and call counsel"),
-            ];
+            let mut steps = vec![step(
+                "#stop",
+                "read what stops it, and have whoever runs the shop do it",
+            )];
+            steps.extend(first_lever(levers));
+            let words = "see whom to tell by when, and call counsel";
+            steps.push(step("#tell", words));
+            return steps;
         }
         let mut steps = Vec::new();
         if self.work.handling.acknowledged.is_none() {
@@ -98,6 +122,7 @@ impl Handled {
             steps.push(step("#tasks", format!("do the open task “{title}”{more}")));
         }
         steps.extend(of_state(state));
+        steps.extend(first_lever(levers).filter(|_| still_acts(state)));
         let is_asked = !matches!(state, IncidentState::Signal | IncidentState::Triaged);
         let empty = self.flows().into_iter().find_map(|view| {
             let stage = view.flow.empty(&self.work.handling).next()?;

@@ -40,6 +40,8 @@ struct Site {
     places: Vec<Place>,
     /// What is below it, where the name doesn't say.
     meaning: &'static str,
+    /// What is said of a place without incidents.
+    quiet: &'static str,
 }
 
 /// A line of what is new.
@@ -189,6 +191,13 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
             count: found.map_or(0, |(_, count)| *count),
         }
     };
+    // A store that shares its database with a leak isn't out of it.
+    let is_shared = |scope: &Scope| matches!(scope, Scope::Installation | Scope::Host(_));
+    let quiet = if worst.keys().any(is_shared) {
+        "nothing open of its own"
+    } else {
+        "nothing open"
+    };
     let mut sites: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     for (code, view) in &sight.stores().views {
         let scope = Scope::View(code.clone());
@@ -219,6 +228,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
                 name: name.to_owned(),
                 places,
                 meaning: "",
+                quiet,
             }
         })
         .collect();
@@ -245,6 +255,7 @@ fn sites(sight: &Sight, figures: &Figures) -> Vec<Site> {
         out.push(Site {
             name: "not one store".to_owned(),
             places: rest,
+            quiet,
             meaning: "What reached the database or a host touches all stores; a host stands by itself where no store view is known for it (say which with \
                       --stores, docs/stores.md); a store is unknown where nothing that was read says which.",
         });
