@@ -43,7 +43,7 @@ create table mg_quote_payment (payment_id int primary key auto_increment, quote_
   updated_at timestamp default current_timestamp, method varchar(255), cc_number_enc varchar(255), cc_cid_enc varchar(255), additional_information text, key (quote_id));
 create table mg_sales_order (entity_id int primary key auto_increment, state varchar(32), status varchar(32), store_id smallint, grand_total decimal(20,4),
   increment_id varchar(50), customer_email varchar(128), remote_ip varchar(45), quote_id int, created_at timestamp default current_timestamp,
-  updated_at timestamp default current_timestamp on update current_timestamp, key (store_id), key (created_at));
+  updated_at timestamp default current_timestamp on update current_timestamp, base_grand_total decimal(20,4), base_currency_code varchar(3), key (store_id), key (created_at));
 create table mg_sales_order_payment (entity_id int primary key auto_increment, parent_id int, method varchar(128), amount_ordered decimal(20,4), cc_last_4 varchar(100),
   cc_number_enc varchar(128), additional_information text, key (parent_id));
 create table mg_vault_payment_token (entity_id int primary key auto_increment, gateway_token varchar(255), details text);

@@ -148,6 +148,17 @@ impl Orders {
     }
 }
 
+/// What the orders of one view in the last 70 minutes come to, in its website's base currency.
+///
+/// Canceled ones are in it: they were ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revenue {
+    /// Hundredths of the currency's unit, whatever its own coins are.
+    pub hundredths: u64,
+    /// ISO 4217, as `base_currency_code` has it: three capital letters.
+    pub currency: String,
+}
+
 /// One view as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewLook {
@@ -166,6 +177,9 @@ pub struct Look {
     /// Why orders weren't counted; empty when they were.
     #[serde(default)]
     pub orders_lack: String,
+    /// What orders came to, by the view's code, where that can be told here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revenue: BTreeMap<String, Revenue>,
 }
 
 /// Why nothing is said of a view.

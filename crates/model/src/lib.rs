@@ -43,7 +43,8 @@ pub use finding::{
     Actor, ActorKind, Asset, AssetKind, Count, DataClass, EventRef, External, Finding, Grade, Level,
 };
 pub use guard::{
-    Leftover, Look, Orders, Passage, UnknownWhy, Verdict, ViewLook, Walk, WalkEnd, WalkStage,
+    Leftover, Look, Orders, Passage, Revenue, UnknownWhy, Verdict, ViewLook, Walk, WalkEnd,
+    WalkStage,
 };
 pub use handling::{Handling, Stage, Taken, Task};
 pub use hidden::is_hidden;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Orders, Person, Plan, RunEntry, Timestamp};
+use crate::{Orders, Person, Plan, Revenue, RunEntry, Timestamp};
 
 /// Version of [`Instruction`], [`HostReport`] and [`HostReply`] written today. A field is added with a default, never renamed.
 pub const ORDER_VERSION: u32 = 1;
@@ -223,6 +223,9 @@ pub struct Sales {
     pub at: Timestamp,
     /// Consumers' orders by the code of the store view.
     pub views: BTreeMap<String, Orders>,
+    /// What they came to, where the host can tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revenue: BTreeMap<String, Revenue>,
 }
 
 /// What the server answers.

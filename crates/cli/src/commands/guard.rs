@@ -68,8 +68,8 @@ const fn is_unsuspicious(view: &ViewLook) -> bool {
 /// A look for people: a line a stage, and what came of the view below them.
 fn table(look: &Look) -> String {
     let mut out = String::new();
-    for (code, view) in &look.views {
-        let code = inert(code);
+    for (name, view) in &look.views {
+        let code = inert(name);
         for one in &view.walk.stages {
             let status = one
                 .status
@@ -100,7 +100,14 @@ fn table(look: &Look) -> String {
                 orders.last_10_minutes, orders.hour_before
             )
         });
-        out.push_str(&format!("{code:16} {}{tries}{orders}\n", inert(&end)));
+        let revenue = look.revenue.get(name).map_or_else(String::new, |one| {
+            let (whole, part) = (one.hundredths / 100, one.hundredths % 100);
+            format!(", {} {whole}.{part:02} in both", inert(&one.currency))
+        });
+        out.push_str(&format!(
+            "{code:16} {}{tries}{orders}{revenue}\n",
+            inert(&end)
+        ));
         let left = match &view.walk.left {
             Leftover::Nothing => continue,
             Leftover::EmptyCarts { carts, why } => (carts, "empty carts of the guard's", why),
@@ -121,7 +128,7 @@ fn table(look: &Look) -> String {
 #[cfg(test)]
 mod tests {
     use super::{is_unsuspicious, table};
-    use model::{Leftover, Look, Orders, Passage, ViewLook, Walk, WalkEnd, WalkStage};
+    use model::{Leftover, Look, Orders, Passage, Revenue, ViewLook, Walk, WalkEnd, WalkStage};
 
     fn look(end: WalkEnd, left: Leftover, orders: Option<Orders>) -> ViewLook {
         let passage = |stage, status, milliseconds| Passage {
@@ -152,6 +159,10 @@ mod tests {
             last_10_minutes: 3,
             hour_before: 21,
         });
+        let revenue = Revenue {
+            hundredths: 90_405,
+            currency: "EUR".to_owned(),
+        };
         let shown = table(&Look {
             views: [(
                 "fr".to_owned(),
@@ -159,11 +170,12 @@ mod tests {
             )]
             .into(),
             orders_lack: String::new(),
+            revenue: [("fr".to_owned(), revenue)].into(),
         });
         let expected = "\
 fr               home      200     12 ms
 fr               category    -  10000 ms
-fr               failed at category as under load: no answer within 10000 ms (3 tries); orders: 3 in 10 minutes, 21 in the hour before
+fr               failed at category as under load: no answer within 10000 ms (3 tries); orders: 3 in 10 minutes, 21 in the hour before, EUR 904.05 in both
 fr               left: 2 empty carts of the guard's: the host's settings have no part [database]
 ";
         assert_eq!(shown, expected);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use link::Plans;
 use model::{
-    AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, RunEntry, Sales,
-    Sequence, Timestamp,
+    AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, Revenue, RunEntry,
+    Sales, Sequence, Timestamp,
 };
 use serde_json::Value;
 use stores::{OutboxRow, Outcome};
@@ -363,9 +363,22 @@ fn seen(report: &HostReport, trouble: String, now: Timestamp) -> HostSeen {
     let actions = report.actions.iter().take(ACTIONS_MAX);
     let sales = report.sales.as_ref().map(|told| {
         let views = told.views.iter().take(VIEWS_MAX);
+        let revenue = told.revenue.iter().take(VIEWS_MAX);
+        let one = |(code, one): (&String, &Revenue)| {
+            let currency = shown(&one.currency);
+            let hundredths = one.hundredths;
+            (
+                shown(code),
+                Revenue {
+                    hundredths,
+                    currency,
+                },
+            )
+        };
         Sales {
             at: told.at,
             views: views.map(|(code, orders)| (shown(code), *orders)).collect(),
+            revenue: revenue.map(one).collect(),
         }
     });
     HostSeen {

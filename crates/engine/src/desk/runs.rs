@@ -68,6 +68,7 @@ impl Sight {
         let mut hosts = self.desk.hosts();
         for sales in hosts.values_mut().filter_map(|host| host.sales.as_mut()) {
             sales.views.retain(|view, _| self.sees_view(view));
+            sales.revenue.retain(|view, _| self.sees_view(view));
         }
         hosts
     }

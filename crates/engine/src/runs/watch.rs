@@ -88,6 +88,7 @@ impl Watch {
         let sales = Sales {
             at: seen.began,
             views: views.collect(),
+            revenue: seen.look.revenue.clone(),
         };
         (!sales.views.is_empty()).then_some(sales)
     }

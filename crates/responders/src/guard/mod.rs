@@ -48,20 +48,23 @@ pub fn look(host: &Host, views: &[String]) -> Result<Look, ActionError> {
     for view in &wanted {
         of_view(host, view)?;
     }
-    let counted = database::orders(host);
+    let counted = database::counted(host);
     let mut out = Look::default();
     let walks = walks(host, &wanted)?;
     for (view, walk) in wanted.into_iter().zip(walks) {
-        let orders = counted.as_ref().ok().and_then(|all| all.get(view));
+        let orders = counted.as_ref().ok();
+        let orders = orders.and_then(|all| all.orders.get(view));
         let look = ViewLook {
             walk,
             orders: orders.copied(),
         };
         out.views.insert(view.clone(), look);
     }
-    if let Err(error) = counted {
-        out.orders_lack = error.to_string();
+    match counted {
+        Ok(counted) => out.revenue = counted.revenue,
+        Err(error) => out.orders_lack = error.to_string(),
     }
+    out.revenue.retain(|view, _| out.views.contains_key(view));
     Ok(out)
 }
 

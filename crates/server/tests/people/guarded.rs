@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use engine::containment::HostSeen;
 use engine::desk::Update;
-use model::{Grant, Happened, Orders, Role, Sales, Scope, Verdict, WalkStage};
+use model::{Grant, Happened, Orders, Revenue, Role, Sales, Scope, Verdict, WalkStage};
 use serde_json::json;
 
 use super::attaching::sealing;
@@ -95,6 +95,16 @@ fn a_plan_tells_what_the_stores_sold_that_it_reaches_and_nobody_of_anothers() {
         sales: Some(Sales {
             at: now(),
             views: views.map(|(code, orders)| (code.to_owned(), orders)).into(),
+            revenue: [("us_en", 12_050, "USD"), ("fr", 81_200, "EUR")]
+                .map(|(code, hundredths, currency)| {
+                    let currency = currency.to_owned();
+                    let revenue = Revenue {
+                        hundredths,
+                        currency,
+                    };
+                    (code.to_owned(), revenue)
+                })
+                .into(),
         }),
         ..HostSeen::default()
     };
@@ -112,8 +122,11 @@ fn a_plan_tells_what_the_stores_sold_that_it_reaches_and_nobody_of_anothers() {
         told.contains("14 orders in the 70 minutes before"),
         "{told}"
     );
-    assert!(told.contains("fr 9, us_en 5"), "{told}");
+    assert!(
+        told.contains(", 12 an hour: fr 9 (EUR 812.00), us_en 5 (USD 120.50)"),
+        "{told}"
+    );
     let told = stage.get(&us, path).body;
     assert!(told.contains("5 orders in the 70 minutes before"), "{told}");
-    assert!(!told.contains("fr 9"), "{told}");
+    assert!(!told.contains("fr 9") && !told.contains("EUR"), "{told}");
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod choice;
+mod cost;
 mod form;
 mod list;
 mod plan;

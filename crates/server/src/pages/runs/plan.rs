@@ -10,18 +10,16 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::containment::{HostSeen, OrderWish, Suggestion, Wanted, plan_of, suggest};
 use engine::decider::DecideError;
 use engine::desk::{Sight, Work};
-use model::{Incident, Plan, PlanStep, Right, Timestamp};
+use model::{Incident, Plan, PlanStep, Right, StoreMap, Timestamp};
 use playbook::{Variable, hash_words};
 
-use super::{StepView, is_silent};
+use super::{StepView, cost, is_silent};
 use crate::access::{Caller, Console, Fields, Seen, aside};
 use crate::api;
 use crate::pages::{Frame, encoded, missing, no_incident, page, sentence};
 
 /// Findings whose rules are looked at.
 const FINDINGS_MAX: usize = 200;
-/// Views whose orders are told one by one.
-const SOLD_MAX: usize = 8;
 
 /// A variable of the playbook, as the form asks for it.
 struct Asked<'a> {
@@ -53,6 +51,7 @@ struct PlanPage {
     problem: String,
     typed: Fields,
     now: Timestamp,
+    stores: StoreMap,
 }
 
 impl PlanPage {
@@ -93,43 +92,19 @@ impl PlanPage {
 
     /// What the stores sold that a step reaches, in words; empty where it reaches none or no host counts it.
     fn sold(&self, planned: &PlanStep) -> String {
-        let model::Work::Action { touched, .. } = &planned.work else {
-            return String::new();
-        };
-        let counted = self
-            .hosts
-            .iter()
-            .filter_map(|(_, host)| host.sales.as_ref());
-        let Some(sales) = counted.max_by_key(|sales| sales.at) else {
-            return String::new();
-        };
-        let reached = |code: &String| touched.is_everything || touched.views.contains(code);
-        let views = sales.views.iter().filter(|(code, _)| reached(code));
-        let views: Vec<(&String, u32)> = views
-            .map(|(code, orders)| {
-                (
-                    code,
-                    orders.last_10_minutes.saturating_add(orders.hour_before),
-                )
-            })
-            .collect();
-        if views.is_empty() {
-            return String::new();
-        }
-        let all: u64 = views.iter().map(|(_, orders)| u64::from(*orders)).sum();
-        let each = views.iter().take(SOLD_MAX);
-        let each: Vec<String> = each
-            .map(|(code, orders)| format!("{code} {orders}"))
-            .collect();
-        let more = match views.len().saturating_sub(SOLD_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more views"),
-        };
-        let at = self.frame.words(&sales.at);
-        format!(
-            "{all} orders in the 70 minutes before {at}: {}{more}",
-            each.join(", ")
-        )
+        let sales = cost::latest(&self.hosts);
+        sales.map_or_else(String::new, |sales| cost::sold(sales, planned, &self.frame))
+    }
+
+    /// What it costs to wait with the plan, in words.
+    fn waiting(&self) -> String {
+        let sales = cost::latest(&self.hosts);
+        let incident = &self.work.incident;
+        let lies = (
+            incident.exposure.channels.as_slice(),
+            incident.scopes.as_slice(),
+        );
+        cost::waiting(lies, &self.stores, sales)
     }
 
     fn hash(&self, plan: &Plan) -> String {
@@ -251,6 +226,7 @@ async fn show(
         problem,
         typed,
         now: caller.now,
+        stores: sight.stores().clone(),
     });
     *response.status_mut() = status;
     response
