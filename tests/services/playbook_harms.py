@@ -14,10 +14,18 @@ from playbook_story import ATTACKER, CACHED, CARD, ELSEWHERE, Module, Story, bou
 
 def stories(runs, shop, started):
     """One of each shipped playbook at least."""
-    told = [playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account, playbook_accounts.shops_account, gateway,
+    told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account, playbook_accounts.shops_account, gateway,
             playbook_accounts.insider, playbook_accounts.key, lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension,
             skimmer_row, skimmer_file, injection, stray_file, stray_row, web_shell]
     return [story(runs, shop, started) for story in told]
+
+
+def attacking(runs, shop, started):
+    """Somebody looks for holes; from another address nothing keeps them from it."""
+    let_in = lambda source: lambda: shop.asked("de.shop.test", "/", source=source)[0] == 200
+    ways = {"requests from its address": let_in(ATTACKER), "requests from another": let_in(ELSEWHERE)}
+    return Story("address-that-attacks", {"network": ATTACKER}, plant=nothing, clear=nothing, plan_stops="only_mitigates", ways=ways,
+                 closes={"Refuse the address": {"requests from its address"}})
 
 
 def card_testing(runs, shop, started):

@@ -10,7 +10,8 @@ use std::path::Path;
 use model::{Plan, StoreMap, ViewPlace};
 use playbook::{Document, EXPECTED, plan};
 
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
+    "address-that-attacks",
     "administrator-account-stolen",
     "api-token-stolen",
     "card-testing",
