@@ -82,6 +82,7 @@ pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
                 false => 0,
             };
             line.told = report.entries.len() + report.refused.len();
+            line.asked = Instant::now();
             calls.ask(report, wait);
         }
     }
@@ -95,7 +96,8 @@ pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
 struct Line {
     failures: u32,
     next: Instant,
-    /// How much the report that is out tells.
+    /// When the report that is out was sent, and how much it tells.
+    asked: Instant,
     told: usize,
     /// How often in a row the server had what was told and didn't seal it.
     unsealed: u32,
@@ -106,6 +108,7 @@ impl Default for Line {
         Self {
             failures: 0,
             next: Instant::now(),
+            asked: Instant::now(),
             told: 0,
             unsealed: 0,
         }
@@ -128,7 +131,8 @@ impl Line {
                         self.unsealed = if is_stuck { self.unsealed + 1 } else { 0 };
                         return match is_stuck {
                             true => pause(self.unsealed, u8::MAX).max(REPORT),
-                            false => TICK,
+                            // After an answer that waited nobody waits: an order that comes meanwhile would, too.
+                            false => TICK.saturating_sub(self.asked.elapsed()),
                         };
                     }
                     Err(error) => said(&error),

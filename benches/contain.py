@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""From a line of an attack to the attacker's address refused, beside fail2ban on the same lines in the same run.
+
+usage: benches/contain.py MAGEWARDEN [TIMES]
+
+Starts the stand-in shop of tests/shop, a server that reads its web log, the shop's agent with a policy that lets addresses be refused without
+a person, and fail2ban 1.0 (Debian's, by pyinotify) on the same log with the same threshold: eight different paths of one address. TIMES addresses
+[100] then attack one after the other, with pauses of 0.5 to 1.5 s, so that neither side's rhythm decides. From just before the eighth
+line is written, by one clock:
+
+  begun      the step's intent is on the host's disk (the run was sealed, signed, looked at by the policy before)
+  in effect  nginx was told, answers for the new rules, and that is read back
+  fail2ban   its action has begun: a shell that writes down the time, and refuses nobody
+
+Prints a line of JSON: each side's times in milliseconds, raw, with median and 99th percentile, and the ratio of the medians.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "shop"), str(ROOT / "tests" / "services")]
+
+from console_runs import Scene, Somebody
+from shared import need, stage, wait_for
+from shop import Shop
+
+LINES = 8
+POLICY = 'actions = ["keep_evidence", "block_network"]\nautomatic = true\n'
+MODE = '[[containment]]\nplaybook = "address-that-attacks"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 100000\nshoppers = true\n'
+JAIL = """[DEFAULT]
+backend = pyinotify
+usedns = no
+[attack]
+enabled = true
+filter = attack
+logpath = {log}
+maxretry = {lines}
+findtime = 300
+bantime = 3600
+action = told
+"""
+FILTER = """[Definition]
+failregex = ^<HOST> \\S+ \\S+ \\[[^]]*\\] "GET /old\\d+/\\.env
+"""
+ACTION = """[Definition]
+actionban = date +"%%s%%N <ip>" >> {told}
+actionunban =
+"""
+
+
+def fail2ban(folder, log, started):
+    """Where it writes what it refuses: a time in nanoseconds and the address."""
+    conf, told = folder / "fail2ban", folder / "fail2ban.told"
+    for part in ("filter.d", "action.d"):
+        (conf / part).mkdir(parents=True)
+    (conf / "fail2ban.conf").write_text(f"[Definition]\nloglevel = ERROR\nlogtarget = {folder}/fail2ban.log\nsocket = {folder}/f2b.sock\npidfile = {folder}/f2b.pid\ndbfile = None\n")
+    (conf / "jail.conf").write_text(JAIL.format(log=log, lines=LINES))
+    (conf / "filter.d" / "attack.conf").write_text(FILTER)
+    (conf / "action.d" / "told.conf").write_text(ACTION.format(told=told))
+    told.write_text("")
+    server = shutil.which("fail2ban-server")
+    need(server, "fail2ban is installed (apt-get install --no-install-recommends fail2ban python3-pyinotify)")
+    client = [shutil.which("fail2ban-client"), "-c", str(conf), "-s", f"{folder}/f2b.sock"]
+    err = open(folder / "fail2ban.err", "w")
+    started.append(subprocess.Popen([server, "-c", str(conf), "-s", f"{folder}/f2b.sock", "-p", f"{folder}/f2b.pid", "-xf", "start"], stdout=err, stderr=err))
+    wait_for("fail2ban", 30, lambda: subprocess.run([*client, "status", "attack"], capture_output=True).returncode == 0)
+    return told
+
+
+def lines(address, number):
+    now = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+    return [f'{address} - - [{now}] "GET /old{number}{at}/.env HTTP/1.1" 404 300 "-" "curl/8"\n' for at in range(LINES)]
+
+
+def steps_of(folder, address):
+    """When the first step of the run against an address was begun and done, in microseconds; nothing before it is."""
+    for journal in sorted(folder.glob("*.ndjson"), key=lambda path: path.stat().st_mtime, reverse=True)[:3]:
+        entries = [json.loads(line) for line in journal.read_text().splitlines()]
+        at = {entry["what"]: entry["at"] for entry in entries if entry.get("step") == 0}
+        if entries and f'"{address}"' in json.dumps(entries[0]) and "done" in at:
+            return at["intended"], at["done"]
+    return None
+
+
+def told_of(told, address):
+    return next((int(line.split()[0]) // 1000 for line in told.read_text().splitlines() if line.split()[1] == address), None)
+
+
+def summary(times):
+    ordered = sorted(times)
+    return {"median": round(statistics.median(ordered), 1), "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1), "raw": [round(one, 1) for one in times]}
+
+
+def main():
+    magewarden, times = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    with stage("contain-bench") as (started, folder):
+        shop = Shop(folder, started)
+        (folder / "aside").mkdir(mode=0o700)
+        scene = Scene(magewarden, shop, started)
+        (folder / "policy.toml").write_text(POLICY)
+        scene.agents_process = scene.run_agent()
+        lead = Somebody(scene.port, "lee", "incident_lead")
+        scene.kill()
+        settings = folder / "settings.toml"
+        settings.write_text(settings.read_text() + MODE)
+        scene.up()
+        wait_for("the host", 60, lambda: any(one["name"] == "shop1" and not one["is_silent"] for one in lead.api("/api/v1/hosts")["items"]))
+        told, journals = fail2ban(folder, scene.log, started), folder / "ours" / "runs"
+        begun, effect, peer = [], [], []
+        for number in range(times):
+            address = f"198.51.{100 + number // 250}.{1 + number % 250}"
+            first = lines(address, number)
+            with open(scene.log, "a") as log:
+                log.write("".join(first[:-1]))
+            time.sleep(random.uniform(0.5, 1.5))
+            with open(scene.log, "a") as log:
+                at = time.time_ns() // 1000
+                log.write(first[-1])
+            wait_for(f"{address} is refused", 30, lambda: steps_of(journals, address) if journals.is_dir() else None)
+            intended, done = steps_of(journals, address)
+            wait_for(f"fail2ban tells of {address}", 30, lambda: told_of(told, address))
+            begun.append((intended - at) / 1000)
+            effect.append((done - at) / 1000)
+            peer.append((told_of(told, address) - at) / 1000)
+        sides = {"begun": summary(begun), "in effect": summary(effect), "fail2ban": summary(peer)}
+        ratio = sides["fail2ban"]["median"] / sides["begun"]["median"]
+        print(json.dumps({"what": "line of an attack to its address refused, milliseconds", "times": times, "cores": os.cpu_count(), **sides, "fail2ban / begun": round(ratio, 1)}))
+
+
+if __name__ == "__main__":
+    main()
