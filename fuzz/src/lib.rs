@@ -247,6 +247,21 @@ pub fn playbook(bytes: &[u8]) {
         assert!(playbook::orders(&document, playbook::EXPECTED).is_empty());
     }
     drop(playbook::diagram(&document));
+    drop(playbook::outline(&document));
+    let drawing = playbook::Drawing::of(&document);
+    assert!(drawing.shapes.len() <= document.steps.len(), "a step is drawn twice");
+    for id in document.steps.keys().take(8) {
+        let mut value = document.value().clone();
+        let change = playbook::StepChange::default();
+        let done = [
+            playbook::insert_after(&mut value, id, "action--new").is_ok(),
+            playbook::move_up(&mut value, id).is_ok(),
+            playbook::move_down(&mut value, id).is_ok(),
+            playbook::remove_step(&mut value, id).is_ok(),
+            playbook::change_step(&mut value, "action--new", &change).is_ok(),
+        ];
+        assert!(done.iter().any(|done| *done) || value == *document.value(), "what isn't done changes nothing");
+    }
 }
 
 /// Whatever is read as a run's journal is read to the end of a line, and the same read twice is the same.

@@ -190,6 +190,7 @@ def main():
         run_page = headers["Location"]
         wait_for("the host's refusal", 30, lambda: "refuses it" in lea.get(run_page)[1])
         pages = ["/", "/incidents?state=all", *incidents[:3], "/entries", "/entries?from=nonsense", "/entries/0", *entities[:6], "/sources", "/payment-pages", "/modules", "/rules",
+                 "/playbooks", "/playbooks/database-account-stolen", "/playbooks/stray-card-data",
                  "/rules/pan-in-access-log", "/account", "/administration/people", "/logout", "/nothing-there"]
         sins, count = {}, 0
         for width, dark in ((1280, False), (1280, True), (320, False), (320, True)):
@@ -200,7 +201,7 @@ def main():
                     browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
                 media = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
                 browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": media})
-                for who, paths in ((None, ["/login"]), (lea, ["/", incidents[0], plan, "/runs", run_page]), (ada, pages)):
+                for who, paths in ((None, ["/login"]), (lea, ["/", incidents[0], plan, "/runs", run_page, "/playbooks", "/playbooks/web-shell", "/playbooks/stray-card-data/edit"]), (ada, pages)):
                     log_in(browser, port, who)
                     for path in paths:
                         browser.open(f"http://127.0.0.1:{port}{path}")

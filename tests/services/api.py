@@ -180,10 +180,11 @@ def main():
         later = lambda hours: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + hours * 3600))
         installation = [{"role": "viewer", "scope": {"kind": "installation"}}]
         admin = [{"role": "admin", "scope": {"kind": "installation"}}]
+        playbook = {**json.loads(ask("GET", "/playbooks/web-shell", tokens[0])[2])["document"], "id": "playbook--5d2c9d1e-6f0a-4b7e-9a53-0c1d2e3f4a5b"}
         # What fits one part of the API is asked of it; the rest of it, of any part.
         parts = {"incidents": {"id": [one["id"] for one in items], "playbook": ["web-shell"], "values": [values]},
                  "runs": {"id": [first_run], "incident": [items[0]["id"]], "playbook": ["web-shell"], "values": [values], "answers": [{}], "host": ["shop1"], "sha256": [plan["sha256"]], "note": ["because"]}, "rules": {"id": rules}, "sources": {"id": sources}, "entities": {"name": ["198.51.100.7"], "kind": ["address"]},
-                 "people": {"name": people}, "views": {"name": ["mine", "high", "of us"], "state": ["work", "all", "closed"]}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
+                 "people": {"name": people}, "playbooks": {"name": ["ours", "web-shell"], "seen": [0, 0]}, "views": {"name": ["mine", "high", "of us"], "state": ["work", "all", "closed"]}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
         known = {"until": [later(1), later(20), later(25), "2020-01-01T00:00:00Z"], "reason": ["a planned move of the server", "short"],
                  "grants": [installation, admin], "days": [1, 3], "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
                  "stage": ["cause"], "entry": [0, 1, 2, 5], "address": ["198.51.100.7"], "name": people, "from": ["2026-08-05T10:00:00Z"], "cursor": [""], "limit": [1, 200],
@@ -220,7 +221,8 @@ def main():
             if "requestBody" in operation:
                 kind, content = pick.choice(list(operation["requestBody"]["content"].items()))
                 headers["Content-Type"] = kind
-                body = json.dumps(asker.value(content["schema"])).encode() if kind == "application/json" else pick.choice(texts).encode()
+                value = playbook if part == "playbooks" and pick.random() < 0.7 else asker.value(content["schema"])
+                body = json.dumps(value).encode() if kind == "application/json" else pick.choice(texts).encode()
                 if pick.random() < 0.05:
                     body = pick.choice([b"", b"{", b"\xff\xfe", b"[" * 5000, b'{"act":1,"act":2}', body + b"x", b" " * 70_000])
             token = None if pick.random() < 0.03 else pick.choice([*tokens, session])
@@ -238,6 +240,8 @@ def main():
             name = (operation["operationId"], status)
             counts[name] = counts.get(name, 0) + 1
             done |= {operation["operationId"]} if status < 300 else set()
+            if name == ("keepPlaybook", 200):
+                parts["playbooks"]["seen"] = [0, json.loads(told)["entry"]]
             answer = operation["responses"].get(str(status))
             if status >= 500 and not (status == 503 and answer) or answer is None:
                 wrong.append(f"{said}: {status} isn't described: {told[:200]!r}")

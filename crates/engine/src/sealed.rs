@@ -8,6 +8,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::containment::PlaybookEdit;
 use crate::pause::Pause;
 
 /// The payload of a `decided` entry.
@@ -62,6 +63,15 @@ pub enum Decided {
         id: String,
         /// Which, until when, who says so and why.
         pause: Pause,
+    },
+    /// A playbook of the installation's own was saved, or given up.
+    Playbook {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// Which, as what, by whom.
+        edit: Box<PlaybookEdit>,
     },
     /// A note of counsel's on an incident, which only counsel's own key opens: whose and on what is inside.
     CounselNote {

@@ -7,12 +7,15 @@ mod canonical;
 mod check;
 mod condition;
 mod document;
+mod drawing;
+mod edit;
 mod expected;
 mod extension;
 mod fits;
 mod flow;
 mod judge;
 mod order;
+mod outline;
 mod plan;
 mod problem;
 mod reach;
@@ -24,11 +27,16 @@ pub use canonical::{canonical, hash};
 pub use check::check;
 pub use condition::{Condition, ConditionError, Known};
 pub use document::{Answers, Command, Document, Next, ReadError, Step, StepKind, Variable};
+pub use drawing::{
+    DOT_SIZE, Drawing, FORK_SIZE, Line, Mark, PILL_SIZE, SHAPES_MAX, STEP_SIZE, Shape, Way,
+};
+pub use edit::{EditError, StepChange, change_step, insert_after, move_down, move_up, remove_step};
 pub use expected::EXPECTED;
 pub use extension::{EXTENSION, IDENTITY, Wanted};
 pub use fits::fits;
 pub use judge::judge;
 pub use order::{Law, Refusal, line, orders};
+pub use outline::{Item, Outlined, outline};
 pub use plan::{PlanError, plan};
 pub use problem::{Problem, Weight};
 pub use run::{

@@ -125,6 +125,30 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/events", get(api::events))
         .route("/api/v1/openapi.json", get(api::description))
         .route_layer(may(Right::SeeIncidents));
+    let playbooks = Router::new()
+        .route("/playbooks", get(pages::playbooks))
+        // As of `decide`.
+        .route(
+            "/playbooks/import",
+            get(pages::playbooks).post(pages::import_playbook),
+        )
+        .route(
+            "/playbooks/{name}",
+            get(pages::playbook).post(pages::give_playbook_up),
+        )
+        .route(
+            "/playbooks/{name}/edit",
+            get(pages::edit_playbook).post(pages::change_playbook),
+        )
+        .route("/api/v1/playbooks", get(pages::api_all_playbooks))
+        .route(
+            "/api/v1/playbooks/{name}",
+            get(pages::api_playbook)
+                .put(pages::api_keep_playbook)
+                .delete(pages::api_give_playbook_up),
+        )
+        .layer(DefaultBodyLimit::max(pages::PLAYBOOK_BYTES_MAX))
+        .route_layer(may(Right::SeeIncidents));
     let told = Router::new()
         .route("/api/v1/findings", post(findings::post))
         .layer(DefaultBodyLimit::max(findings::BODY_BYTES_MAX))
@@ -207,6 +231,7 @@ pub fn router(console: impl Into<Console>) -> Router {
     };
     Router::new()
         .merge(incidents)
+        .merge(playbooks)
         .merge(told)
         .merge(incident)
         .merge(privileged)

@@ -3,6 +3,7 @@
 mod agents;
 mod described;
 mod desks;
+mod drawn;
 mod entities;
 mod explained;
 mod hostile;
@@ -35,7 +36,7 @@ use scraper::{Html, Selector};
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use hostile::HOSTILE;
+use hostile::{HOSTILE, skeleton};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_785_924_930);
 
@@ -226,7 +227,7 @@ fn desk(text: &str) -> Desk {
     desk
 }
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
     "/",
     "/entries",
     "/incidents?state=all",
@@ -238,6 +239,8 @@ const PAGES: [&str; 11] = [
     "/runs",
     "/runs/run-1",
     "/incidents/b1/plans/web-shell",
+    "/playbooks",
+    "/playbooks/web-shell",
 ];
 
 fn ask(desk: &Desk, method: &str, path: &str, host: &str) -> (StatusCode, HeaderMap, String) {
@@ -279,18 +282,6 @@ fn selector(text: &str) -> Selector {
     Selector::parse(text).expect("a selector")
 }
 
-/// Names of elements and attributes, in order of the document.
-fn skeleton(page: &str) -> Vec<String> {
-    Html::parse_document(page)
-        .select(&selector("*"))
-        .map(|element| {
-            let mut names: Vec<_> = element.value().attrs().map(|(name, _)| name).collect();
-            names.sort_unstable();
-            format!("{} {}", element.value().name(), names.join(" "))
-        })
-        .collect()
-}
-
 #[test]
 fn hostile_strings_add_no_element_no_attribute_and_no_link_to_any_page() {
     let harmless = desk("harmless");
@@ -307,8 +298,7 @@ fn hostile_strings_add_no_element_no_attribute_and_no_link_to_any_page() {
                     let Some(target) = link.attr(name) else {
                         continue;
                     };
-                    let own = hostile::PLACES.contains(&target)
-                        || (target.starts_with('/') && !target.starts_with("//"));
+                    let own = hostile::is_own(target);
                     assert!(own, "{path} {text:?} links to {target}");
                 }
             }

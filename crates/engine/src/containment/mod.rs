@@ -3,6 +3,8 @@
 //! What people ask and what hosts tell are entries of one source of the ledger, so a start folds them from there and no row of the
 //! state is needed. A host hears of an order once it is sealed, and never before enough people approved the plan it read.
 
+mod book;
+mod edit;
 mod hosts;
 mod modes;
 mod order;
@@ -20,11 +22,15 @@ use playbook::RunError;
 use crate::ledger::{Ledger, LedgerError, Order as InOrder, Query};
 use crate::sealed::Decided;
 
+pub use book::{
+    Faults, OWN_BYTES_MAX, Own, PLAYBOOKS_SOURCE, Playbook, PlaybookEdit, Playbooks, is_name, sound,
+};
+pub use edit::PlaybookWish;
 pub use hosts::{HostDesk, HostSeen};
 pub use modes::{Mode, ModeError, ModeSetting, Modes};
-pub use order::{OrderWish, Powers, Wanted, places_of, plan_of, powers};
+pub use order::{OrderWish, Powers, Wanted, places_of, plan_of, powers, wrote};
 pub use standing::{Misfit, ORDER_SECONDS_MAX, Ordered, Stage, Standing};
-pub use suggest::{Shipped, Suggestion, facts, playbooks, suggest};
+pub use suggest::{Suggestion, answers, facts, suggest};
 
 /// Whose entries they are: a start finds them by it.
 pub const SOURCE: &str = "magewarden:runs";

@@ -14,8 +14,7 @@ use playbook::hash_words;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::order::plan_of;
-use super::{Containments, Standing, Suggestion, playbooks, suggest};
+use super::{Containments, Playbooks, Standing, Suggestion, facts, suggest};
 use crate::hex::hex;
 
 /// Runs begun by one setting in an hour, where it says nothing else.
@@ -116,7 +115,7 @@ impl Modes {
             stores.views.values().map(|place| &place.website).collect();
         for one in &settings {
             let name = || one.playbook.clone();
-            if one.playbook != "*" && !playbooks().iter().any(|known| known.name == one.playbook) {
+            if one.playbook != "*" && !Playbooks::ships(&one.playbook) {
                 return Err(ModeError::NoPlaybook { name: name() });
             }
             if one.mode != Mode::Observe && one.host.is_empty() {
@@ -144,18 +143,18 @@ impl Modes {
         state: IncidentState,
         severity: Level,
         rules: &BTreeSet<String>,
-        known: &Containments,
+        (playbooks, known): (&Playbooks, &Containments),
         now: Timestamp,
     ) -> Vec<Order> {
         let is_live = incident.lane == Lane::Live && !state.is_over();
         if self.is_empty() || !is_live || state == IncidentState::Merged {
             return Vec::new();
         }
-        let suggested = suggest(incident, rules).into_iter();
+        let suggested = suggest(playbooks, incident, rules).into_iter();
         let answering = suggested.filter(|one| !one.rules.is_empty());
         let mut out = Vec::new();
         for suggestion in answering {
-            let name = suggestion.playbook.name;
+            let name = suggestion.playbook.name.as_str();
             let setting = self.settings.iter().find(|one| {
                 (one.playbook == "*" || one.playbook == name) && self.fits(one, incident, severity)
             });
@@ -200,9 +199,10 @@ impl Modes {
         let values: BTreeMap<String, String> = values
             .filter_map(|(name, known)| Some((name.clone(), known.first()?.clone())))
             .collect();
-        let name = suggestion.playbook.name;
+        let name = suggestion.playbook.name.as_str();
         // What isn't of its kind, or isn't known, is for a person to say.
-        let plan = plan_of(name, &values, &self.stores).ok()?;
+        let document = &suggestion.playbook.document;
+        let plan = playbook::plan(document, &values, &facts(), &self.stores).ok()?;
         if lacks(&plan) {
             return None;
         }
@@ -240,6 +240,10 @@ impl Modes {
         let begun = begun.filter(|at| now.seconds_since(*at) < HOUR_SECONDS);
         let begun = begun.count();
         let (signs, note) = match setting.mode {
+            Mode::Automatic if suggestion.playbook.own.is_some() => (
+                false,
+                "somebody here wrote the playbook, so another person approves it",
+            ),
             Mode::Automatic if plan.needs_two_people => {
                 (false, "it can't be undone, so two people approve it")
             }

@@ -8,7 +8,7 @@ use model::{
 };
 
 use super::{Mode, ModeError, ModeSetting, Modes};
-use crate::containment::Containments;
+use crate::containment::{Containments, PlaybookEdit, Playbooks};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + seconds)
@@ -87,6 +87,7 @@ fn incident(id: usize, address: &str) -> Incident {
 struct Machine {
     modes: Modes,
     known: Containments,
+    playbooks: Playbooks,
 }
 
 impl Machine {
@@ -94,6 +95,7 @@ impl Machine {
         Self {
             modes: Modes::new(settings, stores()).expect("fine"),
             known: Containments::default(),
+            playbooks: Playbooks::default(),
         }
     }
 
@@ -117,9 +119,14 @@ impl Machine {
         severity: Level,
     ) -> Vec<Order> {
         let rules: BTreeSet<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
-        let orders = self
-            .modes
-            .orders(incident, state, severity, &rules, &self.known, at(seconds));
+        let orders = self.modes.orders(
+            incident,
+            state,
+            severity,
+            &rules,
+            (&self.playbooks, &self.known),
+            at(seconds),
+        );
         for order in &orders {
             assert_eq!(self.known.may(order), Ok(None));
             drop(self.known.take(order, model::Sequence(1)).expect("fits"));
@@ -175,6 +182,28 @@ fn what_is_set_to_be_approved_is_asked_for_once_and_what_is_automatic_begins() {
         [true],
         "{asked:?}"
     );
+}
+
+#[test]
+fn what_somebody_here_wrote_never_begins_without_a_person() {
+    let one = incident(1, "203.0.113.7");
+    let mut machine = Machine::of(vec![setting("*", Mode::Automatic)]);
+    let shipped = machine.playbooks.named("administrator-account-stolen");
+    let edit = PlaybookEdit {
+        name: "administrator-account-stolen".to_owned(),
+        by: model::Person {
+            account: "ann".to_owned(),
+            name: "Ann".to_owned(),
+        },
+        at: at(0),
+        seen: 0,
+        document: Some(shipped.expect("it ships").document.write()),
+        note: String::new(),
+    };
+    machine.playbooks.take(&edit, model::Sequence(1));
+    let asked = machine.asks(&one, ADMIN, 0);
+    assert_eq!(asked.iter().map(signs).collect::<Vec<_>>(), [false]);
+    assert!(asked[0].note.contains("somebody here wrote"), "{asked:?}");
 }
 
 #[test]

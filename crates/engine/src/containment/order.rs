@@ -8,7 +8,7 @@ use model::{
 use playbook::{Run, Turn, Wait, hash_words};
 use stores::{OutboxRow, Outcome, Put};
 
-use super::{Containments, Standing, facts, playbooks};
+use super::{Containments, Playbooks, Standing, facts};
 use crate::decider::{DecideError, Decider, id_of, sealed};
 use crate::hide::{hide, is_hidden};
 use crate::sealed::{Decided, VERSION};
@@ -73,23 +73,23 @@ fn refused(why: impl Into<String>) -> DecideError {
     DecideError::Refused { why: why.into() }
 }
 
-/// The plan that a shipped playbook makes with these values.
+/// The plan that a playbook makes with these values.
 ///
 /// # Errors
 ///
 /// Why not, and what to do, in words.
 pub fn plan_of(
+    playbooks: &Playbooks,
     name: &str,
     values: &BTreeMap<String, String>,
     stores: &StoreMap,
 ) -> Result<Plan, String> {
-    let shipped = playbooks().iter().find(|one| one.name == name);
-    let shipped = shipped.ok_or("there is no such playbook")?;
+    let playbook = playbooks.named(name).ok_or("there is no such playbook")?;
     let given = values.iter().filter(|(_, value)| !value.trim().is_empty());
     let given: BTreeMap<_, _> = given
         .map(|(name, value)| (name.clone(), value.trim().to_owned()))
         .collect();
-    playbook::plan(&shipped.document, &given, &facts(), stores).map_err(|error| error.to_string())
+    playbook::plan(&playbook.document, &given, &facts(), stores).map_err(|error| error.to_string())
 }
 
 /// The places whose people may decide on a plan: stores, where it reaches no more; the installation, which accounts, files and
@@ -124,6 +124,13 @@ pub struct Powers {
     pub approve: bool,
     /// Whether their asking for it is approving it.
     pub decide: bool,
+}
+
+/// Whether an own playbook is as this account saved it.
+#[must_use]
+pub fn wrote(playbooks: &Playbooks, name: &str, account: &str) -> bool {
+    let own = playbooks.named(name).and_then(|one| one.own.as_ref());
+    own.is_some_and(|own| own.by.account == account)
 }
 
 /// Whether a person says it now: a program holds its token whoever sits at it.
@@ -294,7 +301,8 @@ impl Decider {
         if values.values().any(|value| is_hidden(value)) {
             return Err(refused("a value looks like a card number or a secret"));
         }
-        let plan = plan_of(&playbook, &values, &inner.stores).map_err(refused)?;
+        let playbooks = inner.desk.playbooks();
+        let plan = plan_of(&playbooks, &playbook, &values, &inner.stores).map_err(refused)?;
         if hash_words(&plan) != hash {
             return Err(refused(
                 "the plan isn't the one you read, since a playbook or the stores changed: read it again",
@@ -316,7 +324,9 @@ impl Decider {
                 "no host of that name has reported: enrol its agent first (docs/agent.md)",
             ));
         }
-        let signs = powers(by, &plan, &inner.stores).decide;
+        // Who wrote a playbook doesn't let it be carried out alone.
+        let is_theirs = wrote(&playbooks, &playbook, &by.account);
+        let signs = !is_theirs && powers(by, &plan, &inner.stores).decide;
         // Asked twice with one key, it is one run.
         let run = crate::runs::id_of(now, id);
         let plan = Box::new(plan);

@@ -1,54 +1,25 @@
 //! Which playbooks answer an incident, and what of it their variables take.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use model::{ActionFacts, ActorKind, AssetKind, Incident, Scope};
-use playbook::{Document, EXPECTED};
+use playbook::EXPECTED;
 
-use crate::content;
+use super::{Playbook, Playbooks};
 
 /// Values told of one variable, at most.
 const VALUES_MAX: usize = 20;
-
-/// A playbook that ships.
-#[derive(Debug)]
-pub struct Shipped {
-    /// Its file's name, without ending.
-    pub name: &'static str,
-    /// The document.
-    pub document: Document,
-}
 
 /// A playbook for an incident.
 #[derive(Clone, Debug)]
 pub struct Suggestion {
     /// The playbook.
-    pub playbook: &'static Shipped,
+    pub playbook: Arc<Playbook>,
     /// Rules of the incident that it answers; empty when it answers none of them.
     pub rules: BTreeSet<String>,
     /// By variable, what the incident knows of it, most telling first.
     pub values: BTreeMap<String, Vec<String>>,
-}
-
-/// The playbooks that ship, in order of their names.
-///
-/// # Panics
-///
-/// Never in a program that passed its tests: one of them reads what is embedded.
-#[must_use]
-pub fn playbooks() -> &'static [Shipped] {
-    static ALL: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
-        let files = content::under("playbooks/", ".json");
-        let read = |(path, text): (&'static str, &'static str)| Shipped {
-            name: path
-                .trim_start_matches("playbooks/")
-                .trim_end_matches(".json"),
-            document: Document::read(text.as_bytes()).expect("a test reads the embedded playbooks"),
-        };
-        files.map(read).collect()
-    });
-    &ALL
 }
 
 /// Facts of every action: of those that can be done as they say themselves, of others as playbooks count on them.
@@ -63,23 +34,33 @@ pub fn facts() -> Vec<ActionFacts> {
 /// Every playbook with what an incident knows of its variables: those that answer most of the rules first. `rules` are those of
 /// its findings.
 #[must_use]
-pub fn suggest(incident: &Incident, rules: &BTreeSet<String>) -> Vec<Suggestion> {
+pub fn suggest(
+    playbooks: &Playbooks,
+    incident: &Incident,
+    rules: &BTreeSet<String>,
+) -> Vec<Suggestion> {
     let known = Known::of(incident);
-    let one = |playbook: &'static Shipped| {
+    let one = |playbook: &Arc<Playbook>| {
         let answers = playbook.document.answers();
-        let fits = |rule: &&String| answers.rules.iter().any(|glob| matches(glob, rule));
+        let fits = |rule: &&String| self::answers(&answers.rules, rule);
         let values = answers.values.iter();
         let values = values.map(|(name, kind)| (name.clone(), known.values(kind)));
         Suggestion {
-            playbook,
+            playbook: Arc::clone(playbook),
             rules: rules.iter().filter(fits).cloned().collect(),
             values: values.collect(),
         }
     };
-    let mut all: Vec<_> = playbooks().iter().map(one).collect();
+    let mut all: Vec<_> = playbooks.all().map(one).collect();
     // A stable sort: of as many, the order of names.
     all.sort_by_key(|one| std::cmp::Reverse(one.rules.len()));
     all
+}
+
+/// Whether a playbook that names these answers a rule.
+#[must_use]
+pub fn answers(rules: &[String], rule: &str) -> bool {
+    rules.iter().any(|glob| matches(glob, rule))
 }
 
 /// A name, or how names begin with `*` after it.
@@ -161,14 +142,15 @@ fn is_script(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{files, matches, playbooks};
+    use super::{files, matches};
+    use crate::containment::Playbooks;
     use crate::content;
 
     #[test]
     fn every_shipped_playbook_says_which_incidents_it_answers() {
-        let all = playbooks();
-        assert!(all.len() >= 14, "{}", all.len());
-        for one in all {
+        let all = Playbooks::default();
+        assert!(all.all().count() >= 14);
+        for one in all.all() {
             let answers = one.document.answers();
             assert!(!answers.rules.is_empty(), "{}: no rule", one.name);
             for variable in answers.values.keys() {
@@ -188,7 +170,7 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("id: "))
             .map(str::trim)
             .collect();
-        for one in playbooks() {
+        for one in Playbooks::default().all() {
             for glob in one.document.answers().rules {
                 let is_there = ids.iter().any(|id| matches(&glob, id));
                 // What isn't a rule of Sigma: shapes, baselines and such, by their own names.

@@ -21,7 +21,7 @@ use stores::Outcome;
 use tokio::sync::watch;
 
 use crate::archive::Archive;
-use crate::containment::{HostSeen, Standing};
+use crate::containment::{HostSeen, Playbooks, Standing};
 use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
@@ -68,6 +68,8 @@ pub enum Update {
     Sources(Vec<SourceView>),
     /// Pauses of sources that go on.
     Pauses(Vec<Held>),
+    /// The playbooks that plans are made from.
+    Playbooks(Arc<Playbooks>),
     /// Every gap.
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
@@ -113,6 +115,7 @@ struct State {
     findings: BTreeMap<String, Arc<Finding>>,
     sources: Vec<SourceView>,
     pauses: Vec<Held>,
+    playbooks: Arc<Playbooks>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
     reads: Arc<Reads>,
@@ -201,6 +204,7 @@ impl Desk {
                 update,
                 Update::Sources(_)
                     | Update::Pauses(_)
+                    | Update::Playbooks(_)
                     | Update::Overview(_)
                     | Update::Reads(_)
                     | Update::Host(..)
@@ -262,6 +266,7 @@ impl Desk {
                 }
                 Update::Sources(sources) => state.sources = sources,
                 Update::Pauses(pauses) => state.pauses = pauses,
+                Update::Playbooks(playbooks) => state.playbooks = playbooks,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
                 Update::Reads(reads) => {

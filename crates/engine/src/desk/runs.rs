@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Right, Scope};
 
 use super::{Desk, Sight};
-use crate::containment::{HostSeen, Powers, Standing, powers};
+use crate::containment::{HostSeen, Playbooks, Powers, Standing, powers};
 
 impl Desk {
     /// A run.
@@ -28,6 +28,12 @@ impl Desk {
         runs.map(Arc::clone).collect()
     }
 
+    /// The playbooks that plans are made from.
+    #[must_use]
+    pub fn playbooks(&self) -> Arc<Playbooks> {
+        Arc::clone(&self.state().playbooks)
+    }
+
     /// Hosts that reported since the start, by name.
     #[must_use]
     pub fn hosts(&self) -> BTreeMap<String, HostSeen> {
@@ -36,6 +42,12 @@ impl Desk {
 }
 
 impl Sight {
+    /// The playbooks that plans are made from: they name nothing that happened.
+    #[must_use]
+    pub fn playbooks(&self) -> Arc<Playbooks> {
+        self.desk.playbooks()
+    }
+
     /// Runs they see, the newest first: those of incidents they see; of none where they see the whole installation.
     #[must_use]
     pub fn runs(&self) -> Vec<Arc<Standing>> {

@@ -25,13 +25,14 @@ const VERBS: [&str; 16] = [
 /// Format of our own entries.
 const OWN_FORMAT: &str = "magewarden_v1";
 /// What they tell of.
-const OWN: [(&str, &str); 11] = [
+const OWN: [(&str, &str); 12] = [
     ("finding", "a finding"),
     ("incident", "an incident's state"),
     ("decision", "a person's decision"),
     ("access", "something about a console account"),
     ("read", "that somebody read evidence"),
     ("pause", "whether a source is expected to be silent"),
+    ("playbook", "a change of a playbook"),
     ("external", "what another system found"),
     ("input", "an input that was read"),
     ("exercise", "that an exercise begins"),

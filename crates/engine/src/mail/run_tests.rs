@@ -10,7 +10,7 @@ use model::{
 use playbook::hash_words;
 
 use super::occasions::{Known, Limits, Occasion, Reader, look};
-use crate::containment::{Standing, plan_of};
+use crate::containment::{Playbooks, Standing, plan_of};
 use crate::desk::{Desk, Sight, Update};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -24,7 +24,13 @@ fn asked() -> Standing {
     let values: BTreeMap<_, _> = values
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-    let plan = plan_of("web-shell", &values, &StoreMap::default()).expect("a plan");
+    let plan = plan_of(
+        &Playbooks::default(),
+        "web-shell",
+        &values,
+        &StoreMap::default(),
+    )
+    .expect("a plan");
     let ask = Ask::Propose {
         host: "shop1".to_owned(),
         hash: hash_words(&plan),

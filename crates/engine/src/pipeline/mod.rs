@@ -25,7 +25,7 @@ use sinks::{Sink, SinkError};
 use stores::{Database, Looks, Mailed, Outbox, StatePlace};
 
 use crate::archive::Archive;
-use crate::containment::{Containments, Modes};
+use crate::containment::{Containments, Modes, Playbooks};
 use crate::desk::{Brief, Desk, Update};
 use crate::intake::{Intake, MaskedRecord};
 use crate::judge::Judge;
@@ -86,6 +86,7 @@ pub struct Pipeline {
     stopped: Option<Timestamp>,
     pauses: Pauses,
     containments: Containments,
+    playbooks: Arc<Playbooks>,
     modes: Modes,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
@@ -107,6 +108,7 @@ impl Pipeline {
         desk.publish(Update::Listed(self.projection.lists(true)));
         desk.publish(Update::Reads(Arc::new(self.judge().reads.clone())));
         desk.publish(Update::Rules(self.judge().book()));
+        desk.publish(Update::Playbooks(Arc::clone(&self.playbooks)));
         desk.publish(Update::Runs(self.containments.all().cloned().collect()));
         self.desk = Some(desk);
     }

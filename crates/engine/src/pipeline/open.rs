@@ -1,6 +1,7 @@
 //! A start: the ledger as it is, or set aside and begun anew; the state brought up to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cardholder::{FingerprintKey, Masker};
 use model::Timestamp;
@@ -8,7 +9,7 @@ use model::Timestamp;
 use super::judging::Judging;
 use super::{Pipeline, PipelineError, Settings};
 use crate::archive::Archive;
-use crate::containment::{Containments, Modes};
+use crate::containment::{Containments, Modes, Playbooks};
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
 use crate::pause::Pauses;
@@ -85,6 +86,7 @@ impl Pipeline {
         };
         let pauses = Pauses::of(&ledger, now).map_err(ledger_failed)?;
         let containments = Containments::of(&ledger).map_err(ledger_failed)?;
+        let playbooks = Arc::new(Playbooks::of(&ledger).map_err(ledger_failed)?);
         let archive =
             Archive::of_ledger(&settings.ledger, &settings.keys, settings.context.clone());
         let resumed = restart::resume(
@@ -120,6 +122,7 @@ impl Pipeline {
             stopped,
             pauses,
             containments,
+            playbooks,
             modes: Modes::default(),
             state_trouble: None,
             judged: None,

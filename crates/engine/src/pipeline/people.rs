@@ -1,6 +1,7 @@
 //! What people decided, from the outbox into the ledger: each looked at once more, sealed, folded, told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,6 +10,7 @@ use stores::{OutboxRow, Outcome};
 
 use super::{Pipeline, PipelineError, note};
 use crate::attach::{PART_BYTES, hash_of};
+use crate::containment::{PLAYBOOKS_SOURCE, PlaybookEdit};
 use crate::counsel;
 use crate::desk::Update;
 use crate::handled::{severity_of, state_of};
@@ -53,6 +55,11 @@ impl Pipeline {
             }
             if let Told::Pause(pause) = told {
                 let outcome = self.take_pause(pause, row.body, now)?;
+                self.settled(row.id, outcome, &mut outcomes);
+                continue;
+            }
+            if let Told::Playbook(edit) = told {
+                let outcome = self.take_playbook(&edit, row.body, now)?;
                 self.settled(row.id, outcome, &mut outcomes);
                 continue;
             }
@@ -119,6 +126,7 @@ impl Pipeline {
                 Told::Decision(_)
                 | Told::External(_)
                 | Told::Pause(_)
+                | Told::Playbook(_)
                 | Told::OfRun(_)
                 | Told::Other => {
                     let refused = Outcome::Refused("it is nothing that people do".to_owned());
@@ -201,6 +209,35 @@ impl Pipeline {
         if let Some(desk) = &self.desk {
             let holding = self.pauses.holding(now).cloned().collect();
             desk.publish(Update::Pauses(holding));
+        }
+        Ok(Outcome::Sealed(sequence.0))
+    }
+
+    /// Seals a change of a playbook, if it may be made.
+    fn take_playbook(
+        &mut self,
+        edit: &PlaybookEdit,
+        body: String,
+        now: Timestamp,
+    ) -> Result<Outcome, PipelineError> {
+        // Sealed by a run that ended before it could say so.
+        if let Some(own) = self.playbooks.saved_as(edit) {
+            return Ok(Outcome::Sealed(own.0));
+        }
+        if let Err(why) = self.playbooks.may(edit) {
+            return Ok(Outcome::Refused(why));
+        }
+        let entry = NewEntry {
+            source: SourceId(PLAYBOOKS_SOURCE.to_owned()),
+            ..self.entry_of(body, now)
+        };
+        let sequence = self
+            .ledger
+            .append(&[entry])
+            .map_err(|source| self.ledger_error(source))?;
+        Arc::make_mut(&mut self.playbooks).take(edit, sequence);
+        if let Some(desk) = &self.desk {
+            desk.publish(Update::Playbooks(Arc::clone(&self.playbooks)));
         }
         Ok(Outcome::Sealed(sequence.0))
     }
@@ -295,6 +332,7 @@ enum Told {
     Counsel,
     External(Box<Finding>),
     Pause(Pause),
+    Playbook(Box<PlaybookEdit>),
     /// Of a run: an order, or what a host told.
     OfRun(Box<Decided>),
     Other,
@@ -305,7 +343,11 @@ impl Told {
     const fn is_deed(&self) -> bool {
         !matches!(
             self,
-            Self::Decision(_) | Self::External(_) | Self::Pause(_) | Self::OfRun(_)
+            Self::Decision(_)
+                | Self::External(_)
+                | Self::Pause(_)
+                | Self::Playbook(_)
+                | Self::OfRun(_)
         )
     }
 }
@@ -316,6 +358,7 @@ fn read(row: &OutboxRow) -> Told {
         Ok(Decided::Access { .. } | Decided::Read { .. }) => Told::Deed,
         Ok(Decided::CounselNote { .. }) => Told::Counsel,
         Ok(Decided::Pause { pause, .. }) => Told::Pause(pause),
+        Ok(Decided::Playbook { edit, .. }) => Told::Playbook(edit),
         Ok(Decided::External { finding, .. }) => Told::External(finding),
         Ok(
             of_run @ (Decided::Order { .. } | Decided::Told { .. } | Decided::HostRefused { .. }),

@@ -57,7 +57,7 @@ impl Pipeline {
                 state_of(incident, handling),
                 severity_of(incident, handling),
                 &rules.collect(),
-                &self.containments,
+                (&self.playbooks, &self.containments),
                 now,
             );
             for order in orders {

@@ -1,5 +1,7 @@
 //! What holds of whole playbooks: those that ship, and any order of steps.
 
+mod drawn;
+mod edited;
 mod hostile;
 mod orders;
 mod shipped;

@@ -247,6 +247,11 @@ fn a_loop_may_do_the_same_again_but_not_what_its_other_branch_forbids() {
     check_laws(&[keep(), again(vec![either])], &[Law::CauseBeforeSymptom]);
 }
 
+/// Any workflow that passes the check, whatever its order.
+pub(crate) fn any_workflow() -> impl Strategy<Value = Document> {
+    any_nodes().prop_map(|nodes| workflow(&nodes))
+}
+
 fn any_nodes() -> impl Strategy<Value = Vec<Node>> {
     let leaf = any_step().prop_map(Node::Act);
     let node = leaf.prop_recursive(2, 8, 2, |inner| {

@@ -39,6 +39,15 @@ pub(crate) fn boundary(headers: &HeaderMap) -> Option<String> {
 
 /// Reads every part of a body; `None` when it is no form with this boundary.
 pub(crate) fn parts<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
+    some_parts(body, boundary, PARTS_MAX)
+}
+
+/// The same of a form with more fields, at most so many.
+pub(crate) fn some_parts<'a>(
+    body: &'a [u8],
+    boundary: &str,
+    parts_max: usize,
+) -> Option<Vec<Part<'a>>> {
     let delimiter = format!("--{boundary}");
     let mut rest = body.strip_prefix(delimiter.as_bytes())?;
     let delimiter = format!("\r\n{delimiter}");
@@ -47,7 +56,7 @@ pub(crate) fn parts<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>>
         if rest.starts_with(b"--") {
             return Some(parts);
         }
-        if parts.len() == PARTS_MAX {
+        if parts.len() == parts_max {
             return None;
         }
         rest = rest.strip_prefix(b"\r\n")?;

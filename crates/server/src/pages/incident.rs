@@ -311,7 +311,7 @@ async fn show_with(
     }
     let containment = Containment::new(&incident, &drawn, &findings);
     let rules = drawn.iter().map(|(finding, _)| finding.rule.clone());
-    let suggested = suggest(&incident, &rules.collect());
+    let suggested = suggest(&sight.playbooks(), &incident, &rules.collect());
     let (answering, others) = suggested.into_iter().partition(|one| !one.rules.is_empty());
     let related = incident.related.iter().filter_map(|related| {
         let work = sight.incident_of(&related.finding)?;

@@ -1,6 +1,7 @@
 //! The pages: each a template and its values; and the same values as JSON.
 
 mod containment;
+mod drawn;
 mod entity;
 mod entries;
 mod handling;
@@ -12,6 +13,7 @@ mod overview;
 mod payment_pages;
 pub(crate) mod people;
 mod pictures;
+mod playbooks;
 mod queue;
 mod reads;
 mod rules;
@@ -42,6 +44,12 @@ pub(crate) use incident::{attach_refused, counsel_refused, incident};
 pub(crate) use modules::{api_modules, modules};
 pub(crate) use overview::overview;
 pub(crate) use payment_pages::{api_payment_pages, payment_pages};
+pub(crate) use playbooks::{
+    BODY_BYTES_MAX as PLAYBOOK_BYTES_MAX, api_give_up as api_give_playbook_up,
+    api_keep as api_keep_playbook, api_list as api_all_playbooks, api_one as api_playbook,
+    change as change_playbook, edit as edit_playbook, give_up as give_playbook_up,
+    import as import_playbook, playbook, playbooks,
+};
 pub(crate) use queue::{decide as decide_on_several, queue};
 pub(crate) use reads::api_reads;
 pub(crate) use rules::{api_rule, api_rules, rule, rules};

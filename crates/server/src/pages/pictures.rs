@@ -218,7 +218,7 @@ fn place_of(finding: &Finding) -> String {
 }
 
 /// The first letters of a text: a box has room for so many.
-fn cut(text: &str, chars: usize) -> String {
+pub(super) fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }
@@ -228,7 +228,7 @@ fn cut(text: &str, chars: usize) -> String {
 
 /// A text in two lines of a box, broken between words where it can be; the second is empty where one is enough. Two whatever
 /// the text is: no string changes what a page is made of.
-fn wrapped(text: &str, chars: usize) -> [String; 2] {
+pub(super) fn wrapped(text: &str, chars: usize) -> [String; 2] {
     if text.chars().count() <= chars {
         return [text.to_owned(), String::new()];
     }

@@ -13,7 +13,7 @@ fn every_address_of_the_api_is_described_with_its_methods_and_no_other_is() {
         let handlers = route.split('"').nth(2).expect("handlers");
         let handlers = handlers.split(".route_layer").next().unwrap_or_default();
         if let Some(path) = path.strip_prefix("/api/v1") {
-            for method in ["get", "post", "delete"] {
+            for method in ["get", "post", "put", "delete"] {
                 if handlers.contains(&format!("{method}(")) {
                     routes.insert(format!("{method} {path}"));
                 }

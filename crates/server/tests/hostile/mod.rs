@@ -5,13 +5,21 @@ use std::collections::BTreeMap;
 use model::{
     Act, Attachment, CommentKind, Decision, Handling, IncidentState, Person, Sequence, TaskState,
 };
+use scraper::Html;
 
-use crate::NOW;
+use crate::{NOW, selector};
 
 /// Places of pages that pages link to.
-pub(crate) const PLACES: &[&str] = &[
+const PLACES: &[&str] = &[
     "#main", "#stop", "#plans", "#remarks", "#tell", "#next", "#tasks",
 ];
+
+/// Whether a link leads to a page of the console, or a place on one.
+pub(crate) fn is_own(target: &str) -> bool {
+    PLACES.contains(&target)
+        || target.starts_with("#step-")
+        || target.starts_with('/') && !target.starts_with("//")
+}
 
 /// Strings that an attacker may write into a log to act on who reads it.
 pub(crate) const HOSTILE: &[&str] = &[
@@ -151,4 +159,16 @@ pub(crate) fn handling(text: &str) -> Handling {
         handling.take(Sequence(1), decision);
     }
     handling
+}
+
+/// Names of elements and attributes, in order of the document.
+pub(crate) fn skeleton(page: &str) -> Vec<String> {
+    Html::parse_document(page)
+        .select(&selector("*"))
+        .map(|element| {
+            let mut names: Vec<_> = element.value().attrs().map(|(name, _)| name).collect();
+            names.sort_unstable();
+            format!("{} {}", element.value().name(), names.join(" "))
+        })
+        .collect()
 }

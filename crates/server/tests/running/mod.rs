@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::containment::{HostSeen, Standing, plan_of};
+use engine::containment::{HostSeen, Playbooks, Standing, plan_of};
 use engine::desk::{Desk, Update};
 use model::{
     Ask, Guard, Happened, Order, Person, Piece, RUN_VERSION, RunChange, RunEntry, Sequence,
@@ -23,7 +23,13 @@ pub(crate) fn show(desk: &Desk, incident: &str, text: &str) {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let mut plan = plan_of("web-shell", &values, &StoreMap::default()).expect("a plan");
+    let mut plan = plan_of(
+        &Playbooks::default(),
+        "web-shell",
+        &values,
+        &StoreMap::default(),
+    )
+    .expect("a plan");
     plan.playbook.name = text.to_owned();
     plan.because = text.to_owned();
     for step in &mut plan.steps {

@@ -30,7 +30,13 @@ fn plan(playbook: &str, values: &[(&str, &str)]) -> Plan {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let values: BTreeMap<_, _> = values.collect();
-    plan_of(playbook, &values, &StoreMap::default()).expect("a plan")
+    plan_of(
+        &super::Playbooks::default(),
+        playbook,
+        &values,
+        &StoreMap::default(),
+    )
+    .expect("a plan")
 }
 
 fn shell() -> Plan {

@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::containment::{self, OrderWish, Stage, Standing, Wanted, plan_of};
+use engine::containment::{OrderWish, Stage, Standing, Wanted, plan_of};
 use engine::decider::DecideError;
 use model::{Right, Timestamp, Word};
 use playbook::{Run, Turn, hash_words};
@@ -190,11 +190,11 @@ pub(crate) async fn preview(
         Ok(bound) => bound,
         Err((status, why)) => return problem(status, why),
     };
-    let mut known = containment::playbooks().iter();
-    if !known.any(|one| one.name == bound.playbook) {
+    let playbooks = sight.playbooks();
+    if playbooks.named(&bound.playbook).is_none() {
         return problem(StatusCode::NOT_FOUND, "there is no such playbook");
     }
-    match plan_of(&bound.playbook, &bound.values, sight.stores()) {
+    match plan_of(&playbooks, &bound.playbook, &bound.values, sight.stores()) {
         Ok(plan) => answer(&json!({ "sha256": hash_words(&plan), "plan": plan })),
         Err(why) => problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
     }

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use engine::containment::{HostSeen, OrderWish, Suggestion, Wanted, plan_of, suggest};
+use engine::containment::{HostSeen, OrderWish, Suggestion, Wanted, plan_of, suggest, wrote};
 use engine::decider::DecideError;
 use engine::desk::{Sight, Work};
 use model::{Incident, Plan, PlanStep, Right, StoreMap, Timestamp};
@@ -16,6 +16,7 @@ use playbook::{Variable, hash_words};
 use super::{StepView, cost, is_silent};
 use crate::access::{Caller, Console, Fields, Seen, aside};
 use crate::api;
+use crate::pages::drawn::Picture;
 use crate::pages::{Frame, encoded, missing, no_incident, page, sentence};
 
 /// Findings whose rules are looked at.
@@ -46,6 +47,8 @@ struct PlanPage {
     is_open: bool,
     works: bool,
     may_decide: bool,
+    /// Whether they wrote the playbook.
+    is_theirs: bool,
     csrf: String,
     key: String,
     problem: String,
@@ -88,6 +91,10 @@ impl PlanPage {
                 reads: false,
             })
             .collect()
+    }
+
+    fn picture(&self, plan: &Plan) -> Picture {
+        Picture::of_plan(plan, None)
     }
 
     /// What the stores sold that a step reaches, in words; empty where it reaches none or no host counts it.
@@ -157,7 +164,7 @@ pub(super) async fn suggestions(sight: &Sight, incident: &Arc<Incident>) -> Vec<
     let read = aside(move || {
         let joined = of.findings.iter().take(FINDINGS_MAX);
         let rules = joined.filter_map(|joined| Some(eyes.finding(&joined.finding)?.rule.clone()));
-        suggest(&of, &rules.collect())
+        suggest(&eyes.playbooks(), &of, &rules.collect())
     });
     read.await.unwrap_or_default()
 }
@@ -209,7 +216,9 @@ async fn show(
             .filter_map(|(name, known)| Some((name.clone(), known.first()?.clone())))
             .collect()
     });
-    let plan = plan_of(playbook, &values, sight.stores());
+    let playbooks = sight.playbooks();
+    let plan = plan_of(&playbooks, playbook, &values, sight.stores());
+    let is_theirs = wrote(&playbooks, playbook, &caller.principal.account);
     let may_decide = plan.as_ref().is_ok_and(|plan| sight.powers(plan).decide);
     let mut response = page(&PlanPage {
         frame: Frame::new(sight).at("/incidents", caller.now),
@@ -220,7 +229,8 @@ async fn show(
         plan,
         hosts: sight.hosts().into_iter().collect(),
         is_open: console.decider.is_some(),
-        may_decide,
+        may_decide: may_decide && !is_theirs,
+        is_theirs,
         csrf: caller.csrf.clone(),
         key: engine::trail::new_id(),
         problem,

@@ -14,6 +14,7 @@ use playbook::{RunStep, Wait};
 use super::choice::{Choice, choice};
 use super::{StepView, is_silent, read_told, short, stage_words};
 use crate::access::{Caller, Console, Fields, Seen};
+use crate::pages::drawn::Picture;
 use crate::pages::{Frame, missing, page};
 
 /// Entries of one run that its page shows.
@@ -105,6 +106,10 @@ impl RunPage {
                 late_minutes: self.late_minutes(at),
             })
             .collect()
+    }
+
+    fn picture(&self) -> Picture {
+        Picture::of_plan(&self.standing.plan, self.standing.carried.as_ref())
     }
 
     fn late_minutes(&self, step: usize) -> Option<i64> {

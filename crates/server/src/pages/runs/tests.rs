@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::containment::{ORDER_SECONDS_MAX, Stage, Standing, plan_of};
+use engine::containment::{ORDER_SECONDS_MAX, Playbooks, Stage, Standing, plan_of};
 use model::{
     Ask, Happened, Order, Person, Piece, Plan, RUN_VERSION, RunEntry, Sequence, StoreMap,
     Timestamp, Word,
@@ -30,7 +30,13 @@ fn shell() -> Plan {
         ("__network__", "203.0.113.66"),
     ];
     let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    plan_of("web-shell", &BTreeMap::from(values), &StoreMap::default()).expect("a plan")
+    plan_of(
+        &Playbooks::default(),
+        "web-shell",
+        &BTreeMap::from(values),
+        &StoreMap::default(),
+    )
+    .expect("a plan")
 }
 
 fn order(id: &str, seconds: i64, ask: Ask) -> Order {
