@@ -61,6 +61,7 @@ create table mg_oauth_token (entity_id int primary key auto_increment, consumer_
 create table mg_integration (integration_id int primary key auto_increment, name varchar(255) unique, email varchar(255), endpoint varchar(255), status smallint,
   consumer_id int, created_at timestamp default current_timestamp, updated_at timestamp default current_timestamp on update current_timestamp);
 create table mg_jwt_auth_revoked (user_type_id int, user_id int, revoke_before bigint, primary key (user_type_id, user_id));
+create table mg_queue_poison_pill (version varchar(255) primary key);
 create table mg_cron_schedule (schedule_id int primary key auto_increment, job_code varchar(255), status varchar(7), messages text, created_at timestamp, scheduled_at timestamp null,
   executed_at timestamp null, finished_at timestamp null);
 

@@ -88,6 +88,11 @@ const TRIED: &[Tried] = &[
         ..WHOLE
     },
     Tried {
+        name: "pause_consumer",
+        values: &[("consumer", "exportProcessor")],
+        ..WHOLE
+    },
+    Tried {
         name: "end_customer_sessions",
         values: &[("website", "base")],
         stays: &["table mg_customer_entity"],
@@ -224,6 +229,9 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
             root: folder.join("shop"),
             quarantine: None,
             good_files: None,
+            consumers: ["exportProcessor", "async.operations.all"]
+                .map(str::to_owned)
+                .into(),
         }),
         database: Some(settings(socket, "containment", Some(word), Some(good))),
         ..host.settings
@@ -376,6 +384,11 @@ const REFUSED: &[Refused] = &[
         "pause_job",
         &[("job", "exportProcessor")],
         "no run of exportProcessor",
+    ),
+    (
+        "pause_consumer",
+        &[("consumer", "exportprocessor")],
+        "no consumer that cron starts",
     ),
     ("end_customer_sessions", &[], "name a website or a customer"),
     (
