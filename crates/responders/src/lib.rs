@@ -42,6 +42,7 @@ mod quarantine_file;
 mod restore_file;
 mod revert_row;
 mod revoke_integration;
+mod rotate_crypt_key;
 mod secret;
 mod steps;
 mod world;
@@ -82,6 +83,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
     &restore_file::RestoreFile,
+    &rotate_crypt_key::RotateCryptKey,
     &purge_cache::PurgeCache,
 ];
 

@@ -183,9 +183,7 @@ fn edit(host: &Host, file: &EnvFile, consumer: &str) -> Result<Option<Edit>, Act
     let names = if is_all { known } else { &listed };
     if names.is_empty() {
         return Err(ActionError::NotSetUp {
-            what: format!(
-                "env.php lists no consumers, so cron starts all: name them all in `consumers` of [magento], as `bin/magento queue:consumers:list` does"
-            ),
+            what: "env.php lists no consumers, so cron starts all: name them all in `consumers` of [magento], as `bin/magento queue:consumers:list` does".to_owned(),
         });
     }
     if !names.iter().any(|name| name == consumer) {
