@@ -37,6 +37,20 @@ impl Disk {
         content: &[u8],
         modified: Option<SystemTime>,
     ) -> Result<(), ActionError> {
+        let done = self.replaced(path, content, modified);
+        if !matches!(done, Ok(()) | Err(ActionError::Ended { .. })) {
+            // It may hold secrets of the shop; what isn't there needs no removing, and the failure is told in any case.
+            drop(std::fs::remove_file(temporary(path)));
+        }
+        done
+    }
+
+    fn replaced(
+        &self,
+        path: &Path,
+        content: &[u8],
+        modified: Option<SystemTime>,
+    ) -> Result<(), ActionError> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let temporary = temporary(path);
         let before = match std::fs::symlink_metadata(path) {
