@@ -7,6 +7,7 @@ First the contract of actions on a real MariaDB (`cargo test -p magewarden-respo
 Then the stand-in shop, with the account and the grants of docs/containment.md and no others: for each action the attack is done,
 contained, tried again, and taken back, with checkouts of all views beside it; what the database holds is compared before and after.
 """
+import json
 import os
 import pathlib
 import re
@@ -18,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
 from contain import HOSTS_OF, Checkouts, Containment
 from shared import client, need, stage
-from shop import Shop
+from playbook_story import signed, token_works
+from shop import KEY, Shop
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What checkouts write themselves.
@@ -124,6 +126,13 @@ def begins(shop, job):
     return begun == "1"
 
 
+def started_by_cron(env, consumers):
+    """The consumers that cron starts, by the rule of Magento's `ConsumersRunner`: read by PHP, as Magento does."""
+    asked = "$env = include $argv[1]; echo json_encode($env['cron_consumers_runner']['consumers'] ?? []);"
+    allowed = json.loads(subprocess.run(["php", "-r", asked, str(env)], capture_output=True, text=True, check=True).stdout)
+    return [consumer for consumer in consumers if not allowed or consumer in allowed]
+
+
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("contract") as (started, folder):
@@ -167,6 +176,32 @@ def main():
         at.right("pause_job", "--set", "job=sales_export", "--undo")
         at.refused(["pause_job", "job=exportProcessor"], "no run of exportProcessor")
 
+        env = shop.root / "app/etc/env.php"
+        text, about = env.read_text(), env.stat()
+        (shop.folder / "host.toml").write_text((shop.folder / "host.toml").read_text().replace("[magento]\n", '[magento]\nconsumers = ["exportProcessor", "codegeneratorProcessor"]\n', 1))
+        shop.sql("insert into shop.mg_queue_poison_pill values ('version-5f0e6d2c1b3a4')")
+        as_before = lambda: (env.read_text(), env.stat().st_mode, env.stat().st_uid, env.stat().st_mtime_ns) == (text, about.st_mode, about.st_uid, about.st_mtime_ns)
+        bought += at.contained(["pause_consumer", "consumer=exportProcessor"], lambda: "exportProcessor" in started_by_cron(env, ["exportProcessor", "codegeneratorProcessor"]))
+        need(as_before(), "env.php is as it was, to the time of its change")
+        at.right("pause_consumer", "--set", "consumer=exportProcessor", "--act")
+        need(started_by_cron(env, ["exportProcessor", "codegeneratorProcessor"]) == ["codegeneratorProcessor"], "other consumers go on")
+        need(shop.sql("select version from shop.mg_queue_poison_pill").strip() != "version-5f0e6d2c1b3a4", "one that runs ends at its next message")
+        at.right("pause_consumer", "--set", "consumer=exportProcessor", "--undo")
+        at.refused(["pause_consumer", "consumer=exportprocessor"], "no consumer that cron starts")
+
+        forges = lambda: token_works(shop, signed(KEY, 8))
+        shop.sql("insert into shop.mg_oauth_consumer (name, secret) values ('ERP', '0:3:c2VjcmV0LW9mLUVSUA==')")
+        bought += at.contained(["rotate_crypt_key"], forges)
+        need(as_before() and forges(), "the old key alone is there again")
+        at.right("rotate_crypt_key", "--act")
+        shop.sql("insert into shop.mg_oauth_consumer (name, secret) values ('feeds', '1:3:c2VjcmV0LW9mLWZlZWRz')")
+        done = at.run("rotate_crypt_key", "--undo")
+        need(done.returncode == 1 and "1 values of oauth_consumer.secret" in " ".join(done.stderr.replace("│", " ").split()), "a new key that was used stays", done.stdout + done.stderr)
+        need(KEY in env.read_text() and not as_before(), "the old key stays beside it")
+        shop.sql("delete from shop.mg_oauth_consumer where name = 'feeds'")
+        at.right("rotate_crypt_key", "--undo")
+        need(as_before(), "env.php is as it was")
+
         # The stand-in logs no customers in: looked at is what Magento goes by.
         runs = one("select count(*) from shop.mg_customer_entity where website_id = 2 and session_cutoff is null")
         bought += at.contained(["end_customer_sessions", "website=second"], runs, stays={"mg_customer_entity"})
@@ -178,8 +213,8 @@ def main():
         at.refused(["end_connections", "account=containment@localhost"], "magewarden itself")
         shop.sql("update shop.mg_admin_user set is_active = 0 where user_id = 8")
         at.refused(["deactivate_administrator", "administrator=eve"], "no other administrator is active")
-        env = shop.root / "app/etc/config.php"
-        env.write_text("<?php return ['system' => ['websites' => ['second' => ['payment' => ['checkmo' => ['active' => '1']]]]]];\n")
+        config = shop.root / "app/etc/config.php"
+        config.write_text("<?php return ['system' => ['websites' => ['second' => ['payment' => ['checkmo' => ['active' => '1']]]]]];\n")
         at.refused(["disable_payment_method", "website=second", "method=checkmo"], "app/etc/config.php under system/websites/second/payment/checkmo/active")
         # Somebody holds what a step needs: it gives up by itself, and says so.
         holder = subprocess.Popen(client(shop.folder), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -192,7 +227,7 @@ def main():
         need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
         holder.stdin.close()
         holder.wait(10)
-        print(f"17 passed, 0 failed (the contract of actions, 9 attacks contained and taken back, 6 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
+        print(f"21 passed, 0 failed (the contract of actions, 11 attacks contained and taken back, 8 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
 
 
 if __name__ == "__main__":

@@ -172,10 +172,9 @@ def key(runs, shop, started, is_patched=True):
         ways={account: lambda: logs_in(shop, "shop", SECRET), forged: lambda: token_works(shop, signed(KEY, 8)),
               session: lambda: '"account"' in form(shop, "/customer/account", {}, cookie[0])[0], password: lambda: '"account"' in form(shop, "/customer/account", customer)[0]},
         closes={"Change the database's passwords": {account}, new_key: {forged} if is_patched else set(), "End customers' sessions": {session}},
-        by_hand={"Change the database's passwords": (passwords, passwords_back),
-                 new_key: (lambda: settings.change(f"'key' => '{KEY}'", f"'key' => '{KEY}\n another-key-1c2d'"), settings.back)},
+        by_hand={"Change the database's passwords": (passwords, passwords_back)},
         excused={new_key: {session: "sessions that run go on", password: "passwords that were read"} | ({} if is_patched else {forged: "take tokens signed with any key of the list"})},
-        left_to_people=frozenset({new_key}), lost={session: "sessions aren't given back"}, ended={"mg_customer_entity": "website_id = 1"})
+        lost={session: "sessions aren't given back"}, ended={"mg_customer_entity": "website_id = 1"})
 
 
 def log_tampering(runs, shop, started):

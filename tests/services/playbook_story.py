@@ -41,8 +41,6 @@ class Story:
     by_hand: dict = dataclasses.field(default_factory=dict)
     # By a part of the condition: what a person answers.
     answers: dict = dataclasses.field(default_factory=dict)
-    # Steps of an action that magewarden doesn't do.
-    left_to_people: frozenset = frozenset()
     # Ways that the undo doesn't give back, with the plan's words for it.
     lost: dict = dataclasses.field(default_factory=dict)
     # By table: which rows needn't be as before, since what is `lost` is in them.

@@ -58,9 +58,13 @@ create table mg_admin_user_session (id int primary key auto_increment, session_i
 create table mg_password_reset_request_event (id int primary key auto_increment, request_type smallint, account_reference varchar(255), created_at timestamp, ip varchar(15));
 create table mg_oauth_token (entity_id int primary key auto_increment, consumer_id int, admin_id int, customer_id int, type varchar(16), token varchar(32), secret varchar(128),
   user_type int, revoked smallint, created_at timestamp default current_timestamp);
+create table mg_oauth_consumer (entity_id int primary key auto_increment, name varchar(255), `key` varchar(32), secret varchar(128), created_at timestamp default current_timestamp);
+create table mg_paypal_cert (cert_id int primary key auto_increment, website_id smallint, content text);
+create table mg_tfa_user_config (config_id int primary key auto_increment, user_id int, encoded_config text);
 create table mg_integration (integration_id int primary key auto_increment, name varchar(255) unique, email varchar(255), endpoint varchar(255), status smallint,
   consumer_id int, created_at timestamp default current_timestamp, updated_at timestamp default current_timestamp on update current_timestamp);
 create table mg_jwt_auth_revoked (user_type_id int, user_id int, revoke_before bigint, primary key (user_type_id, user_id));
+create table mg_queue_poison_pill (version varchar(255) primary key);
 create table mg_cron_schedule (schedule_id int primary key auto_increment, job_code varchar(255), status varchar(7), messages text, created_at timestamp, scheduled_at timestamp null,
   executed_at timestamp null, finished_at timestamp null);
 

@@ -89,6 +89,21 @@ pub static EXPECTED: &[ActionFacts] = &[
         ..BASE
     },
     ActionFacts {
+        undo: Undo::AllBut("numbers of versions at the service"),
+        stays_open: "the attacker can come from another address, or past what stands before the shop",
+        ..closes(
+            "block_network_edge",
+            "Refuses an address or network at what stands before the shop (Fastly, Cloudflare)",
+            Layer::Edge,
+            Reach::Actor,
+            &[parameter(
+                "network",
+                ParameterKind::Network,
+                "whom to refuse",
+            )],
+        )
+    },
+    ActionFacts {
         stays_open: "the attacker can come from another address",
         ..closes(
             "block_network",
@@ -181,6 +196,17 @@ pub static EXPECTED: &[ActionFacts] = &[
         Reach::Installation,
         &[parameter("job", ParameterKind::Job, "what to hold")],
     ),
+    ActionFacts {
+        forensic_impact: ForensicImpact::Alters,
+        undo: Undo::AllBut("the times of change of env.php's inode"),
+        ..closes(
+            "pause_consumer",
+            "Keeps cron from starting a consumer of the message queue",
+            Layer::Application,
+            Reach::Installation,
+            &[parameter("consumer", ParameterKind::Job, "whom to hold")],
+        )
+    },
     ActionFacts {
         undo: Undo::AllBut("sessions and tokens that ended"),
         ..ends(

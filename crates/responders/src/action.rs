@@ -139,6 +139,14 @@ pub enum ActionError {
         /// What the server or the connection said.
         how: String,
     },
+    /// A CDN's API refused or took too long; its administrator acts.
+    #[error("the service before the shop can't {what}: {how}")]
+    Edge {
+        /// What was tried, e.g. `add a rule`.
+        what: &'static str,
+        /// What it or the connection said.
+        how: String,
+    },
     /// The process ended before a change; tests alone do that.
     #[error("the process ended before {before}")]
     Ended {
@@ -172,6 +180,9 @@ impl ActionError {
             }
             Self::Cache { .. } => {
                 "see to the server and to [cache] of docs/containment.md, then do it again"
+            }
+            Self::Edge { .. } => {
+                "see to the service, to the token's rights and to [edge] of docs/containment.md, then do it again"
             }
             Self::Ended { .. } => "do it again",
             Self::NotSeen { .. } => {

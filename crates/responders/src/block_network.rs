@@ -39,19 +39,7 @@ impl RuleAction for BlockNetwork {
 
     fn rule(&self, host: &Host, arguments: &Arguments) -> Result<Rule, ActionError> {
         let network = argument(arguments, "network")?;
-        for proxy in &host.nginx()?.proxies {
-            let read = Argument::read(ParameterKind::Network, proxy);
-            let read = read.map_err(|_| ActionError::NotSetUp {
-                what: format!("`{proxy}` of `proxies` is no network"),
-            })?;
-            if overlap(network.as_str(), read.as_str()) {
-                return Err(ActionError::Refused {
-                    why: format!(
-                        "{network} holds {read}, a proxy: everybody behind it would be refused"
-                    ),
-                });
-            }
-        }
+        refuse_proxies(network, &host.nginx()?.proxies)?;
         Ok(Rule::Network(network.clone()))
     }
 
@@ -63,6 +51,24 @@ impl RuleAction for BlockNetwork {
     fn probes(&self, _host: &Host, _rule: &Rule) -> Vec<(Ask, u16)> {
         Vec::new()
     }
+}
+
+/// Refuses a network that holds one of these, or lies in one.
+pub(crate) fn refuse_proxies(network: &Argument, proxies: &[String]) -> Result<(), ActionError> {
+    for proxy in proxies {
+        let read = Argument::read(ParameterKind::Network, proxy);
+        let read = read.map_err(|_| ActionError::NotSetUp {
+            what: format!("`{proxy}`, which is never to be blocked, is no network"),
+        })?;
+        if overlap(network.as_str(), read.as_str()) {
+            return Err(ActionError::Refused {
+                why: format!(
+                    "{network} holds {read}, a proxy: everybody behind it would be refused"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// First bits of a network, as many as count.

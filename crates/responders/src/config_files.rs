@@ -5,15 +5,16 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::ActionError;
 use crate::host::Host;
 
 /// The file without which no shop runs.
-const ENV: &str = "app/etc/env.php";
+pub(crate) const ENV: &str = "app/etc/env.php";
 /// Largest file read, in bytes.
-const FILE_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 8 << 20;
 /// Deepest array read; what is deeper counts as code.
 const DEPTH_MAX: usize = 32;
 
@@ -126,19 +127,82 @@ fn read(path: &Path) -> Result<Option<Php>, ActionError> {
 
 /// The array that a file returns.
 fn parse(text: &str) -> Php {
-    let mut reader = Reader { rest: text };
-    while !reader.rest.is_empty() {
-        reader.space();
-        if reader.word("return") {
-            return reader.value(0);
-        }
-        reader.skip();
-    }
-    Php::Code
+    Reader::returned(text).map_or(Php::Code, |mut reader| reader.value(0))
 }
+
+/// What is at a path of keys in a file's text, and where it stands there; an error when that isn't said in plain words.
+pub(crate) fn placed(
+    text: &str,
+    path: &[&str],
+) -> Result<Option<(Php, Range<usize>)>, UnclearError> {
+    match parse(text).at(path) {
+        None => return Ok(None),
+        Some(Php::Code) => return Err(UnclearError),
+        Some(_) => {}
+    }
+    let mut reader = Reader::returned(text).ok_or(UnclearError)?;
+    for key in path {
+        reader = reader.entry(key).ok_or(UnclearError)?;
+    }
+    reader.space();
+    let start = text.len() - reader.rest.len();
+    let value = reader.value(0);
+    Ok(Some((value, start..text.len() - reader.left)))
+}
+
+/// What stands there is code, or there twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnclearError;
 
 struct Reader<'a> {
     rest: &'a str,
+    /// Bytes that were left behind the last value.
+    left: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// At what a file returns.
+    fn returned(text: &'a str) -> Option<Self> {
+        let mut reader = Self {
+            rest: text,
+            left: 0,
+        };
+        while !reader.rest.is_empty() {
+            reader.space();
+            if reader.word("return") {
+                return Some(reader);
+            }
+            reader.skip();
+        }
+        None
+    }
+
+    /// At the value of a key of the array that begins here; none when there is no such key, or two.
+    fn entry(mut self, key: &str) -> Option<Self> {
+        let end = if self.mark("[") {
+            "]"
+        } else if self.word("array") && self.mark("(") {
+            ")"
+        } else {
+            return None;
+        };
+        let mut found = None;
+        while !self.mark(end) {
+            let name = self.value(1);
+            if self.mark("=>") {
+                self.space();
+                let here = self.rest;
+                self.value(1);
+                if name == Php::Text(key.to_owned()) && found.replace(here).is_some() {
+                    return None;
+                }
+            }
+            if !self.mark(",") && !self.rest.starts_with(end) {
+                return None;
+            }
+        }
+        found.map(|rest| Self { rest, left: 0 })
+    }
 }
 
 impl Reader<'_> {
@@ -240,6 +304,7 @@ impl Reader<'_> {
             _ if self.word("false") || self.word("null") => Php::Text(String::new()),
             _ => Php::Code,
         };
+        self.left = self.rest.len();
         self.space();
         let ends = [",", "]", ")", ";", "=>", "?>"];
         if self.rest.is_empty() || ends.iter().any(|end| self.rest.starts_with(end)) {
@@ -301,7 +366,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Php, accounts, parse};
+    use super::{Php, accounts, parse, placed};
     use proptest::prelude::*;
 
     #[track_caller]
@@ -332,6 +397,33 @@ mod tests {
             &["a"],
             Some("it's \\ \\n"),
         );
+    }
+
+    #[track_caller]
+    fn check_placed(text: &str, path: &[&str], expected: Option<Option<&str>>) {
+        let told = placed(text, path).ok();
+        let told = told.map(|found| found.and_then(|(_, range)| text.get(range)));
+        assert_eq!(told, expected, "{text}");
+    }
+
+    #[test]
+    fn a_value_stands_where_it_is_written_or_nowhere() {
+        let text = "<?php // return 'x'\nreturn array ('a' => [ 'key' /*k*/ => 'it\\'s' /* c */ , 'n' => 1\n], 'b' => array('x', [ ]  ),);";
+        check_placed(text, &["a", "key"], Some(Some("'it\\'s'")));
+        check_placed(text, &["a", "n"], Some(Some("1")));
+        check_placed(text, &["b"], Some(Some("array('x', [ ]  )")));
+        check_placed(text, &["c"], Some(None));
+        check_placed(text, &["a", "c"], Some(None));
+        for unclear in [
+            "<?php return ['a' => X];",
+            "<?php return ['a' => 1, 'a' => 2];",
+            "<?php return ['a' => 'x' . Y];",
+            "<?php return ['a' => 1] + more();",
+            "<?php return [...$more, 'a' => 1];",
+            "<?php $a = ['a' => 1];",
+        ] {
+            check_placed(unclear, &["a"], None);
+        }
     }
 
     #[track_caller]
@@ -386,8 +478,12 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_makes_it_panic(text in "[a\\[\\]()=>,;'\"\\\\$#/*\n {.é-]{0,60}") {
-            drop(parse(&format!("<?php return {text}")));
-            drop(parse(&text));
+            for text in [format!("<?php return {text}"), text] {
+                drop(parse(&text));
+                if let Ok(Some((_, range))) = placed(&text, &["a"]) {
+                    prop_assert!(text.get(range).is_some());
+                }
+            }
         }
     }
 }

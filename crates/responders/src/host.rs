@@ -24,6 +24,8 @@ pub struct HostSettings {
     pub database: Option<DatabaseSettings>,
     /// Its caches.
     pub cache: Option<CacheSettings>,
+    /// The CDN before it.
+    pub edge: Option<EdgeSettings>,
     /// What is held of its logs.
     pub hold: Option<HoldSettings>,
     /// What the guard asks of it.
@@ -40,6 +42,9 @@ pub struct MagentoSettings {
     pub quarantine: Option<PathBuf>,
     /// Folder of files as they should be, each at its path below the root: written by its owner alone, not served.
     pub good_files: Option<PathBuf>,
+    /// All consumers of its message queue (`bin/magento queue:consumers:list`), for where env.php names none and cron starts all.
+    #[serde(default)]
+    pub consumers: Vec<String>,
 }
 
 /// nginx on this host.
@@ -113,6 +118,57 @@ pub struct CacheServer {
     pub at: SocketAddr,
     /// The database's number.
     pub database: i64,
+}
+
+/// The CDN before the shop, asked by its API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeSettings {
+    /// Which one.
+    pub service: EdgeService,
+    /// Number of the service (Fastly) or of the zone (Cloudflare).
+    pub id: String,
+    /// File with a token that may change it and nothing else, for its owner alone.
+    pub token_file: PathBuf,
+    /// Where its API answers, if not where its maker says: by way of a proxy.
+    pub api: Option<String>,
+    /// Certificates that its own is held against; else those of public authorities.
+    pub ca_file: Option<PathBuf>,
+    /// Networks that are never blocked there, beside nginx's `proxies`.
+    #[serde(default)]
+    pub never: Vec<String>,
+    /// Longest time for a call, if not 20 seconds: for tests.
+    #[serde(skip)]
+    pub limit: Option<Duration>,
+}
+
+/// A CDN that is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EdgeService {
+    /// Fastly, a service of VCL.
+    Fastly,
+    /// Cloudflare, a zone.
+    Cloudflare,
+}
+
+impl EdgeService {
+    /// Where its API answers.
+    pub(crate) const fn api(self) -> &'static str {
+        match self {
+            Self::Fastly => "https://api.fastly.com",
+            Self::Cloudflare => "https://api.cloudflare.com/client/v4",
+        }
+    }
+
+    /// The header that says who asks, and its value.
+    pub(crate) fn login(self, token: &str) -> (&'static str, String) {
+        match self {
+            Self::Fastly => ("Fastly-Key", token.to_owned()),
+            Self::Cloudflare => ("Authorization", format!("Bearer {token}")),
+        }
+    }
 }
 
 /// Which logs are held when an incident asks for it, and where.
@@ -206,6 +262,13 @@ impl Host {
         let settings = self.settings.cache.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
             what: "the host's settings have no part [cache]".to_owned(),
+        })
+    }
+
+    pub(crate) fn edge(&self) -> Result<&EdgeSettings, ActionError> {
+        let settings = self.settings.edge.as_ref();
+        settings.ok_or_else(|| ActionError::NotSetUp {
+            what: "the host's settings have no part [edge]".to_owned(),
         })
     }
 

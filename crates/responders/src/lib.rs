@@ -8,6 +8,7 @@ mod action;
 mod aside;
 mod below;
 mod block_network;
+mod block_network_edge;
 mod block_route;
 mod cache;
 mod close_view;
@@ -20,8 +21,10 @@ mod deny_php;
 mod disable_payment_method;
 mod disk;
 mod drop_trigger;
+mod edge;
 mod end_connections;
 mod end_customer_sessions;
+mod env_file;
 mod evidence;
 mod guard;
 mod hold;
@@ -32,12 +35,14 @@ mod lock_database_account;
 mod maintenance;
 pub mod memory;
 mod nginx;
+mod pause_consumer;
 mod pause_job;
 mod purge_cache;
 mod quarantine_file;
 mod restore_file;
 mod revert_row;
 mod revoke_integration;
+mod rotate_crypt_key;
 mod secret;
 mod steps;
 mod world;
@@ -48,8 +53,8 @@ pub use action::{Action, ActionError, Change, Effect, Survey};
 pub use evidence::{Evidence, gather};
 pub use guard::{GuardSettings, ViewSettings, look};
 pub use host::{
-    Ask, CacheServer, CacheSettings, DatabaseSettings, HoldSettings, Host, HostSettings,
-    MagentoSettings, NginxSettings, World,
+    Ask, CacheServer, CacheSettings, DatabaseSettings, EdgeService, EdgeSettings, HoldSettings,
+    Host, HostSettings, MagentoSettings, NginxSettings, World,
 };
 pub use http::{Answer, NoAnswer, Request};
 pub use nginx::prepare;
@@ -59,6 +64,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &hold_retention::HoldRetention {
         space: hold_retention::space,
     },
+    &block_network_edge::BlockNetworkEdge,
     &block_network::BlockNetwork,
     &block_route::BlockRoute,
     &close_view::CloseView,
@@ -66,6 +72,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &deny_php::DenyPhp,
     &maintenance::Maintenance,
     &ByRows(pause_job::PauseJob),
+    &pause_consumer::PauseConsumer,
     &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
     &ByRows(revoke_integration::RevokeIntegration),
@@ -76,6 +83,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &ByRows(revert_row::RevertRow),
     &quarantine_file::QuarantineFile,
     &restore_file::RestoreFile,
+    &rotate_crypt_key::RotateCryptKey,
     &purge_cache::PurgeCache,
 ];
 

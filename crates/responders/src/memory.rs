@@ -89,6 +89,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             root,
             quarantine: Some(ours),
             good_files: Some(good),
+            consumers: Vec::new(),
         }),
         nginx: Some(NginxSettings {
             folder: include.clone(),
@@ -99,6 +100,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
         }),
         database: None,
         cache: None,
+        edge: None,
         hold: Some(HoldSettings {
             folder: hold,
             logs: vec![log],

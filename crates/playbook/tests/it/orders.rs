@@ -111,6 +111,7 @@ fn the_cause_comes_before_what_keeps_people_away() {
         check_order(&[keep(), lock(), away], &[]);
     }
     for fence in [
+        ("block_network_edge", json!({"network": "192.0.2.1"})),
         ("block_network", json!({"network": "192.0.2.1"})),
         ("deny_php", json!({})),
         ("pause_job", json!({"job": "default"})),

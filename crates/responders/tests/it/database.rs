@@ -31,7 +31,7 @@ const GOOD: [(&str, &str); 4] = [
     ("cms_page:1", r#"{"identifier": "home"}"#),
 ];
 /// As env.php has it.
-const ENV: &str = "<?php return ['system' => ['websites' => ['second' => ['payment' => ['hosted' => ['active' => 0]]]], \
+const ENV: &str = "<?php return ['crypt' => ['key' => '0123456789abcdef0123456789abcdef'], 'system' => ['websites' => ['second' => ['payment' => ['hosted' => ['active' => 0]]]], \
     'stores' => ['fr' => ['payment' => ['hosted' => ['active' => '0'], 'checkmo' => ['active' => '1']]]]], 'db' => ['table_prefix' => 'mg_', 'connection' => ['default' => ['username' => 'shop']]]];\n";
 
 /// An action, what it is given, what stays after its undo.
@@ -85,6 +85,16 @@ const TRIED: &[Tried] = &[
     Tried {
         name: "pause_job",
         values: &[("job", "sales_clean_quotes")],
+        ..WHOLE
+    },
+    Tried {
+        name: "pause_consumer",
+        values: &[("consumer", "exportProcessor")],
+        ..WHOLE
+    },
+    Tried {
+        name: "rotate_crypt_key",
+        values: &[],
         ..WHOLE
     },
     Tried {
@@ -224,6 +234,9 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
             root: folder.join("shop"),
             quarantine: None,
             good_files: None,
+            consumers: ["exportProcessor", "async.operations.all"]
+                .map(str::to_owned)
+                .into(),
         }),
         database: Some(settings(socket, "containment", Some(word), Some(good))),
         ..host.settings
@@ -281,6 +294,8 @@ fn actions_at_the_database_keep_the_contract() {
         check_at(one, &trial, &arguments(one, tried.values));
         assert!(other_reads(), "{}: another account goes on", tried.name);
     }
+    a_key_that_was_used_stays(&socket);
+    a_consumer_that_was_held_by_two_is_let_go_by_the_last(&socket);
     broken::is_caught(&socket);
     for (name, values, words) in REFUSED {
         let one = action(name).expect("an action");
@@ -291,6 +306,83 @@ fn actions_at_the_database_keep_the_contract() {
             .expect_err("it is refused");
         assert!(told.to_string().contains(words), "{name}: {told}");
     }
+}
+
+/// What was encrypted with the new key would be lost without it.
+fn a_key_that_was_used_stays(socket: &Path) {
+    let one = action("rotate_crypt_key").expect("an action");
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = shop(socket, folder.path()).expect("a host");
+    let given = Arguments::new();
+    let env = || std::fs::read_to_string(folder.path().join("shop/app/etc/env.php")).expect("read");
+    let survey = one.survey(&host, &given).expect("a survey");
+    let told = format!("{:?}", survey.changes);
+    for words in [
+        "values in oauth_consumer.secret",
+        "1 with key 0",
+        "values in tfa_user_config.encoded_config",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    // Counts, and never a key or a value.
+    assert!(
+        !told.contains("c2Vj") && !told.contains("0123456789abcdef"),
+        "{told}"
+    );
+    one.act(&host, &given, &survey.kept).expect("act");
+    let now = env();
+    let (before, after) = now
+        .split_once("0123456789abcdef\n")
+        .expect("the old key, and one more");
+    let (key, after) = after.split_at(32);
+    assert!(
+        key.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "{key}"
+    );
+    assert_eq!(format!("{before}0123456789abcdef{after}"), ENV);
+    root(
+        socket,
+        "UPDATE shop.mg_oauth_consumer SET secret = '1:3:bmV3LXNlY3JldA==' WHERE name = 'feeds'",
+    );
+    let told = one.undo(&host, &given, &survey.kept).expect_err("refused");
+    assert!(
+        told.to_string()
+            .contains("1 values of oauth_consumer.secret"),
+        "{told}"
+    );
+    assert_eq!(env(), now);
+    root(
+        socket,
+        "UPDATE shop.mg_oauth_consumer SET secret = '0:3:b2xkLXNlY3JldA==' WHERE name = 'feeds'",
+    );
+    one.undo(&host, &given, &survey.kept).expect("undo");
+    assert_eq!(env(), ENV);
+}
+
+/// Two runs hold two consumers: the list is the later one's, so that one is taken back first.
+fn a_consumer_that_was_held_by_two_is_let_go_by_the_last(socket: &Path) {
+    let one = action("pause_consumer").expect("an action");
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = shop(socket, folder.path()).expect("a host");
+    let env = || std::fs::read_to_string(folder.path().join("shop/app/etc/env.php")).expect("read");
+    let first = arguments(one, &[("consumer", "exportProcessor")]);
+    let second = arguments(one, &[("consumer", "async.operations.all")]);
+    let kept = one.survey(&host, &first).expect("a survey").kept;
+    one.act(&host, &first, &kept).expect("act");
+    assert!(
+        env().contains("'cron_consumers_runner' => ['consumers' => ['async.operations.all']],")
+    );
+    let again = one.survey(&host, &first).expect("a survey");
+    assert_eq!(again.changes[0].now, "not started by cron");
+    let kept_second = one.survey(&host, &second).expect("a survey").kept;
+    one.act(&host, &second, &kept_second).expect("act");
+    // Of an empty list cron would start all.
+    assert!(env().contains("'consumers' => ['held-by-magewarden']"));
+    let told = one.undo(&host, &first, &kept).expect_err("refused");
+    assert!(told.to_string().contains("the later step first"), "{told}");
+    one.undo(&host, &second, &kept_second).expect("undo");
+    one.undo(&host, &first, &kept).expect("undo");
+    assert_eq!(env(), ENV);
 }
 
 /// What must not be done, and the words that say so.
@@ -376,6 +468,11 @@ const REFUSED: &[Refused] = &[
         "pause_job",
         &[("job", "exportProcessor")],
         "no run of exportProcessor",
+    ),
+    (
+        "pause_consumer",
+        &[("consumer", "exportprocessor")],
+        "no consumer that cron starts",
     ),
     ("end_customer_sessions", &[], "name a website or a customer"),
     (

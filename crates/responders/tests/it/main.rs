@@ -2,7 +2,9 @@
 
 mod broken;
 mod cache;
+mod cdn;
 mod database;
+mod edge;
 mod hold;
 
 use std::path::Path;
@@ -41,7 +43,7 @@ fn every_action_keeps_the_contract() {
     let tried = VALUES.iter().map(|(name, _)| *name);
     let mut tried: Vec<_> = tried
         .chain(database::names())
-        .chain(["purge_cache"])
+        .chain(["block_network_edge", "purge_cache"])
         .collect();
     names.sort_unstable();
     tried.sort_unstable();

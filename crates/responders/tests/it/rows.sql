@@ -28,3 +28,6 @@ INSERT INTO mg_customer_entity (entity_id, website_id, email, updated_at, sessio
 INSERT INTO mg_cron_schedule (job_code, status, messages, created_at, scheduled_at, executed_at) VALUES
   ('sales_clean_quotes', 'pending', NULL, '2026-02-03', '2026-02-03', NULL), ('sales_clean_quotes', 'running', NULL, '2026-02-02', '2026-02-02', '2026-02-02'),
   ('sales_clean_quotes', 'error', 'held by magewarden', '2026-02-01', '2026-02-01', '2026-02-01'), ('visitor_clean', 'success', NULL, '2026-02-03', '2026-02-03', '2026-02-03');
+INSERT INTO mg_queue_poison_pill (version) VALUES ('version-5f0e6d2c1b3a4');
+INSERT INTO mg_oauth_consumer (name, secret) VALUES ('ERP', '0:3:c2VjcmV0LW9mLUVSUA=='), ('feeds', 'in the clear');
+INSERT INTO mg_tfa_user_config (user_id, encoded_config) VALUES (7, '0:3:c2Vjb25kLWZhY3Rvcg==');
