@@ -139,6 +139,14 @@ pub enum ActionError {
         /// What the server or the connection said.
         how: String,
     },
+    /// The root helper couldn't do it, or can't be asked; its administrator acts.
+    #[error("the root helper can't do {operation}: {how}")]
+    Root {
+        /// What was asked of it.
+        operation: String,
+        /// What it said, or why it can't be asked.
+        how: String,
+    },
     /// The process ended before a change; tests alone do that.
     #[error("the process ended before {before}")]
     Ended {
@@ -172,6 +180,9 @@ impl ActionError {
             }
             Self::Cache { .. } => {
                 "see to the server and to [cache] of docs/containment.md, then do it again"
+            }
+            Self::Root { .. } => {
+                "see to what it says, and to magewarden-agent-root.socket (docs/agent.md), then do it again"
             }
             Self::Ended { .. } => "do it again",
             Self::NotSeen { .. } => {

@@ -19,6 +19,7 @@ mod deactivate_administrator;
 mod deny_php;
 mod disable_payment_method;
 mod disk;
+mod drop_packets;
 mod drop_trigger;
 mod end_connections;
 mod end_customer_sessions;
@@ -31,6 +32,7 @@ mod http;
 mod lock_database_account;
 mod maintenance;
 pub mod memory;
+mod network;
 mod nginx;
 mod pause_job;
 mod purge_cache;
@@ -38,6 +40,7 @@ mod quarantine_file;
 mod restore_file;
 mod revert_row;
 mod revoke_integration;
+pub mod root;
 mod secret;
 mod steps;
 mod world;
@@ -49,9 +52,10 @@ pub use evidence::{Evidence, gather};
 pub use guard::{GuardSettings, ViewSettings, look};
 pub use host::{
     Ask, CacheServer, CacheSettings, DatabaseSettings, HoldSettings, Host, HostSettings,
-    MagentoSettings, NginxSettings, World,
+    MagentoSettings, NftablesSettings, NginxSettings, RootSocket, World,
 };
 pub use http::{Answer, NoAnswer, Request};
+pub use network::Network;
 pub use nginx::prepare;
 
 /// Every action, evidence first, then outermost layer first.
@@ -59,6 +63,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &hold_retention::HoldRetention {
         space: hold_retention::space,
     },
+    &drop_packets::DropPackets,
     &block_network::BlockNetwork,
     &block_route::BlockRoute,
     &close_view::CloseView,
