@@ -307,9 +307,9 @@ pub fn saml(bytes: &[u8]) {
 
 /// What root is asked is of its list or refused in few words; what is read is written and read again as the same.
 pub fn root_request(bytes: &[u8]) {
-    match responders::root::Operation::read(bytes) {
-        Ok(operation) => assert_eq!(responders::root::Operation::read(&operation.line()), Ok(operation)),
+    match responders::as_root::Operation::read(bytes) {
+        Ok(operation) => assert_eq!(responders::as_root::Operation::read(&operation.line()), Ok(operation)),
         Err(error) => assert!(error.to_string().chars().count() < 1_200),
     }
-    drop(responders::root::Reply::read(bytes));
+    drop(responders::as_root::Reply::read(bytes));
 }

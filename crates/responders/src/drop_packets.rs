@@ -4,9 +4,9 @@ use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterK
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionError, Change, Effect, Survey, argument, keep, read_kept};
+use crate::as_root::Operation;
 use crate::host::Host;
 use crate::network::{Network, spare_proxies};
-use crate::root::Operation;
 
 static FACTS: ActionFacts = ActionFacts {
     name: "drop_packets",

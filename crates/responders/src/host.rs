@@ -9,11 +9,11 @@ use model::StoreMap;
 use serde::Deserialize;
 
 use crate::ActionError;
+use crate::as_root::{Operation, Way};
 use crate::disk::Disk;
 use crate::guard::GuardSettings;
 use crate::http::{Answer, NoAnswer, Request};
 use crate::network::Network;
-use crate::root::{Operation, Way};
 
 /// What an administrator says of the shop's host. A part that is missing refuses its actions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -73,7 +73,7 @@ pub struct NginxSettings {
 #[serde(deny_unknown_fields)]
 pub struct NftablesSettings {
     /// Program that changes them.
-    #[serde(default = "crate::root::nft")]
+    #[serde(default = "crate::as_root::nft")]
     pub program: String,
 }
 

@@ -5,6 +5,7 @@
 //! database in another ([`database`]), and what undoes a change is known before. What only looks whether a shop still sells is apart, too ([`guard`]).
 
 mod action;
+pub mod as_root;
 mod aside;
 mod below;
 mod block_network;
@@ -40,7 +41,6 @@ mod quarantine_file;
 mod restore_file;
 mod revert_row;
 mod revoke_integration;
-pub mod root;
 mod secret;
 mod steps;
 mod world;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use model::{RunType, StoreMap, ViewPlace};
 
+use crate::as_root::{NginxPrograms, Operation, RootSettings, Way, carry};
 use crate::guard::{GuardSettings, ViewSettings};
 use crate::host::{
     Ask, HoldSettings, Host, HostSettings, MagentoSettings, NftablesSettings, NginxSettings,
@@ -18,7 +19,6 @@ use crate::host::{
 };
 use crate::http::{Answer, NoAnswer, Request};
 use crate::network::Network;
-use crate::root::{NginxPrograms, Operation, RootSettings, Way, carry};
 use crate::{ActionError, nginx};
 
 /// What the root helper of [`host_by_root`] never drops.
@@ -121,7 +121,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             proxies: vec!["198.51.100.0/24".to_owned()],
         }),
         nftables: Some(NftablesSettings {
-            program: crate::root::nft(),
+            program: crate::as_root::nft(),
         }),
         root: None,
         database: None,

@@ -9,10 +9,10 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crate::ActionError;
+use crate::as_root::{self, Filter, Operation, Way};
 use crate::host::{Ask, World};
 use crate::http::{self, Answer, NoAnswer, Request};
 use crate::network::Network;
-use crate::root::{self, Filter, Operation, Way};
 
 /// Bytes kept of what a program says; the last of them are told.
 const SAID_BYTES_MAX: u64 = 64 << 10;
@@ -38,7 +38,7 @@ impl World for ThisHost {
 
     fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
         let told = match way {
-            Way::Helper(socket) => root::ask(socket, operation)?,
+            Way::Helper(socket) => as_root::ask(socket, operation)?,
             Way::Here(program) => {
                 let filter = Filter {
                     world: self,

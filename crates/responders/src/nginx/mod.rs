@@ -15,9 +15,9 @@ use model::{ActionFacts, Arguments};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionError, Change, Effect, Survey};
+use crate::as_root::{Operation, Rules};
 use crate::disk;
 use crate::host::{Ask, Host};
-use crate::root::{Operation, Rules};
 
 pub(crate) use maps::{is_holding_page, refusal};
 pub(crate) use rule::Rule;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::Arguments;
+use responders::as_root::{Operation, Way};
 use responders::contract::{Seen, Trial, check_at, seen_in_cache};
-use responders::root::{Operation, Way};
 use responders::{
     Action, ActionError, Answer, Ask, CacheServer, CacheSettings, Effect, Host, Network, NoAnswer,
     Request, Survey, World, action, memory,

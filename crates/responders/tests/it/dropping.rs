@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::Arguments;
-use responders::root::{Operation, Way};
+use responders::as_root::{Operation, Way};
 use responders::{
     Action, ActionError, Answer, Ask, Effect, Host, Network, NoAnswer, Request, World, action,
     contract, memory,

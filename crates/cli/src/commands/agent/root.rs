@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use model::StoreMap;
-use responders::root::{RootSettings, SettingsError, alone, serve};
+use responders::as_root::{RootSettings, SettingsError, alone, serve};
 
 use super::now;
 use crate::commands::console::stop_on_signals;

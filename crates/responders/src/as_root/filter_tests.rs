@@ -2,10 +2,10 @@
 
 use super::{Filter, NETWORKS_MAX, Table};
 use crate::ActionError;
+use crate::as_root::{Operation, Way};
 use crate::host::{Ask, World};
 use crate::http::{Answer, NoAnswer, Request};
 use crate::network::Network;
-use crate::root::{Operation, Way};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
