@@ -12,7 +12,7 @@ mod serve;
 mod settings;
 
 pub use operation::{Operation, Reply, RequestError, Rules};
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, inherited, serve};
 pub use settings::{FilterPrograms, NginxPrograms, RootSettings, SettingsError, alone};
 
 pub(crate) use ask::ask;

@@ -32,7 +32,7 @@ const LOOK: u16 = 200;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// Standard input is no Unix socket that somebody listens on.
+    /// Standard input is no Unix socket that somebody listens on, or it can't be waited at.
     #[error("standard input is no Unix socket to listen on")]
     NoSocket {
         /// What the kernel said.
@@ -40,26 +40,37 @@ pub enum ServeError {
     },
 }
 
+/// The socket that whoever started this process opened for it, as its standard input.
+///
+/// # Errors
+///
+/// [`ServeError`] when that is no Unix socket that somebody listens on.
+pub fn inherited() -> Result<UnixListener, ServeError> {
+    let no_socket = |source| ServeError::NoSocket { source };
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let listener = UnixListener::from(input.map_err(no_socket)?);
+    let listens = getsockopt(&listener, sockopt::AcceptConn);
+    let listens = listens.map_err(|error| no_socket(error.into()))?;
+    let is_nameless = listener.local_addr().map_err(no_socket)?.is_unnamed();
+    match listens && !is_nameless {
+        true => Ok(listener),
+        false => Err(no_socket(ErrorKind::NotConnected.into())),
+    }
+}
+
 /// Answers until it is told to stop, or nobody has asked for a minute. `tell` is given a line for each request.
 ///
 /// # Errors
 ///
-/// [`ServeError`] when standard input isn't a socket that is listened on.
+/// [`ServeError`] when the socket can't be waited at.
 pub fn serve(
+    listener: &UnixListener,
     settings: &RootSettings,
     stores: &StoreMap,
     stop: &AtomicBool,
     tell: &dyn Fn(&str),
 ) -> Result<(), ServeError> {
     let no_socket = |source| ServeError::NoSocket { source };
-    let input = std::io::stdin().as_fd().try_clone_to_owned();
-    let listener = UnixListener::from(input.map_err(no_socket)?);
-    let listens = getsockopt(&listener, sockopt::AcceptConn);
-    let listens = listens.map_err(|error| no_socket(error.into()))?;
-    let is_unix = listener.local_addr().map_err(no_socket)?.is_unnamed();
-    if !listens || is_unix {
-        return Err(no_socket(ErrorKind::NotConnected.into()));
-    }
     listener.set_nonblocking(true).map_err(no_socket)?;
     let mut since = Instant::now();
     while !stop.load(Ordering::SeqCst) && since.elapsed() < IDLE_LIMIT {
@@ -191,3 +202,7 @@ fn hear(mut link: &UnixStream) -> Result<Vec<u8>, String> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

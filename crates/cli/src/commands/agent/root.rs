@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use model::StoreMap;
-use responders::as_root::{RootSettings, SettingsError, alone, serve};
+use responders::as_root::{RootSettings, SettingsError, alone, inherited, serve};
 
 use super::now;
 use crate::commands::console::stop_on_signals;
@@ -36,9 +36,9 @@ impl Root {
             let line = crate::terminal::inert(line);
             drop(writeln!(std::io::stderr(), "{}  {line}", now()));
         };
-        serve(&settings, &stores, &stop, &tell).or_fail(
-            "systemctl enable --now magewarden-agent-root.socket starts it (docs/agent.md)",
-        )?;
+        let hint = "systemctl enable --now magewarden-agent-root.socket starts it (docs/agent.md)";
+        let listener = inherited().or_fail(hint)?;
+        serve(&listener, &settings, &stores, &stop, &tell).or_fail(hint)?;
         Ok(ExitCode::SUCCESS)
     }
 }
