@@ -24,6 +24,8 @@ if command -v systemd-analyze > /dev/null; then
   systemd-analyze verify "$unit" 2>&1 | grep "magewarden.service:[0-9]" && fail "the unit"
   agent=$work/deb/lib/systemd/system/magewarden-agent.service
   systemd-analyze verify "$agent" 2>&1 | grep "magewarden-agent.service:[0-9]" && fail "the agent's unit"
+  helper=$work/deb/lib/systemd/system/magewarden-agent-root
+  systemd-analyze verify "$helper.socket" "$helper.service" 2>&1 | grep "magewarden-agent-root\.[a-z]*:[0-9]" && fail "the root helper's units"
   install -D -m 644 "$work/deb/usr/share/doc/magewarden/who-wrote.conf" "$unit.d/who-wrote.conf"
   systemd-analyze verify "$unit" 2>&1 | grep "\.\(service\|conf\):[0-9]" && fail "the unit with who-wrote.conf"
 fi

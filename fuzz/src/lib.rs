@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 20] = [
+pub const BODIES: [(&str, fn(&[u8])); 21] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -32,6 +32,7 @@ pub const BODIES: [(&str, fn(&[u8])); 20] = [
     ("host_report", host_report),
     ("instruction", instruction),
     ("saml", saml),
+    ("root_request", root_request),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -317,4 +318,13 @@ pub fn saml(bytes: &[u8]) {
     let text = std::str::from_utf8(bytes).expect("what isn't UTF-8 is refused");
     assert!(!text.contains("<!"), "a comment, CDATA or a DTD is let through");
     assert!(text.match_indices("<?").all(|(at, _)| at == 0), "an instruction is let through");
+}
+
+/// What root is asked is of its list or refused in few words; what is read is written and read again as the same.
+pub fn root_request(bytes: &[u8]) {
+    match responders::as_root::Operation::read(bytes) {
+        Ok(operation) => assert_eq!(responders::as_root::Operation::read(&operation.line()), Ok(operation)),
+        Err(error) => assert!(error.to_string().chars().count() < 1_200),
+    }
+    drop(responders::as_root::Reply::read(bytes));
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The packaged units under a systemd of their own: the server, who wrote a file, a payment page by a browser, the journal, an agent that moves a file away.
+"""The packaged units under a systemd of their own: the server, who wrote a file, a payment page by a browser, the journal, an agent that moves a file away and has nginx and packets changed by root's helper.
 
-usage: units.py MAGEWARDEN     as root, with systemd-nspawn (Debian's systemd-container) and dbus
+usage: units.py MAGEWARDEN     as root, with systemd-nspawn (Debian's systemd-container), dbus, nginx and nftables; where it can't be tried it says why, and passes
 
 Boots this machine's own files, below an overlay that is thrown away, with processes and a network of its own. The program and the units are
 laid out as ./package does. The server runs as its unit has it, is killed and comes back; with the drop-in who-wrote.conf it names who wrote a
-web shell, as docs/payment-page.md loosens it a browser looks at a payment page; and the agent's unit is let in and carries a plan out, and back.
+web shell, as docs/payment-page.md loosens it a browser looks at a payment page; and the agent's unit is let in and carries a plan out, and back. An address
+that the plan blocks is refused by Debian's own nginx, which the helper's unit is asked to change; packets are dropped by it, too.
 """
 import json
 import os
@@ -14,13 +15,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from console import Person
 from console_runs import Somebody, propose, say, to_its_end, told
-from shared import need, stage, wait_for
+from shared import STORES, need, stage, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PORT, AGENTS, PAGE = 8780, 8800, 8801
@@ -37,7 +39,25 @@ root = "/srv/shop"
 kind = "journald"
 identifiers = ["shop-test"]
 """
+SERVED = '[nginx]\nfolder = "/etc/nginx/magewarden"\nask = "127.0.0.1:8081"\n[root]\n'
+# CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN (capability.h).
+CAPABILITIES = 1 << 1 | 1 << 10 | 1 << 12
 LOOK = f'[[source]]\nkind = "payment_page"\nview = "de"\nurl = "http://shop.test:{PAGE}/checkout"\nby = "browser"\nevery_seconds = 10\n'
+
+
+def lacking():
+    """Why it can't be tried here; none when it can."""
+    if os.geteuid() != 0:
+        return "it needs to be root"
+    missing = [word for word in ("systemd-nspawn", "dbus-daemon", "nsenter", "ip", "nft", "nginx", "curl") if not shutil.which(word)]
+    if missing:
+        return f"there is no {', '.join(missing)}"
+    # Within a container neither may be had.
+    tried = ["unshare", "--mount", "--net", "sh", "-ec",
+             'mount -t tmpfs tmpfs "$1"; mkdir "$1/a" "$1/b" "$1/c"; mount -t overlay overlay -o lowerdir=/,upperdir="$1/a",workdir="$1/b" "$1/c"', "sh"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([*tried, folder], capture_output=True, text=True)
+    return f"no overlay can be mounted in a namespace: {done.stderr.strip()}" if done.returncode else None
 
 
 def inside_of(magewarden):
@@ -72,7 +92,7 @@ class Machine:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", self.root / "srv"], check=True)
         self.lay_out()
         boot = ["systemd-nspawn", "--quiet", "--directory", self.root, "--machine", self.network, "--register=no", "--keep-unit",
-                "--system-call-filter=fanotify_init fanotify_mark", f"--network-namespace-path=/run/netns/{self.network}", "--boot"]
+                "--system-call-filter=fanotify_init fanotify_mark", "--capability=CAP_NET_ADMIN", f"--network-namespace-path=/run/netns/{self.network}", "--boot"]
         # What goes wrong at a boot `stage` shows.
         self.process = subprocess.Popen(boot, stdin=subprocess.DEVNULL, stdout=open(self.folder / "boot.err", "w"), stderr=subprocess.STDOUT)
         try:
@@ -86,7 +106,7 @@ class Machine:
     def __exit__(self, *_):
         if self.process.poll() is None:
             if self.leader:
-                sys.stderr.write(self.asked("journalctl", "--unit", "magewarden", "--unit", "magewarden-agent", "--lines", "60", "--output", "cat").stdout)
+                sys.stderr.write(self.asked("journalctl", "--unit", "magewarden", "--unit", "magewarden-agent", "--unit", "magewarden-agent-root", "--lines", "60", "--output", "cat").stdout)
                 # With the first process all end; without nspawn alone they would go on.
                 os.kill(int(self.leader), signal.SIGKILL)
             else:
@@ -102,7 +122,7 @@ class Machine:
         """As the package does."""
         shutil.copy2(self.program, self.root / "usr/bin/magewarden")
         (self.root / "usr/bin/magewarden").chmod(0o755)
-        for unit in ("magewarden.service", "magewarden-agent.service"):
+        for unit in ("magewarden.service", "magewarden-agent.service", "magewarden-agent-root.service", "magewarden-agent-root.socket"):
             shutil.copy(ROOT / "packaging" / unit, self.root / "lib/systemd/system")
         for name in MASKED:
             link = self.root / "etc/systemd/system" / f"{name}.service"
@@ -223,11 +243,45 @@ def browser(machine):
     wait_for("the console", 60, lambda: answers(machine))
 
 
+def root_helper(machine):
+    """Debian's own nginx, with our lines in it: the helper's unit has what it takes to test it, change it and tell it, and to drop packets; no more."""
+    etc, ours = machine.root / "etc/magewarden", machine.root / "etc/nginx/magewarden"
+    (etc / "stores.toml").write_text(STORES)
+    (etc / "host.toml").write_text(SERVED)
+    (etc / "root.toml").write_text('user = "magewarden"\nstores = "/etc/magewarden/stores.toml"\n[nginx]\nfolder = "/etc/nginx/magewarden"\n[nftables]\n')
+    on = ("--host", "/etc/magewarden/host.toml", "--stores", "/etc/magewarden/stores.toml")
+    machine.run("/usr/bin/magewarden", "respond", "--prepare", *on)
+    (machine.root / "etc/nginx/conf.d/shop.conf").write_text("include /etc/nginx/magewarden/http.conf;\nvariables_hash_bucket_size 128;\n"
+        'server { listen 80; listen 127.0.0.1:8081; server_name shop.example.com; include /etc/nginx/magewarden/server.conf; location / { return 200 "sold"; } }\n')
+    machine.run("systemctl", "unmask", "nginx")
+    machine.run("systemctl", "start", "nginx")
+    machine.run("install", "-d", "-o", "magewarden", "-g", "magewarden", "-m", "0700", "/srv/vault")
+    machine.run("systemctl", "start", "magewarden-agent-root.socket")
+    respond = lambda *words: machine.magewarden("respond", *words, *on, "--vault", "/srv/vault")
+    status = lambda: machine.run("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "Host: shop.example.com", "http://127.0.0.1:8081/")
+    rules = lambda: machine.run("nft", "list", "ruleset")
+    before, was = rules(), (ours / "http.conf").read_bytes()
+    respond("drop_packets", "--set", "network=203.0.113.9", "--act")
+    need("203.0.113.9" in rules() and "table inet magewarden" in rules(), "packets are dropped", rules())
+    process = machine.show("magewarden-agent-root", "MainPID")
+    told = machine.run("cat", f"/proc/{process}/status")
+    need("NoNewPrivs:\t1" in told and "Seccomp:\t2" in told and f"CapEff:\t{CAPABILITIES:016x}" in told, "it has no right that it doesn't need", told)
+    respond("block_network", "--set", "network=127.0.0.1", "--act")
+    need(status() == "403" and (ours / "http.conf").stat().st_uid == 0, "an address is refused by an nginx of root's", status())
+    denied = machine.asked("runuser", "-u", "www-data", "--", "/usr/bin/magewarden", "respond", "drop_packets", "--set", "network=203.0.113.8", *on, "--survey")
+    need(denied.returncode == 1 and "Permission denied" in denied.stderr, "another account doesn't get as far", denied.stderr)
+    machine.run("kill", "-KILL", process)
+    respond("block_network", "--set", "network=127.0.0.1", "--undo")
+    respond("drop_packets", "--set", "network=203.0.113.9", "--undo")
+    need(rules() == before and (ours / "http.conf").read_bytes() == was and status() == "200", "all is as before", rules())
+    said = machine.run("journalctl", "--unit", "magewarden-agent-root", "--output", "cat")
+    need("add_network 203.0.113.9: done" in said and "reload_nginx: done" in said, "the journal has what it did", said)
+
+
 def agent(machine):
     """The agent's unit, let in; a plan goes from the console to it and back."""
     etc = machine.root / "etc/magewarden"
-    (etc / "host.toml").write_text('[magento]\nroot = "/srv/shop"\nquarantine = "/srv/aside"\n[hold]\nfolder = "/srv/hold"\nlogs = ["/var/log/shop"]\n')
-    (etc / "stores.toml").write_text("")
+    (etc / "host.toml").write_text(SERVED + '[magento]\nroot = "/srv/shop"\nquarantine = "/srv/aside"\n[hold]\nfolder = "/srv/hold"\nlogs = ["/var/log/shop"]\n')
     (etc / "policy.toml").write_text('actions = ["keep_evidence", "hold_retention", "block_network", "deny_php", "quarantine_file"]\n')
     machine.run("chown", "-R", "magewarden:magewarden", "/srv/shop", "/srv/aside", "/srv/hold")
     machine.run("chmod", "700", "/srv/aside", "/srv/hold")
@@ -251,6 +305,8 @@ def agent(machine):
     to_its_end(lee, run, "undone")
     machine.drop_in("magewarden-agent", "paths", "[Service]\nReadWritePaths=/srv\n")
     run = attempt()
+    refused = [line for line in (machine.root / "etc/nginx/magewarden/http.conf").read_text().splitlines() if line == "# rule: network 203.0.113.9"]
+    need(refused, "the address is refused by the web server, as the helper wrote it", journal(run))
     need(not file.exists(), "the file is moved away", "\n".join(line[:600] for line in journal(run).splitlines() if '"failed"' in line))
     say(lee, run, "undo", "a rehearsal")
     to_its_end(lee, run, "undone")
@@ -264,15 +320,17 @@ def agent(machine):
 
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
-    if os.geteuid() != 0:
-        raise SystemExit("units.py needs to be root: it boots a machine of its own")
+    why = lacking()
+    if why:
+        print(f"NOT TRIED HERE: the packaged units under a systemd of their own: {why}")
+        return
     if len(sys.argv) == 2:
         raise SystemExit(inside_of(magewarden))
     with stage("units") as (_, folder), Machine(magewarden, folder, sys.argv[2]) as machine:
-        for part in (server, who_wrote, browser, agent):
+        for part in (server, who_wrote, browser, root_helper, agent):
             part(machine)
         machine.end()
-    print("4 passed, 0 failed (server, who wrote, browser, agent)")
+    print("5 passed, 0 failed (server, who wrote, browser, root helper, agent)")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,20 @@ pub static EXPECTED: &[ActionFacts] = &[
         )
     },
     ActionFacts {
+        stays_open: "the attacker can come from another address; behind a proxy or a CDN packets come from it, and nobody else's are met",
+        ..closes(
+            "drop_packets",
+            "Drops packets from an address or network before any server of the host sees them",
+            Layer::Web,
+            Reach::Actor,
+            &[parameter(
+                "network",
+                ParameterKind::Network,
+                "whose packets to drop",
+            )],
+        )
+    },
+    ActionFacts {
         stays_open: "the attacker can come from another address",
         ..closes(
             "block_network",

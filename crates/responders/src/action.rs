@@ -147,6 +147,14 @@ pub enum ActionError {
         /// What it or the connection said.
         how: String,
     },
+    /// The root helper couldn't do it, or can't be asked; its administrator acts.
+    #[error("the root helper can't do {operation}: {how}")]
+    Root {
+        /// What was asked of it.
+        operation: String,
+        /// What it said, or why it can't be asked.
+        how: String,
+    },
     /// The process ended before a change; tests alone do that.
     #[error("the process ended before {before}")]
     Ended {
@@ -183,6 +191,9 @@ impl ActionError {
             }
             Self::Edge { .. } => {
                 "see to the service, to the token's rights and to [edge] of docs/containment.md, then do it again"
+            }
+            Self::Root { .. } => {
+                "see to what it says, and to magewarden-agent-root.socket (docs/agent.md), then do it again"
             }
             Self::Ended { .. } => "do it again",
             Self::NotSeen { .. } => {

@@ -3,9 +3,9 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 
 use crate::action::{Action, ActionError, Effect, Survey, argument, keep, read_kept};
-use crate::block_network::refuse_proxies;
 use crate::edge::{Edge, Kept};
 use crate::host::Host;
+use crate::network::{spare, spare_proxies};
 
 static FACTS: ActionFacts = ActionFacts {
     name: "block_network_edge",
@@ -68,9 +68,7 @@ impl Action for BlockNetworkEdge {
 /// Whom to refuse, if it is nobody of the shop's own.
 fn network<'a>(host: &Host, arguments: &'a Arguments) -> Result<&'a str, ActionError> {
     let network = argument(arguments, "network")?;
-    let nginx = host.settings.nginx.as_ref();
-    let proxies = nginx.map(|nginx| nginx.proxies.as_slice());
-    refuse_proxies(network, proxies.unwrap_or_default())?;
-    refuse_proxies(network, &host.edge()?.never)?;
+    spare_proxies(host, network)?;
+    spare(&host.edge()?.never, network)?;
     Ok(network.as_str())
 }

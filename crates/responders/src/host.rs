@@ -1,5 +1,6 @@
 //! What is there on the shop's host, as its administrator's settings say, and the two ways out: programs and requests.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +9,11 @@ use model::StoreMap;
 use serde::Deserialize;
 
 use crate::ActionError;
+use crate::as_root::{Operation, Way};
 use crate::disk::Disk;
 use crate::guard::GuardSettings;
 use crate::http::{Answer, NoAnswer, Request};
+use crate::network::Network;
 
 /// What an administrator says of the shop's host. A part that is missing refuses its actions.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +23,10 @@ pub struct HostSettings {
     pub magento: Option<MagentoSettings>,
     /// Its web server.
     pub nginx: Option<NginxSettings>,
+    /// Its packet filter.
+    pub nftables: Option<NftablesSettings>,
+    /// Who does what needs root.
+    pub root: Option<RootSocket>,
     /// Its database.
     pub database: Option<DatabaseSettings>,
     /// Its caches.
@@ -64,6 +71,24 @@ pub struct NginxSettings {
     /// Networks that are never blocked: proxies, balancers, monitors.
     #[serde(default)]
     pub proxies: Vec<String>,
+}
+
+/// nftables on this host, changed by this process itself, which is root then.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NftablesSettings {
+    /// Program that changes them.
+    #[serde(default = "crate::as_root::nft")]
+    pub program: String,
+}
+
+/// The root helper on this host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RootSocket {
+    /// Where it listens.
+    #[serde(default = "socket")]
+    pub socket: PathBuf,
 }
 
 /// The shop's database, with an account for containment: not the one that reads for detection.
@@ -185,6 +210,10 @@ const fn port() -> u16 {
     3306
 }
 
+fn socket() -> PathBuf {
+    PathBuf::from("/run/magewarden/root.sock")
+}
+
 fn test() -> Vec<String> {
     ["nginx", "-t"].map(str::to_owned).to_vec()
 }
@@ -251,6 +280,20 @@ impl Host {
         })
     }
 
+    /// Has what needs root done: by the root helper where the host has one, else by this process.
+    pub(crate) fn root(&self, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
+        let way = match (&self.settings.root, &self.settings.nftables) {
+            (Some(root), _) => Way::Helper(root.socket.clone()),
+            (None, Some(nftables)) => Way::Here(nftables.program.clone()),
+            (None, None) => {
+                return Err(ActionError::NotSetUp {
+                    what: "the host's settings have no part [root] and no [nftables]".to_owned(),
+                });
+            }
+        };
+        self.world.root(&way, operation)
+    }
+
     pub(crate) fn database(&self) -> Result<&DatabaseSettings, ActionError> {
         let settings = self.settings.database.as_ref();
         settings.ok_or_else(|| ActionError::NotSetUp {
@@ -313,6 +356,20 @@ pub trait World: Send + Sync {
     ///
     /// [`ActionError::Program`] when it can't be started, fails, or takes longer than `limit`; then it is ended.
     fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError>;
+
+    /// Runs a program without a shell, waits for its end and gives what it wrote, 1 MiB of it at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](World::run).
+    fn read(&self, program: &[String], limit: Duration) -> Result<Vec<u8>, ActionError>;
+
+    /// Has something done that needs root, and gives the networks that it tells of; none where it tells of none.
+    ///
+    /// # Errors
+    ///
+    /// [`ActionError::Refused`] when root's settings don't let it, [`ActionError::Root`] and others when it failed.
+    fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError>;
 
     /// Sends a `GET` and gives the status of the answer.
     ///

@@ -5,6 +5,7 @@
 //! database in another ([`database`]), and what undoes a change is known before. What only looks whether a shop still sells is apart, too ([`guard`]).
 
 mod action;
+pub mod as_root;
 mod aside;
 mod below;
 mod block_network;
@@ -20,6 +21,7 @@ mod deactivate_administrator;
 mod deny_php;
 mod disable_payment_method;
 mod disk;
+mod drop_packets;
 mod drop_trigger;
 mod edge;
 mod end_connections;
@@ -34,6 +36,7 @@ mod http;
 mod lock_database_account;
 mod maintenance;
 pub mod memory;
+mod network;
 mod nginx;
 mod pause_consumer;
 mod pause_job;
@@ -54,9 +57,10 @@ pub use evidence::{Evidence, gather};
 pub use guard::{GuardSettings, ViewSettings, look};
 pub use host::{
     Ask, CacheServer, CacheSettings, DatabaseSettings, EdgeService, EdgeSettings, HoldSettings,
-    Host, HostSettings, MagentoSettings, NginxSettings, World,
+    Host, HostSettings, MagentoSettings, NftablesSettings, NginxSettings, RootSocket, World,
 };
 pub use http::{Answer, NoAnswer, Request};
+pub use network::Network;
 pub use nginx::prepare;
 
 /// Every action, evidence first, then outermost layer first.
@@ -65,6 +69,7 @@ pub static ACTIONS: &[&dyn Action] = &[
         space: hold_retention::space,
     },
     &block_network_edge::BlockNetworkEdge,
+    &drop_packets::DropPackets,
     &block_network::BlockNetwork,
     &block_route::BlockRoute,
     &close_view::CloseView,

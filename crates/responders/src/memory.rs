@@ -2,6 +2,7 @@
 //!
 //! For the contract of actions, and for exercises: no server is started, and what the guard asks for is answered as a Magento does.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,18 @@ use std::time::Duration;
 
 use model::{RunType, StoreMap, ViewPlace};
 
+use crate::as_root::{NginxPrograms, Operation, RootSettings, Way, carry};
 use crate::guard::{GuardSettings, ViewSettings};
-use crate::host::{Ask, HoldSettings, Host, HostSettings, MagentoSettings, NginxSettings, World};
+use crate::host::{
+    Ask, HoldSettings, Host, HostSettings, MagentoSettings, NftablesSettings, NginxSettings,
+    RootSocket, World,
+};
 use crate::http::{Answer, NoAnswer, Request};
+use crate::network::Network;
 use crate::{ActionError, nginx};
+
+/// What the root helper of [`host_by_root`] never drops.
+const NEVER: &str = "203.0.113.9";
 
 /// Two websites, three views and a closed one.
 #[must_use]
@@ -48,7 +57,20 @@ pub fn stores() -> StoreMap {
     map
 }
 
-/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php` and a changed `pub/static/checkout.js`, as it should be in `good_files`; our include files in `nginx`, moved files in `quarantine`; two logs in `log`, held in `hold`.
+/// The same, where nginx is changed by a root helper, and so are networks; it refuses 203.0.113.9, which its own settings never let be dropped.
+///
+/// # Errors
+///
+/// As [`host`].
+pub fn host_by_root(folder: &Path) -> Result<Host, ActionError> {
+    let mut host = host(folder)?;
+    host.settings.root = Some(RootSocket {
+        socket: folder.join("root.sock"),
+    });
+    Ok(host)
+}
+
+/// A host in a folder: Magento's root in `shop`, with a dropped `pub/media/x.php` and a changed `pub/static/checkout.js`, as it should be in `good_files`; our include files in `nginx`, a file for each network whose packets are dropped in `nftables`, moved files in `quarantine`; two logs in `log`, held in `hold`.
 ///
 /// # Errors
 ///
@@ -64,6 +86,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
         folder.join("quarantine"),
         folder.join("hold"),
         folder.join("log"),
+        folder.join("nftables"),
     ] {
         std::fs::create_dir_all(&made).map_err(ActionError::file("make", &made))?;
     }
@@ -98,6 +121,10 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             ask: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
             proxies: vec!["198.51.100.0/24".to_owned()],
         }),
+        nftables: Some(NftablesSettings {
+            program: crate::as_root::nft(),
+        }),
+        root: None,
         database: None,
         cache: None,
         edge: None,
@@ -109,6 +136,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
     };
     let world = Nginx {
         file: include.join("http.conf"),
+        networks: folder.join("nftables"),
         running: Mutex::default(),
     };
     let host = Host::within(settings, stores(), Box::new(world));
@@ -162,9 +190,10 @@ fn sold(request: &Request) -> Answer {
     }
 }
 
-/// An nginx that has read our file when it was last told to.
+/// An nginx that has read our file when it was last told to, and a kernel that keeps networks as files.
 struct Nginx {
     file: PathBuf,
+    networks: PathBuf,
     running: Mutex<String>,
 }
 
@@ -183,6 +212,58 @@ impl World for Nginx {
             *self.running.lock().unwrap_or_else(PoisonError::into_inner) = content;
         }
         Ok(())
+    }
+
+    fn read(&self, program: &[String], _limit: Duration) -> Result<Vec<u8>, ActionError> {
+        Err(ActionError::Program {
+            program: program.join(" "),
+            how: "can't be started: there are no programs here".to_owned(),
+        })
+    }
+
+    fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
+        let folder = &self.networks;
+        let file = |network: &Network| folder.join(network.to_string().replace('/', " "));
+        match operation {
+            Operation::ListNetworks => {
+                let entries =
+                    std::fs::read_dir(folder).map_err(ActionError::file("read", folder))?;
+                let names = entries.flatten().map(|entry| entry.file_name());
+                let names = names.map(|name| name.to_string_lossy().replace(' ', "/"));
+                return Ok(names.filter_map(|name| Network::read(&name)).collect());
+            }
+            Operation::AddNetwork(network) if network.to_string() == NEVER => {
+                return Err(ActionError::refused(format!(
+                    "{NEVER} is never dropped here"
+                )));
+            }
+            Operation::AddNetwork(network) => {
+                let file = file(network);
+                std::fs::write(&file, "").map_err(ActionError::file("write", &file))?;
+            }
+            Operation::RemoveNetwork(network) => {
+                let file = file(network);
+                std::fs::remove_file(&file).map_err(ActionError::file("remove", &file))?;
+            }
+            Operation::TestNginx | Operation::ReloadNginx | Operation::PutRules { .. } => {
+                if matches!(way, Way::Here(_)) {
+                    return Err(ActionError::refused("nginx's programs are run without it"));
+                }
+                let programs = |word: &str| vec![word.to_owned()];
+                let settings = RootSettings {
+                    account: 0,
+                    stores: None,
+                    nginx: Some(NginxPrograms {
+                        folder: self.file.with_file_name(""),
+                        test: programs("test"),
+                        reload: programs("reload"),
+                    }),
+                    nftables: None,
+                };
+                carry(&settings, &stores(), operation, self)?;
+            }
+        }
+        Ok(BTreeSet::new())
     }
 
     fn ask(&self, _at: SocketAddr, ask: &Ask, _limit: Duration) -> Result<u16, ActionError> {
@@ -246,6 +327,14 @@ struct Otherwise {
 impl World for Otherwise {
     fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
         self.shop.run(program, limit)
+    }
+
+    fn read(&self, program: &[String], limit: Duration) -> Result<Vec<u8>, ActionError> {
+        self.shop.read(program, limit)
+    }
+
+    fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
+        self.shop.root(way, operation)
     }
 
     fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {

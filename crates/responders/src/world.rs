@@ -1,17 +1,23 @@
 //! The world as it is: programs of this host, and its web server.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use crate::ActionError;
+use crate::as_root::{self, Filter, Operation, Way};
 use crate::host::{Ask, World};
 use crate::http::{self, Answer, NoAnswer, Request};
+use crate::network::Network;
 
 /// Bytes kept of what a program says; the last of them are told.
-const SAID_BYTES_MAX: usize = 64 << 10;
+const SAID_BYTES_MAX: u64 = 64 << 10;
+/// Bytes kept of what a program writes where that is asked for.
+const WRITTEN_BYTES_MAX: u64 = 1 << 20;
 const TOLD_CHARS_MAX: usize = 600;
 /// Bytes read of an answer, for its status.
 const STATUS_BYTES: usize = 12;
@@ -23,53 +29,32 @@ pub(crate) struct ThisHost;
 
 impl World for ThisHost {
     fn run(&self, program: &[String], limit: Duration) -> Result<(), ActionError> {
-        let shown = program.join(" ");
-        let failed = |how: String| ActionError::Program {
-            program: shown.clone(),
-            how,
-        };
-        let Some((name, arguments)) = program.split_first() else {
-            return Err(failed("is no program".to_owned()));
-        };
-        #[expect(clippy::disallowed_methods, reason = "starting processes belongs here")]
-        let mut command = Command::new(name);
-        let started = command
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = started.map_err(|error| failed(format!("can't be started: {error}")))?;
-        let said = child.stderr.take();
-        // Not joined when time is over: what it started may hold its pipe open.
-        let (told, heard) = std::sync::mpsc::channel();
-        let listener = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            if let Some(said) = said {
-                let _read = said.take(SAID_BYTES_MAX as u64).read_to_end(&mut text);
+        run(program, limit, Stdio::null()).map(drop)
+    }
+
+    fn read(&self, program: &[String], limit: Duration) -> Result<Vec<u8>, ActionError> {
+        run(program, limit, Stdio::piped())
+    }
+
+    fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
+        let told = match way {
+            Way::Helper(socket) => as_root::ask(socket, operation)?,
+            Way::Here(program) => {
+                let filter = Filter {
+                    world: self,
+                    program,
+                };
+                match operation {
+                    Operation::ListNetworks => Some(filter.list()?.into_iter().collect()),
+                    Operation::AddNetwork(network) => filter.add(*network).map(|()| None)?,
+                    Operation::RemoveNetwork(network) => filter.remove(*network).map(|()| None)?,
+                    Operation::TestNginx | Operation::ReloadNginx | Operation::PutRules { .. } => {
+                        return Err(ActionError::refused("nginx's programs are run without it"));
+                    }
+                }
             }
-            let _nobody_waits = told.send(text);
-        });
-        drop(listener);
-        let status = wait(&mut child, limit).map_err(|error| failed(error.to_string()))?;
-        let text = heard.recv_timeout(Duration::from_secs(1));
-        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-        let skipped = text.chars().count().saturating_sub(TOLD_CHARS_MAX);
-        let text: String = text.chars().skip(skipped).collect();
-        match status {
-            None => Err(failed(format!(
-                "took longer than {} s and was ended; {}",
-                limit.as_secs(),
-                text.trim()
-            ))),
-            Some(status) if !status.success() => {
-                Err(failed(format!("failed ({status}): {}", text.trim())))
-            }
-            Some(_) => Ok(()),
-        }
+        };
+        Ok(told.unwrap_or_default())
     }
 
     fn ask(&self, at: SocketAddr, ask: &Ask, limit: Duration) -> Result<u16, ActionError> {
@@ -114,6 +99,66 @@ impl World for ThisHost {
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
+}
+
+/// Runs a program to its end; gives what it wrote to where `out` leads.
+fn run(program: &[String], limit: Duration, out: Stdio) -> Result<Vec<u8>, ActionError> {
+    let shown = program.join(" ");
+    let failed = |how: String| ActionError::Program {
+        program: shown.clone(),
+        how,
+    };
+    let Some((name, arguments)) = program.split_first() else {
+        return Err(failed("is no program".to_owned()));
+    };
+    #[expect(clippy::disallowed_methods, reason = "starting processes belongs here")]
+    let mut command = Command::new(name);
+    let started = command
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = started.map_err(|error| failed(format!("can't be started: {error}")))?;
+    let written = child
+        .stdout
+        .take()
+        .map(|out| listen(out, WRITTEN_BYTES_MAX));
+    let said = child.stderr.take().map(|said| listen(said, SAID_BYTES_MAX));
+    let status = wait(&mut child, limit).map_err(|error| failed(error.to_string()))?;
+    let heard = |heard: Option<Receiver<Vec<u8>>>| {
+        let text = heard.map(|heard| heard.recv_timeout(Duration::from_secs(1)));
+        text.and_then(Result::ok).unwrap_or_default()
+    };
+    let text = String::from_utf8_lossy(&heard(said)).into_owned();
+    let skipped = text.chars().count().saturating_sub(TOLD_CHARS_MAX);
+    let text: String = text.chars().skip(skipped).collect();
+    match status {
+        None => Err(failed(format!(
+            "took longer than {} s and was ended; {}",
+            limit.as_secs(),
+            text.trim()
+        ))),
+        Some(status) if !status.success() => {
+            Err(failed(format!("failed ({status}): {}", text.trim())))
+        }
+        Some(_) => Ok(heard(written)),
+    }
+}
+
+/// Hears out what a program writes, on a thread that isn't joined: what it started may hold its pipe open.
+fn listen(from: impl Read + Send + 'static, bytes_max: u64) -> Receiver<Vec<u8>> {
+    let (told, heard) = std::sync::mpsc::channel();
+    let listener = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _read = from.take(bytes_max).read_to_end(&mut text);
+        let _nobody_waits = told.send(text);
+    });
+    drop(listener);
+    heard
 }
 
 /// Waits for a process, and ends it when the time is over.

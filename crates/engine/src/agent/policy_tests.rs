@@ -172,7 +172,9 @@ fn networks_are_compared_by_what_they_have_in_common() {
         ("198.51.0.0/16", false),
         ("no network", false),
     ] {
-        check(never, "block_network", &[("network", network)], is_allowed);
+        for action in ["block_network", "drop_packets"] {
+            check(never, action, &[("network", network)], is_allowed);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use model::{ActionFacts, Arguments};
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, ActionError, Change, Effect, Survey};
+use crate::as_root::{Operation, Rules};
 use crate::disk;
 use crate::host::{Ask, Host};
 
@@ -152,8 +153,9 @@ impl<R: RuleAction> Action for R {
         if !kept.was_there {
             rules.remove(&rule);
         }
-        if rules != before {
-            // Somebody closed or opened something else since: that stays.
+        let is_written_alike = maps::http(&before, &host.stores) == kept.content;
+        if rules != before || (host.settings.root.is_some() && !is_written_alike) {
+            // Somebody closed or opened something else since: that stays. And root writes what it would write now.
             let content = maps::http(&rules, &host.stores);
             return change(host, &found, &content, None);
         }
@@ -230,27 +232,32 @@ fn change(
     modified: Option<SystemTime>,
 ) -> Result<(), ActionError> {
     let path = path(host)?;
-    let settings = host.nginx()?;
+    let settings = &host.settings;
     let is_same = found.content == content && modified.is_none_or(|time| time == found.modified);
     if !is_same {
         // What is broken already isn't ours to find out with a changed file.
         test(host)?;
-        host.disk.replace(&path, content.as_bytes(), modified)?;
+        put(host, content, modified)?;
     }
-    host.disk.remove(&disk::temporary(&path))?;
+    if settings.root.is_none() {
+        host.disk.remove(&disk::temporary(&path))?;
+    }
     if is_same && is_running(host, content)? {
         return Ok(());
     }
-    let back = || {
-        host.disk
-            .replace(&path, found.content.as_bytes(), Some(found.modified))
-    };
+    let back = || put(host, &found.content, Some(found.modified));
+    if !is_same && settings.root.is_some() && read(host)?.content != content {
+        back()?;
+        return Err(ActionError::NotSetUp {
+            what: "the root helper writes another file: it needs the agent's version, and its list of stores".to_owned(),
+        });
+    }
     if let Err(error) = test(host) {
         back()?;
         return Err(error);
     }
     host.disk.step(&path)?;
-    let told = host.world.run(&settings.reload, TEST_LIMIT);
+    let told = reload(host);
     match told.and_then(|()| await_running(host, content)) {
         Ok(()) => Ok(()),
         // It was there already and nginx was asked to take it: nothing to go back to.
@@ -258,14 +265,41 @@ fn change(
         Err(error) => {
             back()?;
             host.disk.step(&path)?;
-            host.world.run(&settings.reload, TEST_LIMIT)?;
+            reload(host)?;
             Err(error)
         }
     }
 }
 
+/// Writes our file: by this process, or by the root helper, which knows by the rules what is to be in it.
+fn put(host: &Host, content: &str, modified: Option<SystemTime>) -> Result<(), ActionError> {
+    let path = path(host)?;
+    if host.settings.root.is_none() {
+        return host.disk.replace(&path, content.as_bytes(), modified);
+    }
+    let rules = Rules(rule::read(content).ok_or(ActionError::Kept)?);
+    host.disk.step(&path)?;
+    host.root(&Operation::PutRules { rules, modified })
+        .map(drop)
+}
+
 fn test(host: &Host) -> Result<(), ActionError> {
-    host.world.run(&host.nginx()?.test, TEST_LIMIT)
+    match host.settings.root {
+        Some(_) => host.root(&Operation::TestNginx).map(drop),
+        None => host.world.run(&host.nginx()?.test, TEST_LIMIT),
+    }
+}
+
+fn reload(host: &Host) -> Result<(), ActionError> {
+    match host.settings.root {
+        Some(_) => host.root(&Operation::ReloadNginx).map(drop),
+        None => host.world.run(&host.nginx()?.reload, TEST_LIMIT),
+    }
+}
+
+/// Our file for rules, whole.
+pub(crate) fn http(rules: &BTreeSet<Rule>, stores: &model::StoreMap) -> String {
+    maps::http(rules, stores)
 }
 
 /// Whether nginx goes by a file: it answers at the address that this file alone has.

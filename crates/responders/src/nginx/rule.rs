@@ -38,7 +38,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (kind, value) = text.split_once(' ').unwrap_or((text, ""));
         let value = |kind| Argument::read(kind, value).ok();
         Some(match kind {

@@ -1,15 +1,17 @@
 //! The same contract at a real Redis: run by `tests/services/contain.py`, which says where it is.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::Arguments;
+use responders::as_root::{Operation, Way};
 use responders::contract::{Seen, Trial, check_at, seen_in_cache};
 use responders::{
-    Action, ActionError, Answer, Ask, CacheServer, CacheSettings, Effect, Host, NoAnswer, Request,
-    Survey, World, action, memory,
+    Action, ActionError, Answer, Ask, CacheServer, CacheSettings, Effect, Host, Network, NoAnswer,
+    Request, Survey, World, action, memory,
 };
 
 use crate::arguments;
@@ -58,6 +60,14 @@ struct Varnish {
 impl World for Varnish {
     fn run(&self, program: &[String], _limit: Duration) -> Result<(), ActionError> {
         unreachable!("{program:?}")
+    }
+
+    fn read(&self, program: &[String], _limit: Duration) -> Result<Vec<u8>, ActionError> {
+        unreachable!("{program:?}")
+    }
+
+    fn root(&self, way: &Way, operation: &Operation) -> Result<BTreeSet<Network>, ActionError> {
+        unreachable!("{way:?} {operation:?}")
     }
 
     fn ask(&self, _at: SocketAddr, ask: &Ask, _limit: Duration) -> Result<u16, ActionError> {

@@ -4,12 +4,13 @@ mod broken;
 mod cache;
 mod cdn;
 mod database;
+mod dropping;
 mod edge;
 mod hold;
 
 use std::path::Path;
 
-use model::{Argument, Arguments};
+use model::{Argument, Arguments, Layer};
 use responders::{ACTIONS, Action, Effect, action, contract, memory};
 
 /// Arguments that fit the host in memory, by the action's name.
@@ -24,12 +25,14 @@ fn arguments(action: &dyn Action, values: &[&str]) -> Arguments {
         .collect()
 }
 
-const VALUES: [(&str, &str); 10] = [
+const VALUES: [(&str, &str); 12] = [
     ("block_network", "192.0.2.0/24"),
     ("block_route", "/rest/V1/guest-carts"),
     ("close_view", "fr"),
     ("close_website", "base"),
     ("deny_php", ""),
+    ("drop_packets", "192.0.2.0/24"),
+    ("drop_packets", "2001:db8::7"),
     ("hold_retention", ""),
     ("maintenance", ""),
     ("quarantine_file", "pub/media/x.php"),
@@ -54,6 +57,11 @@ fn every_action_keeps_the_contract() {
         let folder = tempfile::tempdir().expect("a folder");
         let given = arguments(*one, &[value]);
         contract::check(*one, folder.path(), &memory::host, &given);
+        if one.facts().layer == Layer::Web {
+            // Where nginx is the root helper's to change, all the same holds.
+            let folder = tempfile::tempdir().expect("a folder");
+            contract::check(*one, folder.path(), &memory::host_by_root, &given);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod listen;
 mod policy;
+mod root;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,8 @@ enum What {
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
     },
+    /// On the shop's host, as root: do what needs root for the agent, a closed list; systemd starts it when the agent asks
+    Root(root::Root),
     /// Say what a policy allows, and what it says to a plan
     Policy(policy::Show),
     /// As `runs undo`, of the agent's runs; the server needn't be there
@@ -170,6 +173,7 @@ impl Agent {
                 host,
             } => enrol(&server, &invitation, &host.data),
             What::Run { host, on, policy } => carry(host.data, &on, policy.as_deref()),
+            What::Root(root) => root.run(),
             What::Policy(show) => show.run(),
             What::Undo { host, undo } => undo.run(&host.place()),
             What::Freeze { host, freeze } => freeze.run(&host.place()),
