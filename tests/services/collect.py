@@ -211,7 +211,8 @@ def server_away(scene, writer):
         old.unlink()
     scene.up()
     scene.wait_all(f"web1/file:{writer.path}", writer)
-    wait_for("the spool to be empty", 30, lambda: size() < 200_000)
+    wait_for("what was sent to go from the disk", 30, lambda: writer.write(1) or size() < 200_000)
+    scene.wait_all(f"web1/file:{writer.path}", writer)
 
 
 def full(scene, writer):

@@ -93,8 +93,9 @@ impl House {
 
     /// Hands over, and seals what comes.
     fn take(&self, host: &str, batches: Vec<Batch>) -> Result<Vec<String>, ArrivalError> {
+        let arrivals = self.arrivals.clone();
         std::thread::scope(|scope| {
-            let taken = scope.spawn(|| self.arrivals.take(host, status(), batches));
+            let taken = scope.spawn(move || arrivals.take(host, status(), batches));
             let mut sources = Vec::new();
             while !taken.is_finished() {
                 let next = self.running.next(Duration::from_millis(5));
@@ -182,7 +183,8 @@ fn a_start_goes_on_where_the_ledger_stands() {
 #[test]
 fn what_is_not_known_to_be_sealed_is_waited_for_before_anything_else() {
     let house = house(&Positions::new());
-    let ask = |batches| house.arrivals.take("web1", status(), batches);
+    let arrivals = house.arrivals.clone();
+    let ask = |batches| arrivals.take("web1", status(), batches);
     std::thread::scope(|scope| {
         let taken = scope.spawn(|| ask(vec![batch("file:/a", 1, 0, 1)]));
         let delivery = house.delivery();

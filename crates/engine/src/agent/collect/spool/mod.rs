@@ -23,6 +23,9 @@ pub(super) use disk::set_aside;
 /// Largest file of a spool, in bytes, but for its last frame; smaller where the spool is.
 const FILE_BYTES: u64 = 16 << 20;
 
+/// Bytes of a file from which on it takes nothing more once the server has all of it.
+const SENT_BYTES: u64 = 64 << 10;
+
 /// Why a spool can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -246,7 +249,9 @@ impl Spool {
             return Ok(false);
         }
         let (mut number, mut at) = inner.last_file();
-        if at >= self.file_bytes {
+        // What the server has all of goes soon, too.
+        let is_sent = inner.spot == (Spot { file: number, at }) && at >= SENT_BYTES;
+        if at >= self.file_bytes || is_sent {
             number += 1;
             at = 0;
             inner.last = disk::append_to(&self.folder, number)?;
@@ -360,7 +365,8 @@ impl Spool {
                 None => strange.push(source),
             }
         }
-        let mut skips = Stand::new();
+        // What was found before, and holds, isn't looked for again.
+        let mut skips = inner.skips.clone();
         let mut reader = disk::Frames::new(&self.folder, &inner.files, inner.spot);
         while !open.is_empty()
             && let Some((batch, _)) = reader.next()?
