@@ -73,7 +73,8 @@ class Scene:
             words = ["up", "--data", str(self.data), "--log", str(self.folder / "own.log"), "--port", str(self.port), "--agents", f"127.0.0.1:{self.agents}"]
             self.server = subprocess.Popen([self.magewarden, *words], stdout=subprocess.DEVNULL, stderr=err)
         self.started.append(self.server)
-        wait_for("the console", 60, lambda: "<main" in page(self.port))
+        # A build that isn't optimised takes a while to read what it judges on from.
+        wait_for("the console", 240, lambda: "<main" in page(self.port))
 
     def kill(self, process):
         process.send_signal(signal.SIGKILL)
@@ -169,7 +170,7 @@ def through_kills(scene, writer):
     thread = threading.Thread(target=write)
     thread.start()
     kills = {"agent": 0, "server": 0}
-    end = time.monotonic() + 40
+    end = time.monotonic() + 25
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.2, 2.0))
         if chance.random() < 0.7:
@@ -220,7 +221,7 @@ def full(scene, writer):
     scene.kill(scene.agent)
     scene.kill(scene.server)
     scene.agent = scene.run("web1", writer.path, spool_mib=4)
-    for _ in range(40):
+    for _ in range(30):
         writer.write(1500)
     wait_for("word of the full spool", 60, lambda: "the spool is full" in scene.said("web1"))
     spool = scene.folder / "web1" / "spool"
@@ -318,6 +319,9 @@ def main():
         full(scene, writer)
         damaged(scene, writer)
         judged(scene, writer)
+        writer.rotate()
+        writer.write(300)
+        scene.wait_all(f"web1/file:{writer.path}", writer)
         two_hosts(scene, writer)
         verified(magewarden, scene.data)
         scene.no_card(scene.data, "the server's folder")
