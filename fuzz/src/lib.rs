@@ -30,6 +30,7 @@ pub const BODIES: [(&str, fn(&[u8])); 21] = [
     ("playbook", playbook),
     ("run", run),
     ("host_report", host_report),
+    ("records", records),
     ("instruction", instruction),
     ("saml", saml),
     ("root_request", root_request),
@@ -284,6 +285,31 @@ pub fn host_report(bytes: &[u8]) {
     };
     let text = serde_json::to_vec(&report).expect("plain values are JSON");
     assert_eq!(serde_json::from_slice::<model::HostReport>(&text).ok(), Some(report));
+}
+
+/// Records of a host are refused, or read and written again as the same; no mark lies outside of its record.
+pub fn records(bytes: &[u8]) {
+    use link::records::{Batch, Carried, read_body};
+    let batches = match read_body(bytes) {
+        Ok((_, batches)) => batches,
+        // Behind the check, too.
+        Err(_) => Batch::decode(bytes).into_iter().collect(),
+    };
+    for batch in batches {
+        let written = batch.encode();
+        assert_eq!(Batch::decode(&written), Ok(batch.clone()));
+        assert_eq!(Batch::unframe(&batch.frame()), Ok((batch.clone(), written.len() + 12)));
+        let Carried::Records { records, .. } = &batch.what else { continue };
+        for record in records {
+            assert!(!record.bytes.is_empty());
+            for mark in &record.marks {
+                let end = mark.offset_bytes as usize + mark.length_bytes as usize;
+                assert!(end <= record.bytes.len());
+            }
+        }
+        let end = batch.end().expect("records end somewhere");
+        assert!(batch.behind(end).is_some_and(|rest| rest.is_empty()));
+    }
 }
 
 /// Nothing that comes to a host as signed is taken under a key that didn't sign it; what was signed is what is read.

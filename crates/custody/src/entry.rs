@@ -107,8 +107,11 @@ impl Header {
         for mark in marks {
             out.extend_from_slice(&mark.offset_bytes.to_be_bytes());
             out.extend_from_slice(&mark.length_bytes.to_be_bytes());
-            out.push(place(&KINDS, mark.kind));
-            out.push(mark.brand.map_or(255, |brand| place(&BRANDS, brand)));
+            out.push(place(&MarkKind::BY_NUMBER, mark.kind));
+            out.push(
+                mark.brand
+                    .map_or(255, |brand| place(&Brand::BY_NUMBER, brand)),
+            );
             out.push(mark.digits);
             out.push(
                 u8::from(mark.is_test)
@@ -201,34 +204,6 @@ impl Header {
     }
 }
 
-/// Kinds by number in the encoding; append only.
-static KINDS: [MarkKind; 6] = [
-    MarkKind::Pan,
-    MarkKind::Track1,
-    MarkKind::Track2,
-    MarkKind::Cvv,
-    MarkKind::PinBlock,
-    MarkKind::Secret,
-];
-/// Brands by number in the encoding; append only.
-static BRANDS: [Brand; 15] = [
-    Brand::Other,
-    Brand::Visa,
-    Brand::Mastercard,
-    Brand::AmericanExpress,
-    Brand::Discover,
-    Brand::DinersClub,
-    Brand::Jcb,
-    Brand::UnionPay,
-    Brand::Maestro,
-    Brand::Mir,
-    Brand::RuPay,
-    Brand::Elo,
-    Brand::Hipercard,
-    Brand::Troy,
-    Brand::Verve,
-];
-
 fn place<T: PartialEq + Copy>(list: &[T], value: T) -> u8 {
     list.iter()
         .position(|known| *known == value)
@@ -285,13 +260,13 @@ impl Input<'_> {
     fn mark(&mut self) -> Result<Mark, EncodeError> {
         let offset_bytes = u32::from_be_bytes(self.array()?);
         let length_bytes = u32::from_be_bytes(self.array()?);
-        let kind = *KINDS
+        let kind = *MarkKind::BY_NUMBER
             .get(usize::from(self.byte()?))
             .ok_or(EncodeError::Value { field: "mark" })?;
         let brand = match self.byte()? {
             255 => None,
             number => Some(
-                *BRANDS
+                *Brand::BY_NUMBER
                     .get(usize::from(number))
                     .ok_or(EncodeError::Value { field: "brand" })?,
             ),

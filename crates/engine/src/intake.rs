@@ -256,7 +256,7 @@ impl Intake {
             }
             let length = length.min(RECORD_BYTES_MAX);
             let record = open.get(..length).unwrap_or(open);
-            self.take(record, masker, context, block, heard);
+            self.take(record, &[], masker, context, block, heard);
             start += length;
         }
         buffer.drain(..start);
@@ -264,11 +264,11 @@ impl Intake {
     }
 
     /// Takes one record that its source has framed already, at the place it says; what is longer than
-    /// [`RECORD_BYTES_MAX`] is cut there.
+    /// [`RECORD_BYTES_MAX`] is cut there. `marks` is what was masked of it before; it is looked through once more.
     pub fn push_record(
         &mut self,
         record: &[u8],
-        offset_bytes: u64,
+        (offset_bytes, marks): (u64, &[Mark]),
         masker: &Masker,
         context: &Context,
         block: &mut Block,
@@ -277,12 +277,13 @@ impl Intake {
         self.counters.cut += u64::from(kept.len() < record.len());
         // Between records of a sender there may be bytes that are none of them.
         self.offset_bytes = offset_bytes;
-        self.take(kept, masker, context, block, &mut |_| {});
+        self.take(kept, marks, masker, context, block, &mut |_| {});
     }
 
     fn take(
         &mut self,
         record: &[u8],
+        before: &[Mark],
         masker: &Masker,
         context: &Context,
         block: &mut Block,
@@ -297,6 +298,12 @@ impl Intake {
             .expect("the range was just appended");
         let mut marks = Vec::new();
         masker.mask(masked, &mut marks);
+        if !before.is_empty() {
+            // What is masked already may look like a secret once more: whoever saw the record itself knows better.
+            marks.retain(|mark| !before.iter().any(|known| overlap(known, mark)));
+            marks.extend_from_slice(before);
+            marks.sort_by_key(|mark| mark.offset_bytes);
+        }
         let mut tokens = vec![self.tokens.place(&Scope::Unknown)];
         let read = self.format.parse(masked, context, &mut self.state);
         heard(&read);
@@ -326,4 +333,9 @@ impl Intake {
         });
         self.offset_bytes += record.len() as u64;
     }
+}
+
+fn overlap(one: &Mark, other: &Mark) -> bool {
+    let end = |mark: &Mark| u64::from(mark.offset_bytes) + u64::from(mark.length_bytes);
+    u64::from(one.offset_bytes) < end(other) && u64::from(other.offset_bytes) < end(one)
 }

@@ -18,6 +18,7 @@ pub mod desk;
 pub mod evidence;
 pub mod exercise;
 pub mod external;
+mod framer;
 pub mod handled;
 pub mod health;
 mod hex;

@@ -178,7 +178,7 @@ fn looked(pipeline: &mut Pipeline, records: &[&str]) {
     for record in records {
         let at = u64::try_from(block.bytes.len()).expect("small");
         let (masker, context) = (pipeline.masker(), pipeline.context());
-        intake.push_record(record.as_bytes(), at, masker, context, &mut block);
+        intake.push_record(record.as_bytes(), (at, &[]), masker, context, &mut block);
     }
     let mut records = std::mem::take(&mut block.records);
     let entries: Vec<_> = records

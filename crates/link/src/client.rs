@@ -117,8 +117,29 @@ impl Client {
         body: &impl Serialize,
         wait: u64,
     ) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).map_err(|error| CallError::Away {
+            why: error.to_string(),
+        })?;
+        self.send(path, "application/json", &body, wait)
+    }
+
+    /// Posts bytes and reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub fn post_bytes<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, CallError> {
+        self.send(path, "application/octet-stream", body, 0)
+    }
+
+    fn send<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+        wait: u64,
+    ) -> Result<T, CallError> {
         let away = |why: String| CallError::Away { why };
-        let body = serde_json::to_vec(body).map_err(|error| away(error.to_string()))?;
         let wait = wait.min(WAIT_SECONDS_MAX);
         let answer = self
             .agent
@@ -126,9 +147,9 @@ impl Client {
             .config()
             .timeout_global(Some(CALL + Duration::from_secs(wait)))
             .build()
-            .header("content-type", "application/json")
+            .header("content-type", kind)
             .header("prefer", format!("wait={wait}"))
-            .send(&body[..]);
+            .send(body);
         let answer = answer.map_err(|error| away(error.to_string()))?;
         let (parts, body) = answer.into_parts();
         let mut bytes = Vec::new();

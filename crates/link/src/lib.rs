@@ -8,6 +8,7 @@ mod client;
 mod identity;
 mod invitation;
 mod plans;
+pub mod records;
 pub mod wire;
 
 pub use rustls::pki_types::CertificateDer;

@@ -1,5 +1,6 @@
-//! Bodies of enrolment and renewal, and where they go. Reports are `model`'s.
+//! Bodies of enrolment, renewal and of asking for places, and where they go. Reports are `model`'s, records in [`crate::records`].
 
+use model::{Generation, Position};
 use serde::{Deserialize, Serialize};
 
 /// Version of these bodies written today. A field is added with a default, never renamed.
@@ -11,7 +12,15 @@ pub const ENROL: &str = "/agent/1/enrol";
 pub const RENEW: &str = "/agent/1/renew";
 /// Where it reports.
 pub const REPORT: &str = "/agent/1/report";
+/// Where it asks up to where its records are known, and for the key of fingerprints.
+pub const PLACES: &str = "/agent/1/places";
+/// Where it hands over masked records.
+pub const RECORDS: &str = "/agent/1/records";
 
+/// Largest request with records, in bytes.
+pub const RECORDS_BYTES_MAX: usize = 8 << 20;
+/// Most sources of one host.
+pub const SOURCES_MAX: usize = 200;
 /// Largest report, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 << 20;
 /// Largest other body, in bytes.
@@ -60,4 +69,38 @@ pub struct Certified {
     pub since: model::Timestamp,
     /// Until when.
     pub until: model::Timestamp,
+}
+
+/// What a host hears when it asks for places.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Places {
+    /// [`LINK_VERSION`].
+    pub v: u32,
+    /// The server's clock.
+    pub at: model::Timestamp,
+    /// Up to where each of its sources is in the ledger.
+    pub places: Vec<Known>,
+    /// The installation's key of fingerprints, 32 bytes: what is masked on any host has the same.
+    #[serde(with = "crate::base64_bytes")]
+    pub fingerprint: Vec<u8>,
+}
+
+/// Up to where one source is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its name on the host.
+    pub source: String,
+    /// The generation.
+    pub generation: Generation,
+    /// The first byte of it that isn't known.
+    pub position: Position,
+}
+
+/// The answer to records: all of them are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// [`LINK_VERSION`].
+    pub v: u32,
+    /// The server's clock.
+    pub at: model::Timestamp,
 }

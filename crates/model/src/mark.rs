@@ -21,6 +21,18 @@ pub enum MarkKind {
     Secret,
 }
 
+impl MarkKind {
+    /// Kinds by their number in what is stored and sent; append only.
+    pub const BY_NUMBER: [Self; 6] = [
+        Self::Pan,
+        Self::Track1,
+        Self::Track2,
+        Self::Cvv,
+        Self::PinBlock,
+        Self::Secret,
+    ];
+}
+
 /// Card brand by public prefix ranges (`pci.md` §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +68,27 @@ pub enum Brand {
     Verve,
     /// A range of another scheme.
     Other,
+}
+
+impl Brand {
+    /// Brands by their number in what is stored and sent; append only.
+    pub const BY_NUMBER: [Self; 15] = [
+        Self::Other,
+        Self::Visa,
+        Self::Mastercard,
+        Self::AmericanExpress,
+        Self::Discover,
+        Self::DinersClub,
+        Self::Jcb,
+        Self::UnionPay,
+        Self::Maestro,
+        Self::Mir,
+        Self::RuPay,
+        Self::Elo,
+        Self::Hipercard,
+        Self::Troy,
+        Self::Verve,
+    ];
 }
 
 /// One masked place in a record. Masking keeps length, so offsets hold before and after.

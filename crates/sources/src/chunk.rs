@@ -1,6 +1,6 @@
 //! What a source hands over: bytes of it in order, and what happened to it.
 
-use model::{Generation, SourceId, Timestamp};
+use model::{Generation, Mark, SourceId, Timestamp};
 
 /// What happened to a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +76,14 @@ pub struct Chunk {
     pub end_of_generation: bool,
     /// What happened.
     pub news: Option<News>,
+    /// What was masked of the one record where it was collected; its bytes are masked then.
+    pub marks: Vec<Mark>,
 }
 
 impl Chunk {
     /// One record at its place.
-    pub(crate) fn record(
+    #[must_use]
+    pub fn record(
         source: SourceId,
         generation: Generation,
         offset_bytes: u64,
@@ -96,6 +99,7 @@ impl Chunk {
             format,
             end_of_generation: false,
             news: None,
+            marks: Vec::new(),
         }
     }
 
@@ -111,6 +115,7 @@ impl Chunk {
             format: None,
             end_of_generation: false,
             news: Some(news),
+            marks: Vec::new(),
         }
     }
 }

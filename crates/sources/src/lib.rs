@@ -43,8 +43,8 @@ pub use observation::Observation;
 pub use reader::Reader;
 pub use rotation::group_rotated;
 pub use source::{
-    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Positions,
-    Receipt, Recorder, Running, Source, Waker,
+    Chunk, DELIVERY_BYTES_MAX, Delivery, Framing, Given, Hand, Kind, News, NotSealed, Pending,
+    Positions, Receipt, Recorder, Running, Source, Waker,
 };
 pub use tree::{CardCount, ExampleOutcome, Refused, SignatureError, Signatures};
 pub use unpack::{UnpackError, unpack};

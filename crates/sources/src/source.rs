@@ -108,7 +108,7 @@ impl Receipt {
 }
 
 /// What was handed over and isn't known to be sealed: whoever is sent it again asks this first, so that it isn't sealed twice.
-pub(crate) struct Pending(Receiver<()>);
+pub struct Pending(Receiver<()>);
 
 impl Pending {
     /// Waits until it is sealed, at most `patience`; of what is sealed it says so once.
@@ -116,7 +116,7 @@ impl Pending {
     /// # Errors
     ///
     /// [`NotSealed::Late`]: it may be sealed later; [`NotSealed::Stopped`]: never by this run.
-    pub(crate) fn wait(&self, patience: Duration) -> Result<(), NotSealed> {
+    pub fn wait(&self, patience: Duration) -> Result<(), NotSealed> {
         match self.0.recv_timeout(patience) {
             Ok(()) => Ok(()),
             Err(RecvTimeoutError::Timeout) => Err(NotSealed::Late),
@@ -199,11 +199,7 @@ impl Hand {
     /// # Errors
     ///
     /// [`NotSealed`]: nobody has them.
-    pub(crate) fn offer(
-        &self,
-        chunks: Vec<Chunk>,
-        patience: Duration,
-    ) -> Result<Pending, NotSealed> {
+    pub fn offer(&self, chunks: Vec<Chunk>, patience: Duration) -> Result<Pending, NotSealed> {
         let (told, sealed) = sync_channel(1);
         let delivery = Delivery {
             given: Instant::now(),

@@ -216,6 +216,12 @@ pub(super) fn serve_and_follow(
     let follower = Follower::new(watch.files, resume).or_fail("check that the logs may be read")?;
     let mut all: Vec<Box<dyn Source>> = vec![Box::new(follower)];
     all.extend(watch.sources);
+    let arrivals = watch.agents.as_ref();
+    let arrivals = arrivals.map(|place| place.arrivals(data, &pipeline));
+    let arrivals = arrivals.transpose()?;
+    if let Some(arrivals) = &arrivals {
+        all.push(Box::new(arrivals.clone()));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -264,7 +270,8 @@ pub(super) fn serve_and_follow(
             let counsel = counsel.or_fail("check that --data is writable")?;
             let decider = Decider::new(outbox, desk.clone(), known, waker, hash_key);
             if let Some(place) = watch.agents {
-                hosts = Some(place.serve(data, &runtime, stop, decider.clone())?);
+                let both = (decider.clone(), arrivals);
+                hosts = Some(place.serve(data, &runtime, stop, both)?);
             }
             Console::new(desk.clone(), access, stores)
                 .deciding(decider, trail)

@@ -1,9 +1,11 @@
-//! The agent on a shop's host: carries out what the server signed and the owner's policy allows, and tells what came of it.
+//! The agent on a shop's host: carries out what the server signed and the owner's policy allows, tells what came of it, and hands over
+//! what the host's logs say.
 //!
 //! It calls and is never called. With the server away it goes on with what was begun, and an administrator undoes a run or freezes
 //! the host by files that both read. Why plans are carried out here: `docs/decisions/0013-from-a-playbook-to-a-run.md`.
 
 mod calls;
+mod collect;
 mod examine;
 mod hands;
 mod journals;
@@ -22,11 +24,13 @@ use link::wire::WAIT_SECONDS_MAX;
 use link::{CallError, LinkError};
 
 use calls::{Calls, pause};
+use collect::Collecting;
 use examine::Me;
 use hands::said;
 use work::Work;
 
 pub use calls::BeginError;
+pub use collect::{Collect, FILES_MAX, SPOOL_BYTES, SPOOL_BYTES_MIN};
 pub use kept::{KeptError, identity, keep_identity, may_enrol};
 pub use policy::{Around, Policy, PolicyError};
 pub use work::Settings;
@@ -56,14 +60,19 @@ pub enum RunError {
 /// # Errors
 ///
 /// [`RunError`] when it can't begin. A server that is away is no error.
-pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
+pub fn run(mut settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
     let identity = identity(&settings.folder)?;
     let me = Me {
         installation: identity.installation.clone(),
         name: identity.name.clone(),
         verifier: identity.verifier()?,
     };
+    let (collect, clock) = (settings.collect.take(), settings.clock);
     let mut work = Work::new(settings, me)?;
+    let collecting = collect
+        .map(|collect| Collecting::begin(collect, work.folder().to_owned(), clock))
+        .transpose()
+        .map_err(|source| BeginError::Thread { source })?;
     let mut calls = Calls::begin(work.folder(), identity)?;
     let mut line = Line::default();
     work.tidy();
@@ -88,6 +97,9 @@ pub fn run(settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
     }
     while !work.stop() {
         std::thread::sleep(TICK);
+    }
+    if let Some(collecting) = collecting {
+        collecting.end();
     }
     Ok(())
 }

@@ -51,6 +51,8 @@ pub struct Settings {
     pub program: String,
     /// Hears what an administrator should know, a line each.
     pub tell: Box<dyn Fn(&str) + Send>,
+    /// What is collected here, if anything is.
+    pub collect: Option<super::Collect>,
 }
 
 /// What became of an instruction.

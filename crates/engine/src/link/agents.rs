@@ -306,7 +306,7 @@ impl Agents {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=32).contains(&name.len()) && name.bytes().all(is_fine)
 }

@@ -4,6 +4,7 @@
 //! refused from the next request on, whatever certificates it has.
 
 mod agents;
+mod arrivals;
 mod keep;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::pin::Pin;
 use model::{HostReply, HostReport, Timestamp};
 
 pub use agents::{Agent, AgentError, Agents};
+pub use arrivals::{ArrivalError, Arrivals};
 pub use keep::{authority, plans};
 
 /// What a future of [`Hosts`] is.

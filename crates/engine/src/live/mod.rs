@@ -14,8 +14,9 @@ use parse::Format;
 use sources::{Chunk, DELIVERY_BYTES_MAX, Framing, News, Observation, Receipt, Recorder, Running};
 
 use crate::desk::Desk;
+use crate::framer::{Framer, With};
 use crate::health::{Health, Told};
-use crate::intake::{Block, Intake};
+use crate::intake::Block;
 use crate::ledger::NewEntry;
 use crate::pipeline::{Pipeline, PipelineError};
 pub use delay::Delay;
@@ -30,8 +31,6 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 const LOOK_SECONDS: i64 = 5;
 /// Seconds between two looks at what other processes put into the outbox; this one's own wakes the pipeline.
 const OUTBOX_SECONDS: i64 = 2;
-/// Bytes within which a format must be recognised.
-const HEAD_BYTES: usize = 16 * 1024;
 
 /// Why following stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,11 +46,7 @@ pub enum LiveError {
 
 /// What is known of one source.
 struct Track {
-    intake: Option<Intake>,
-    /// Bytes kept until a format is recognised.
-    head: Vec<u8>,
-    /// Where `head` starts.
-    head_offset: u64,
+    framer: Framer,
     news: String,
     /// Whether it works, as far as it says.
     well: bool,
@@ -248,7 +243,7 @@ impl Live {
         let format = self
             .tracks
             .get(source)
-            .and_then(|track| track.intake.as_ref());
+            .and_then(|track| track.framer.intake());
         let observation = Observation::new(Category::Health, now)
             .text(Field::HealthKind, &kind)
             .text(Field::HealthSource, &source.0)
@@ -363,9 +358,7 @@ impl Live {
     fn take(&mut self, chunk: &Chunk, now: Timestamp, entries: &mut Vec<NewEntry>) {
         let (source, named) = named(chunk);
         let track = self.tracks.entry(source.clone()).or_insert_with(|| Track {
-            intake: None,
-            head: Vec::new(),
-            head_offset: chunk.offset_bytes,
+            framer: Framer::default(),
             news: String::new(),
             well: true,
             lost: 0,
@@ -396,33 +389,15 @@ impl Live {
         if chunk.bytes.is_empty() && !chunk.end_of_generation {
             return;
         }
-        let known = track.intake.as_ref().is_some_and(|intake| {
-            intake.generation() == chunk.generation && intake.offset_bytes() <= chunk.offset_bytes
-        });
+        let with = With {
+            masker: self.pipeline.masker(),
+            context: self.pipeline.context(),
+            tokens: self.pipeline.ledger().token_key(),
+        };
         let mut block = Block::default();
-        if !known {
-            let before = track.intake.take();
-            let counters = before.as_ref().map(Intake::counters).unwrap_or_default();
-            let format = before.map(|intake| intake.format());
-            if track.head.is_empty() {
-                track.head_offset = chunk.offset_bytes;
-            }
-            track.head.extend_from_slice(&chunk.bytes);
-            let Some(format) = named.or(format).or_else(|| parse::sniff(&track.head)) else {
-                track.head.truncate(HEAD_BYTES);
-                return;
-            };
-            let offset = track.head_offset;
-            let tokens = self.pipeline.ledger().token_key();
-            let mut intake =
-                Intake::new(source, chunk.generation, offset, format, tokens).counting_on(counters);
-            let head = std::mem::take(&mut track.head);
-            frame(&mut intake, &head, chunk, &self.pipeline, &mut block);
-            track.intake = Some(intake);
-        } else if let Some(intake) = &mut track.intake {
-            frame(intake, &chunk.bytes, chunk, &self.pipeline, &mut block);
-        }
-        let Some(intake) = &track.intake else { return };
+        let Some(intake) = track.framer.take(chunk, &source, named, with, &mut block) else {
+            return;
+        };
         let mut records = std::mem::take(&mut block.records);
         if let Some(least) = records.iter().filter_map(|record| record.said).min() {
             self.health.said(&chunk.source, least, now);
@@ -445,18 +420,6 @@ fn named(chunk: &Chunk) -> (SourceId, Option<&'static dyn Format>) {
     let format = parse::sniff(&chunk.bytes).or_else(|| parse::named("plain"));
     let name = format.map_or("plain", Format::name);
     (SourceId(format!("{}#{name}", chunk.source.0)), format)
-}
-
-/// Gives a chunk's bytes to its intake.
-fn frame(intake: &mut Intake, bytes: &[u8], chunk: &Chunk, pipeline: &Pipeline, block: &mut Block) {
-    let (masker, context) = (pipeline.masker(), pipeline.context());
-    match chunk.framing {
-        Framing::OneRecord if bytes.is_empty() => {}
-        Framing::OneRecord => {
-            intake.push_record(bytes, chunk.offset_bytes, masker, context, block);
-        }
-        Framing::ByFormat => intake.push(bytes, chunk.end_of_generation, masker, context, block),
-    }
 }
 
 /// How much a source says it lost.

@@ -11,23 +11,18 @@ impl Live {
     /// Shows sources and counters on the pages.
     pub(super) fn show(&self, now: Timestamp) {
         let sources = self.tracks.iter().map(|(id, track)| {
-            let counters = track
-                .intake
-                .as_ref()
-                .map(Intake::counters)
-                .unwrap_or_default();
+            let intake = track.framer.intake();
+            let counters = intake.map(Intake::counters).unwrap_or_default();
             SourceView {
                 id: id.0.clone(),
-                format: track
-                    .intake
-                    .as_ref()
+                format: intake
                     .map_or("", |intake| intake.format().name())
                     .to_owned(),
                 state: if !self.trouble.is_empty() {
                     "waiting"
                 } else if !track.well {
                     "failing"
-                } else if track.intake.is_some() || track.head.is_empty() {
+                } else if !track.framer.is_lost() {
                     "reading"
                 } else {
                     "not read"
@@ -43,7 +38,7 @@ impl Live {
                 last_event: track.last_event,
                 reason: if !self.trouble.is_empty() {
                     self.trouble.clone()
-                } else if track.intake.is_some() || track.head.is_empty() {
+                } else if !track.framer.is_lost() {
                     track.news.clone()
                 } else {
                     "no known format recognises its first bytes".to_owned()

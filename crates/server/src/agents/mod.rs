@@ -1,9 +1,10 @@
-//! Where shops' hosts report: a listener of its own, mutual TLS 1.3, three addresses and no page.
+//! Where shops' hosts report and hand over what they collect: a listener of its own, mutual TLS 1.3, five addresses and no page.
 //!
 //! Who asks is whoever has the key of the certificate that was shown, as the list of hosts has it at this moment; what a body says of
 //! itself counts for nothing. Without a certificate one can enrol and nothing else.
 
 mod listener;
+mod records;
 mod tries;
 
 use std::collections::BTreeSet;
@@ -17,8 +18,11 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use engine::link::{Agent, AgentError, Agents, Hosts, ReportError};
-use link::wire::{BODY_BYTES_MAX, ENROL, Enrol, RENEW, REPORT, REPORT_BYTES_MAX, WAIT_SECONDS_MAX};
+use engine::link::{Agent, AgentError, Agents, Arrivals, Hosts, ReportError};
+use link::wire::{
+    BODY_BYTES_MAX, ENROL, Enrol, PLACES, RECORDS, RENEW, REPORT, REPORT_BYTES_MAX,
+    WAIT_SECONDS_MAX,
+};
 use model::{HostReply, HostReport, ORDER_VERSION, Timestamp};
 use rustls::ServerConfig;
 use serde::Serialize;
@@ -45,6 +49,7 @@ const AGAIN: &str = "5";
 pub struct Link {
     agents: Arc<Agents>,
     hosts: Arc<dyn Hosts>,
+    arrivals: Option<Arrivals>,
     clock: fn() -> Timestamp,
     /// Hosts whose report is being answered.
     busy: Arc<Mutex<BTreeSet<String>>>,
@@ -58,10 +63,18 @@ impl Link {
         Self {
             agents,
             hosts,
+            arrivals: None,
             clock,
             busy: Arc::default(),
             tries: Arc::default(),
         }
+    }
+
+    /// The same, and records that hosts collected are taken.
+    #[must_use]
+    pub fn collecting(mut self, arrivals: Arrivals) -> Self {
+        self.arrivals = Some(arrivals);
+        self
     }
 
     /// Who is there, or why nothing is answered.
@@ -99,6 +112,8 @@ pub async fn serve_agents(
         .route(REPORT, post(report))
         .route(RENEW, post(renew))
         .route(ENROL, post(enrol))
+        .route(PLACES, post(records::places))
+        .route(RECORDS, post(records::records))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is no such address") })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "all is posted here")
@@ -139,13 +154,17 @@ async fn report(
     if let Err(answer) = link.who(&peer) {
         return *answer;
     }
-    let mut answer = match answered {
+    let answer = match answered {
         Ok(reply) => json(&reply),
         Err(ReportError::Unfit { why }) => problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
         Err(_) => away("come again later"),
     };
+    closing(&peer, answer)
+}
+
+/// Asks to connect anew, before the connection is cut: none outlives what it began with for long.
+fn closing(peer: &Peer, mut answer: Response) -> Response {
     if peer.is_old() {
-        // Before it is cut: a connection doesn't outlive what it began with for long.
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }

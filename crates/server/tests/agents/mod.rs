@@ -1,12 +1,13 @@
 //! Hosts at their listener, and whoever else comes there: on loopback, with a double of whoever answers.
 
+mod collecting;
 mod hostile_hosts;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use engine::link::{Agents, Answer, Hosts, ReportError};
+use engine::link::{Agents, Answer, Arrivals, Hosts, ReportError};
 use link::wire::{Certified, ENROL, Enrol, Enrolled, RENEW, REPORT};
 use link::{CallError, Client, HostKey, Identity, Invitation, authority_of};
 use model::{HostReply, HostReport, Signed, Timestamp};
@@ -84,7 +85,10 @@ impl Server {
         let hosts = Arc::new(Double::default());
         let tls = agents.authority().server(&["127.0.0.1".to_owned()], now());
         let tls = tls.expect("a certificate");
+        let none = sources::Positions::new();
+        let arrivals = Arrivals::new(Arc::clone(&agents), &none, [7; 32], now);
         let link = server::Link::new(Arc::clone(&agents), Arc::clone(&hosts) as _, now);
+        let link = link.collecting(arrivals);
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

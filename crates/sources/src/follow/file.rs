@@ -144,6 +144,7 @@ impl Followed {
                 format: None,
                 end_of_generation: end,
                 news: end.then_some(news),
+                marks: Vec::new(),
             });
             *budget -= 1;
             if end {
@@ -296,6 +297,7 @@ impl Followed {
                 format: None,
                 end_of_generation: false,
                 news: None,
+                marks: Vec::new(),
             });
         }
         let length = open.file.metadata()?.len();
@@ -432,5 +434,6 @@ fn note(
         format: None,
         end_of_generation: end,
         news,
+        marks: Vec::new(),
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use engine::containment::HostDesk;
 use engine::decider::Decider;
-use engine::link::{Agents, plans};
+use engine::link::{Agents, Arrivals, plans};
+use engine::pipeline::Pipeline;
 use server::{Link, ServeError, serve_agents};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -74,13 +75,22 @@ pub(crate) struct AgentsPlace {
 }
 
 impl AgentsPlace {
+    /// Takes what hosts collect into the pipeline's queue, from where its ledger has it.
+    pub(crate) fn arrivals(&self, data: &Path, pipeline: &Pipeline) -> Result<Arrivals, Failure> {
+        let agents = Agents::open(data, &self.installation, now());
+        let agents = agents.map_err(|error| agent_failure(&error))?;
+        let key = pipeline.ledger().fingerprint_key();
+        let positions = pipeline.positions();
+        Ok(Arrivals::new(Arc::new(agents), positions, key, now))
+    }
+
     /// Serves hosts until `stop` is set.
     pub(crate) fn serve(
         &self,
         data: &Path,
         runtime: &Runtime,
         stop: &Arc<AtomicBool>,
-        decider: Decider,
+        (decider, arrivals): (Decider, Option<Arrivals>),
     ) -> Result<JoinHandle<Result<(), ServeError>>, Failure> {
         let agents = Agents::open(data, &self.installation, now());
         let agents = agents.map_err(|error| agent_failure(&error))?;
@@ -96,7 +106,10 @@ impl AgentsPlace {
         ));
         let plans = plans(&data.join("keys")).map_err(|error| agent_failure(&error))?;
         let hosts = HostDesk::new(decider, self.installation.clone(), plans, now);
-        let link = Link::new(Arc::new(agents), Arc::new(hosts), now);
+        let mut link = Link::new(Arc::new(agents), Arc::new(hosts), now);
+        if let Some(arrivals) = arrivals {
+            link = link.collecting(arrivals);
+        }
         let stopped = set(Arc::clone(stop));
         Ok(runtime.spawn(serve_agents(link, listener, tls, stopped)))
     }

@@ -1,5 +1,6 @@
-//! `agent`: a shop's host carries out plans of the console, as far as its owner's policy allows.
+//! `agent`: a shop's host carries out plans of the console, as far as its owner's policy allows, and hands over what its logs say.
 
+mod collect;
 mod listen;
 mod policy;
 mod root;
@@ -20,6 +21,7 @@ use super::now;
 use super::runs::{DATA, Freeze, On, Undo, thaw};
 use crate::failure::{Failure, OrFail};
 
+use collect::Collected;
 pub(super) use listen::{AgentsPlace, Listen};
 
 /// What `agent` is told.
@@ -29,7 +31,8 @@ pub(super) use listen::{AgentsPlace, Listen};
     magewarden agent invite web1                a word that lets one host in, for an hour\n  \
     on the shop's host: magewarden agent enrol --server https://watch.example.com:8781 --invitation WORD\n                      \
     magewarden agent policy --policy policy.toml\n                      \
-    magewarden agent run --host host.toml --stores stores.toml --policy policy.toml\n  \
+    magewarden agent run --host host.toml --stores stores.toml --policy policy.toml\n                      \
+    … --log /var/log/nginx/access.log           and masks here what it says, and hands it over\n  \
     with the server gone: magewarden agent undo RUN --why 'false alarm' --by ann --host host.toml --stores stores.toml\n                      \
     magewarden agent freeze --why 'who does this?' --by ann\n\n\
     docs/agent.md tells what an agent can do and what it trusts.\n\n\
@@ -71,7 +74,7 @@ enum What {
         #[command(flatten)]
         host: OfHost,
     },
-    /// On the shop's host: carry out what the server signed and the policy allows, until it is stopped
+    /// On the shop's host: carry out what the server signed and the policy allows, and hand over what logs say, until it is stopped
     Run {
         #[command(flatten)]
         host: OfHost,
@@ -80,6 +83,8 @@ enum What {
         /// What may be done here (TOML; docs/agent.md) [default: evidence is kept and addresses are blocked, nothing else]
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+        #[command(flatten)]
+        collected: Collected,
     },
     /// On the shop's host, as root: do what needs root for the agent, a closed list; systemd starts it when the agent asks
     Root(root::Root),
@@ -172,7 +177,12 @@ impl Agent {
                 invitation,
                 host,
             } => enrol(&server, &invitation, &host.data),
-            What::Run { host, on, policy } => carry(host.data, &on, policy.as_deref()),
+            What::Run {
+                host,
+                on,
+                policy,
+                collected,
+            } => carry(host.data, &on, policy.as_deref(), collected),
             What::Root(root) => root.run(),
             What::Policy(show) => show.run(),
             What::Undo { host, undo } => undo.run(&host.place()),
@@ -213,7 +223,12 @@ fn enrol(server: &str, invitation: &str, folder: &Path) -> Result<ExitCode, Fail
     ))
 }
 
-fn carry(folder: PathBuf, on: &On, policy: Option<&Path>) -> Result<ExitCode, Failure> {
+fn carry(
+    folder: PathBuf,
+    on: &On,
+    policy: Option<&Path>,
+    collected: Collected,
+) -> Result<ExitCode, Failure> {
     let settings = Settings {
         host: on.open()?,
         policy: policy::read(policy)?,
@@ -224,6 +239,7 @@ fn carry(folder: PathBuf, on: &On, policy: Option<&Path>) -> Result<ExitCode, Fa
             drop(writeln!(std::io::stderr(), "{}  {line}", now()));
         }),
         folder,
+        collect: collected.checked()?,
     };
     let stop = stop_on_signals()?;
     run(settings, &stop).map_err(|error| match &error {

@@ -197,6 +197,7 @@ fn work_at(
         clock,
         program: "1".to_owned(),
         tell: Box::new(move |line| said.lock().expect("a lock").push(line.to_owned())),
+        collect: None,
     };
     let me = Me {
         installation: "shop".to_owned(),
