@@ -16,7 +16,7 @@ def stories(runs, shop, started):
     """One of each shipped playbook at least."""
     told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account, playbook_accounts.shops_account, gateway,
             playbook_accounts.insider, playbook_accounts.key, lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension,
-            skimmer_row, skimmer_file, injection, stray_file, stray_row, web_shell]
+            skimmer_row, skimmer_file, unknown, injection, stray_file, stray_row, web_shell]
     return [story(runs, shop, started) for story in told]
 
 
@@ -91,6 +91,17 @@ def skimmer_row(runs, shop, started):
         "skimmer-in-configuration-or-cms", {"row": f"core_config_data:{key}", "view": "fr", "website": "base", "method": "hosted"}, plant=plant, clear=clear, ways=ways,
         closes={"Empty the caches": named, "Close the view": {other}}, excused={"Put the row back": {**{way: CACHED for way in named}, other: "Close the view"}},
         answers={"goes_on": works, "is_clean": works}, closed_views=frozenset({"fr"}))
+
+
+def unknown(runs, shop, started):
+    """A skimmer on the first pages of two views; one of them is closed, and in neither is it found."""
+    key = setting(shop, "design/head/includes")
+    plant = planted(shop, f"update mg_core_config_data set value = '{SKIMMER}', updated_at = '2026-08-05 10:15:03' where config_id = {key}")
+    clear = planted(shop, f"update mg_core_config_data set value = '{CLEAN}', updated_at = '2026-02-03' where config_id = {key}")
+    skims = lambda host: lambda: "evil.example" in shop.ask(host, "/")[2]
+    ways = {"us's first page": skims("us.shop.test"), "fr's first page": skims("fr.shop.test")}
+    return Story("store-that-leaks", {"view": "fr"}, plant=plant, clear=clear, plan_stops="only_mitigates", ways=ways, closes={"Close the view": {"fr's first page"}},
+                 closed_views=frozenset({"fr"}))
 
 
 def skimmer_file(runs, shop, started):

@@ -107,7 +107,7 @@ fn finding(number: i64, of: i64, at: i64) -> Finding {
         id: format!(
             "{:032x}",
             (u128::from(number.unsigned_abs()) << 64 | u128::from(of.unsigned_abs()))
-                * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
         ),
         rule: "db-cardholder-bulk-read".to_owned(),
         title: "Bulk read of a table that holds cardholder data".to_owned(),

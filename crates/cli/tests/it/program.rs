@@ -183,7 +183,7 @@ fn playbooks_are_listed_shown_checked_and_planned() {
     };
     let (_, list, _) = run(&[]);
     let names: Vec<_> = list.lines().filter(|line| !line.starts_with(' ')).collect();
-    assert_eq!(names.len(), 15, "{list}");
+    assert_eq!(names.len(), 16, "{list}");
     for name in names {
         let name = name.split_whitespace().next().expect("a name");
         let (code, out, error) = run(&["check", name]);

@@ -12,7 +12,7 @@ use std::path::Path;
 use model::{Plan, StoreMap, ViewPlace};
 use playbook::{Document, EXPECTED, plan};
 
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 16] = [
     "address-that-attacks",
     "administrator-account-stolen",
     "api-token-stolen",
@@ -26,6 +26,7 @@ pub(crate) const NAMES: [&str; 15] = [
     "skimmer-in-configuration-or-cms",
     "skimmer-in-files",
     "sql-injection",
+    "store-that-leaks",
     "stray-card-data",
     "web-shell",
 ];

@@ -3,7 +3,7 @@
 //! Apart from the handling because it decides nothing: it says what the state and the record of an incident leave open.
 
 use engine::desk::Work;
-use incident::containment::Lever;
+use incident::containment::{Effect, Lever};
 use model::{IncidentState, TaskState};
 
 use super::handling::Handled;
@@ -83,11 +83,11 @@ const fn still_acts(state: IncidentState) -> bool {
 /// The first of what stops it, by its name: so that nobody has to look for what is meant.
 fn first_lever(levers: &[Lever]) -> Option<Step> {
     let first = levers.first()?;
-    let words = format!(
-        "the first of {} that stop it: {}",
-        levers.len(),
-        shortened(&first.does, LEVER_BYTES)
-    );
+    let does = shortened(&first.does, LEVER_BYTES);
+    let words = match first.effect {
+        Effect::Contains => format!("the first there, which stops it: {does}"),
+        _ => format!("the first there, which only gains time: {does}"),
+    };
     Some(step("#stop", words))
 }
 
