@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""From a line of an attack to the attacker's address refused, beside fail2ban on the same lines in the same run.
+"""From a line of an attack to the attacker's address refused, beside fail2ban on the same lines in the same run; and until a store is closed.
 
 usage: benches/contain.py MAGEWARDEN [TIMES]
 
@@ -12,7 +12,11 @@ line is written, by one clock:
   in effect  nginx was told, answers for the new rules, and that is read back
   fail2ban   its action has begun: a shell that writes down the time, and refuses nobody
 
-Prints a line of JSON: each side's times in milliseconds, raw, with median and 99th percentile, and the ratio of the medians.
+Then one of three stores is closed and opened again, as often: from sending the form by which an incident lead asks for the plan and approves it, until
+evidence of the store is on disk, the plan's step is done – nginx's configuration tested, nginx told, every way into the store asked for and
+closed – and until the server has sealed that.
+
+Prints two lines of JSON: times in milliseconds, raw, with median and 99th percentile, and the ratio of the medians.
 """
 import json
 import os
@@ -27,12 +31,12 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "shop"), str(ROOT / "tests" / "services")]
 
-from console_runs import Scene, Somebody
+from console_runs import Scene, Somebody, fields_of, say, told as told_of_run
 from shared import need, stage, wait_for
 from shop import Shop
 
 LINES = 8
-POLICY = 'actions = ["keep_evidence", "block_network"]\nautomatic = true\n'
+POLICY = 'actions = ["keep_evidence", "block_network", "close_view"]\nautomatic = true\n'
 MODE = '[[containment]]\nplaybook = "address-that-attacks"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 100000\nshoppers = true\n'
 JAIL = """[DEFAULT]
 backend = pyinotify
@@ -93,6 +97,38 @@ def told_of(told, address):
     return next((int(line.split()[0]) // 1000 for line in told.read_text().splitlines() if line.split()[1] == address), None)
 
 
+def entries_of(folder, run):
+    path = folder / f"{run}.ndjson"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def closings(scene, lead, journals, incident, times):
+    """Milliseconds from asking until evidence is kept, the store is closed, and that is sealed."""
+    kept, closed, sealed = [], [], []
+    address = f"/incidents/{incident}/plans/store-that-leaks"
+    for _ in range(times):
+        _, text = lead.get(f"{address}?v.__view__=fr")
+        fields = fields_of(text)
+        begun = time.time_ns() // 1000
+        status, headers, text = lead.post(address, **fields, host="shop1", note="it leaks")
+        need(status == 303, f"asked for: {status}", text[-2000:])
+        run = headers["Location"].removeprefix("/runs/")
+        done = lambda: {one["what"]: one["at"] for one in entries_of(journals, run) if one.get("step") == 1}.get("done")
+        until = time.monotonic() + 30
+        while not done() and time.monotonic() < until:
+            time.sleep(0.002)
+        need(done(), "the store is closed", entries_of(journals, run)[-3:])
+        number = next(one["number"] for one in entries_of(journals, run) if one["what"] == "done" and one["step"] == 1)
+        while told_of_run(lead, run)["version"] <= number and time.monotonic() < until:
+            time.sleep(0.002)
+        sealed.append((time.time_ns() // 1000 - begun) / 1000)
+        kept.append((next(one["at"] for one in entries_of(journals, run) if one["what"] == "kept") - begun) / 1000)
+        closed.append((done() - begun) / 1000)
+        say(lead, run, "undo", "once more")
+        wait_for("it is undone", 60, lambda: told_of_run(lead, run)["stage"] == "undone")
+    return {"evidence kept": summary(kept), "closed": summary(closed), "sealed": summary(sealed)}
+
+
 def summary(times):
     ordered = sorted(times)
     return {"median": round(statistics.median(ordered), 1), "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1), "raw": [round(one, 1) for one in times]}
@@ -131,7 +167,9 @@ def main():
             peer.append((told_of(told, address) - at) / 1000)
         sides = {"begun": summary(begun), "in effect": summary(effect), "fail2ban": summary(peer)}
         ratio = sides["fail2ban"]["median"] / sides["begun"]["median"]
-        print(json.dumps({"what": "line of an attack to its address refused, milliseconds", "times": times, "cores": os.cpu_count(), **sides, "fail2ban / begun": round(ratio, 1)}))
+        print(json.dumps({"what": "line of an attack to its address refused, milliseconds", "times": times, "cores": os.cpu_count(), **sides, "fail2ban / begun": round(ratio, 1)}), flush=True)
+        incident = lead.api("/api/v1/incidents")["items"][0]["id"]
+        print(json.dumps({"what": "a plan asked for and approved to its store closed, milliseconds", "times": times, "cores": os.cpu_count(), **closings(scene, lead, journals, incident, times)}))
 
 
 if __name__ == "__main__":
