@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures, and writes docs/performance.md anew.
 
-usage: benches/run.py [--program FILE] [--capture FOLDER] [--builds] [--quick] [--only PART] [--console FOLDER]
+usage: benches/run.py [--program FILE] [--capture FOLDER] [--builds] [--quick] [--only PART] [--console FOLDER] [--containment]
 
 --program FILE    measure this magewarden (that of ./package, say) instead of building one
 --capture FOLDER  also analyze the logs of a real shop below FOLDER (its path is not written down)
@@ -9,6 +9,7 @@ usage: benches/run.py [--program FILE] [--capture FOLDER] [--builds] [--quick] [
 --quick           a tenth of the sizes: to try the harness, its figures mean little
 --only PART       prints one part's figures (peers, pipeline, latency, creations, files, shop), and writes nothing
 --console FOLDER  measures benches/many.py on that data alone, and writes its section anew
+--containment     measures benches/contain.py alone, and writes its section anew
 
 Builds the release first, or takes the program that is given. Each figure is measured in turns with its peer, or with what the machine gives,
 in the same run. Run it on an idle machine. Peers that are not installed are left out and said so
@@ -501,6 +502,24 @@ def console(folder):
     return written(report, f"{CONSOLE}\n\n{made()}")
 
 
+def containment():
+    """What it takes until an address is refused and a store is closed, beside fail2ban, as a section of its own: it needs fail2ban and an idle machine."""
+    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/contain.py", PROGRAM], check=True, capture_output=True, text=True).stdout.splitlines()]
+    report, command = Report(), "benches/contain.py MAGEWARDEN"
+    words = lambda one: f"p50 {one['median']} ms, p99 {one['p99']} ms"
+    for one in told:
+        for side in (name for name in one if isinstance(one[name], dict)):
+            report.keep(f"{one['what']}: {side}", one[side]["raw"])
+    refused, closed = told
+    peer = f"fail2ban {words(refused['fail2ban'])}"
+    report.add(f"a line of an attack written → the refusal of its address begins, {refused['times']} samples", "p50 ≤ 17 ms, p99 ≤ 100 ms, ≥ 10 × fail2ban", words(refused["begun"]), peer,
+               f"{refused['fail2ban / begun']} × fail2ban's median", command)
+    report.add("→ nginx was told, answers for it, and that is read back", "", words(refused["in effect"]), peer + ", which reads nothing back", "", command)
+    report.add(f"a plan asked for and approved → its store closed on every way, evidence kept first, {closed['times']} samples", "p99 ≤ 1 s", words(closed["closed"]), "", "", command)
+    report.add("→ sealed by the server", "", words(closed["sealed"]), "", "", command)
+    return written(report, f"{CONTAINMENT}\n\n{made()}")
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     memory = int(next(line.split()[1] for line in open("/proc/meminfo") if line.startswith("MemTotal"))) // 1024 // 1024
@@ -509,6 +528,7 @@ def machine():
 
 DOCUMENT = ROOT / "docs/performance.md"
 CONSOLE = "## A console with ten thousand incidents and a million findings"
+CONTAINMENT = "## From a finding to a step that is done"
 
 
 def section(title):
@@ -541,7 +561,7 @@ def written(report, head):
 
 def main():
     options = argparse.ArgumentParser()
-    for name in ("--builds", "--quick"):
+    for name in ("--builds", "--containment", "--quick"):
         options.add_argument(name, action="store_true")
     for name in ("--capture", "--program", "--console"):
         options.add_argument(name)
@@ -555,6 +575,9 @@ def main():
         subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
     if options.console:
         DOCUMENT.write_text(DOCUMENT.read_text().replace(section(CONSOLE), "").rstrip("\n") + "\n\n" + console(options.console))
+        return
+    if options.containment:
+        DOCUMENT.write_text(DOCUMENT.read_text().replace(section(CONTAINMENT), "").rstrip("\n") + "\n\n" + containment())
         return
     report = Report()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="magewarden-bench-"))
@@ -575,7 +598,7 @@ def main():
         return
     if options.builds:
         builds(report)
-    own = section(CONSOLE)
+    own = "\n".join(filter(None, map(section, (CONSOLE, CONTAINMENT))))
     quick = " A QUICK RUN: these figures mean little." if options.quick else ""
     DOCUMENT.write_text(written(report, f"""# Performance
 
