@@ -86,7 +86,7 @@ fn first_lever(levers: &[Lever]) -> Option<Step> {
     let does = shortened(&first.does, LEVER_BYTES);
     let words = match first.effect {
         Effect::Contains => format!("the first there, which stops it: {does}"),
-        _ => format!("the first there, which only gains time: {does}"),
+        Effect::OnlyMitigates => format!("the first there, which only gains time: {does}"),
     };
     Some(step("#stop", words))
 }

@@ -7,14 +7,14 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use engine::containment::{OrderWish, Stage, Standing, Wanted, plan_of};
+use engine::containment::{OrderWish, Stage, Standing, Wanted};
 use engine::decider::DecideError;
 use model::{Right, Timestamp, Word};
 use playbook::{Run, Turn, hash_words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::plan::suggestions;
+use super::plan::{planned, suggestions};
 use super::{is_silent, read_told, stage_name, stage_words};
 use crate::access::{Caller, Console, Seen};
 use crate::api;
@@ -194,7 +194,7 @@ pub(crate) async fn preview(
     if playbooks.named(&bound.playbook).is_none() {
         return problem(StatusCode::NOT_FOUND, "there is no such playbook");
     }
-    match plan_of(&playbooks, &bound.playbook, &bound.values, sight.stores()) {
+    match planned(&sight, &bound.playbook, &bound.values).await {
         Ok(plan) => answer(&json!({ "sha256": hash_words(&plan), "plan": plan })),
         Err(why) => problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
     }

@@ -169,6 +169,18 @@ pub(super) async fn suggestions(sight: &Sight, incident: &Arc<Incident>) -> Vec<
     read.await.unwrap_or_default()
 }
 
+/// The plan of a playbook, or why there is none; made aside, since a playbook that somebody wrote may be long.
+pub(super) async fn planned(
+    sight: &Sight,
+    playbook: &str,
+    values: &BTreeMap<String, String>,
+) -> Result<Plan, String> {
+    let (eyes, name, values) = (sight.clone(), playbook.to_owned(), values.clone());
+    let made = aside(move || plan_of(&eyes.playbooks(), &name, &values, eyes.stores()));
+    made.await
+        .unwrap_or_else(|| Err("it could not be made".to_owned()))
+}
+
 /// Shows a plan, or asks for what it lacks.
 pub(crate) async fn plan(
     State(console): State<Console>,
@@ -216,9 +228,8 @@ async fn show(
             .filter_map(|(name, known)| Some((name.clone(), known.first()?.clone())))
             .collect()
     });
-    let playbooks = sight.playbooks();
-    let plan = plan_of(&playbooks, playbook, &values, sight.stores());
-    let is_theirs = wrote(&playbooks, playbook, &caller.principal.account);
+    let plan = planned(sight, playbook, &values).await;
+    let is_theirs = wrote(&sight.playbooks(), playbook, &caller.principal.account);
     let may_decide = plan.as_ref().is_ok_and(|plan| sight.powers(plan).decide);
     let mut response = page(&PlanPage {
         frame: Frame::new(sight).at("/incidents", caller.now),
