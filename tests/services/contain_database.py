@@ -166,6 +166,13 @@ def main():
         bought += at.contained(["revoke_integration", "integration=ERP"], one("select count(*) from shop.mg_oauth_token where consumer_id = 4 and revoked = 0"))
         offers = lambda: '"checkmo"' in shop.ask("us.shop.test", "/rest/us/V1/guest-carts/x/payment-methods")[2]
         bought += at.contained(["disable_payment_method", "website=second", "method=checkmo"], offers, views=("de", "fr"))
+        bought += at.contained(["switch_payment_method", "website=second", "method=checkmo", "instead=hosted"], offers, views=("de", "fr"))
+        at.right("switch_payment_method", "--set", "website=second", "--set", "method=checkmo", "--set", "instead=hosted", "--act")
+        shop.flush()
+        need('"hosted"' in shop.ask("us.shop.test", "/rest/us/V1/guest-carts/x/payment-methods")[2] and not offers(), "the other method is offered instead")
+        at.right("switch_payment_method", "--set", "website=second", "--set", "method=checkmo", "--set", "instead=hosted", "--undo")
+        shop.flush()
+        at.refused(["switch_payment_method", "website=second", "method=checkmo", "instead=nothing"], "no row of core_config_data is of payment/nothing")
         (at.good / "cms_block:1.json").write_text('{"content": "<p>We ship within a day.</p>"}')
         poisoned = lambda: "thief.example" in shop.ask("de.shop.test", "/checkout/")[2]
         bought += at.contained(["revert_row", "row=cms_block:1"], poisoned)
@@ -227,7 +234,7 @@ def main():
         need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
         holder.stdin.close()
         holder.wait(10)
-        print(f"21 passed, 0 failed (the contract of actions, 11 attacks contained and taken back, 8 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
+        print(f"23 passed, 0 failed (the contract of actions, 12 attacks contained and taken back, 9 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
 
 
 if __name__ == "__main__":

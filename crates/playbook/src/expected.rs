@@ -190,6 +190,28 @@ pub static EXPECTED: &[ActionFacts] = &[
         )
     },
     ActionFacts {
+        forensic_impact: ForensicImpact::Alters,
+        ..closes(
+            "switch_payment_method",
+            "Switches a payment method off on one website and another on",
+            Layer::Application,
+            Reach::Website,
+            &[
+                parameter("website", ParameterKind::Website, "where"),
+                parameter(
+                    "method",
+                    ParameterKind::PaymentMethod,
+                    "which method to switch off",
+                ),
+                parameter(
+                    "instead",
+                    ParameterKind::PaymentMethod,
+                    "which method to offer instead",
+                ),
+            ],
+        )
+    },
+    ActionFacts {
         closes: true,
         forensic_impact: ForensicImpact::Alters,
         ..closes(

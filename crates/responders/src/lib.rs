@@ -40,6 +40,7 @@ mod network;
 mod nginx;
 mod pause_consumer;
 mod pause_job;
+mod payment_setting;
 mod purge_cache;
 mod quarantine_file;
 mod restore_file;
@@ -48,6 +49,7 @@ mod revoke_integration;
 mod rotate_crypt_key;
 mod secret;
 mod steps;
+mod switch_payment_method;
 mod world;
 
 use database::row_action::ByRows;
@@ -78,6 +80,7 @@ pub static ACTIONS: &[&dyn Action] = &[
     &maintenance::Maintenance,
     &ByRows(pause_job::PauseJob),
     &pause_consumer::PauseConsumer,
+    &ByRows(switch_payment_method::SwitchPaymentMethod),
     &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
     &ByRows(revoke_integration::RevokeIntegration),

