@@ -7,6 +7,7 @@ mod database;
 mod dropping;
 mod edge;
 mod hold;
+mod refused;
 
 use std::path::Path;
 
