@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 21] = [
+pub const BODIES: [(&str, fn(&[u8])); 22] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
