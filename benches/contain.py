@@ -5,7 +5,7 @@ usage: benches/contain.py MAGEWARDEN [TIMES]
 
 Starts the stand-in shop of tests/shop, a server that reads its web log, the shop's agent with a policy that lets addresses be refused without
 a person, and fail2ban 1.0 (Debian's, by pyinotify) on the same log with the same threshold: eight different paths of one address. TIMES addresses
-[100] then attack one after the other, with pauses of 0.5 to 1.5 s, so that neither side's rhythm decides. From just before the eighth
+[30, which is as many as one playbook is asked for in an hour] then attack one after the other, with pauses of 0.5 to 1.5 s, so that neither side's rhythm decides. From just before the eighth
 line is written, by one clock:
 
   begun      the step's intent is on the host's disk (the run was sealed, signed, looked at by the policy before)
@@ -135,7 +135,7 @@ def summary(times):
 
 
 def main():
-    magewarden, times = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    magewarden, times = pathlib.Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 30
     with stage("contain-bench") as (started, folder):
         shop = Shop(folder, started)
         (folder / "aside").mkdir(mode=0o700)
