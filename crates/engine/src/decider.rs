@@ -298,46 +298,65 @@ impl Decider {
     }
 
     async fn put(&self, decision: Decision, content: Option<String>) -> Result<u64, DecideError> {
-        let inner = &*self.0;
-        let (id, written) = (decision.id.clone(), decision.at.0);
-        // From before it is put: news in between wake the wait below.
-        let version = inner.desk.version();
+        let (id, written) = (decision.id.clone(), decision.at);
         let decided = Decided::Decision {
             v: VERSION,
-            decision: Box::new(decision),
+            decision: Box::new(decision.clone()),
         };
+        let is_known = |known: &Decided| matches!(known, Decided::Decision { decision: known, .. } if is_same(known, &decision));
+        let put = self.seal((id, written), decided, content, is_known);
+        Ok(put.await?.sequence)
+    }
+
+    /// Puts what somebody wants into the outbox, under an id, and waits until it is sealed or refused. What was put there before under
+    /// this id counts, if `is_known` takes it for the same wish.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`], each with what to do.
+    pub(crate) async fn seal(
+        &self,
+        (id, written): (String, Timestamp),
+        decided: Decided,
+        content: Option<String>,
+        is_known: impl FnOnce(&Decided) -> bool,
+    ) -> Result<Sealed, DecideError> {
+        let inner = &*self.0;
         let body =
             serde_json::to_string(&decided).map_err(|source| DecideError::Encode { source })?;
+        drop(decided);
         let row = OutboxRow {
             id: id.clone(),
-            written,
+            written: written.0,
             body,
         };
-        let put = inner
-            .outbox
-            .put_with(&row, content.as_deref())
-            .await
-            .map_err(|source| DecideError::Away { source })?;
-        drop(content);
+        // From before it is put: news in between wake the wait below.
+        let version = inner.desk.version();
+        let put = inner.outbox.put_with(&row, content.as_deref()).await;
+        let put = put.map_err(|source| DecideError::Away { source })?;
+        drop((row, content));
         inner.waker.wake();
-        let outcome = match put {
-            Put::New => None,
-            Put::Known { body, outcome } => match (serde_json::from_str(&body), decided) {
-                (
-                    Ok(Decided::Decision {
-                        decision: known, ..
-                    }),
-                    Decided::Decision { decision, .. },
-                ) if is_same(&known, &decision) => outcome,
+        let (known, outcome) = match put {
+            Put::New => (None, None),
+            Put::Known { body, outcome } => match serde_json::from_str(&body) {
+                Ok(known) if is_known(&known) => (Some(known), outcome),
                 _ => return Err(DecideError::OtherDecision),
             },
         };
         match sealed(&inner.desk, version, &id, outcome).await {
-            Some(Outcome::Sealed(sequence)) => Ok(sequence),
+            Some(Outcome::Sealed(sequence)) => Ok(Sealed { sequence, known }),
             Some(Outcome::Refused(why)) => Err(DecideError::Refused { why }),
             None => Err(DecideError::Waiting { id }),
         }
     }
+}
+
+/// Where what somebody wanted was sealed.
+pub(crate) struct Sealed {
+    /// Number of its entry.
+    pub(crate) sequence: u64,
+    /// What was put before under the same id, where something was.
+    pub(crate) known: Option<Decided>,
 }
 
 /// Waits until the desk tells what became of a row; `None` when it doesn't in time. `version` is from before it was put.

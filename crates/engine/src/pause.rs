@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 
 use model::{Person, Principal, Right, SourceId, Timestamp};
 use serde::{Deserialize, Serialize};
-use stores::{OutboxRow, Outcome, Put};
 
-use crate::decider::{DecideError, Decider, id_of, sealed};
+use crate::decider::{DecideError, Decider, id_of};
 use crate::hide::hide;
 use crate::ledger::{Ledger, LedgerError, Order, Query};
 use crate::sealed::{Decided, VERSION};
@@ -197,30 +196,9 @@ impl Decider {
             id: id.clone(),
             pause: pause.clone(),
         };
-        let body =
-            serde_json::to_string(&decided).map_err(|source| DecideError::Encode { source })?;
-        let row = OutboxRow {
-            id: id.clone(),
-            written: now.0,
-            body,
-        };
-        // From before it is put, as of a decision.
-        let version = inner.desk.version();
-        let put = inner.outbox.put(&row).await;
-        let put = put.map_err(|source| DecideError::Away { source })?;
-        inner.waker.wake();
-        let outcome = match put {
-            Put::New => None,
-            Put::Known { body, outcome } => match serde_json::from_str(&body) {
-                Ok(Decided::Pause { pause: known, .. }) if is_same(&known, &pause) => outcome,
-                _ => return Err(DecideError::OtherDecision),
-            },
-        };
-        match sealed(&inner.desk, version, &id, outcome).await {
-            Some(Outcome::Sealed(sequence)) => Ok(sequence),
-            Some(Outcome::Refused(why)) => Err(DecideError::Refused { why }),
-            None => Err(DecideError::Waiting { id }),
-        }
+        let is_known = |known: &Decided| matches!(known, Decided::Pause { pause: known, .. } if is_same(known, &pause));
+        let put = self.seal((id, now), decided, None, is_known);
+        Ok(put.await?.sequence)
     }
 }
 

@@ -2,10 +2,9 @@
 
 use model::{Person, Principal, Right, Timestamp};
 use playbook::Document;
-use stores::{OutboxRow, Outcome, Put};
 
 use super::{PlaybookEdit, sound};
-use crate::decider::{DecideError, Decider, id_of, sealed};
+use crate::decider::{DecideError, Decider, id_of};
 use crate::hide::hide;
 use crate::sealed::{Decided, VERSION};
 
@@ -72,8 +71,6 @@ impl Decider {
             id: id.clone(),
             edit: Box::new(edit.clone()),
         };
-        let body =
-            serde_json::to_string(&decided).map_err(|source| DecideError::Encode { source })?;
         // As things stand; the one who seals looks once more. What was asked before with this key is known there.
         if inner.desk.outcome(&id).is_none() {
             inner.desk.playbooks().may(&edit).map_err(refused)?;
@@ -82,28 +79,9 @@ impl Decider {
                 looked.map_err(|_| DecideError::Stopped)?.map_err(refused)?;
             }
         }
-        let row = OutboxRow {
-            id: id.clone(),
-            written: now.0,
-            body,
-        };
-        // From before it is put, as of a decision.
-        let version = inner.desk.version();
-        let put = inner.outbox.put(&row).await;
-        let put = put.map_err(|source| DecideError::Away { source })?;
-        inner.waker.wake();
-        let outcome = match put {
-            Put::New => None,
-            Put::Known { body, outcome } => match serde_json::from_str(&body) {
-                Ok(Decided::Playbook { edit: known, .. }) if is_same(&known, &edit) => outcome,
-                _ => return Err(DecideError::OtherDecision),
-            },
-        };
-        match sealed(&inner.desk, version, &id, outcome).await {
-            Some(Outcome::Sealed(sequence)) => Ok(sequence),
-            Some(Outcome::Refused(why)) => Err(refused(why)),
-            None => Err(DecideError::Waiting { id }),
-        }
+        let is_known = |known: &Decided| matches!(known, Decided::Playbook { edit: known, .. } if is_same(known, &edit));
+        let put = self.seal((id, now), decided, None, is_known);
+        Ok(put.await?.sequence)
     }
 }
 

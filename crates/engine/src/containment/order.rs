@@ -6,10 +6,9 @@ use model::{
     Ask, Layer, Order, Person, Plan, Principal, Right, Scope, StoreMap, Timestamp, Via, Word, Work,
 };
 use playbook::{Run, Turn, Wait, hash_words};
-use stores::{OutboxRow, Outcome, Put};
 
 use super::{Containments, Playbooks, Standing, facts};
-use crate::decider::{DecideError, Decider, id_of, sealed};
+use crate::decider::{DecideError, Decider, id_of};
 use crate::hide::{hide, is_hidden};
 use crate::sealed::{Decided, VERSION};
 
@@ -341,38 +340,18 @@ impl Decider {
     }
 
     async fn put_order(&self, order: Order) -> Result<(String, u64), DecideError> {
-        let inner = self.inner();
-        let (id, run, written) = (order.id.clone(), order.run.clone(), order.at.0);
+        let (id, run, written) = (order.id.clone(), order.run.clone(), order.at);
         let decided = Decided::Order {
             v: VERSION,
             order: Box::new(order.clone()),
         };
-        let body =
-            serde_json::to_string(&decided).map_err(|source| DecideError::Encode { source })?;
-        // From before it is put, as of a decision.
-        let version = inner.desk.version();
-        let row = OutboxRow {
-            id: id.clone(),
-            written,
-            body,
+        let is_known = |known: &Decided| matches!(known, Decided::Order { order: known, .. } if is_same(known, &order));
+        let put = self.seal((id, written), decided, None, is_known).await?;
+        let run = match put.known {
+            Some(Decided::Order { order: known, .. }) => known.run,
+            _ => run,
         };
-        let put = inner.outbox.put(&row).await;
-        let put = put.map_err(|source| DecideError::Away { source })?;
-        inner.waker.wake();
-        let (run, outcome) = match put {
-            Put::New => (run, None),
-            Put::Known { body, outcome } => match serde_json::from_str(&body) {
-                Ok(Decided::Order { order: known, .. }) if is_same(&known, &order) => {
-                    (known.run.clone(), outcome)
-                }
-                _ => return Err(DecideError::OtherDecision),
-            },
-        };
-        match sealed(&inner.desk, version, &id, outcome).await {
-            Some(Outcome::Sealed(sequence)) => Ok((run, sequence)),
-            Some(Outcome::Refused(why)) => Err(DecideError::Refused { why }),
-            None => Err(DecideError::Waiting { id }),
-        }
+        Ok((run, put.sequence))
     }
 }
 
