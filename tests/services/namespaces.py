@@ -7,7 +7,6 @@ Needs to be root, as it makes three namespaces with two lines between them (addr
 its end. Each host moves a planted file away by a plan that a lead begins on the console, undoes it and begins anew, while its line is cut
 at random moments and the server is killed once. Every line of each journal is sealed once, and the file is where the run says.
 """
-import os
 import pathlib
 import random
 import re
@@ -18,34 +17,16 @@ import threading
 import time
 
 from console_runs import Somebody, propose, say, told
-from shared import free_port, need, page, stage, verified, wait_for
+from shared import free_port, ip, need, page, spaces, stage, verified, wait_for
 
 HOSTS = ("web1", "web2")
 ROUNDS = 3
 
 
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-
 def outside(magewarden):
     """Makes the namespaces, runs the rest inside of the server's, and removes them."""
-    names = [f"mw{os.getpid()}{one}" for one in "abc"]
-    made = []
-    try:
-        for name in names:
-            ip("netns", "add", name)
-            made.append(name)
-            ip("-n", name, "link", "set", "lo", "up")
-        for number, name in enumerate(names[1:], 1):
-            ip("link", "add", f"{name}0", "netns", names[0], "type", "veth", "peer", "name", f"{name}1", "netns", name)
-            for space, end in ((names[0], 0), (name, 1)):
-                ip("-n", space, "address", "add", f"10.77.{number}.{end + 1}/24", "dev", f"{name}{end}")
-                ip("-n", space, "link", "set", f"{name}{end}", "up")
+    with spaces("n", 77) as names:
         return subprocess.run(["ip", "netns", "exec", names[0], sys.executable, __file__, str(magewarden), *names]).returncode
-    finally:
-        for name in made:
-            ip("netns", "del", name)
 
 
 class Host:

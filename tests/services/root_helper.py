@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 
-from shared import STORES, need, stage, wait_for
+from shared import STORES, need, spaces, stage, wait_for
 
 KILLS = 24
 SHOP, THIEF, CUSTOMER = "10.78.1.1", "10.78.1.2", "10.78.2.2"
@@ -61,30 +61,10 @@ for turn in range(int(sys.argv[3])):
 """
 
 
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-
 def outside(magewarden):
     """Makes the namespaces, runs the rest inside of the shop's, and removes them."""
-    names, made = [f"mw{os.getpid()}r{one}" for one in "abc"], []
-    try:
-        for name in names:
-            ip("netns", "add", name)
-            made.append(name)
-            ip("-n", name, "link", "set", "lo", "up")
-        for number, name in enumerate(names[1:], 1):
-            ip("link", "add", f"{name}0", "netns", names[0], "type", "veth", "peer", "name", f"{name}1", "netns", name)
-            for space, end in ((names[0], 0), (name, 1)):
-                ip("-n", space, "address", "add", f"10.78.{number}.{end + 1}/24", "dev", f"{name}{end}")
-                ip("-n", space, "address", "add", f"fd00:78:{number}::{end + 1}/64", "dev", f"{name}{end}", "nodad")
-                ip("-n", space, "link", "set", f"{name}{end}", "up")
-            ip("-n", name, "route", "add", "default", "via", f"10.78.{number}.1")
-            ip("-n", name, "route", "add", "default", "via", f"fd00:78:{number}::1")
+    with spaces("r", 78) as names:
         return subprocess.run(["ip", "netns", "exec", names[0], sys.executable, __file__, str(magewarden), *names[1:]]).returncode
-    finally:
-        for name in made:
-            ip("netns", "del", name)
 
 
 class Activated:

@@ -40,6 +40,33 @@ default = true
 GIVEN_OUT = set()
 
 
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+@contextlib.contextmanager
+def spaces(letter, net):
+    """Three network namespaces of this process, removed at its end: the first has a line to each of the others, `10.NET.1.0/24` and `10.NET.2.0/24`, and the same in IPv6."""
+    names, made = [f"mw{os.getpid()}{letter}{one}" for one in "abc"], []
+    try:
+        for name in names:
+            ip("netns", "add", name)
+            made.append(name)
+            ip("-n", name, "link", "set", "lo", "up")
+        for number, name in enumerate(names[1:], 1):
+            ip("link", "add", f"{name}0", "netns", names[0], "type", "veth", "peer", "name", f"{name}1", "netns", name)
+            for space, end in ((names[0], 0), (name, 1)):
+                ip("-n", space, "address", "add", f"10.{net}.{number}.{end + 1}/24", "dev", f"{name}{end}")
+                ip("-n", space, "address", "add", f"fd00:{net}:{number}::{end + 1}/64", "dev", f"{name}{end}", "nodad")
+                ip("-n", space, "link", "set", f"{name}{end}", "up")
+            ip("-n", name, "route", "add", "default", "via", f"10.{net}.{number}.1")
+            ip("-n", name, "route", "add", "default", "via", f"fd00:{net}:{number}::1")
+        yield names
+    finally:
+        for name in made:
+            ip("netns", "del", name)
+
+
 def free_port():
     """A port of 127.0.0.1 that nobody listens at, below those that the kernel gives to connections: none of them takes it before it is listened at."""
     first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
