@@ -14,6 +14,7 @@ use model::{SourceId, Timestamp};
 use sources::{Chunk, Hand, News, NotSealed, Pending, Positions, Source, SourceError};
 
 use super::Agents;
+use crate::hide::{hide, is_hidden};
 
 /// Longest wait for the queue, and then until what was handed over is sealed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -262,8 +263,11 @@ impl Seen {
             return Some(News::Failed { why });
         }
         let status = self.status.as_ref()?;
-        let trouble = status.trouble.chars().filter(|one| !one.is_control());
-        let trouble: String = trouble.take(SHOWN_CHARS_MAX).collect();
+        let trouble = status.trouble.chars();
+        let trouble = trouble.filter(|one| !model::is_hidden(*one));
+        let mut trouble: String = trouble.take(SHOWN_CHARS_MAX).collect();
+        // The host masked nothing that whoever took it over wrote.
+        hide(&mut trouble);
         if !trouble.is_empty() {
             return Some(News::Failed { why: trouble });
         }
@@ -350,6 +354,10 @@ fn follow(
         if !batch.source.starts_with("file:") {
             return Err(unfit("a host hands over records of files: `file:PATH`"));
         }
+        if !is_plain(&batch.source) {
+            let why = "the path of a file holds what is masked, or characters that nobody sees";
+            return Err(unfit(why));
+        }
         if places.get(&batch.source).copied() != batch.after {
             return Err(ArrivalError::Moved);
         }
@@ -391,6 +399,11 @@ fn follow(
         }
     }
     Ok((places, chunks))
+}
+
+/// Whether a source's name may stand on every page and in the ledger as it is.
+pub(crate) fn is_plain(source: &str) -> bool {
+    !source.chars().any(model::is_hidden) && !is_hidden(source)
 }
 
 fn news(happened: Happened) -> Result<News, ArrivalError> {

@@ -233,6 +233,9 @@ fn hostile_batches_are_refused_with_why() {
         |batch| batch.source = "web2/file:/a".to_owned(),
         "file:PATH",
     );
+    for path in ["file:/log/4111111111111111", "file:/log/\u{202e}gol"] {
+        unfit(|batch| batch.source = path.to_owned(), "what is masked");
+    }
     unfit(|batch| format(batch, "nothing"), "doesn't know the format");
     // What magewarden itself saw is nobody's to say.
     unfit(
@@ -299,11 +302,11 @@ fn how_hosts_are_is_told_and_their_silence_too() {
     house.arrivals.hear("web1", status());
     assert!(!told(0, "its spool holds 0 of 1024 MiB"));
     let full = Status {
-        trouble: "the spool is full\u{1b}[2J".to_owned(),
+        trouble: "4111111111111111: the spool is full\u{1b}[2J\u{202e}".to_owned(),
         ..status()
     };
     house.arrivals.hear("web1", full);
-    assert!(told(1, "the spool is full[2J"));
+    assert!(told(1, "************1111: the spool is full[2J\""));
     house.arrivals.hear("web1", status());
     assert!(!told(2, "its spool holds"));
     // Words that differ a little aren't told each second.

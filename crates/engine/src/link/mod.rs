@@ -13,6 +13,7 @@ use std::pin::Pin;
 use model::{HostReply, HostReport, Timestamp};
 
 pub use agents::{Agent, AgentError, Agents};
+pub(crate) use arrivals::is_plain;
 pub use arrivals::{ArrivalError, Arrivals};
 pub use keep::{authority, plans};
 

@@ -71,6 +71,15 @@ impl Collected {
                 "name logs as /var/log/nginx/access.log",
             ));
         }
+        if let Some(at) = self.logs.iter().position(|path| !Collect::takes(path)) {
+            return Err(Failure::say(
+                format!(
+                    "the path of log {} holds what looks like a card number, or characters that nobody sees: a source is named by it",
+                    at + 1
+                ),
+                "rename the file, or its folder",
+            ));
+        }
         let spool_bytes = self
             .spool_mib
             .map_or(SPOOL_BYTES, |mib| mib.saturating_mul(1 << 20));
@@ -119,6 +128,7 @@ mod tests {
         check(&["/var/log/a.log"], Some(3), Err("4 and more"));
         check(&["/var/log/a.log"], Some(u64::MAX), Ok(Some(u64::MAX)));
         check(&["a.log"], None, Err("from the root"));
+        check(&["/var/log/4111111111111111"], None, Err("a card number"));
         check(&[], Some(64), Err("no log is named"));
         let many: Vec<String> = (0..201).map(|number| format!("/a/{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();

@@ -48,6 +48,14 @@ pub struct Collect {
     pub tell: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
+impl Collect {
+    /// Whether a server takes records of a file of this path: one that holds what is masked, or characters that nobody sees, it refuses.
+    #[must_use]
+    pub fn takes(path: &std::path::Path) -> bool {
+        crate::link::is_plain(&path.display().to_string())
+    }
+}
+
 /// Why it can't go on at the moment.
 #[derive(Debug, thiserror::Error)]
 enum CollectError {
