@@ -227,7 +227,7 @@ impl Playbooks {
         };
         if !is_name(&edit.name) {
             return Err(format!(
-                "a name has 1 to {NAME_CHARS_MAX} small letters, digits and `-`, and isn't `{}`",
+                "a name has 1 to {NAME_CHARS_MAX} small letters, digits and `-`, is no card number, and isn't `{}`",
                 NAMES_TAKEN.join("` or `")
             ));
         }
@@ -310,6 +310,8 @@ pub fn is_name(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len())
         && name.bytes().all(is_plain)
         && !NAMES_TAKEN.contains(&name)
+        // Digits alone are a name, too, and stand in addresses.
+        && !is_hidden(name)
 }
 
 /// Where a text is that would be masked; identifiers of CACAO are no such texts.
@@ -501,6 +503,7 @@ mod tests {
     #[test]
     fn identifiers_and_names_are_what_they_are() {
         assert!(is_identifier(ID) && is_name("web-shell"));
+        assert!(!is_name("4111111111111111") && !is_name("a-4111-1111-1111-1111"));
         assert!(!is_identifier("x--4111-1111-1111-1111") && !is_identifier("4111111111111111"));
     }
 }
