@@ -75,6 +75,9 @@ pub enum Happened {
     Intended {
         /// Which step.
         step: usize,
+        /// Whether it changes what evidence is read from, and the server had yet to seal what was kept of that: it was away, or slow.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsealed: bool,
     },
     /// The step was done, and the world shows it.
     Done {

@@ -9,6 +9,7 @@ use link::{CallError, Client, Identity, LinkError};
 use model::{HostReply, HostReport, Timestamp};
 
 use super::kept::keep_identity;
+use super::seals::Seals;
 
 /// Shortest and longest pause after a call that came to nothing.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -68,10 +69,14 @@ impl Calls {
         self.is_out = self.ask.try_send(ask).is_ok();
     }
 
-    /// What comes back within a time, if anything does; the whole time passes where nothing is asked.
-    pub(super) fn answer(&mut self, within: Duration) -> Option<Result<HostReply, CallError>> {
+    /// What comes back within a time, if anything does; the whole time passes where nothing is asked and no step begins to wait.
+    pub(super) fn answer(
+        &mut self,
+        within: Duration,
+        seals: &Seals,
+    ) -> Option<Result<HostReply, CallError>> {
         if !self.is_out {
-            std::thread::sleep(within);
+            seals.rest(within);
             return None;
         }
         match self.answers.recv_timeout(within) {

@@ -12,6 +12,7 @@ use playbook::{Run, Turn, Wait};
 use responders::Host;
 
 use super::looking::Looking;
+use super::seals::Seals;
 use crate::runs::{Carrier, CarryError, Journal, Looks, Place, Watch, may_unwind};
 
 /// One run that is carried out.
@@ -37,6 +38,8 @@ pub(super) struct Hands {
     watch: Option<Looking>,
     /// What runs that stopped remembered for it.
     looks: BTreeMap<String, Looks>,
+    /// What the server has sealed.
+    seals: Arc<Seals>,
 }
 
 impl Hands {
@@ -53,7 +56,13 @@ impl Hands {
             busy: BTreeMap::new(),
             watch: watch.map(Looking::new),
             looks: BTreeMap::new(),
+            seals: Arc::default(),
         }
+    }
+
+    /// What the server has sealed, for steps that wait for it.
+    pub(super) const fn seals(&self) -> &Arc<Seals> {
+        &self.seals
     }
 
     /// The guard, where this host has one.
@@ -90,14 +99,14 @@ impl Hands {
         let stop = Arc::new(AtomicBool::new(false));
         let (host, place, clock) = (Arc::clone(&self.host), self.place.clone(), self.clock);
         let (id, stopped) = (run.to_owned(), Arc::clone(&stop));
-        let watch = self.watch.clone();
+        let (watch, seals) = (self.watch.clone(), Arc::clone(&self.seals));
         let looks = self.looks.remove(run).unwrap_or_default();
         let thread = Builder::new().name("run".to_owned()).spawn(move || {
             let opened = Journal::open(&place.journals(), &id)
                 .map_err(CarryError::from)
                 .and_then(|journal| Carrier::new(&host, place, journal, &clock));
             let mut carrier = match opened {
-                Ok(carrier) => carrier,
+                Ok(carrier) => carrier.sealed_by(&*seals),
                 Err(error) => return (looks, Err(error)),
             };
             if let Some(watch) = &watch {

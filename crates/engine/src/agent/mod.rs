@@ -12,6 +12,7 @@ mod journals;
 mod kept;
 mod looking;
 mod policy;
+mod seals;
 #[cfg(test)]
 mod tests;
 mod unsealed;
@@ -78,14 +79,20 @@ pub fn run(mut settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
     work.tidy();
     while !stop.load(Ordering::SeqCst) {
         work.go_on();
-        if let Some(answer) = calls.answer(TICK) {
+        if let Some(answer) = calls.answer(TICK, work.hands.seals()) {
             line.next = Instant::now() + line.heard(answer, &mut work);
             // What it is told is done at once.
             work.go_on();
         }
-        if !calls.is_out() && Instant::now() >= line.next {
+        let is_due = Instant::now() >= line.next;
+        // A step that waits for its evidence to be sealed waits for no pause.
+        let is_awaited = line.is_well() && work.hands.seals().is_awaited();
+        if !calls.is_out() && (is_due || is_awaited) {
             let report = work.report();
             let has_news = !report.entries.is_empty() || !report.refused.is_empty();
+            if !is_due && !has_news {
+                continue;
+            }
             let wait = match work.is_quiet() && !has_news && line.failures == 0 {
                 true => WAIT_SECONDS_MAX,
                 false => 0,
@@ -128,6 +135,11 @@ impl Default for Line {
 }
 
 impl Line {
+    /// Whether what is told is sealed.
+    const fn is_well(&self) -> bool {
+        self.failures == 0 && self.unsealed == 0
+    }
+
     /// Takes an answer; gives how long until the next call.
     fn heard(&mut self, answer: Result<model::HostReply, CallError>, work: &mut Work) -> Duration {
         let trouble = match answer {
@@ -153,6 +165,7 @@ impl Line {
             Err(error) => error.to_string(),
         };
         self.failures = self.failures.saturating_add(1);
+        work.hands.seals().away();
         // Once, however often it fails: what it does here goes on.
         if self.failures == 1 {
             work.mention(SERVER, &format!("{trouble}; what was begun goes on"));

@@ -101,6 +101,7 @@ impl Work {
             drop(watch.after((settings.clock)(), Duration::ZERO));
         }
         let hands = Hands::new(Arc::clone(&host), place.clone(), settings.clock, watch);
+        hands.seals().hear(&told.sealed);
         Ok(Self {
             folder: settings.folder,
             journals: Journals::new(place.journals()),
@@ -294,6 +295,7 @@ impl Work {
         let is_news = told != self.told || !reply.instructions.is_empty();
         self.keep(told)?;
         self.hands.hear(&reply.quiet_seconds);
+        self.hands.seals().hear(&self.told.sealed);
         self.unsealed.heard(&self.told.sealed, clocks.own);
         for signed in &reply.instructions {
             self.hear_signed(signed, clocks);

@@ -10,6 +10,7 @@ use responders::{Action, ActionError, Effect, Host};
 
 use super::guard::Watched;
 use super::journal::{Journal, JournalError};
+use super::sealing::{Seal, Sealed};
 use super::vault::{Vault, VaultError};
 use super::{Frozen, Place, evidence, make_ours};
 
@@ -68,6 +69,7 @@ pub struct Carrier<'a> {
     journal: Journal,
     pub(super) clock: &'a dyn Fn() -> Timestamp,
     pub(super) watched: Watched<'a>,
+    pub(super) sealed: Sealed<'a>,
 }
 
 /// What is needed to do a step.
@@ -96,6 +98,7 @@ impl<'a> Carrier<'a> {
             journal,
             clock,
             watched: Watched::default(),
+            sealed: Sealed::default(),
         })
     }
 
@@ -182,9 +185,19 @@ impl<'a> Carrier<'a> {
         if stand.is_some() {
             return Ok(stand);
         }
+        let unsealed = match turn {
+            Turn::Act(step) => match self.seal_before(step) {
+                Seal::Waits => return Ok(None),
+                seal => seal == Seal::Lacks,
+            },
+            _ => false,
+        };
         // One step at a time on this host: two that write one file would each put back what the other did.
         let _lock = self.lock()?;
-        self.take(turn)?;
+        match turn {
+            Turn::Act(step) => self.act(step, unsealed)?,
+            turn => self.take(turn)?,
+        }
         Ok(None)
     }
 
@@ -199,7 +212,7 @@ impl<'a> Carrier<'a> {
         match turn {
             Turn::Keep(step) => self.keep(step),
             Turn::Survey(step) => self.survey(step),
-            Turn::Act(step) => self.act(step),
+            Turn::Act(step) => self.act(step, false),
             Turn::Settle(step) => self.settle(step),
             Turn::Undo(step) => self.undo(step),
             Turn::Skip(step, why) => {
@@ -261,7 +274,7 @@ impl<'a> Carrier<'a> {
         })
     }
 
-    fn act(&mut self, step: usize) -> Result<(), CarryError> {
+    fn act(&mut self, step: usize, unsealed: bool) -> Result<(), CarryError> {
         // Another run may have done the same since the survey; done twice, the first that is undone would open it for both.
         if let Ok(doing) = self.doing(step)
             && let Some(on) = self.held_by(step, &doing)?
@@ -269,7 +282,7 @@ impl<'a> Carrier<'a> {
             return self.note(Happened::Relies { step, on });
         }
         self.remember(step);
-        self.note(Happened::Intended { step })?;
+        self.note(Happened::Intended { step, unsealed })?;
         self.finish(step)
     }
 

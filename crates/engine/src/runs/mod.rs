@@ -13,6 +13,7 @@ mod journal;
 mod relies;
 #[cfg(test)]
 mod relies_tests;
+mod sealing;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use stores::write_atomically;
 pub use carry::{Carrier, CarryError, Stand};
 pub use guard::{LOOK_WAIT, Looks, Watching, may_unwind};
 pub use journal::{Journal, JournalError, entries, id_of, is_id, list, new_id, read};
+pub use sealing::Sealing;
 pub use vault::{Vault, VaultError};
 pub use watch::Watch;
 

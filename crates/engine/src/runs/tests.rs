@@ -81,7 +81,7 @@ fn walk(folder: &Path, out: &mut BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)>) {
 }
 
 /// What a person says who does by hand whatever isn't done for them.
-pub(super) fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
+pub(crate) fn answer(carrier: &mut Carrier<'_>, wait: Wait) -> Result<(), CarryError> {
     let (by, note) = (person("ann"), "done".to_owned());
     match wait {
         Wait::Failed(step) | Wait::Person(step) => {
@@ -171,7 +171,7 @@ fn dies(folder: &Path, playbook: &str, undoing: bool, after: u32, changes: &mut 
 }
 
 /// A folder in memory where there is one: thousands of writes are brought to disk.
-pub(super) fn in_memory() -> tempfile::TempDir {
+pub(crate) fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let made = match memory.is_dir() {
         true => tempfile::tempdir_in(memory),

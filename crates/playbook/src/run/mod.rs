@@ -86,6 +86,8 @@ pub struct RunStep {
     pub pieces: Vec<Piece>,
     /// Two people waived evidence before it.
     pub is_waived: bool,
+    /// It was begun before the server had sealed what was kept before it.
+    pub unsealed: bool,
     /// When it came to where it is.
     pub at: Option<Timestamp>,
     /// What a person said of doing it.
@@ -343,8 +345,8 @@ impl Run {
                     .pieces
                     .clone_from(pieces);
             }
-            Happened::Intended { step } => {
-                self.to(*step, StepState::Intended, at);
+            Happened::Intended { step, unsealed } => {
+                self.to(*step, StepState::Intended, at).unsealed = *unsealed;
             }
             Happened::Done { step } => self.to(*step, StepState::Done, at).partly.clear(),
             Happened::Relies { step, on } => {

@@ -229,7 +229,7 @@ impl Run {
                 next == Turn::Keep(*step),
                 "it isn't this step's turn to keep evidence",
             ),
-            Happened::Intended { step } => {
+            Happened::Intended { step, .. } => {
                 is(next == Turn::Act(*step), "it isn't this step's turn")
             }
             // A step that was under way when people said something is still told of.
@@ -354,7 +354,7 @@ const fn step_of(what: &Happened) -> Option<usize> {
     match what {
         Happened::Surveyed { step, .. }
         | Happened::Kept { step, .. }
-        | Happened::Intended { step }
+        | Happened::Intended { step, .. }
         | Happened::Done { step }
         | Happened::Relies { step, .. }
         | Happened::Failed { step, .. }

@@ -38,6 +38,11 @@ impl RunStep {
             Some(unwound) => format!("{words}; by the guard, since {}", unwound.why),
             None => words,
         };
+        // Evidence that was sealed after the step may be said to have been made up.
+        let words = match self.unsealed {
+            true => format!("{words}; begun before the server had sealed the evidence"),
+            false => words,
+        };
         match self.partly.as_str() {
             "" => words,
             partly => format!("{words} – in effect of it: {partly}"),

@@ -192,7 +192,10 @@ proptest! {
                 continue;
             }
             let mut problems = check(&edited);
-            // The last one that does something may be left out.
+            // The last one that does something may be left out: then only the ends are there.
+            if edited.steps.len() < 3 {
+                continue;
+            }
             problems.retain(|one| !one.says.contains("no step that does anything"));
             prop_assert!(problems.iter().all(|one| one.weight == playbook::Weight::Notes), "{:?}", problems);
         }

@@ -149,7 +149,10 @@ fn next(run: &Run) -> Option<Happened> {
             kept: "1".repeat(64),
             already: false,
         },
-        Turn::Act(step) => Happened::Intended { step },
+        Turn::Act(step) => Happened::Intended {
+            step,
+            unsealed: false,
+        },
         Turn::Settle(step) => Happened::Done { step },
         Turn::Skip(step, why) => Happened::Skipped {
             step,

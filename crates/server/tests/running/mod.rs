@@ -150,7 +150,10 @@ fn next(run: &Run, text: &str) -> Option<Happened> {
             kept: "0".repeat(64),
             already: false,
         },
-        Turn::Act(step) => Happened::Intended { step },
+        Turn::Act(step) => Happened::Intended {
+            step,
+            unsealed: false,
+        },
         Turn::Settle(step) => Happened::Failed {
             step,
             why: text(),

@@ -15,7 +15,10 @@ fn done(step: usize) -> Vec<Happened> {
             kept,
             already: false,
         },
-        Happened::Intended { step },
+        Happened::Intended {
+            step,
+            unsealed: false,
+        },
         Happened::Done { step },
     ]
 }
@@ -281,7 +284,13 @@ fn what_somebody_could_cause_undoes_nothing() {
                 partly: String::new(),
             },
         ),
-        (2, Happened::Intended { step: 2 }),
+        (
+            2,
+            Happened::Intended {
+                step: 2,
+                unsealed: false,
+            },
+        ),
     ] {
         let mut run = to_unwind(WalkStage::Payment);
         take(&mut run, done(at)[..1].to_vec());

@@ -205,7 +205,7 @@ proptest! {
         let mut run = world.run.clone();
         let what = match kind {
             0 => Happened::Done { step },
-            1 => Happened::Intended { step },
+            1 => Happened::Intended { step, unsealed: false },
             2 => Happened::Undone { step, lost: String::new() },
             3 => Happened::UndoIntended { step },
             4 => Happened::Retry { step, by: person("eve") },

@@ -150,7 +150,10 @@ impl World {
             }
             Turn::Act(step) => {
                 self.before_acting(step);
-                self.write(Happened::Intended { step })?;
+                self.write(Happened::Intended {
+                    step,
+                    unsealed: false,
+                })?;
                 self.act(step)?;
             }
             Turn::Settle(step) => {

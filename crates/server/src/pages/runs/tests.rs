@@ -107,7 +107,10 @@ fn carried(done: usize) -> Standing {
                 kept: "1".repeat(64),
                 already: false,
             },
-            Turn::Act(step) => Happened::Intended { step },
+            Turn::Act(step) => Happened::Intended {
+                step,
+                unsealed: false,
+            },
             Turn::Settle(step) => Happened::Done { step },
             other => panic!("{other:?}"),
         };
