@@ -9,6 +9,7 @@ every line that the host wrote down is sealed once. Then the server is killed in
 administrator undoes a run with the server gone, a plan beyond the host's policy is refused with the reason on the page, a frozen host
 does nothing, a forged order is refused, and what is set to be done without a person is done within the time of a finding.
 """
+import hashlib
 import html
 import http.client
 import json
@@ -46,6 +47,12 @@ class Somebody(Person):
         status, text = self.get(path)
         need(status == 200, f"{path}: {status}", text[-2000:])
         return json.loads(text)
+
+    def download(self, path):
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        link.request("GET", path, headers={"Cookie": self.cookie})
+        answer = link.getresponse()
+        return answer.status, answer.read()
 
 
 def status_from(shop, address):
@@ -192,10 +199,27 @@ def by_two_people(scene, shop, people):
     need(now["version"] == len(lines) == len(now["told"]) == len(set(now["told"])), "every line of the host is sealed once", (now["version"], len(lines), now["told"]))
     status, text = analyst.get(f"/entries/{now['told'][0]}")
     need(status == 200 and "web" in text.lower(), "and can be read")
+    handed_over(scene, lead, run)
     say(lead, run, "undo", "a rehearsal")
     to_its_end(lead, run, "undone")
     need(shop_as_it_is(scene, shop) == before and is_open(shop), "undone, all is as before to the byte")
     return incident, took
+
+
+def handed_over(scene, person, run):
+    """Every piece of evidence that the host kept is at the console, byte for byte, and no step that changes evidence was begun before that it was kept was sealed."""
+    pieces = lambda: [(step, piece) for step in told(person, run)["steps"] for piece in step["evidence"] or [] if piece["bytes"]]
+    wait_for("the evidence", 60, lambda: pieces() and all(piece["entry"] for _, piece in pieces()))
+    folder = scene.folder / "ours" / "evidence" / run
+    files = {hashlib.sha256(file.read_bytes()).hexdigest(): file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.stat().st_size}
+    need({piece["hash"] for _, piece in pieces()} == set(files), "all that the host has", (sorted(files), pieces()))
+    for step, piece in pieces():
+        status, content = person.download(f"/runs/{run}/evidence/{piece['hash']}")
+        need(status == 200 and content == files[piece["hash"]], f"{piece['name']} of step {step['step']} byte for byte", status)
+    steps = told(person, run)["steps"]
+    need(not any(step["unsealed"] for step in steps), "what was kept was sealed before anything changed it", steps)
+    _, text = person.get(f"/runs/{run}")
+    need(f"/runs/{run}/evidence/" in text and "on the host alone" not in text, "and the page leads to it", text[-3000:])
 
 
 def through_ends(scene, shop, lead, incident):

@@ -250,14 +250,14 @@ impl Shelf {
         self.0.with(size, read)
     }
 
-    /// Reads an attachment from the entries that hold it.
+    /// Reads what is kept under a hash (SHA-256, hexadecimal) from the entries that hold it.
     ///
     /// # Errors
     ///
     /// [`ShelfError`] when it can't be read, or isn't what was sealed.
     pub fn content(
         &self,
-        attachment: &Attachment,
+        hash: &str,
         entries: std::ops::Range<u64>,
     ) -> Result<Content, ShelfError> {
         let content = self
@@ -273,9 +273,7 @@ impl Shelf {
             })
             .map_err(|source| ShelfError::Ledger { source })?;
         match &content {
-            Content::Whole(whole) if hash_of(whole) != attachment.kept_hash => {
-                Err(ShelfError::Changed)
-            }
+            Content::Whole(whole) if hash_of(whole) != hash => Err(ShelfError::Changed),
             _ => Ok(content),
         }
     }

@@ -8,7 +8,7 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::containment::PlaybookEdit;
+use crate::containment::{KeptPiece, PlaybookEdit};
 use crate::pause::Pause;
 
 /// The payload of a `decided` entry.
@@ -124,6 +124,19 @@ pub enum Decided {
         /// Which, and why.
         refused: Refused,
     },
+    /// That a host handed over a piece of a run's evidence: its bytes are the entries right before.
+    Evidence {
+        /// Version of this shape.
+        v: u32,
+        /// Its own id, as of `Access`.
+        id: String,
+        /// The host.
+        host: String,
+        /// The run.
+        run: String,
+        /// Which piece.
+        piece: KeptPiece,
+    },
     /// An input that was read to its end.
     Input {
         /// Version of this shape.
@@ -214,6 +227,7 @@ impl Decided {
             Self::Access { id, .. }
             | Self::Told { id, .. }
             | Self::HostRefused { id, .. }
+            | Self::Evidence { id, .. }
             | Self::Read { id, .. }
             | Self::Pause { id, .. }
             | Self::CounselNote { id, .. }

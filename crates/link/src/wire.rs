@@ -16,6 +16,8 @@ pub const REPORT: &str = "/agent/1/report";
 pub const PLACES: &str = "/agent/1/places";
 /// Where it hands over masked records.
 pub const RECORDS: &str = "/agent/1/records";
+/// Where it hands over evidence that it was asked for: `?run=…&sha256=…`.
+pub const EVIDENCE: &str = "/agent/1/evidence";
 
 /// Largest request with records, in bytes.
 pub const RECORDS_BYTES_MAX: usize = 8 << 20;

@@ -57,7 +57,7 @@ pub use incident::{
 pub use mark::{Brand, Mark, MarkKind};
 pub use order::{
     Ask, HostReply, HostReport, Instructed, Instruction, ORDER_VERSION, Order, Refused, Sales,
-    Signed, Word,
+    Signed, WantedPiece, Word,
 };
 pub use percent::percent_decoded;
 pub use plan::{

@@ -245,6 +245,18 @@ pub struct HostReply {
     /// left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub quiet_seconds: BTreeMap<String, u64>,
+    /// Evidence that the host kept and is to hand over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted: Vec<WantedPiece>,
+}
+
+/// A piece of evidence that the server has the hash of and wants to have itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WantedPiece {
+    /// The run.
+    pub run: String,
+    /// SHA-256 over its bytes, hexadecimal.
+    pub hash: String,
 }
 
 /// An instruction's exact bytes with their signature.

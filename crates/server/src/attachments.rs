@@ -1,12 +1,15 @@
 //! Files attached to incidents: taken by a form and by the API, listed, and given out as bytes that no browser shows.
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use engine::attach::{Content, file_name};
 use engine::decider::Handed;
-use model::Right;
+use engine::desk::Sight;
+use model::{Right, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -169,35 +172,71 @@ pub(crate) async fn download(
     Path((id, entry)): Path<(String, String)>,
     uri: Uri,
 ) -> Response {
-    let refuse = |status, why: &'static str| {
-        if uri.path().starts_with("/api/") {
-            problem(status, why)
-        } else {
-            pages::refused(status, why)
-        }
+    let Some(work) = sight.incident(&id) else {
+        return missing(&uri);
     };
-    let missing = || refuse(StatusCode::NOT_FOUND, "There is no such attachment");
-    let (Some(work), Some(shelf)) = (sight.incident(&id), console.shelf.clone()) else {
-        return missing();
-    };
-    if !sight.may(Right::SeeEvidence, &work.incident.scopes) {
-        let why = "Your roles don't let you see sealed records here. Who administers the console can give you one that does.";
-        return refuse(StatusCode::FORBIDDEN, why);
-    }
     let mut all = work.handling.attachments();
     let sought = all.find(|(taken, ..)| taken.sequence.0.to_string() == entry);
-    let Some((_, file, entries)) =
-        sought.map(|(taken, file, entries)| (taken, file.clone(), entries))
-    else {
-        return missing();
+    let kept = sought.map(|(_, file, entries)| Kept {
+        name: file.name.clone(),
+        hash: file.kept_hash.clone(),
+        entries,
+    });
+    give(
+        &console,
+        &sight,
+        &caller,
+        (&work.incident.scopes, kept),
+        &uri,
+    )
+    .await
+}
+
+/// What lies in the ledger as entries of bytes.
+pub(crate) struct Kept {
+    /// What it is called.
+    pub(crate) name: String,
+    /// SHA-256 over its bytes, hexadecimal.
+    pub(crate) hash: String,
+    /// Entries that hold them.
+    pub(crate) entries: Range<u64>,
+}
+
+/// Says that there is no such file, as a page or as a problem.
+pub(crate) fn missing(uri: &Uri) -> Response {
+    refuse(uri, StatusCode::NOT_FOUND, "There is no such file")
+}
+
+fn refuse(uri: &Uri, status: StatusCode, why: &'static str) -> Response {
+    if uri.path().starts_with("/api/") {
+        problem(status, why)
+    } else {
+        pages::refused(status, why)
+    }
+}
+
+/// Gives out what is kept of a place, for whoever may see its evidence. Who reads it is sealed.
+pub(crate) async fn give(
+    console: &Console,
+    sight: &Sight,
+    caller: &Caller,
+    (scopes, kept): (&[Scope], Option<Kept>),
+    uri: &Uri,
+) -> Response {
+    if !sight.may(Right::SeeEvidence, scopes) {
+        let why = "Your roles don't let you see sealed records here. Who administers the console can give you one that does.";
+        return refuse(uri, StatusCode::FORBIDDEN, why);
+    }
+    let (Some(kept), Some(shelf)) = (kept, console.shelf.clone()) else {
+        return missing(uri);
     };
-    let read: Vec<u64> = entries.clone().collect();
-    if let Err(refused) = console.read(&sight, &caller, &read).await {
+    let read: Vec<u64> = kept.entries.clone().collect();
+    if let Err(refused) = console.read(sight, caller, &read).await {
         return refused;
     }
-    let name = file_name(&file.name);
-    let content = tokio::task::spawn_blocking(move || shelf.content(&file, entries)).await;
-    match content {
+    let name = file_name(&kept.name);
+    let content = tokio::task::spawn_blocking(move || shelf.content(&kept.hash, kept.entries));
+    match content.await {
         Ok(Ok(Content::Whole(content))) => {
             let headers = [
                 (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -207,11 +246,11 @@ pub(crate) async fn download(
         }
         Ok(Ok(Content::Destroyed)) => {
             let why = "It was destroyed by a sealed decision; its proof still holds.";
-            refuse(StatusCode::GONE, why)
+            refuse(uri, StatusCode::GONE, why)
         }
         _ => {
             let why = "What is kept of it can't be read, or isn't what was sealed: magewarden verify says what differs.";
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, why)
+            refuse(uri, StatusCode::INTERNAL_SERVER_ERROR, why)
         }
     }
 }

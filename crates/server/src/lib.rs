@@ -114,6 +114,8 @@ pub fn router(console: impl Into<Console>) -> Router {
         .route("/api/v1/rules/{id}", get(pages::api_rule))
         .route("/runs", get(pages::runs))
         .route("/runs/{id}", get(pages::run).post(pages::say))
+        .route("/runs/{id}/evidence/{sha256}", get(pages::piece))
+        .route("/api/v1/runs/{id}/evidence/{sha256}", get(pages::piece))
         .route(
             "/api/v1/runs",
             get(pages::api_runs).post(pages::api_propose),

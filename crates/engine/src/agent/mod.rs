@@ -7,6 +7,7 @@
 mod calls;
 mod collect;
 mod examine;
+mod handing;
 mod hands;
 mod journals;
 mod kept;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 
 use link::wire::WAIT_SECONDS_MAX;
 use link::{CallError, LinkError};
+use model::Timestamp;
+use responders::Host;
 
 use calls::{Calls, pause};
 use collect::Collecting;
@@ -34,12 +37,29 @@ pub use calls::BeginError;
 pub use collect::{Collect, FILES_MAX, SPOOL_BYTES, SPOOL_BYTES_MIN};
 pub use kept::{KeptError, identity, keep_identity, may_enrol};
 pub use policy::{Around, Policy, PolicyError};
-pub use work::Settings;
 
 /// How often it looks for what moved.
 const TICK: Duration = Duration::from_millis(200);
 /// Least pause after a report that the server has and didn't seal.
 const REPORT: Duration = Duration::from_secs(1);
+
+/// What an agent is given.
+pub struct Settings {
+    /// The folder of runs and of what the agent remembers: ours alone.
+    pub folder: std::path::PathBuf,
+    /// What is there on this host.
+    pub host: Host,
+    /// What its owner lets be done.
+    pub policy: Policy,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+    /// Version of the program.
+    pub program: String,
+    /// Hears what an administrator should know, a line each.
+    pub tell: Box<dyn Fn(&str) + Send>,
+    /// What is collected here, if anything is.
+    pub collect: Option<Collect>,
+}
 
 /// Why an agent can't run.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,9 @@ use model::{
 use playbook::{Run, Turn, Wait};
 use responders::Host;
 
+use super::Settings;
 use super::examine::{Clocks, Me, examine};
+use super::handing::Handing;
 use super::hands::{Hands, said};
 use super::journals::Journals;
 use super::kept::{KeptError, Told};
@@ -37,24 +39,6 @@ const PENDING_MAX: usize = 100;
 /// Seconds until a run that could not go on is tried again.
 const AGAIN_SECONDS: i64 = 30;
 
-/// What an agent is given.
-pub struct Settings {
-    /// The folder of runs and of what the agent remembers: ours alone.
-    pub folder: std::path::PathBuf,
-    /// What is there on this host.
-    pub host: Host,
-    /// What its owner lets be done.
-    pub policy: Policy,
-    /// The clock.
-    pub clock: fn() -> Timestamp,
-    /// Version of the program.
-    pub program: String,
-    /// Hears what an administrator should know, a line each.
-    pub tell: Box<dyn Fn(&str) + Send>,
-    /// What is collected here, if anything is.
-    pub collect: Option<super::Collect>,
-}
-
 /// What became of an instruction.
 #[derive(Debug, PartialEq, Eq)]
 enum Taken {
@@ -76,6 +60,7 @@ pub(super) struct Work {
     me: Me,
     told: Told,
     pub(super) hands: Hands,
+    handing: Handing,
     journals: Journals,
     /// Instructions whose run has to stop first.
     pending: VecDeque<Instruction>,
@@ -114,6 +99,7 @@ impl Work {
             me,
             told,
             hands,
+            handing: Handing::default(),
             pending: VecDeque::new(),
             resting: BTreeMap::new(),
             unsealed: Unsealed::default(),
@@ -169,6 +155,9 @@ impl Work {
         let now = self.now();
         if let Some(trouble) = self.hands.watch().and_then(Watch::trouble) {
             self.mention("the guard", &format!("the guard sees nothing: {trouble}"));
+        }
+        for trouble in self.handing.troubles() {
+            self.say(&trouble);
         }
         for rest in self.hands.rested() {
             if let Some(trouble) = rest.trouble {
@@ -297,6 +286,7 @@ impl Work {
         self.hands.hear(&reply.quiet_seconds);
         self.hands.seals().hear(&self.told.sealed);
         self.unsealed.heard(&self.told.sealed, clocks.own);
+        self.handing.begin(&self.folder, &reply.wanted);
         for signed in &reply.instructions {
             self.hear_signed(signed, clocks);
         }

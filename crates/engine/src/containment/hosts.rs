@@ -1,18 +1,19 @@
 //! What the shop's hosts tell, and what they are told: the server's end of the link to the agents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use link::Plans;
 use model::{
     AccessEvent, AccessKind, HostReply, HostReport, Instruction, ORDER_VERSION, Revenue, RunEntry,
-    Sales, Sequence, Timestamp,
+    Sales, Sequence, Timestamp, WantedPiece,
 };
 use serde_json::Value;
 use stores::{OutboxRow, Outcome};
 use tokio::time::Instant;
 
 use super::Containments;
+use super::evidence::Asked;
 use crate::decider::{Decider, SEAL_MAX, sealed};
 use crate::desk::Update;
 use crate::hide::hide;
@@ -52,10 +53,12 @@ pub struct HostSeen {
 /// The server's end. Clones share it.
 #[derive(Clone)]
 pub struct HostDesk {
-    decider: Decider,
+    pub(super) decider: Decider,
     installation: String,
     plans: Arc<Plans>,
     clock: fn() -> Timestamp,
+    /// Evidence that hosts were asked for.
+    pub(super) asked: Arc<Mutex<Asked>>,
 }
 
 impl HostDesk {
@@ -73,6 +76,7 @@ impl HostDesk {
             installation,
             plans,
             clock,
+            asked: Arc::default(),
         }
     }
 
@@ -183,6 +187,7 @@ impl HostDesk {
             .map(|one| self.plans.sign(one))
             .collect();
         reply.quiet_seconds = self.quiet(host, now);
+        reply.wanted = self.wanted(host, now);
         reply
     }
 
@@ -230,6 +235,16 @@ impl Hosts for HostDesk {
         now: Timestamp,
     ) -> Answer<'a, Result<HostReply, ReportError>> {
         Box::pin(self.answer(host, report, now))
+    }
+
+    fn evidence<'a>(
+        &'a self,
+        host: &'a str,
+        piece: WantedPiece,
+        content: Vec<u8>,
+        now: Timestamp,
+    ) -> Answer<'a, Result<(), ReportError>> {
+        Box::pin(self.keep(host, piece, content, now))
     }
 
     fn enrolled<'a>(&'a self, host: &'a str, from: &'a str, now: Timestamp) -> Answer<'a, bool> {

@@ -5,9 +5,11 @@
 
 mod book;
 mod edit;
+mod evidence;
 mod hosts;
 mod modes;
 mod order;
+mod stage;
 mod standing;
 mod suggest;
 #[cfg(test)]
@@ -26,10 +28,12 @@ pub use book::{
     Faults, OWN_BYTES_MAX, Own, PLAYBOOKS_SOURCE, Playbook, PlaybookEdit, Playbooks, is_name, sound,
 };
 pub use edit::PlaybookWish;
+pub use evidence::{EVIDENCE_BYTES_MAX, Evidence, KeptPiece};
 pub use hosts::{HostDesk, HostSeen};
 pub use modes::{Mode, ModeError, ModeSetting, Modes};
 pub use order::{OrderWish, Powers, Wanted, places_of, plan_of, powers, wrote};
-pub use standing::{Misfit, ORDER_SECONDS_MAX, Ordered, Stage, Standing};
+pub use stage::{Misfit, Stage};
+pub use standing::{ORDER_SECONDS_MAX, Ordered, Standing};
 pub use suggest::{Suggestion, answers, facts, suggest};
 
 /// Whose entries they are: a start finds them by it.
@@ -94,6 +98,11 @@ impl Containments {
                 }
                 Ok(Decided::HostRefused { host, refused, .. }) => {
                     drop(self.refuse(&host, &refused));
+                }
+                Ok(Decided::Evidence {
+                    host, run, piece, ..
+                }) => {
+                    drop(self.keep(&host, &run, &piece, *sequence));
                 }
                 _ => {}
             }

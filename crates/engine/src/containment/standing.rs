@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Ask, Instructed, Order, Person, Plan, Refused, RunEntry, Sequence, Timestamp, Word};
-use playbook::{Run, RunError, Turn, Wait, hash_words};
+use playbook::{Run, RunError, Turn, hash_words};
+
+use super::evidence::Evidence;
+use super::stage::{Misfit, Stage};
 
 /// Seconds after which an order that its host didn't hear isn't carried out any more: what was decided on how things stood then isn't
 /// done hours later.
@@ -40,67 +43,8 @@ pub struct Standing {
     pub carried: Option<Run>,
     /// Where the entries that it told stand in the ledger, in their order.
     pub told: Vec<Sequence>,
-}
-
-/// Where a run is, as people ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// More people have to approve it.
-    Proposed {
-        /// How many more.
-        lacks: usize,
-    },
-    /// Nobody wants it any more.
-    Withdrawn,
-    /// Its host has yet to hear of it.
-    Ordered,
-    /// Its host didn't hear of it in time: nothing was done.
-    Lapsed,
-    /// Its host won't.
-    Refused {
-        /// Why.
-        why: String,
-    },
-    /// Its host is at it.
-    Running,
-    /// It waits for a person.
-    Waits(Wait),
-    /// All was done that was to be done.
-    Done,
-    /// What was done is undone.
-    Undone,
-    /// It is over for good.
-    Closed,
-}
-
-/// Why an order doesn't fit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Misfit {
-    /// Another run has this id.
-    #[error("there is a run of this id")]
-    Known,
-    /// Nothing was proposed under this id.
-    #[error("there is no such run")]
-    NoRun,
-    /// Another plan was read than the one that waits.
-    #[error("the plan isn't the one you read: read it again")]
-    OtherPlan,
-    /// It was asked for by the same person.
-    #[error("you asked for this plan, so another person has to approve it")]
-    Own,
-    /// It was approved by the same person before.
-    #[error("you approved this plan already")]
-    Twice,
-    /// It is too late for it.
-    #[error("{0}")]
-    Late(String),
-    /// The run has gone on since the page was made.
-    #[error("the run has gone on since you looked: look again")]
-    Moved,
-    /// It isn't what the run waits for.
-    #[error(transparent)]
-    Unfit(#[from] RunError),
+    /// What of its evidence is in the ledger itself.
+    pub evidence: Evidence,
 }
 
 impl Standing {
@@ -132,6 +76,7 @@ impl Standing {
             refused: BTreeMap::new(),
             carried: None,
             told: Vec::new(),
+            evidence: Evidence::default(),
         })
     }
 
@@ -152,6 +97,7 @@ impl Standing {
             refused: BTreeMap::new(),
             carried: Some(run),
             told: vec![sequence],
+            evidence: Evidence::default(),
         })
     }
 

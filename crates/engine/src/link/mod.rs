@@ -10,7 +10,7 @@ mod keep;
 use std::future::Future;
 use std::pin::Pin;
 
-use model::{HostReply, HostReport, Timestamp};
+use model::{HostReply, HostReport, Timestamp, WantedPiece};
 
 pub use agents::{Agent, AgentError, Agents};
 pub(crate) use arrivals::is_plain;
@@ -31,6 +31,15 @@ pub trait Hosts: Send + Sync {
         report: HostReport,
         now: Timestamp,
     ) -> Answer<'a, Result<HostReply, ReportError>>;
+
+    /// Takes a piece of evidence that the host kept: when it returns, the piece is durable. One that is handed over twice is taken once.
+    fn evidence<'a>(
+        &'a self,
+        host: &'a str,
+        piece: WantedPiece,
+        content: Vec<u8>,
+        now: Timestamp,
+    ) -> Answer<'a, Result<(), ReportError>>;
 
     /// Notes that a host was let in, from an address; gives whether that is durable.
     fn enrolled<'a>(&'a self, host: &'a str, from: &'a str, now: Timestamp) -> Answer<'a, bool>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use model::{Act, Attachment, Decision, Finding, Sequence, SourceId, Timestamp};
+use model::{Act, Decision, Finding, Sequence, SourceId, Timestamp};
 use stores::{OutboxRow, Outcome};
 
 use super::{Pipeline, PipelineError, note};
@@ -64,7 +64,10 @@ impl Pipeline {
                 continue;
             }
             if let Told::OfRun(of_run) = told {
-                let (id, outcome) = self.take_of_run(&of_run, row, now)?;
+                // As of a decision's file: what can't be had now is waited for.
+                let Some((id, outcome)) = self.take_of_run(&of_run, row, now)? else {
+                    break;
+                };
                 self.settled(id, outcome, &mut outcomes);
                 continue;
             }
@@ -166,7 +169,8 @@ impl Pipeline {
         }
         let mut entries = Vec::new();
         if let Act::Attach(attachment) = &decision.act {
-            match self.content(&decision.id, attachment, now)? {
+            let is = (u64::from(attachment.entries), attachment.kept_hash.as_str());
+            match self.content((&decision.id, FILES), is, now)? {
                 Fetched::Whole(parts) => entries = parts,
                 Fetched::Lost => {
                     let why = "its content was lost on the way: attach it again".to_owned();
@@ -242,11 +246,11 @@ impl Pipeline {
         Ok(Outcome::Sealed(sequence.0))
     }
 
-    /// The entries of a file that waits in the outbox.
-    fn content(
+    /// The entries of a source that hold what waits in the outbox under an id: so many of them, of this hash.
+    pub(super) fn content(
         &mut self,
-        id: &str,
-        attachment: &Attachment,
+        (id, source): (&str, &str),
+        (entries, hash): (u64, &str),
         now: Timestamp,
     ) -> Result<Fetched, PipelineError> {
         let body = match self.projection.upload(id) {
@@ -259,14 +263,13 @@ impl Pipeline {
         };
         let content = body.and_then(|body| BASE64.decode(body).ok());
         let content = content.filter(|content| {
-            let entries = content.len().div_ceil(PART_BYTES) as u64;
-            entries == u64::from(attachment.entries) && hash_of(content) == attachment.kept_hash
+            content.len().div_ceil(PART_BYTES) as u64 == entries && hash_of(content) == hash
         });
         let Some(content) = content else {
             return Ok(Fetched::Lost);
         };
         let part = |part: &[u8]| NewEntry {
-            source: SourceId(FILES.to_owned()),
+            source: SourceId(source.to_owned()),
             format: "attachment".into(),
             // Not `Decided`: whatever a file holds, no start reads it as a decision.
             ..self.own_entry(EntryKind::Observed, part.to_vec(), now)
@@ -318,7 +321,7 @@ impl Pipeline {
 }
 
 /// What became of asking for a file's content.
-enum Fetched {
+pub(super) enum Fetched {
     Whole(Vec<NewEntry>),
     Lost,
     /// The database is away.
@@ -333,7 +336,7 @@ enum Told {
     External(Box<Finding>),
     Pause(Pause),
     Playbook(Box<PlaybookEdit>),
-    /// Of a run: an order, or what a host told.
+    /// Of a run: an order, what a host told, or evidence that it handed over.
     OfRun(Box<Decided>),
     Other,
 }
@@ -361,7 +364,10 @@ fn read(row: &OutboxRow) -> Told {
         Ok(Decided::Playbook { edit, .. }) => Told::Playbook(edit),
         Ok(Decided::External { finding, .. }) => Told::External(finding),
         Ok(
-            of_run @ (Decided::Order { .. } | Decided::Told { .. } | Decided::HostRefused { .. }),
+            of_run @ (Decided::Order { .. }
+            | Decided::Told { .. }
+            | Decided::HostRefused { .. }
+            | Decided::Evidence { .. }),
         ) => Told::OfRun(Box::new(of_run)),
         _ => Told::Other,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Incident, Sequence, SourceId, Timestamp};
 use stores::{OutboxRow, Outcome};
 
+use super::people::Fetched;
 use super::{Pipeline, PipelineError};
 use crate::containment::{self, Containments, Modes, Standing};
 use crate::desk::Update;
@@ -12,6 +13,8 @@ use crate::handled::{severity_of, state_of};
 use crate::ledger::NewEntry;
 use crate::sealed::{Decided, VERSION};
 
+/// Whose entries the bytes of evidence are that hosts hand over: to destroy one, only these are written again.
+const EVIDENCE: &str = "magewarden:evidence";
 /// Findings of an incident whose rules are looked at.
 const FINDINGS_MAX: usize = 200;
 /// Incidents that a start asks for again aren't older.
@@ -70,44 +73,58 @@ impl Pipeline {
                 };
                 let body = serde_json::to_string(&told)
                     .map_err(|source| PipelineError::Encode { source })?;
-                self.seal_of_run(&told, body, now)?;
+                self.seal_of_run(&told, (Vec::new(), body), now)?;
             }
         }
         Ok(())
     }
 
-    /// Seals one of them, if it fits.
+    /// Seals one of them, if it fits; nothing while what belongs to it can't be had.
     pub(super) fn take_of_run(
         &mut self,
         told: &Decided,
         row: OutboxRow,
         now: Timestamp,
-    ) -> Result<(String, Outcome), PipelineError> {
-        let id = row.id.clone();
+    ) -> Result<Option<(String, Outcome)>, PipelineError> {
+        let id = row.id;
         match self.fits(told) {
-            Ok(Some(known)) => return Ok((id, Outcome::Sealed(known.0))),
+            Ok(Some(known)) => return Ok(Some((id, Outcome::Sealed(known.0)))),
             Ok(None) => {}
-            Err(why) => return Ok((id, Outcome::Refused(why))),
+            Err(why) => return Ok(Some((id, Outcome::Refused(why)))),
         }
-        let sequence = self.seal_of_run(told, row.body, now)?;
-        Ok((id, Outcome::Sealed(sequence.0)))
+        let mut parts = Vec::new();
+        if let Decided::Evidence { piece, .. } = told {
+            let is = (piece.entries(), piece.hash.as_str());
+            match self.content((&id, EVIDENCE), is, now)? {
+                Fetched::Whole(content) => parts = content,
+                Fetched::Lost => {
+                    let why = "its bytes were lost on the way: it is asked for again".to_owned();
+                    return Ok(Some((id, Outcome::Refused(why))));
+                }
+                Fetched::Away => return Ok(None),
+            }
+        }
+        let sequence = self.seal_of_run(told, (parts, row.body), now)?;
+        Ok(Some((id, Outcome::Sealed(sequence.0))))
     }
 
-    /// Seals it, folds it, shows it.
+    /// Seals it right after entries that belong to it, folds it, shows it.
     fn seal_of_run(
         &mut self,
         told: &Decided,
-        body: String,
+        (mut entries, body): (Vec<NewEntry>, String),
         now: Timestamp,
     ) -> Result<Sequence, PipelineError> {
-        let entry = NewEntry {
+        let before = entries.len() as u64;
+        entries.push(NewEntry {
             source: SourceId(containment::SOURCE.to_owned()),
             ..self.entry_of(body, now)
-        };
-        let sequence = self
+        });
+        let first = self
             .ledger
-            .append(&[entry])
+            .append(&entries)
             .map_err(|source| self.ledger_error(source))?;
+        let sequence = Sequence(first.0 + before);
         if let (Some(standing), Some(desk)) = (self.fold_run(told, sequence), &self.desk) {
             desk.publish(Update::Runs(vec![standing]));
         }
@@ -133,6 +150,12 @@ impl Pipeline {
                     false => Err("it names no order to this host, or is known".to_owned()),
                 }
             }
+            Decided::Evidence {
+                host, run, piece, ..
+            } => {
+                let known = self.containments.may_keep(host, run, piece);
+                known.map_err(|error| error.to_string())
+            }
             _ => Err("it is nothing of a run".to_owned()),
         }
     }
@@ -142,6 +165,9 @@ impl Pipeline {
             Decided::Order { order, .. } => self.containments.take(order, sequence).ok(),
             Decided::Told { host, entry, .. } => self.containments.hear(host, entry, sequence).ok(),
             Decided::HostRefused { host, refused, .. } => self.containments.refuse(host, refused),
+            Decided::Evidence {
+                host, run, piece, ..
+            } => self.containments.keep(host, run, piece, sequence).ok(),
             _ => None,
         }
     }

@@ -1,6 +1,9 @@
 //! Evidence of a run, masked, on disk before anything is changed.
 
+use std::path::PathBuf;
+
 use model::{Arguments, Piece};
+use playbook::Run;
 use responders::{Evidence, Host};
 
 use stores::write_atomically;
@@ -24,13 +27,13 @@ pub(super) fn keep(
     step: usize,
     arguments: &Arguments,
 ) -> Result<Vec<Piece>, String> {
-    let folder = place.evidence().join(run).join(format!("{:03}", step + 1));
+    let folder = folder(place, run, step);
     make_ours(&folder).map_err(|error| format!("can't make {}: {error}", folder.display()))?;
     let (mut pieces, mut lacks) = (Vec::new(), None);
     for (at, one) in responders::gather(host, arguments).into_iter().enumerate() {
-        let path = folder.join(format!("{:02}-{}", at + 1, file_name(&one.name)));
         let is_named = one.is_named;
         let (piece, content) = masked(one);
+        let path = path(place, run, step, at, &piece.name);
         host.step(&path).map_err(|error| error.to_string())?;
         write_atomically(&path, &content).map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -42,6 +45,26 @@ pub(super) fn keep(
         pieces.push(piece);
     }
     lacks.map_or(Ok(pieces), Err)
+}
+
+/// A piece of a run that is kept here, by its hash; nothing where it is gone, or isn't what was kept.
+pub(crate) fn find(place: &Place, run: &Run, hash: &str) -> Option<Vec<u8>> {
+    let steps = run.steps.iter().enumerate();
+    let mut pieces = steps.flat_map(|(step, one)| {
+        let pieces = one.pieces.iter().enumerate();
+        pieces.map(move |(at, piece)| (step, at, piece))
+    });
+    let (step, at, piece) = pieces.find(|(.., piece)| piece.hash == hash)?;
+    let content = std::fs::read(path(place, &run.id, step, at, &piece.name)).ok()?;
+    (hash_of(&content) == hash).then_some(content)
+}
+
+fn folder(place: &Place, run: &str, step: usize) -> PathBuf {
+    place.evidence().join(run).join(format!("{:03}", step + 1))
+}
+
+fn path(place: &Place, run: &str, step: usize, at: usize, name: &str) -> PathBuf {
+    folder(place, run, step).join(format!("{:02}-{}", at + 1, file_name(name)))
 }
 
 /// A piece as it is kept: what can't be masked isn't.

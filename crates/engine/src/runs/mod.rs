@@ -5,7 +5,7 @@
 //! a run can be undone here with nothing else alive.
 
 mod carry;
-mod evidence;
+pub(crate) mod evidence;
 mod guard;
 #[cfg(test)]
 mod guard_tests;

@@ -41,7 +41,9 @@ fn kept(house: &House, folder: &Path, incident: &str) -> Vec<Content> {
     let handling = house.desk.handling(incident);
     handling
         .attachments()
-        .map(|(_, attachment, entries)| shelf.content(attachment, entries).expect("read"))
+        .map(|(_, attachment, entries)| {
+            shelf.content(&attachment.kept_hash, entries).expect("read")
+        })
         .collect()
 }
 
@@ -135,7 +137,10 @@ fn a_file_told_twice_or_after_a_kill_is_sealed_once() {
     // Read while it is being written by another.
     let handling = house.desk.handling(&id);
     let (attachment, entries) = handling.taken[0].attachment().expect("one");
-    let read = house.shelf.content(attachment, entries).expect("read");
+    let read = house
+        .shelf
+        .content(&attachment.kept_hash, entries)
+        .expect("read");
     assert_eq!(read, Content::Whole(b"one".to_vec()));
     // No checkpoint: what became of it isn't written to the outbox, and its content waits there yet.
     let (before, size) = (house.state(), house.pipeline.ledger().len());

@@ -1,8 +1,9 @@
-//! Where shops' hosts report and hand over what they collect: a listener of its own, mutual TLS 1.3, five addresses and no page.
+//! Where shops' hosts report and hand over what they collect: a listener of its own, mutual TLS 1.3, six addresses and no page.
 //!
 //! Who asks is whoever has the key of the certificate that was shown, as the list of hosts has it at this moment; what a body says of
 //! itself counts for nothing. Without a certificate one can enrol and nothing else.
 
+mod evidence;
 mod listener;
 mod records;
 mod tries;
@@ -20,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use engine::link::{Agent, AgentError, Agents, Arrivals, Hosts, ReportError};
 use link::wire::{
-    BODY_BYTES_MAX, ENROL, Enrol, PLACES, RECORDS, RENEW, REPORT, REPORT_BYTES_MAX,
+    BODY_BYTES_MAX, ENROL, EVIDENCE, Enrol, PLACES, RECORDS, RENEW, REPORT, REPORT_BYTES_MAX,
     WAIT_SECONDS_MAX,
 };
 use model::{HostReply, HostReport, ORDER_VERSION, Timestamp};
@@ -28,6 +29,7 @@ use rustls::ServerConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::ServeError;
@@ -41,6 +43,8 @@ use tries::Tries;
 const BODY: Duration = Duration::from_secs(30);
 /// Longest time a report may take, without what it waits for.
 const REPORT_TIME: Duration = Duration::from_secs(15);
+/// Pieces of evidence that are taken at once.
+const PIECES_AT_ONCE: usize = 4;
 /// Seconds after which somebody is to come again.
 const AGAIN: &str = "5";
 
@@ -54,6 +58,8 @@ pub struct Link {
     /// Hosts whose report is being answered.
     busy: Arc<Mutex<BTreeSet<String>>>,
     tries: Arc<Tries>,
+    /// Taken by whoever hands evidence over.
+    pieces: Arc<Semaphore>,
 }
 
 impl Link {
@@ -67,6 +73,7 @@ impl Link {
             clock,
             busy: Arc::default(),
             tries: Arc::default(),
+            pieces: Arc::new(Semaphore::new(PIECES_AT_ONCE)),
         }
     }
 
@@ -114,6 +121,7 @@ pub async fn serve_agents(
         .route(ENROL, post(enrol))
         .route(PLACES, post(records::places))
         .route(RECORDS, post(records::records))
+        .route(EVIDENCE, post(evidence::evidence))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is no such address") })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "all is posted here")

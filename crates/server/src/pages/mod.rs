@@ -54,8 +54,8 @@ pub(crate) use queue::{decide as decide_on_several, queue};
 pub(crate) use reads::api_reads;
 pub(crate) use rules::{api_rule, api_rules, rule, rules};
 pub(crate) use runs::{
-    api_ask, api_hosts, api_playbooks, api_preview, api_propose, api_run, api_runs, plan, propose,
-    run, runs, say,
+    api_ask, api_hosts, api_playbooks, api_preview, api_propose, api_run, api_runs, piece, plan,
+    propose, run, runs, say,
 };
 pub(crate) use sources::{
     api_decide as api_decide_source, api_source, api_sources, pause, sources,

@@ -1,7 +1,9 @@
 //! Records at the listener: who may hand some over, and what is no such thing. What becomes of them is `engine`'s.
 
+use engine::containment::EVIDENCE_BYTES_MAX;
+use engine::link::ReportError;
 use link::records::{Batch, Carried, Record, Status, body};
-use link::wire::{PLACES, Places, RECORDS, RECORDS_BYTES_MAX, Taken};
+use link::wire::{EVIDENCE, PLACES, Places, RECORDS, RECORDS_BYTES_MAX, Taken};
 use link::{CallError, Client, Identity};
 use model::Generation;
 
@@ -83,4 +85,37 @@ fn bodies_that_are_none_are_refused_with_why() {
         Err(CallError::Away { .. }) => {}
         other => refused(other, 413),
     }
+}
+
+#[test]
+fn evidence_is_handed_over_whole_by_a_host_that_is_let_in() {
+    let server = Server::start();
+    let identity = server.host("web1");
+    let hands = |path: &str, content: &[u8]| client(&identity).post_bytes::<Taken>(path, content);
+    let path = format!("{EVIDENCE}?run=r1&sha256=ab");
+    assert!(hands(&path, b"processes\n").is_ok());
+    let kept = server.hosts.kept.lock().expect("a lock").clone();
+    let [(host, piece, content)] = kept.as_slice() else {
+        panic!("one piece: {kept:?}");
+    };
+    assert_eq!(
+        (host.as_str(), content.as_slice()),
+        ("web1", &b"processes\n"[..])
+    );
+    assert_eq!((piece.run.as_str(), piece.hash.as_str()), ("r1", "ab"));
+    refused(hands(EVIDENCE, b"x"), 400);
+    refused(hands(&format!("{EVIDENCE}?run=r1"), b"x"), 400);
+    let large = vec![b'x'; EVIDENCE_BYTES_MAX + 1];
+    refused(hands(&path, &large), 413);
+    *server.hosts.fails.lock().expect("a lock") = Some(ReportError::Away);
+    away(hands(&path, b"x"), "come again");
+    let why = "no such piece".to_owned();
+    *server.hosts.fails.lock().expect("a lock") = Some(ReportError::Unfit { why });
+    refused(hands(&path, b"x"), 422);
+    let nameless = Client::nameless(&server.url(), &server.authority());
+    refused(nameless.post_bytes::<Taken>(&path, b"x"), 401);
+    let before = server.hosts.kept.lock().expect("a lock").len();
+    server.agents.remove("web1").expect("removed");
+    refused(hands(&path, b"x"), 403);
+    assert_eq!(server.hosts.kept.lock().expect("a lock").len(), before);
 }

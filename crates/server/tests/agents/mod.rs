@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use engine::link::{Agents, Answer, Arrivals, Hosts, ReportError};
 use link::wire::{Certified, ENROL, Enrol, Enrolled, RENEW, REPORT};
 use link::{CallError, Client, HostKey, Identity, Invitation, authority_of};
-use model::{HostReply, HostReport, Signed, Timestamp};
+use model::{HostReply, HostReport, Signed, Timestamp, WantedPiece};
 use tokio::sync::{Notify, oneshot};
 
 /// The clock of this machine: certificates are held against it by TLS.
@@ -23,6 +23,7 @@ fn now() -> Timestamp {
 #[derive(Default)]
 struct Double {
     said: Mutex<Vec<(String, HostReport)>>,
+    kept: Mutex<Vec<(String, WantedPiece, Vec<u8>)>>,
     instructions: Mutex<Vec<Signed>>,
     fails: Mutex<Option<ReportError>>,
     changed: Notify,
@@ -49,6 +50,23 @@ impl Hosts for Double {
                 instructions: self.instructions.lock().expect("a lock").clone(),
                 ..HostReply::default()
             })
+        })
+    }
+
+    fn evidence<'a>(
+        &'a self,
+        host: &'a str,
+        piece: WantedPiece,
+        content: Vec<u8>,
+        _: Timestamp,
+    ) -> Answer<'a, Result<(), ReportError>> {
+        Box::pin(async move {
+            let mut kept = self.kept.lock().expect("a lock");
+            kept.push((host.to_owned(), piece, content));
+            match self.fails.lock().expect("a lock").clone() {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }
         })
     }
 

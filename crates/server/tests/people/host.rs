@@ -16,6 +16,23 @@ use crate::hostile::HOSTILE;
 use crate::opened::NOW;
 
 pub(super) const HOST: &str = "shop1";
+/// What it kept, with its SHA-256.
+pub(super) const PROCESSES: &[u8] = b"pid\tuser\n1\troot\n";
+pub(super) const PROCESSES_HASH: &str =
+    "934634c61e6cefc8fe6466012ad8911ff6fd45edff5dfc12a3f456f15265b1d0";
+/// What it kept without masking it.
+pub(super) const READABLE: &[u8] = b"card 4111111111111111\n";
+pub(super) const READABLE_HASH: &str =
+    "138f50b6346daed21278f97e119626f49bfc7cf45dbb792365f26b3fe4c8a500";
+
+fn piece(name: &str, content: &[u8], hash: &str) -> Piece {
+    Piece {
+        name: name.to_owned(),
+        bytes: content.len() as u64,
+        hash: hash.to_owned(),
+        lacks: String::new(),
+    }
+}
 
 /// A host that does what it is told, in memory: each entry as the real one writes it down.
 pub(super) struct Shop<'a> {
@@ -132,12 +149,10 @@ fn next(run: &Run) -> Option<Happened> {
     Some(match run.turn() {
         Turn::Keep(step) => Happened::Kept {
             step,
-            pieces: vec![Piece {
-                name: "processes".to_owned(),
-                bytes: 7,
-                hash: "0".repeat(64),
-                lacks: String::new(),
-            }],
+            pieces: vec![
+                piece("processes", PROCESSES, PROCESSES_HASH),
+                piece("file pub/media/x.php", READABLE, READABLE_HASH),
+            ],
         },
         Turn::Survey(step) => Happened::Surveyed {
             step,

@@ -6,6 +6,7 @@ mod containing_programs;
 mod counsel;
 mod guarded;
 mod host;
+mod keeping;
 mod playbooks;
 mod programs;
 mod roles;

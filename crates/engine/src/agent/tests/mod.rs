@@ -12,9 +12,10 @@ use model::{HostReply, HostReport, Instructed, Instruction, Signed, Timestamp, W
 use playbook::{Run, Turn};
 use responders::{Host, memory};
 
+use crate::agent::Settings;
 use crate::agent::examine::Me;
 use crate::agent::policy::Policy;
-use crate::agent::work::{Settings, Work};
+use crate::agent::work::Work;
 use crate::runs::tests::{approval, now, person, planned};
 use crate::runs::{Journal, Place, entries, read};
 
@@ -131,6 +132,8 @@ impl Scene {
 
     fn settle(&mut self) {
         loop {
+            // Nobody seals here, so that no step waits for it.
+            self.work.hands.seals().away();
             self.work.go_on();
             if self.work.is_quiet() {
                 break;

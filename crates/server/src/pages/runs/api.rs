@@ -10,7 +10,7 @@ use axum::response::Response;
 use engine::containment::{OrderWish, Stage, Standing, Wanted};
 use engine::decider::DecideError;
 use model::{Right, Timestamp, Word};
-use playbook::{Run, Turn, hash_words};
+use playbook::{Run, RunStep, Turn, hash_words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -79,6 +79,20 @@ fn summary(run: &Standing, now: Timestamp) -> Value {
     })
 }
 
+fn evidence(run: &Standing, step: &RunStep) -> Vec<Value> {
+    let pieces = step.pieces.iter().map(|piece| {
+        let kept = run.evidence.find(&piece.hash);
+        json!({
+            "name": piece.name,
+            "bytes": piece.bytes,
+            "hash": piece.hash,
+            "lacks": piece.lacks,
+            "entry": kept.map(|(entry, _)| entry.0),
+        })
+    });
+    pieces.collect()
+}
+
 pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
     let mut out = summary(run, now);
     let steps = run.plan.steps.iter().enumerate().map(|(at, planned)| {
@@ -86,10 +100,11 @@ pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
         json!({
             "step": at + 1,
             "planned": planned,
-            "state": step.map(playbook::RunStep::words),
+            "state": step.map(RunStep::words),
             "at": step.and_then(|step| step.at).map(|at| at.to_string()),
             "changes": step.filter(|_| reads).map(|step| &step.changes),
-            "evidence": step.filter(|_| reads).map(|step| &step.pieces),
+            "evidence": step.filter(|_| reads).map(|step| evidence(run, step)),
+            "unsealed": step.is_some_and(|step| step.unsealed),
             "guarded": step.and_then(|step| step.guarded.as_ref()),
             "heeded": step.is_some_and(|step| step.heeded),
             "unwound": step.and_then(|step| step.unwound.as_ref()).map(|one| &one.why),

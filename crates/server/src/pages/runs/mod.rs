@@ -3,6 +3,7 @@
 mod api;
 mod choice;
 mod cost;
+mod evidence;
 mod form;
 mod list;
 mod plan;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use engine::containment::{HostSeen, Stage, Standing};
 use engine::desk::{Sight, Work};
-use model::{Layer, PlanStep, Right, Stops, Timestamp};
+use model::{Layer, Piece, PlanStep, Right, Stops, Timestamp};
 use playbook::{Run, RunStep, StepState};
 
 use super::shortened;
@@ -23,6 +24,7 @@ pub(crate) use api::{
     ask as api_ask, hosts as api_hosts, playbooks as api_playbooks, preview as api_preview,
     propose as api_propose, run as api_run, runs as api_runs,
 };
+pub(crate) use evidence::piece;
 pub(crate) use form::say;
 pub(crate) use list::runs;
 pub(crate) use plan::{plan, propose};
@@ -188,10 +190,24 @@ pub(super) struct StepView<'a> {
     pub(super) step: Option<&'a RunStep>,
     /// Whether what it changed and kept is shown.
     pub(super) reads: bool,
+    /// The run, once there is one.
+    pub(super) run: Option<&'a Standing>,
     /// What the stores sold that it reaches, in words; empty where that isn't known or the step is past.
     pub(super) sold: String,
     /// Since how many minutes it should have been done.
     pub(super) late_minutes: Option<i64>,
+}
+
+impl StepView<'_> {
+    /// Where a piece of evidence can be had here; empty as long as its host alone has it.
+    fn place_of(&self, piece: &Piece) -> String {
+        match self.run {
+            Some(run) if run.evidence.find(&piece.hash).is_some() => {
+                format!("/runs/{}/evidence/{}", run.run, piece.hash)
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// Whether somebody may see what a run's host told of the shop; that they do is noted.

@@ -89,6 +89,7 @@ impl PlanPage {
                 planned,
                 step: None,
                 reads: false,
+                run: None,
             })
             .collect()
     }

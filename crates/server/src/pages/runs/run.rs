@@ -102,6 +102,7 @@ impl RunPage {
                 planned,
                 step: step(at),
                 reads: self.reads,
+                run: Some(&self.standing),
                 sold: String::new(),
                 late_minutes: self.late_minutes(at),
             })
