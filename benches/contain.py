@@ -16,12 +16,19 @@ Then one of three stores is closed and opened again, as often: from sending the 
 evidence of the store is on disk, the plan's step is done – nginx's configuration tested, nginx told, every way into the store asked for and
 closed – and until the server has sealed that.
 
-Prints two lines of JSON: times in milliseconds, raw, with median and 99th percentile, and the ratio of the medians.
+Then nobody is asked: browsers of three networks report that the payment page of that store sends elsewhere, and the playbook for it is set to be carried out at
+once. From sending the third report, as often, until evidence of the store is on disk, until it is sealed and the closing is begun, until the store is closed on every
+way, and until that is sealed. The store is opened again and the incident ended as a false alarm each time.
+
+Prints three lines of JSON: times in milliseconds, raw, with median and 99th percentile, and the ratio of the medians.
 """
+import html
+import http.client
 import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -32,12 +39,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "shop"), str(ROOT / "tests" / "services")]
 
 from console_runs import Scene, Somebody, fields_of, say, told as told_of_run
-from shared import need, stage, wait_for
+from shared import free_port, need, stage, wait_for
 from shop import Shop
 
 LINES = 8
 POLICY = 'actions = ["keep_evidence", "block_network", "close_view"]\nautomatic = true\n'
 MODE = '[[containment]]\nplaybook = "address-that-attacks"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 100000\nshoppers = true\n'
+LEAK = '[[containment]]\nplaybook = "store-that-leaks"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 100000\nshoppers = true\n[[source]]\nkind = "csp_reports"\nlisten = "127.0.0.1:{port}"\nhosts = ["{host}"]\n'
+LEAKING = "us.shop.test"
 JAIL = """[DEFAULT]
 backend = pyinotify
 usedns = no
@@ -129,6 +138,58 @@ def closings(scene, lead, journals, incident, times):
     return {"evidence kept": summary(kept), "closed": summary(closed), "sealed": summary(sealed)}
 
 
+def reported(port, number, network):
+    """A browser's report that the payment page sends to a host that its policy doesn't name."""
+    body = {"csp-report": {"document-uri": f"https://{LEAKING}/checkout/step{number}", "effective-directive": "connect-src", "blocked-uri": f"https://evil{number}.example/c", "disposition": "enforce"}}
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    link.request("POST", "/", json.dumps(body), {"Content-Type": "application/csp-report", "X-Forwarded-For": f"198.51.{network}.7"})
+    status = link.getresponse().status
+    need(status == 204, f"the report is taken: {status}")
+
+
+def ended(lead, incident):
+    """An incident is said to be a false alarm, so that the next report opens another one."""
+    _, text = lead.get(f"/incidents/{incident}")
+    form = next(one for one in re.findall(r"<form .*?</form>", text, re.S) if 'value="false_positive"' in one)
+    hidden = {name: html.unescape(value) for name, value in re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form) if name != "csrf"}
+    status, _, text = lead.post(f"/incidents/{incident}/decide", **hidden, to="false_positive", reason="a measurement")
+    need(status == 303, f"the incident is ended: {status}", text[-2000:])
+
+
+def leaks(scene, lead, journals, port, times):
+    """Milliseconds from a browser's report until evidence is kept, until it is sealed and the closing begun, until the store is closed, and until that is sealed."""
+    kept, begun, closed, sealed = [], [], [], []
+    for number in range(times):
+        known = {path.name for path in journals.glob("*.ndjson")}
+        new = lambda: [path.stem for path in journals.glob("*.ndjson") if path.name not in known]
+        for network in (1, 2):
+            reported(port, number, network)
+        time.sleep(random.uniform(0.5, 1.5))
+        at = time.time_ns() // 1000
+        reported(port, number, 3)
+        until = time.monotonic() + 30
+        done = lambda: {one["what"]: one["at"] for run in new() for one in entries_of(journals, run) if one.get("step") == 1}.get("done")
+        while not done() and time.monotonic() < until:
+            time.sleep(0.002)
+        need(done(), "the store is closed", new())
+        [run] = new()
+        entries = entries_of(journals, run)
+        number_of = next(one["number"] for one in entries if one["what"] == "done" and one["step"] == 1)
+        while told_of_run(lead, run)["version"] <= number_of and time.monotonic() < until:
+            time.sleep(0.002)
+        sealed.append((time.time_ns() // 1000 - at) / 1000)
+        intended = next(one for one in entries if one["what"] == "intended")
+        need(not intended.get("unsealed"), "the evidence was sealed before", intended)
+        kept.append((next(one["at"] for one in entries if one["what"] == "kept") - at) / 1000)
+        begun.append((intended["at"] - at) / 1000)
+        closed.append((done() - at) / 1000)
+        say(lead, run, "undo", "once more")
+        wait_for("it is undone", 60, lambda: told_of_run(lead, run)["stage"] == "undone")
+        incident = told_of_run(lead, run)["incident"]
+        ended(lead, incident)
+    return {"evidence kept": summary(kept), "sealed, closing begun": summary(begun), "closed": summary(closed), "that sealed": summary(sealed)}
+
+
 def summary(times):
     ordered = sorted(times)
     return {"median": round(statistics.median(ordered), 1), "p99": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1), "raw": [round(one, 1) for one in times]}
@@ -145,7 +206,8 @@ def main():
         lead = Somebody(scene.port, "lee", "incident_lead")
         scene.kill()
         settings = folder / "settings.toml"
-        settings.write_text(settings.read_text() + MODE)
+        reports = free_port()
+        settings.write_text(settings.read_text() + MODE + LEAK.format(port=reports, host=LEAKING))
         scene.up()
         wait_for("the host", 60, lambda: any(one["name"] == "shop1" and not one["is_silent"] for one in lead.api("/api/v1/hosts")["items"]))
         told, journals = fail2ban(folder, scene.log, started), folder / "ours" / "runs"
@@ -169,7 +231,8 @@ def main():
         ratio = sides["fail2ban"]["median"] / sides["begun"]["median"]
         print(json.dumps({"what": "line of an attack to its address refused, milliseconds", "times": times, "cores": os.cpu_count(), **sides, "fail2ban / begun": round(ratio, 1)}), flush=True)
         incident = lead.api("/api/v1/incidents")["items"][0]["id"]
-        print(json.dumps({"what": "a plan asked for and approved to its store closed, milliseconds", "times": times, "cores": os.cpu_count(), **closings(scene, lead, journals, incident, times)}))
+        print(json.dumps({"what": "a plan asked for and approved to its store closed, milliseconds", "times": times, "cores": os.cpu_count(), **closings(scene, lead, journals, incident, times)}), flush=True)
+        print(json.dumps({"what": "a browser's report to its store closed with nobody asked, milliseconds", "times": times, "cores": os.cpu_count(), **leaks(scene, lead, journals, reports, times)}))
 
 
 if __name__ == "__main__":

@@ -510,13 +510,16 @@ def containment():
     for one in told:
         for side in (name for name in one if isinstance(one[name], dict)):
             report.keep(f"{one['what']}: {side}", one[side]["raw"])
-    refused, closed = told
+    refused, closed, alone = told
     peer = f"fail2ban {words(refused['fail2ban'])}"
     report.add(f"a line of an attack written → the refusal of its address begins, {refused['times']} samples", "p50 ≤ 17 ms, p99 ≤ 100 ms, ≥ 10 × fail2ban", words(refused["begun"]), peer,
                f"{refused['fail2ban / begun']} × fail2ban's median", command)
     report.add("→ nginx was told, answers for it, and that is read back", "", words(refused["in effect"]), peer + ", which reads nothing back", "", command)
     report.add(f"a plan asked for and approved → its store closed on every way, evidence kept first, {closed['times']} samples", "p99 ≤ 1 s", words(closed["closed"]), "", "", command)
     report.add("→ sealed by the server", "", words(closed["sealed"]), "", "", command)
+    report.add(f"a browser's report that makes a finding → its store closed on every way, evidence sealed first, nobody asked, {alone['times']} samples", "p99 ≤ 1 s", words(alone["closed"]), "", "", command)
+    report.add("→ the evidence sealed and the closing begun", "", words(alone["sealed, closing begun"]), "", "", command)
+    report.add("→ the closing sealed by the server", "", words(alone["that sealed"]), "", "", command)
     return written(report, f"{CONTAINMENT}\n\n{made()}")
 
 
