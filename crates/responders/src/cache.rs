@@ -4,9 +4,11 @@
 //! and no index of tags: an entry that is written meanwhile would be missing in it, and Magento would never clean that one.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis::{Client, Connection, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
+use redis::{
+    Client, Connection, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, Value,
+};
 
 use crate::host::{CacheServer, CacheSettings};
 use crate::{ActionError, secret};
@@ -97,6 +99,53 @@ impl Cache {
         let mut count = 0;
         self.written(tag, &mut |at| count += u64::from(at <= newest))?;
         Ok(count)
+    }
+
+    /// What entries there are, a line each – seconds since it was written and until it goes, bytes, tags, key –, and whether all of them
+    /// are told: no more than so many, and none after so long. Nothing of what they hold is read.
+    pub(crate) fn listed(
+        &mut self,
+        most: usize,
+        within: Duration,
+    ) -> Result<(Vec<String>, bool), ActionError> {
+        let (now, _) = self.time()?;
+        let (until, mut lines, mut is_whole) = (Instant::now() + within, Vec::new(), true);
+        let told = self.walk(None, &mut |connection, keys| {
+            if lines.len() >= most || Instant::now() > until {
+                is_whole = false;
+                return Err(enough());
+            }
+            let mut pipe = redis::pipe();
+            for key in keys {
+                pipe.cmd("HGET").arg(key).arg("m");
+                pipe.cmd("PTTL").arg(key);
+                pipe.cmd("HSTRLEN").arg(key).arg("d");
+                pipe.cmd("HGET").arg(key).arg("t");
+            }
+            let told: Vec<Value> = pipe
+                .query(connection)
+                .map_err(failed("say how old entries are"))?;
+            for (key, one) in keys.iter().zip(told.chunks(4)) {
+                if let [at, left, bytes, tags] = one {
+                    let number = |told: &Value| shown(told)?.parse::<i64>().ok();
+                    let age =
+                        number(at).map_or_else(|| "?".to_owned(), |at| (now - at).to_string());
+                    let left = match number(left) {
+                        Some(left) if left >= 0 => (left / 1000).to_string(),
+                        Some(-1) => "stays".to_owned(),
+                        _ => "gone".to_owned(),
+                    };
+                    let bytes = number(bytes).unwrap_or_default();
+                    let (tags, key) = (shown(tags).unwrap_or_default(), shown_text(key));
+                    lines.push(format!("{age}\t{left}\t{bytes}\t{tags}\t{key}\n"));
+                }
+            }
+            Ok(())
+        });
+        match told {
+            Err(error) if is_whole => Err(error),
+            _ => Ok((lines, is_whole)),
+        }
     }
 
     /// Removes entries, of a tag or all; each batch is a step.
@@ -232,6 +281,31 @@ impl Cache {
             how: "there are too many".to_owned(),
         })
     }
+}
+
+/// Ends a walk that told enough.
+fn enough() -> ActionError {
+    ActionError::Cache {
+        what: "list entries",
+        how: "there are more".to_owned(),
+    }
+}
+
+/// Bytes of a key, or of an entry's tags, that are told.
+const SHOWN_BYTES_MAX: usize = 500;
+
+fn shown(told: &Value) -> Option<String> {
+    match told {
+        Value::Int(number) => Some(number.to_string()),
+        Value::BulkString(text) => Some(shown_text(text)),
+        _ => None,
+    }
+}
+
+fn shown_text(text: &[u8]) -> String {
+    let text = text.get(..SHOWN_BYTES_MAX).unwrap_or(text);
+    let text = String::from_utf8_lossy(text);
+    text.replace(|one: char| one.is_control(), " ")
 }
 
 fn mark(name: &str) -> String {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::Arguments;
 use nix::fcntl::readlinkat;
 
+use crate::cache::Cache;
 use crate::host::{Ask, Host};
 use crate::nginx::hosts_of_view;
 use crate::{ActionError, below, database};
@@ -23,6 +24,9 @@ const COMMAND_BYTES_MAX: u64 = 4096;
 /// Bytes kept of one table of connections, of a file, of a page.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Objects of a cache that are listed, and the longest time for it: what comes next is stopping the leak.
+const CACHE_OBJECTS_MAX: usize = 20_000;
+const CACHE_LIMIT: Duration = Duration::from_millis(300);
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 /// Pages of a view that are looked at.
 const PAGES: [&str; 2] = ["/", "/checkout/"];
@@ -67,7 +71,7 @@ impl Evidence {
     }
 }
 
-/// Gathers what can be had here: processes, connections and what the database does, always; of what is named – a row, an account, a
+/// Gathers what can be had here: processes, connections, what the database does and what caches hold, always; of what is named – a row, an account, a
 /// view's pages, a file – what it is.
 ///
 /// Nothing of it fails the whole: what can't be had says why.
@@ -78,6 +82,7 @@ pub fn gather(host: &Host, arguments: &Arguments) -> Vec<Evidence> {
         connections(Path::new("/proc")),
     ];
     out.extend(database::evidence::gather(host, arguments));
+    cache_objects(host, &mut out);
     if let Some(view) = arguments.get("view") {
         pages(host, view.as_str(), &mut out);
     }
@@ -179,6 +184,36 @@ fn address(text: &str) -> String {
         Some(format!("[{}]:{port}", Ipv6Addr::from(sixteen)))
     };
     read().unwrap_or_else(|| text.to_owned())
+}
+
+/// What Magento's caches hold, by age: what was made before the shop was changed, and what was made of it since.
+fn cache_objects(host: &Host, out: &mut Vec<Evidence>) {
+    let Some(settings) = &host.settings.cache else {
+        return;
+    };
+    for server in &settings.servers {
+        let name = format!(
+            "cache objects in database {} at {}",
+            server.database, server.at
+        );
+        let listed = Cache::open(settings, server)
+            .and_then(|mut cache| cache.listed(CACHE_OBJECTS_MAX, CACHE_LIMIT));
+        out.push(match listed {
+            Ok((lines, is_whole)) => {
+                let mut content = String::from("seconds old\tseconds left\tbytes\ttags\tkey\n");
+                content.extend(lines.iter().map(String::as_str));
+                let lacks = match is_whole {
+                    true => String::new(),
+                    false => format!("the first {} only", lines.len()),
+                };
+                Evidence {
+                    lacks,
+                    ..Evidence::whole(name, content)
+                }
+            }
+            Err(error) => Evidence::none(name, error.to_string()),
+        });
+    }
 }
 
 fn pages(host: &Host, view: &str, out: &mut Vec<Evidence>) {

@@ -11,7 +11,7 @@ use responders::as_root::{Operation, Way};
 use responders::contract::{Seen, Trial, check_at, seen_in_cache};
 use responders::{
     Action, ActionError, Answer, Ask, CacheServer, CacheSettings, Effect, Host, Network, NoAnswer,
-    Request, Survey, World, action, memory,
+    Request, Survey, World, action, gather, memory,
 };
 
 use crate::arguments;
@@ -218,6 +218,66 @@ fn the_cache_is_emptied_and_nothing_else_and_varnish_after_it() {
     without_a_prefix_every_entry_counts(one, at);
     what_cannot_be_done_is_told(one, at);
     what_is_broken_is_caught(one, at);
+    what_is_there_is_evidence_with_its_age_and_nothing_of_what_is_in_it(at);
+}
+
+fn what_is_there_is_evidence_with_its_age_and_nothing_of_what_is_in_it(at: SocketAddr) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = host(at, folder.path(), 200);
+    run(
+        at,
+        1,
+        &[
+            "HSET zc:k:69d_N7 d <html>4111111111111111 t CAT_P_1,FPC m 1700000000",
+            "EXPIRE zc:k:69d_N7 600",
+        ],
+    );
+    let pieces = |host: &Host| {
+        let all = gather(host, &Arguments::new()).into_iter();
+        let ours: Vec<_> = all
+            .filter(|one| one.name.starts_with("cache objects"))
+            .collect();
+        let [first, second]: [_; 2] = ours.try_into().expect("two databases");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        [
+            (text(first.content), first.lacks),
+            (text(second.content), second.lacks),
+        ]
+    };
+    let [(first, lacks), (second, _)] = pieces(&host);
+    assert_eq!(lacks, "");
+    assert!(
+        first.contains("\tstays\t4\tCONFIG\tzc:k:69d_CONFIG\n"),
+        "{first}"
+    );
+    assert!(
+        !first.contains("OTHER_SHOP") && !first.contains("sess_"),
+        "{first}"
+    );
+    assert_eq!(second.lines().count(), 1 + 1_200);
+    let line = second
+        .lines()
+        .find(|line| line.ends_with("\tzc:k:69d_N7"))
+        .expect("it is told");
+    let fields: Vec<_> = line.split('\t').collect();
+    let age: i64 = fields[0].parse().expect("an age");
+    let left: i64 = fields[1].parse().expect("seconds");
+    assert!(age > 20_000_000 && (1..=600).contains(&left), "{line}");
+    assert_eq!(fields[2..4], ["22", "CAT_P_1,FPC"]);
+    assert!(
+        !second.contains("html") && !second.contains("4111"),
+        "{line}"
+    );
+    // A server that isn't there, or doesn't let us in, is told and holds nothing up.
+    let settings = host.settings.cache.as_mut().expect("settings");
+    settings.user = Some("nobody".to_owned());
+    settings.servers[0].at = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    for (content, lacks) in pieces(&host) {
+        assert!(
+            content.is_empty() && lacks.contains("be reached"),
+            "{lacks}"
+        );
+    }
 }
 
 /// A host with nothing to hide, its Varnish answering so.
