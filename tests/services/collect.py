@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 
-from shared import free_port, need, page, stage, verified, wait_for
+from journal import Writer as Journal
+from shared import free_port, need, observations, page, stage, verified, wait_for
 
 CARDS = ("4111111111111111", "5555555555554444", "378282246310005")
 
@@ -306,6 +307,65 @@ def two_hosts(scene, writer):
     need(agent.wait(20) == 0, "it ends when told to")
 
 
+def of_a_journal(scene, folder, started):
+    """systemd's journal of a host, by the real journalctl: each record once over kills of both sides, masked there, and what the journal dropped is told."""
+    place, settings = folder / "journal", folder / "web3.toml"
+    place.mkdir()
+    one, two = Journal(place / "one.journal", "php-fpm", started), Journal(place / "two.journal", "sshd", started)
+    for _ in range(100):
+        one.write(7)
+        two.write(3)
+    one.write(message=f"declined {CARDS[0]} for order 7")
+    settings.write_text(f'[[source]]\nkind = "journald"\ndirectory = "{place}"\n')
+    scene.enrol("web3")
+    source = f"web3/journald:{place}"
+    messages = lambda: [json.loads(entry["text"])["MESSAGE"] for entry in scene.entries(source)]
+    wrong = folder / "wrong.toml"
+    wrong.write_text('[[source]]\nkind = "shop_rows"\n')
+    words = [scene.magewarden, "agent", "run", "--data", str(folder / "web3"), "--host", str(folder / "host.toml"), "--config"]
+    done = subprocess.run([*words, wrong], capture_output=True, text=True, timeout=60)
+    need(done.returncode != 0 and "journald" in done.stderr, "what a host doesn't collect is told at its start", done.stderr)
+
+    def run():
+        process = subprocess.Popen([*words, settings], stdout=subprocess.DEVNULL, stderr=open(folder / "web3.err", "a"))
+        started.append(process)
+        return process
+
+    agent = run()
+    wait_for("what was there before", 60, lambda: len(messages()) >= 1001)
+    writing = threading.Thread(target=lambda: [(one.write(13), two.write(7), time.sleep(0.05)) for _ in range(200)])
+    writing.start()
+    for turn in range(4):
+        time.sleep(1.5)
+        scene.kill(agent)
+        agent = run()
+        if turn == 2:
+            scene.kill(scene.server)
+            time.sleep(2)
+            scene.up()
+    writing.join()
+    # With the server away it is in the spool.
+    scene.kill(scene.server)
+    one.write(100)
+    time.sleep(2)
+    scene.kill(agent)
+    agent = run()
+    scene.up()
+    total = one.written + two.written + 1
+    # What comes into one file late, and is followed by nothing there, is found by the look each minute.
+    wait_for("all of them", 180, lambda: len(messages()) >= total)
+    found = messages()
+    need(len(found) == len(set(found)) == total, f"each record once: {len(found)} of {total}")
+    need("declined ************1111 for order 7" in found, "masked on the host")
+    one.write(message="Suppressed 77 messages from php-fpm.service", MESSAGE_ID="a596d6fe7bfa4994828e72309e95d61e", _TRANSPORT="driver", N_DROPPED=77)
+    health = lambda: [entry for entry in observations(pathlib.Path(scene.magewarden), scene.data, "magewarden:health") if entry["health.source"] == source and entry["health.kind"] == "lost"]
+    wait_for("what the journal dropped is told at the server", 60, lambda: [entry["change_count"] for entry in health()] == [77])
+    agent.send_signal(signal.SIGTERM)
+    need(agent.wait(20) == 0, "it ends when told to")
+    need(not any(path.is_file() and CARDS[0].encode() in path.read_bytes() for path in (folder / "web3").rglob("*")), "no card number in what it keeps")
+    return total
+
+
 def main():
     magewarden = pathlib.Path(sys.argv[1]).resolve()
     with stage("collect") as (started, folder):
@@ -325,12 +385,13 @@ def main():
         writer.write(300)
         scene.wait_all(f"web1/file:{writer.path}", writer)
         two_hosts(scene, writer)
+        journal = of_a_journal(scene, folder, started)
         verified(magewarden, scene.data)
         scene.no_card(scene.data, "the server's folder")
         scene.no_card(folder / "web1", "the agent's folder")
         restored(scene, writer)
         verified(magewarden, scene.data)
-    print(f"1 passed, 0 failed ({writer.count} lines, {kills['agent']} kills of the agent, {kills['server']} of the server)")
+    print(f"1 passed, 0 failed ({writer.count} lines, {journal} records of a journal, {kills['agent']} kills of the agent, {kills['server']} of the server)")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ pub const EVIDENCE: &str = "/agent/1/evidence";
 
 /// Largest request with records, in bytes.
 pub const RECORDS_BYTES_MAX: usize = 8 << 20;
+/// How the names of sources begin that a host hands over.
+pub const SOURCE_KINDS: [&str; 2] = ["file:", "journald:"];
 /// Most sources of one host.
 pub const SOURCES_MAX: usize = 200;
 /// Largest report, in bytes.

@@ -34,7 +34,7 @@ use hands::said;
 use work::Work;
 
 pub use calls::BeginError;
-pub use collect::{Collect, FILES_MAX, SPOOL_BYTES, SPOOL_BYTES_MIN};
+pub use collect::{Collect, FILES_MAX, KINDS as SOURCE_KINDS, SPOOL_BYTES, SPOOL_BYTES_MIN};
 pub use kept::{KeptError, identity, keep_identity, may_enrol};
 pub use policy::{Around, Policy, PolicyError};
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use link::records::{Batch, Carried, Happened, Place, Status};
-use link::wire::{Known, LINK_VERSION, Places, SOURCES_MAX};
+use link::wire::{Known, LINK_VERSION, Places, SOURCE_KINDS, SOURCES_MAX};
 use model::{SourceId, Timestamp};
 use sources::{Chunk, Hand, News, NotSealed, Pending, Positions, Source, SourceError};
 
@@ -351,11 +351,12 @@ fn follow(
 ) -> Result<(BTreeMap<String, Place>, Vec<Chunk>), ArrivalError> {
     let (mut places, mut chunks) = (known.clone(), Vec::new());
     for batch in batches {
-        if !batch.source.starts_with("file:") {
-            return Err(unfit("a host hands over records of files: `file:PATH`"));
+        if !is_taken(&batch.source) {
+            let why = "a host hands over records of files and of a journal: `file:PATH`, `journald:system`";
+            return Err(unfit(why));
         }
         if !is_plain(&batch.source) {
-            let why = "the path of a file holds what is masked, or characters that nobody sees";
+            let why = "the name of a source holds what is masked, or characters that nobody sees";
             return Err(unfit(why));
         }
         if places.get(&batch.source).copied() != batch.after {
@@ -401,6 +402,11 @@ fn follow(
     Ok((places, chunks))
 }
 
+/// Whether sources of its kind are taken of hosts.
+fn is_taken(source: &str) -> bool {
+    SOURCE_KINDS.iter().any(|kind| source.starts_with(kind))
+}
+
 /// Whether a source's name may stand on every page and in the ledger as it is.
 pub(crate) fn is_plain(source: &str) -> bool {
     !source.chars().any(model::is_hidden) && !is_hidden(source)
@@ -415,6 +421,10 @@ fn news(happened: Happened) -> Result<News, ArrivalError> {
         Happened::Missing => News::Missing,
         Happened::Unreadable => News::Unreadable,
         Happened::Lost(bytes) => News::Lost { bytes },
+        Happened::Dropped(records) => News::Dropped {
+            records,
+            since: None,
+        },
         _ => return Err(unfit("this server doesn't know what happened")),
     })
 }
@@ -424,7 +434,7 @@ fn of_host(source: &SourceId) -> Option<(&str, &str)> {
     let (host, name) = source.0.split_once('/')?;
     // No other source has a name of letters, digits and `-` alone before its first slash.
     let is_name = super::agents::is_name(host);
-    (is_name && name.starts_with("file:")).then_some((host, name))
+    (is_name && is_taken(name)).then_some((host, name))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -87,7 +87,7 @@ impl Record {
     }
 }
 
-/// What happens to a followed file, as `sources::News` tells it.
+/// What happens to a source, as `sources::News` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happened {
@@ -105,6 +105,8 @@ pub enum Happened {
     Unreadable,
     /// So many bytes at least went before they could be read.
     Lost(u64),
+    /// So many records at least went before they could be read.
+    Dropped(u64),
 }
 
 /// Why bytes are no batch. An operator sees it; it holds places, never bytes.
@@ -214,6 +216,7 @@ impl Batch {
                     Happened::Missing => (5, 0),
                     Happened::Unreadable => (6, 0),
                     Happened::Lost(bytes) => (7, *bytes),
+                    Happened::Dropped(records) => (8, *records),
                 };
                 out.push(code);
                 out.extend_from_slice(&count.to_be_bytes());
@@ -265,9 +268,10 @@ impl Batch {
                     5 => Happened::Missing,
                     6 => Happened::Unreadable,
                     7 if count <= OFFSET_MAX => Happened::Lost(count),
+                    8 if count <= OFFSET_MAX => Happened::Dropped(count),
                     _ => return Err(value("what")),
                 };
-                if count != 0 && !matches!(happened, Happened::Lost(_)) {
+                if count != 0 && !matches!(happened, Happened::Lost(_) | Happened::Dropped(_)) {
                     return Err(value("count"));
                 }
                 Carried::Happened(happened)

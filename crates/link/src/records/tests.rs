@@ -56,6 +56,7 @@ fn happened() -> impl Strategy<Value = Happened> {
         Just(Happened::Missing),
         Just(Happened::Unreadable),
         (0..1_u64 << 40).prop_map(Happened::Lost),
+        (0..1_u64 << 40).prop_map(Happened::Dropped),
     ]
 }
 

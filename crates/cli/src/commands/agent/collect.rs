@@ -1,11 +1,11 @@
 //! What an agent collects: named as `up` names it.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use engine::agent::{Collect, FILES_MAX, SPOOL_BYTES, SPOOL_BYTES_MIN};
+use engine::agent::{Collect, FILES_MAX, SOURCE_KINDS, SPOOL_BYTES, SPOOL_BYTES_MIN};
 
 use crate::commands::now;
 use crate::failure::{Failure, OrFail};
@@ -17,7 +17,7 @@ pub(super) struct Collected {
     /// A log to follow, mask here and hand over to the server; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     logs: Vec<PathBuf>,
-    /// Settings (TOML), by the names of `up`: logs; and spool_mib
+    /// Settings (TOML), by the names of `up`: logs, [[source]] of kind journald; and spool_mib
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What may wait here while the server is away, in MiB, at least 4 [default: 1024]
@@ -31,19 +31,22 @@ pub(super) struct Collected {
 struct File {
     logs: Vec<PathBuf>,
     spool_mib: Option<u64>,
+    source: Vec<toml::Table>,
 }
 
 impl Collected {
     /// Reads and checks them; none when nothing is collected.
-    pub(super) fn checked(mut self) -> Result<Option<Collect>, Failure> {
+    pub(super) fn checked(mut self, data: &Path) -> Result<Option<Collect>, Failure> {
+        let mut sources = Vec::new();
         if let Some(path) = &self.config {
             let text = std::fs::read_to_string(path).or_fail("check the path of --config")?;
-            let file: File =
-                toml::from_str(&text).or_fail("known settings: logs, spool_mib; docs/agent.md")?;
+            let file: File = toml::from_str(&text)
+                .or_fail("known settings: logs, spool_mib, [[source]]; docs/agent.md")?;
             self.logs.extend(file.logs);
+            sources = file.source;
             self.spool_mib = self.spool_mib.or(file.spool_mib);
         }
-        if self.logs.is_empty() {
+        if self.logs.is_empty() && sources.is_empty() {
             return match self.spool_mib {
                 None => Ok(None),
                 Some(_) => Err(Failure::say(
@@ -89,19 +92,24 @@ impl Collected {
                 "--spool-mib takes 4 and more",
             ));
         }
-        Ok(Some(Collect {
+        let collect = Collect {
             files: self.logs,
+            sources,
             spool_bytes,
             tell: Arc::new(|line| {
                 drop(writeln!(std::io::stderr(), "{}  {}", now(), inert(line)));
             }),
-        }))
+        };
+        let kinds = format!("kinds: {}; docs/agent.md", SOURCE_KINDS.join(", "));
+        collect.check(data).or_fail(&kinds)?;
+        Ok(Some(collect))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Collected;
+    use std::path::Path;
 
     #[track_caller]
     fn check(logs: &[&str], spool_mib: Option<u64>, expected: Result<Option<u64>, &str>) {
@@ -110,7 +118,7 @@ mod tests {
             config: None,
             spool_mib,
         };
-        match (collected.checked(), expected) {
+        match (collected.checked(Path::new("none")), expected) {
             (Ok(one), Ok(expected)) => assert_eq!(one.map(|one| one.spool_bytes), expected),
             (Err(failure), Err(expected)) => {
                 assert!(format!("{failure:?}").contains(expected), "{failure:?}");
@@ -145,7 +153,7 @@ mod tests {
                 config: Some(path.clone()),
                 ..Collected::default()
             };
-            collected.checked()
+            collected.checked(folder.path())
         };
         let one = read("logs = [\"/var/log/nginx/access.log\"]\nspool_mib = 64\n");
         let one = one.expect("fine").expect("something");

@@ -229,6 +229,7 @@ fn carry(
     policy: Option<&Path>,
     collected: Collected,
 ) -> Result<ExitCode, Failure> {
+    let collect = collected.checked(&folder)?;
     let settings = Settings {
         host: on.open()?,
         policy: policy::read(policy)?,
@@ -239,7 +240,7 @@ fn carry(
             drop(writeln!(std::io::stderr(), "{}  {line}", now()));
         }),
         folder,
-        collect: collected.checked()?,
+        collect,
     };
     let stop = stop_on_signals()?;
     run(settings, &stop).map_err(|error| match &error {

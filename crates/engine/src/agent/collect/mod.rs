@@ -1,10 +1,11 @@
-//! The host's own logs, followed, masked here and handed over: what `up` does on its own machine, with a spool and a line between.
+//! The host's own logs and journal, followed, masked here and handed over: what `up` does on its own machine, with a spool and a line between.
 //!
 //! Invariants: nothing unmasked is written or sent; a place in a file counts as taken once its records are in the spool and that is on
 //! disk; when the spool is full, files aren't read and stay as they are. Whatever is lost of a file meanwhile is told as `up` tells it.
 
 mod forward;
 mod line;
+mod others;
 mod read;
 mod spool;
 
@@ -18,12 +19,14 @@ use std::time::{Duration, Instant};
 use cardholder::{FingerprintKey, Masker};
 use link::wire::Places;
 use model::{SourceId, Timestamp};
-use sources::{Follower, Positions};
+use sources::{Follower, Positions, Running};
 
 use forward::Forward;
 use line::Line;
 use read::Reader;
 use spool::{Found, Spool, SpoolError, standing};
+
+pub use others::KINDS;
 
 /// Smallest spool, in bytes: the longest frame fits in twice.
 pub const SPOOL_BYTES_MIN: u64 = 4 << 20;
@@ -42,6 +45,8 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 pub struct Collect {
     /// Files to follow; they may come later. At most [`FILES_MAX`].
     pub files: Vec<PathBuf>,
+    /// What else: settings as `up` has them, each with its `kind`, of [`KINDS`].
+    pub sources: Vec<toml::Table>,
     /// Bytes that its spool may hold, at least [`SPOOL_BYTES_MIN`].
     pub spool_bytes: u64,
     /// Hears what an administrator should know, a line each.
@@ -49,6 +54,16 @@ pub struct Collect {
 }
 
 impl Collect {
+    /// Whether what is collected beside files can be, looked at before anything begins.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its settings.
+    pub fn check(&self, folder: &std::path::Path) -> Result<(), sources::SourceError> {
+        let nothing = Positions::new();
+        others::open(&self.sources, folder, &nothing, (|| Timestamp(0), [0; 32])).map(drop)
+    }
+
     /// Whether a server takes records of a file of this path: one that holds what is masked, or characters that nobody sees, it refuses.
     #[must_use]
     pub fn takes(path: &std::path::Path) -> bool {
@@ -207,6 +222,13 @@ impl Shared {
             .into_iter()
             .map(|(source, place)| (SourceId(source), place))
             .collect();
+        let others = others::open(
+            &self.collect.sources,
+            &self.folder,
+            &resume,
+            (self.clock, key),
+        )?;
+        let others = Running::start(others)?;
         let follower = Follower::new(self.collect.files.clone(), resume)?;
         let masker = Masker::new(FingerprintKey::new(key));
         let anew = AtomicBool::new(false);
@@ -217,7 +239,9 @@ impl Shared {
                 anew.store(why.is_some(), Ordering::Release);
                 why
             });
-            Reader::new(self, &spool, &masker, follower).run(&is_over);
+            let mut reader = Reader::new(self, &spool, &masker, (follower, others));
+            reader.run(&is_over);
+            reader.end();
             forward.join().unwrap_or(None)
         });
         if let Some(why) = why {

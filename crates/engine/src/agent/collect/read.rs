@@ -1,12 +1,13 @@
-//! Files → masked records → the spool.
+//! Files, and what else is collected → masked records → the spool.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use cardholder::Masker;
 use link::records::{BATCH_BYTES, BATCH_RECORDS_MAX, Batch, Carried, Happened, Record};
 use model::SourceId;
 use parse::Context;
-use sources::{Chunk, Follower, News};
+use sources::{Chunk, Follower, News, Receipt, Running};
 
 use super::spool::Spool;
 use super::{Shared, TICK};
@@ -15,6 +16,8 @@ use crate::intake::{Block, Intake, TokenKey};
 
 /// Bytes of batches that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
+/// Longest wait for the end of sources that aren't files.
+const END_WAIT: Duration = Duration::from_secs(3);
 /// What trouble with it is about.
 const SPOOL: &str = "the spool";
 
@@ -25,9 +28,12 @@ pub(super) struct Reader<'a> {
     masker: &'a Masker,
     context: Context,
     follower: Follower,
+    others: Running,
     framers: BTreeMap<SourceId, Framer>,
     /// Read and not written yet: while there are any, nothing more is read.
     waiting: VecDeque<Batch>,
+    /// Who waits for what is in `waiting`.
+    receipt: Option<Receipt>,
 }
 
 impl<'a> Reader<'a> {
@@ -35,7 +41,7 @@ impl<'a> Reader<'a> {
         shared: &'a Shared,
         spool: &'a Spool,
         masker: &'a Masker,
-        follower: Follower,
+        (follower, others): (Follower, Running),
     ) -> Self {
         Self {
             shared,
@@ -44,8 +50,10 @@ impl<'a> Reader<'a> {
             // Times are read where records are sealed.
             context: Context::default(),
             follower,
+            others,
             framers: BTreeMap::new(),
             waiting: VecDeque::new(),
+            receipt: None,
         }
     }
 
@@ -58,12 +66,38 @@ impl<'a> Reader<'a> {
                     self.shared.trouble(SPOOL, Some(error.to_string()));
                     std::thread::sleep(TICK);
                 }
+                // One delivery at a time: what isn't written yet is all that is held.
+                if let Some(delivery) = self.others.ready() {
+                    chunks.extend(delivery.chunks);
+                    self.receipt = delivery.receipt;
+                }
                 for chunk in chunks {
                     self.take(&chunk);
+                }
+                if self.waiting.is_empty() {
+                    self.answer();
                 }
             } else if !self.write() {
                 std::thread::sleep(TICK);
             }
+        }
+    }
+
+    /// Ends what isn't files; waits a while for that, since another one of a kind can't begin before.
+    pub(super) fn end(self) {
+        self.others.stop();
+        let until = Instant::now() + END_WAIT;
+        while !self.others.ended() && Instant::now() < until {
+            // What it hands over still isn't taken: it is read again.
+            drop(self.others.ready());
+            std::thread::sleep(TICK / 20);
+        }
+    }
+
+    /// Tells whoever waits that all that was handed over is on disk.
+    fn answer(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.sealed();
         }
     }
 
@@ -95,6 +129,9 @@ impl<'a> Reader<'a> {
             }
         }
         self.shared.trouble(SPOOL, trouble);
+        if self.waiting.is_empty() {
+            self.answer();
+        }
         is_written
     }
 
@@ -109,7 +146,8 @@ impl<'a> Reader<'a> {
                 tokens: TokenKey::default(),
             };
             let mut block = Block::default();
-            if let Some(intake) = framer.take(chunk, &chunk.source, None, with, &mut block) {
+            let named = chunk.format.and_then(parse::named);
+            if let Some(intake) = framer.take(chunk, &chunk.source, named, with, &mut block) {
                 add(&mut self.waiting, &source, intake, block);
             }
             let is_lost = framer.is_lost();
@@ -119,13 +157,27 @@ impl<'a> Reader<'a> {
             self.shared.trouble(path, is_lost.then_some(why));
         }
         let Some(happened) = chunk.news.as_ref().and_then(happened) else {
-            return;
+            return self.hear(&source, chunk.news.as_ref());
         };
         self.waiting.push_back(Batch {
             source,
             after: None,
             what: Carried::Happened(happened),
         });
+    }
+}
+
+impl Reader<'_> {
+    /// Takes a source's word on how it is.
+    fn hear(&self, source: &str, news: Option<&News>) {
+        match news {
+            Some(News::Well { .. }) => self.shared.trouble(source, None),
+            Some(News::Failed { why } | News::Refused { why }) => {
+                self.shared
+                    .trouble(source, Some(format!("{source}: {why}")));
+            }
+            _ => {}
+        }
     }
 }
 
@@ -175,7 +227,7 @@ fn size(batch: &Batch) -> usize {
     }
 }
 
-/// What of a followed file's news is told on.
+/// What of a source's news is told on.
 fn happened(news: &News) -> Option<Happened> {
     Some(match news {
         News::Truncated => Happened::Truncated,
@@ -185,6 +237,7 @@ fn happened(news: &News) -> Option<Happened> {
         News::Missing => Happened::Missing,
         News::Unreadable => Happened::Unreadable,
         News::Lost { bytes } => Happened::Lost(*bytes),
+        News::Dropped { records, .. } => Happened::Dropped(*records),
         _ => return None,
     })
 }
