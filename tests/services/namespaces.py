@@ -101,8 +101,15 @@ def patiently(ask):
     return ask()
 
 
+def heard_of(lead, host):
+    """A server that was just started knows of no host before it reports."""
+    if not any(one["name"] == host.name for one in lead.api("/api/v1/hosts")["items"]):
+        raise OSError(f"{host.name} hasn't reported yet")
+
+
 def carried_out(lead, host, incident, cuts):
     """One run to its end and back, its line cut meanwhile; gives what it was called."""
+    patiently(lambda: heard_of(lead, host))
     run = patiently(lambda: propose(lead, incident, host=host.name, file="pub/media/x.php", network="203.0.113.66"))
     chance = random.Random(f"{host.name}{run}")
     until, undone = time.monotonic() + 150, False
