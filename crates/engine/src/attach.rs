@@ -25,6 +25,8 @@ const UNPACKED_BYTES_MAX: u64 = 64 << 20;
 const MEMBERS_MAX: usize = 10_000;
 /// Bytes that are searched deep as one; a line is cut only where it is longer.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Times that something is masked until nothing changes any more.
+const MASKS_MAX: usize = 8;
 /// Longest ending of a name that is kept when it is cut.
 const ENDING_BYTES_MAX: usize = 16;
 
@@ -110,6 +112,22 @@ pub(crate) fn mask_all(content: &mut [u8]) -> Result<usize, Unfit> {
     };
     look(content)?;
     Ok(masked)
+}
+
+/// Masks as [`mask_all`] does until masking it once more changes nothing: what is masked may look like a secret again.
+///
+/// # Errors
+///
+/// [`Unfit`], also when that has no end.
+pub(crate) fn mask_settled(content: &mut [u8]) -> Result<(), Unfit> {
+    for _ in 0..MASKS_MAX {
+        let before = hash_of(content);
+        mask_all(content)?;
+        if hash_of(content) == before {
+            return Ok(());
+        }
+    }
+    Err(Unfit::Number { form: "masked" })
 }
 
 /// SHA-256 of what is kept, hexadecimal.

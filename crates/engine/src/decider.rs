@@ -128,7 +128,7 @@ pub(crate) struct Inner {
     pub(crate) hash_key: [u8; 32],
     /// Of findings that other systems tell.
     pub(crate) quota: Mutex<Quota>,
-    vetting: Arc<Semaphore>,
+    pub(crate) vetting: Arc<Semaphore>,
 }
 
 impl Decider {

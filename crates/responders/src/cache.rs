@@ -30,6 +30,8 @@ const MARK_SECONDS: u32 = 30 * 86_400;
 pub(crate) struct Cache {
     connection: Connection,
     prefix: String,
+    /// When nothing more is listed, where something else is more urgent.
+    until: Option<Instant>,
 }
 
 /// Entries' keys, a few at a time.
@@ -70,6 +72,7 @@ impl Cache {
         Ok(Self {
             connection,
             prefix: settings.prefix.clone(),
+            until: None,
         })
     }
 
@@ -109,10 +112,11 @@ impl Cache {
         within: Duration,
     ) -> Result<(Vec<String>, bool), ActionError> {
         let (now, _) = self.time()?;
-        let (until, mut lines, mut is_whole) = (Instant::now() + within, Vec::new(), true);
+        let until = Instant::now() + within;
+        self.until = Some(until);
+        let mut lines = Vec::new();
         let told = self.walk(None, &mut |connection, keys| {
-            if lines.len() >= most || Instant::now() > until {
-                is_whole = false;
+            if lines.len() >= most {
                 return Err(enough());
             }
             let mut pipe = redis::pipe();
@@ -128,8 +132,8 @@ impl Cache {
             for (key, one) in keys.iter().zip(told.chunks(4)) {
                 if let [at, left, bytes, tags] = one {
                     let number = |told: &Value| shown(told)?.parse::<i64>().ok();
-                    let age =
-                        number(at).map_or_else(|| "?".to_owned(), |at| (now - at).to_string());
+                    let age = number(at)
+                        .map_or_else(|| "?".to_owned(), |at| now.saturating_sub(at).to_string());
                     let left = match number(left) {
                         Some(left) if left >= 0 => (left / 1000).to_string(),
                         Some(-1) => "stays".to_owned(),
@@ -142,8 +146,10 @@ impl Cache {
             }
             Ok(())
         });
+        self.until = None;
+        let is_whole = told.is_ok();
         match told {
-            Err(error) if is_whole => Err(error),
+            Err(error) if lines.len() < most && Instant::now() <= until => Err(error),
             _ => Ok((lines, is_whole)),
         }
     }
@@ -263,6 +269,10 @@ impl Cache {
     ) -> Result<(), ActionError> {
         let mut cursor = 0;
         for _ in 0..BATCHES_MAX {
+            // Keys of others are passed by without a look.
+            if self.until.is_some_and(|until| Instant::now() > until) {
+                return Err(enough());
+            }
             let mut command = ask(cursor);
             command.arg("COUNT").arg(BATCH);
             let (next, found): (u64, Vec<Vec<u8>>) = command
@@ -291,8 +301,8 @@ fn enough() -> ActionError {
     }
 }
 
-/// Bytes of a key, or of an entry's tags, that are told.
-const SHOWN_BYTES_MAX: usize = 500;
+/// Letters of a key, or of an entry's tags, that are told.
+const SHOWN_CHARS_MAX: usize = 500;
 
 fn shown(told: &Value) -> Option<String> {
     match told {
@@ -303,9 +313,20 @@ fn shown(told: &Value) -> Option<String> {
 }
 
 fn shown_text(text: &[u8]) -> String {
-    let text = text.get(..SHOWN_BYTES_MAX).unwrap_or(text);
-    let text = String::from_utf8_lossy(text);
-    text.replace(|one: char| one.is_control(), " ")
+    let whole = String::from_utf8_lossy(text);
+    let shown = whole.replace(|one: char| one.is_control(), " ");
+    let Some((end, _)) = shown.char_indices().nth(SHOWN_CHARS_MAX) else {
+        return shown;
+    };
+    // A number that is cut can't be recognised and masked any more.
+    let is_of_number = |one: char| one.is_ascii_digit() || " -.".contains(one);
+    format!(
+        "{}…",
+        shown
+            .get(..end)
+            .unwrap_or_default()
+            .trim_end_matches(is_of_number)
+    )
 }
 
 fn mark(name: &str) -> String {

@@ -1,6 +1,6 @@
 //! Evidence that the server asks for, handed over on a thread of its own: a large file holds up no report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -15,21 +15,37 @@ use crate::runs::{Place, evidence, read};
 /// Troubles that were said, at most: then they are said once more.
 const SAID_MAX: usize = 1000;
 
-/// The thread, as long as it has something to hand over.
+/// Pieces that are handed over by one thread, and that wait for it at most.
+const AT_ONCE: usize = 8;
+const WAITING_MAX: usize = 1000;
+
+/// What is to be handed over, and the thread that does.
 #[derive(Default)]
 pub(super) struct Handing {
     thread: Option<JoinHandle<Vec<String>>>,
-    /// What was said already: it is asked for again each minute.
+    waiting: VecDeque<WantedPiece>,
+    /// What was said already: it is asked for again.
     said: BTreeSet<String>,
 }
 
 impl Handing {
-    /// Begins to hand over what is wanted, unless it is at it: what isn't handed over is asked for again.
-    pub(super) fn begin(&mut self, folder: &Path, wanted: &[WantedPiece]) {
-        if wanted.is_empty() || self.thread.is_some() {
+    /// Takes what is wanted.
+    pub(super) fn want(&mut self, wanted: &[WantedPiece]) {
+        for piece in wanted {
+            if self.waiting.len() < WAITING_MAX && !self.waiting.contains(piece) {
+                self.waiting.push_back(piece.clone());
+            }
+        }
+    }
+
+    /// Hands some of it over, unless it is at it.
+    pub(super) fn go_on(&mut self, folder: &Path) {
+        if self.waiting.is_empty() || self.thread.is_some() {
             return;
         }
-        let (folder, wanted) = (folder.to_owned(), wanted.to_vec());
+        let count = self.waiting.len().min(AT_ONCE);
+        let wanted: Vec<_> = self.waiting.drain(..count).collect();
+        let folder = folder.to_owned();
         let thread = std::thread::Builder::new().name("evidence".to_owned());
         let thread = thread.spawn(move || hand_over(&folder, &wanted));
         self.thread = thread.ok();

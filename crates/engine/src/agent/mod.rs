@@ -114,6 +114,7 @@ pub fn run(mut settings: Settings, stop: &AtomicBool) -> Result<(), RunError> {
                 continue;
             }
             let wait = match work.is_quiet() && !has_news && line.failures == 0 {
+                true if work.rests() => 1,
                 true => WAIT_SECONDS_MAX,
                 false => 0,
             };

@@ -136,6 +136,11 @@ impl Work {
         self.hands.is_idle() && self.pending.is_empty()
     }
 
+    /// Whether a run may begin to move without a word of the server: it has to be told soon then.
+    pub(super) fn rests(&self) -> bool {
+        !self.resting.is_empty() || !matches!(self.place.frozen(), Ok(None))
+    }
+
     /// What was closed before a stop and whose undo data is still there.
     pub(super) fn tidy(&mut self) {
         for run in self.runs().into_iter().filter(|run| run.is_closed) {
@@ -159,6 +164,7 @@ impl Work {
         for trouble in self.handing.troubles() {
             self.say(&trouble);
         }
+        self.handing.go_on(&self.folder);
         for rest in self.hands.rested() {
             if let Some(trouble) = rest.trouble {
                 self.mention(&rest.run, &format!("{}: {trouble}", rest.run));
@@ -286,7 +292,7 @@ impl Work {
         self.hands.hear(&reply.quiet_seconds);
         self.hands.seals().hear(&self.told.sealed);
         self.unsealed.heard(&self.told.sealed, clocks.own);
-        self.handing.begin(&self.folder, &reply.wanted);
+        self.handing.want(&reply.wanted);
         for signed in &reply.instructions {
             self.hear_signed(signed, clocks);
         }

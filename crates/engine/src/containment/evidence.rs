@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -26,8 +26,11 @@ pub const EVIDENCE_BYTES_MAX: usize = 17 << 20;
 const RUN_BYTES_MAX: u64 = 512 << 20;
 /// Pieces that are asked for at once.
 const WANTED_MAX: usize = 8;
-/// Seconds until a piece that didn't come is asked for again.
+/// Seconds until a piece that didn't come is asked for again, the first time and at most: each time twice as many.
 const AGAIN_SECONDS: i64 = 60;
+const AGAIN_SECONDS_MAX: i64 = 3600;
+/// Bytes of evidence that one host may hand over in an hour.
+const HOUR_BYTES_MAX: u64 = 2 << 30;
 
 /// A piece as it is sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,21 +148,26 @@ impl Containments {
     }
 }
 
-/// What was asked for and didn't come yet, and when it was.
+/// What was asked for and didn't come yet, and what hosts handed over lately.
 #[derive(Default)]
-pub(super) struct Asked(BTreeMap<WantedPiece, Timestamp>);
+pub(super) struct Asked {
+    /// When a piece is asked for again, and after how many seconds it was.
+    pieces: BTreeMap<WantedPiece, (Timestamp, i64)>,
+    /// By host, the hour that is counted and its bytes.
+    hours: BTreeMap<String, (i64, u64)>,
+}
 
 impl HostDesk {
-    /// What a host is to hand over now: it is asked for once, and again when it didn't come for a minute.
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a host is to hand over now, of its newest runs first: what it was asked for in vain is asked for less and less often, so that
+    /// what is gone holds up nothing.
     pub(super) fn wanted(&self, host: &str, now: Timestamp) -> Vec<WantedPiece> {
-        let standings = self.decider.inner().desk.runs_of_host(host);
-        let mut asked = self
-            .asked
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        asked
-            .0
-            .retain(|_, at| now.seconds_since(*at) < AGAIN_SECONDS);
+        let mut standings = self.decider.inner().desk.runs_of_host(host);
+        standings.sort_by(|one, other| other.run.cmp(&one.run));
+        let mut asked = self.asked();
         let pieces = standings.iter().flat_map(|standing| {
             let wanted = standing.wanted().into_iter();
             wanted.map(|piece| WantedPiece {
@@ -167,12 +175,28 @@ impl HostDesk {
                 hash: piece.hash.clone(),
             })
         });
-        let pieces = pieces.filter(|piece| !asked.0.contains_key(piece));
-        let pieces: Vec<_> = pieces.take(WANTED_MAX).collect();
-        asked
-            .0
-            .extend(pieces.iter().map(|piece| (piece.clone(), now)));
+        let is_due = |piece: &WantedPiece| asked.pieces.get(piece).is_none_or(|(at, _)| *at <= now);
+        let pieces: Vec<_> = pieces.filter(is_due).take(WANTED_MAX).collect();
+        for piece in &pieces {
+            let known = asked.pieces.get(piece);
+            let seconds = known.map_or(AGAIN_SECONDS, |(_, seconds)| seconds.saturating_mul(2));
+            let seconds = seconds.min(AGAIN_SECONDS_MAX);
+            let again = (now.plus_seconds(seconds), seconds);
+            asked.pieces.insert(piece.clone(), again);
+        }
         pieces
+    }
+
+    /// Whether a host may hand over so much more in this hour.
+    fn count(&self, host: &str, bytes: u64, now: Timestamp) -> bool {
+        let hour = now.0.div_euclid(3600 * Timestamp::SECOND);
+        let mut asked = self.asked();
+        let counted = asked.hours.entry(host.to_owned()).or_default();
+        if counted.0 != hour {
+            *counted = (hour, 0);
+        }
+        counted.1 = counted.1.saturating_add(bytes);
+        counted.1 <= HOUR_BYTES_MAX
     }
 
     /// Seals a piece that a host hands over.
@@ -187,7 +211,7 @@ impl HostDesk {
             why: why.to_owned(),
         };
         let piece = KeptPiece {
-            hash: wanted.hash,
+            hash: wanted.hash.clone(),
             bytes: content.len() as u64,
         };
         let is_known = {
@@ -201,9 +225,16 @@ impl HostDesk {
             Ok(None) => {}
             Err(error) => return Err(unfit(&error.to_string())),
         }
+        if !self.count(host, piece.bytes, now) {
+            return Err(ReportError::Away);
+        }
         let expected = piece.hash.clone();
+        // Whoever goes meanwhile doesn't end the look: the next one waits for it.
+        let turn = Arc::clone(&self.decider.inner().vetting);
+        let turn = turn.acquire_owned().await;
+        let turn = turn.map_err(|_| ReportError::Away)?;
         let looked = tokio::task::spawn_blocking(move || {
-            let mut content = content;
+            let (mut content, _turn) = (content, turn);
             if hash_of(&content) != expected {
                 return Err("its bytes aren't those that the run's entry names");
             }
@@ -223,13 +254,17 @@ impl HostDesk {
             v: VERSION,
             id: id.clone(),
             host: host.to_owned(),
-            run: wanted.run,
+            run: wanted.run.clone(),
             piece,
         };
         let put = self
             .decider
             .seal((id, now), decided, Some(content), |_| false);
-        match put.await {
+        let put = put.await;
+        if put.is_ok() {
+            self.asked().pieces.remove(&wanted);
+        }
+        match put {
             Ok(_) => Ok(()),
             Err(DecideError::Refused { why }) => Err(ReportError::Unfit { why }),
             Err(_) => Err(ReportError::Away),

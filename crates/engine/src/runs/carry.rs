@@ -2,53 +2,17 @@
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
 
 use model::{Argument, Arguments, Happened, RunChange, Timestamp, Work};
 use playbook::{Run, Turn, Wait};
 use responders::{Action, ActionError, Effect, Host};
 
+use super::error::CarryError;
 use super::guard::Watched;
-use super::journal::{Journal, JournalError};
+use super::journal::Journal;
 use super::sealing::{Seal, Sealed};
-use super::vault::{Vault, VaultError};
+use super::vault::Vault;
 use super::{Frozen, Place, evidence, make_ours};
-
-/// Why a run can't go on. Nothing is lost: it goes on where it stopped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CarryError {
-    /// Its journal can't be used.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// What undoes its steps can't be used.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// A file of ours can't be used.
-    #[error("can't use {}", path.display())]
-    File {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-impl CarryError {
-    /// What to do next.
-    #[must_use]
-    pub const fn next(&self) -> &'static str {
-        match self {
-            Self::Journal(error) => error.next(),
-            Self::Vault(VaultError::Changed { .. }) => {
-                "what undoes the step is gone: undo it by hand, the run's changes say what was before"
-            }
-            Self::Vault(_) | Self::File { .. } => {
-                "see to the folder's rights and space, then let the run go on"
-            }
-        }
-    }
-}
 
 /// Where a run came to a rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +148,9 @@ impl<'a> Carrier<'a> {
         }
         if stand.is_some() {
             return Ok(stand);
+        }
+        if !matches!(turn, Turn::Act(_)) {
+            self.sealed.rests();
         }
         let unsealed = match turn {
             Turn::Act(step) => match self.seal_before(step) {

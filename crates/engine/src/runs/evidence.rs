@@ -9,7 +9,7 @@ use responders::{Evidence, Host};
 use stores::write_atomically;
 
 use super::{Place, make_ours};
-use crate::attach::{hash_of, mask_all};
+use crate::attach::{hash_of, mask_settled};
 
 /// Characters of a piece's name in its file's name.
 const NAME_MAX: usize = 80;
@@ -77,7 +77,8 @@ fn masked(one: Evidence) -> (Piece, Vec<u8>) {
     } = one;
     crate::hide::hide(&mut name);
     crate::hide::hide(&mut lacks);
-    if let Err(why) = mask_all(&mut content) {
+    // Whoever takes it masks it once more, and it has to stay what it is.
+    if let Err(why) = mask_settled(&mut content) {
         content.clear();
         lacks = format!("its content isn't kept, since it can't be masked: {why}");
     }

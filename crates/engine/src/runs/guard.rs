@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use model::{Argument, Happened, Look, ParameterKind, Timestamp, Touched, UnknownWhy, Verdict};
 use playbook::{Run, Turn, Wait};
 
-use super::carry::{Carrier, CarryError};
+use super::carry::Carrier;
+use super::error::CarryError;
 
 /// Longest that a run that rests waits for a look.
 pub const LOOK_WAIT: Duration = Duration::from_secs(90);

@@ -5,6 +5,7 @@
 //! a run can be undone here with nothing else alive.
 
 mod carry;
+mod error;
 pub(crate) mod evidence;
 mod guard;
 #[cfg(test)]
@@ -27,7 +28,8 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use stores::write_atomically;
 
-pub use carry::{Carrier, CarryError, Stand};
+pub use carry::{Carrier, Stand};
+pub use error::CarryError;
 pub use guard::{LOOK_WAIT, Looks, Watching, may_unwind};
 pub use journal::{Journal, JournalError, entries, id_of, is_id, list, new_id, read};
 pub use sealing::Sealing;

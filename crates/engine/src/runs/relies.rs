@@ -4,7 +4,8 @@ use model::{Layer, Work};
 use playbook::{Run, StepState};
 use responders::Effect;
 
-use super::carry::{Carrier, CarryError, Doing};
+use super::carry::{Carrier, Doing};
+use super::error::CarryError;
 use super::journal::list;
 
 impl Carrier<'_> {

@@ -20,11 +20,19 @@ pub trait Sealing: Sync {
     fn has(&self, run: &str, entries: u64, most: Duration) -> Option<bool>;
 }
 
-/// Who seals, and since when it is waited for.
+/// Who seals, and what waits for it.
 #[derive(Default)]
 pub(super) struct Sealed<'a> {
     pub(super) sealing: Option<&'a dyn Sealing>,
-    since: Option<Instant>,
+    /// For which step, and since when.
+    since: Option<(usize, Instant)>,
+}
+
+impl Sealed<'_> {
+    /// No step waits any more.
+    pub(super) const fn rests(&mut self) {
+        self.since = None;
+    }
 }
 
 /// What a step that is about to be done is told.
@@ -54,7 +62,9 @@ impl<'a> Carrier<'a> {
         let Some(sealing) = self.sealed.sealing.filter(|_| !is_harmless) else {
             return Seal::Has;
         };
-        let since = *self.sealed.since.get_or_insert_with(Instant::now);
+        let known = self.sealed.since.filter(|(known, _)| *known == step);
+        let (_, since) = known.unwrap_or((step, Instant::now()));
+        self.sealed.since = Some((step, since));
         let left = SEAL_WAIT.saturating_sub(since.elapsed());
         let has = sealing.has(&self.run().id, self.run().entries, left.min(SLICE));
         let seal = match has {

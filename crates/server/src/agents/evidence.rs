@@ -1,5 +1,7 @@
 //! Evidence of runs that hosts kept, handed over a piece at a time.
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
@@ -13,8 +15,11 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::listener::Peer;
-use super::{BODY, Busy, Link, REPORT_TIME, away, closing, json};
+use super::{BODY, Busy, Link, away, closing, json};
 use crate::pages::problem;
+
+/// Longest time until a piece is looked through and sealed; a host waits for less than a minute.
+const TAKING: Duration = Duration::from_secs(35);
 
 /// What is handed over.
 #[derive(Deserialize)]
@@ -58,7 +63,7 @@ pub(super) async fn evidence(
     let taken = link
         .hosts
         .evidence(&agent.name, piece, content.to_vec(), at);
-    let answer = match timeout(REPORT_TIME, taken).await {
+    let answer = match timeout(TAKING, taken).await {
         Ok(Ok(())) => json(&Taken {
             v: LINK_VERSION,
             at,

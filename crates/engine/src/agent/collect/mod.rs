@@ -61,7 +61,20 @@ impl Collect {
     /// What is wrong with its settings.
     pub fn check(&self, folder: &std::path::Path) -> Result<(), sources::SourceError> {
         let nothing = Positions::new();
-        others::open(&self.sources, folder, &nothing, (|| Timestamp(0), [0; 32])).map(drop)
+        let others = others::open(&self.sources, folder, &nothing, (|| Timestamp(0), [0; 32]))?;
+        let unusable = |why: String| sources::SourceError::Unusable { why };
+        for source in &others {
+            if !crate::link::is_plain(&source.id().0) {
+                let why = "the name of a source holds what looks like a card number, or characters that nobody sees";
+                return Err(unusable(why.to_owned()));
+            }
+        }
+        match self.files.len() + others.len() > FILES_MAX {
+            true => Err(unusable(format!(
+                "a server takes {FILES_MAX} sources of one host"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Whether a server takes records of a file of this path: one that holds what is masked, or characters that nobody sees, it refuses.

@@ -62,12 +62,18 @@ impl<'a> Reader<'a> {
         while !is_over() {
             if self.waiting.is_empty() {
                 let mut chunks = Vec::new();
-                if let Err(error) = self.follower.next(TICK, &mut chunks) {
+                let delivery = match self.shared.collect.files.is_empty() {
+                    true => self.others.next(TICK),
+                    false => None,
+                };
+                if delivery.is_none()
+                    && let Err(error) = self.follower.next(self.patience(), &mut chunks)
+                {
                     self.shared.trouble(SPOOL, Some(error.to_string()));
                     std::thread::sleep(TICK);
                 }
                 // One delivery at a time: what isn't written yet is all that is held.
-                if let Some(delivery) = self.others.ready() {
+                if let Some(delivery) = delivery.or_else(|| self.others.ready()) {
                     chunks.extend(delivery.chunks);
                     self.receipt = delivery.receipt;
                 }
@@ -91,6 +97,14 @@ impl<'a> Reader<'a> {
             // What it hands over still isn't taken: it is read again.
             drop(self.others.ready());
             std::thread::sleep(TICK / 20);
+        }
+    }
+
+    /// How long a look at files may take: none at all where there are none.
+    fn patience(&self) -> Duration {
+        match self.shared.collect.files.is_empty() {
+            true => Duration::ZERO,
+            false => TICK,
         }
     }
 
@@ -151,10 +165,12 @@ impl<'a> Reader<'a> {
                 add(&mut self.waiting, &source, intake, block);
             }
             let is_lost = framer.is_lost();
-            let path = source.strip_prefix("file:").unwrap_or(&source);
-            let why =
-                format!("{path}: no known format recognises its first bytes, so it isn't read");
-            self.shared.trouble(path, is_lost.then_some(why));
+            // What isn't a file says itself how it is.
+            if let Some(path) = source.strip_prefix("file:") {
+                let why =
+                    format!("{path}: no known format recognises its first bytes, so it isn't read");
+                self.shared.trouble(path, is_lost.then_some(why));
+            }
         }
         let Some(happened) = chunk.news.as_ref().and_then(happened) else {
             return self.hear(&source, chunk.news.as_ref());

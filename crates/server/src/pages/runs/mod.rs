@@ -192,6 +192,8 @@ pub(super) struct StepView<'a> {
     pub(super) reads: bool,
     /// The run, once there is one.
     pub(super) run: Option<&'a Standing>,
+    /// Whether evidence of every store is given to them.
+    pub(super) is_whole: bool,
     /// What the stores sold that it reaches, in words; empty where that isn't known or the step is past.
     pub(super) sold: String,
     /// Since how many minutes it should have been done.
@@ -199,14 +201,20 @@ pub(super) struct StepView<'a> {
 }
 
 impl StepView<'_> {
-    /// Where a piece of evidence can be had here; empty as long as its host alone has it.
+    /// Where a piece of evidence can be had here; empty where it isn't for them, or its host alone has it.
     fn place_of(&self, piece: &Piece) -> String {
         match self.run {
-            Some(run) if run.evidence.find(&piece.hash).is_some() => {
+            Some(run) if self.is_whole && self.is_here(piece) => {
                 format!("/runs/{}/evidence/{}", run.run, piece.hash)
             }
             _ => String::new(),
         }
+    }
+
+    /// Whether it was handed over; what has no bytes isn't missed.
+    fn is_here(&self, piece: &Piece) -> bool {
+        let find = |run: &Standing| run.evidence.find(&piece.hash).is_some();
+        piece.bytes == 0 || self.run.is_some_and(find)
     }
 }
 

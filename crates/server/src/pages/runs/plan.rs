@@ -90,6 +90,7 @@ impl PlanPage {
                 step: None,
                 reads: false,
                 run: None,
+                is_whole: false,
             })
             .collect()
     }

@@ -35,6 +35,8 @@ struct RunPage {
     works: bool,
     /// Whether they may see what its host told of the shop.
     reads: bool,
+    /// Whether they may have evidence of every store.
+    is_whole: bool,
     me: String,
     csrf: String,
     key: String,
@@ -63,6 +65,7 @@ impl RunPage {
             may_decide: powers.decide,
             works: sight.may(Right::Work, &places),
             reads,
+            is_whole: sight.may(Right::SeeEvidence, &super::evidence::WHOLE),
             me: sight.person().account,
             csrf: caller.csrf.clone(),
             key: engine::trail::new_id(),
@@ -103,6 +106,7 @@ impl RunPage {
                 step: step(at),
                 reads: self.reads,
                 run: Some(&self.standing),
+                is_whole: self.is_whole,
                 sold: String::new(),
                 late_minutes: self.late_minutes(at),
             })
