@@ -14,9 +14,9 @@ from playbook_story import ATTACKER, CACHED, CARD, ELSEWHERE, Module, Story, bou
 
 def stories(runs, shop, started):
     """One of each shipped playbook at least."""
-    told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account, playbook_accounts.shops_account, gateway,
-            playbook_accounts.insider, playbook_accounts.key, lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension,
-            skimmer_row, skimmer_file, unknown, injection, stray_file, stray_row, web_shell]
+    told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account,
+            playbook_accounts.needed_account, playbook_accounts.shops_account, gateway, playbook_accounts.insider, playbook_accounts.key,
+            lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension, skimmer_row, skimmer_file, unknown, injection, stray_file, stray_row, web_shell]
     return [story(runs, shop, started) for story in told]
 
 
