@@ -137,18 +137,32 @@ def narrowed(at, shop, started):
     limit = ["limit_database_account", "account=erp@%", "queries_per_hour=20"]
     bought += at.contained(limit, lambda: statements(40))
     need(statements(40), "undone, the account asks as often as it likes")
-    limit += ["connections=1"]
     words = [part for word in limit[1:] for part in ("--set", word)]
     before, among = Connection(shop, started, "erp", "erp"), Connection(shop, started, "erp", "erp")
     need(before.reads() and among.reads(), "two connections are open")
     at.right(limit[0], *words, "--act")
     need(all(before.reads() and among.reads() for _ in range(30)), "connections that are open go on, as is said")
-    begun = Connection(shop, started, "erp", "erp")
-    need(begun.reads() and not logs_in(shop, "erp", "erp"), "those from before aren't counted; of new ones there is one")
+    at.right(limit[0], *words, "--undo")
+    words = ["--set", "account=erp@%", "--set", "connections=1"]
+    at.right(limit[0], *words, "--act")
+    need(not logs_in(shop, "erp", "erp"), "they began under another limit, so they are counted")
     at.right("end_connections", "--set", "account=erp@%", "--act")
-    need(not before.reads() and not among.reads() and not begun.reads(), "ended, they are gone")
+    need(not before.reads() and not among.reads(), "ended, they are gone")
+    begun = Connection(shop, started, "erp", "erp")
+    need(begun.reads() and not logs_in(shop, "erp", "erp"), "there is one connection at a time")
+    begun.end()
     at.right(limit[0], *words, "--undo")
     need(logs_in(shop, "erp", "erp") and statements(40), "undone, all connects again")
+    words = ["--set", "account=report@%", "--set", "connections=1"]
+    before, among = Connection(shop, started, "report", "report"), Connection(shop, started, "report", "report")
+    need(before.reads() and among.reads(), "two connections are open")
+    at.right(limit[0], *words, "--act")
+    begun = Connection(shop, started, "report", "report")
+    need(begun.reads() and not thief(shop) and before.reads() and among.reads(), "those that began without any limit go on and aren't counted")
+    at.right(limit[0], *words, "--undo")
+    need(thief(shop), "undone, all connects again")
+    for one in (before, among, begun):
+        one.end()
     at.refused(["limit_database_account", "account=shop@localhost", "connections=50"], "every page would fail")
 
     # A statement that came in by the shop's own account writes a file that the web server runs.
@@ -173,8 +187,12 @@ def narrowed(at, shop, started):
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     started.append(opened)
 
+    plain = shop.folder / "plain"
+    plain.write_text("secret\n")
+    plain.chmod(0o644)
+
     def loads():
-        opened.stdin.write(f"select load_file('{shop.folder}/mysql/aria_log_control') is not null;\n")
+        opened.stdin.write(f"select load_file('{plain}') is not null;\n")
         opened.stdin.flush()
         return opened.stdout.readline().strip() == "1"
 

@@ -257,17 +257,19 @@ fn rights_are_granted_where_the_server_has_them() {
 
 /// Whether a text fits, by trying every way.
 fn fits(pattern: &str, text: &str) -> bool {
-    let Some(first) = pattern.chars().next() else {
-        return text.is_empty();
-    };
-    let rest = &pattern[first.len_utf8()..];
-    let mut letters = text.chars();
-    match first {
-        '%' => (0..=text.len()).any(|at| fits(rest, &text[at..])),
-        '_' => letters.next().is_some() && fits(rest, letters.as_str()),
-        '\\' => letters.next() == rest.chars().next() && fits(&rest[1..], letters.as_str()),
-        first => letters.next() == Some(first) && fits(rest, letters.as_str()),
+    fn rest_fits(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            ([b'%', rest @ ..], text) => {
+                (0..=text.len()).any(|at| rest_fits(rest, text.get(at..).unwrap_or_default()))
+            }
+            ([b'_', rest @ ..], [_, text @ ..]) => rest_fits(rest, text),
+            ([b'\\', one, rest @ ..], [other, text @ ..])
+            | ([one, rest @ ..], [other, text @ ..]) => one == other && rest_fits(rest, text),
+            _ => false,
+        }
     }
+    rest_fits(pattern.as_bytes(), text.as_bytes())
 }
 
 proptest! {
