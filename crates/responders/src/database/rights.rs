@@ -170,10 +170,16 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// Asks. Refused by the server without `SELECT ON mysql.*`: without it, others' rights aren't shown, which looks as if there were none.
+    /// Asks. Without `SELECT` on `mysql.*` the server shows nobody's rights but ours, which looks as if others had none: then it is an error.
     pub(crate) fn of(database: &mut Database<'_>, account: &Argument) -> Result<Self, ActionError> {
-        let shown = format!("SHOW GRANTS FOR {}", quote::account(account));
-        database.shown("show the account's rights", &shown)?;
+        if !Self::ours(database)?.has_on_schema("SELECT", "mysql") {
+            return Err(ActionError::NotSetUp {
+                what: format!(
+                    "rights of other accounts are shown only to one that has SELECT on mysql.*: grant it to {}",
+                    database.account
+                ),
+            });
+        }
         let (user, host) = quote::parts(account);
         let mut all = of_user(database, user)?;
         if !user.is_empty() {

@@ -63,6 +63,7 @@ pub(crate) fn are_what_they_were(socket: &Path) {
     rights_given_since_the_survey_stay(socket);
     an_account_that_is_gone_is_not_made_anew(socket);
     what_was_not_there_is_not_given(socket);
+    what_is_not_shown_is_not_taken_for_nothing(socket);
 }
 
 fn limits_that_others_set_stay(socket: &Path) {
@@ -169,4 +170,17 @@ fn what_was_not_there_is_not_given(socket: &Path) {
     root(socket, "GRANT FILE ON *.* TO feed@localhost");
     assert_eq!(at.effect(&kept), Effect::NotInEffect);
     refused(at.act(&kept), "since it was surveyed");
+}
+
+fn what_is_not_shown_is_not_taken_for_nothing(socket: &Path) {
+    let values = [("account", "erp@%"), ("privilege", "FILE"), ("on", "*.*")];
+    let at = At::new(socket, "narrow_grants", &values);
+    let (kept, _) = at.surveyed();
+    root(
+        socket,
+        "REVOKE SELECT ON mysql.* FROM containment@localhost",
+    );
+    let words = "SELECT on mysql.*: grant it to containment@localhost";
+    refused(at.action.survey(&at.host, &at.given).map(drop), words);
+    refused(at.act(&kept), words);
 }
