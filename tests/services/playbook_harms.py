@@ -14,9 +14,9 @@ from playbook_story import ATTACKER, CACHED, CARD, ELSEWHERE, Module, Story, bou
 
 def stories(runs, shop, started):
     """One of each shipped playbook at least."""
-    told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account, playbook_accounts.shops_account, gateway,
-            playbook_accounts.insider, playbook_accounts.key, lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension,
-            skimmer_row, skimmer_file, unknown, injection, stray_file, stray_row, web_shell]
+    told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account,
+            playbook_accounts.needed_account, playbook_accounts.shops_account, gateway, playbook_accounts.insider, playbook_accounts.key,
+            lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension, skimmer_row, skimmer_file, unknown, injection, written, stray_file, stray_row, web_shell]
     return [story(runs, shop, started) for story in told]
 
 
@@ -172,12 +172,9 @@ HOLE = """"select sku, price from mg_catalog_product_entity where sku like '{$ge
 MENDED = "'select sku, price from mg_catalog_product_entity where sku like ?', [$get['q'] . '%']"
 
 
-def injection(runs, shop, started):
-    search, aside = Module(shop, "Shop_Search", SEARCH % HOLE), shop.folder / "search.php"
-    question = urllib.parse.quote("zz' union select username, 'stolen' from mg_admin_user -- ")
-    steals = lambda path, source: lambda: "stolen" in shop.asked("de.shop.test", f"{path}?q={question}", source=source)[2]
-    ways = {"the path": steals("/rest/V1/search", ELSEWHERE), "a view's path, from its address": steals("/rest/de/V1/search", ATTACKER),
-            "a view's path, from another": steals("/rest/de/V1/search", ELSEWHERE)}
+def mending(shop, search):
+    """The hole is closed by hand; and opened again."""
+    aside = shop.folder / "search.php"
 
     def mend():
         fresh = shop.folder / "mended.php"
@@ -185,10 +182,48 @@ def injection(runs, shop, started):
         os.link(search.path, aside)
         os.replace(fresh, search.path)
 
+    return mend, lambda: os.replace(aside, search.path)
+
+
+def written(runs, shop, started):
+    """The same hole, with an account that may write files: a statement leaves one that the web server runs."""
+    search = Module(shop, "Shop_Search", SEARCH % HOLE)
+    place, path = shop.folder / "mysql" / "left.php", "/rest/de/V1/search"
+    union = "zz' union select username, 'stolen' from mg_admin_user"
+    asked = lambda statement: shop.asked("de.shop.test", f"{path}?q={urllib.parse.quote(statement)}", source=ELSEWHERE)[2]
+
+    def writes():
+        place.unlink(missing_ok=True)
+        asked(f"{union} into outfile '{place}' -- ")
+        return place.exists()
+
+    def plant():
+        search.plant()
+        shop.sql("grant file on *.* to shop@localhost; grant file on *.* to containment@localhost with grant option")
+
+    def clear():
+        search.clear()
+        place.unlink(missing_ok=True)
+        shop.sql("revoke file on *.* from shop@localhost; revoke file, grant option on *.* from containment@localhost")
+
+    ways = {"rows are read": lambda: "stolen" in asked(f"{union} -- "), "a file is written": writes}
+    return Story(
+        "sql-injection", {"route": "/rest/V1/search", "network": ATTACKER, "has_file": "true", "account": "shop@localhost"}, variant="with FILE", plant=plant, clear=clear,
+        ways=ways, closes={"Take the right to files away": {"a file is written"}, "Mend what lets it through": set(ways)},
+        by_hand={"Mend what lets it through": mending(shop, search)})
+
+
+def injection(runs, shop, started):
+    search = Module(shop, "Shop_Search", SEARCH % HOLE)
+    question = urllib.parse.quote("zz' union select username, 'stolen' from mg_admin_user -- ")
+    steals = lambda path, source: lambda: "stolen" in shop.asked("de.shop.test", f"{path}?q={question}", source=source)[2]
+    ways = {"the path": steals("/rest/V1/search", ELSEWHERE), "a view's path, from its address": steals("/rest/de/V1/search", ATTACKER),
+            "a view's path, from another": steals("/rest/de/V1/search", ELSEWHERE)}
+
     return Story(
         "sql-injection", {"route": "/rest/V1/search", "network": ATTACKER}, plant=search.plant, clear=search.clear, ways=ways,
         closes={"Refuse the path": {"the path"}, "Refuse the address": {"a view's path, from its address"}, "Mend what lets it through": set(ways)},
-        by_hand={"Mend what lets it through": (mend, lambda: os.replace(aside, search.path))})
+        by_hand={"Mend what lets it through": mending(shop, search)})
 
 
 STATS = """<?php return fn ($all) => [

@@ -102,8 +102,13 @@ def database(folder, port, audit=True, options=()):
         folder.chmod(0o755)
     subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={account}",
                     "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
+    # One of its own: a server that starts removes all temporary tables of the folder, another server's that runs included.
+    temporary = folder / "mysql_tmp"
+    temporary.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        shutil.chown(temporary, "mysql")
     process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
+        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--tmpdir={temporary}", f"--user={account}", f"--port={port}", "--bind-address=127.0.0.1",
          f"--socket={folder}/sock", f"--pid-file={folder}/pid", f"--log-error={folder}/error.log", "--skip-name-resolve"]
         + (["--plugin-load-add=server_audit", "--server-audit-logging=ON", "--server-audit-events=CONNECT,QUERY,TABLE",
             f"--server-audit-file-path={log}"] if audit else []) + list(options))

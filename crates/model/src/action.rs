@@ -92,6 +92,10 @@ pub enum ParameterKind {
     Website,
     /// A database account, `name@host`.
     DatabaseAccount,
+    /// A right of the database that an account is granted, one of [`PRIVILEGES`].
+    Privilege,
+    /// Where a right of the database is granted: `*.*`, `shop.*` or `shop.orders`.
+    GrantPlace,
     /// Log-in name of an administrator (`admin_user.username`).
     Administrator,
     /// Name of an integration (`integration.name`).
@@ -119,6 +123,30 @@ pub enum ParameterKind {
     /// Words for people.
     Words,
 }
+
+/// Rights of the database that can be named, as MariaDB's `GRANT` has them: those that read, write or run what an attacker wants.
+pub const PRIVILEGES: [&str; 20] = [
+    "ALTER",
+    "ALTER ROUTINE",
+    "CREATE",
+    "CREATE ROUTINE",
+    "CREATE USER",
+    "CREATE VIEW",
+    "DELETE",
+    "DROP",
+    "EVENT",
+    "EXECUTE",
+    "FILE",
+    "INSERT",
+    "PROCESS",
+    "RELOAD",
+    "REPLICATION SLAVE",
+    "SELECT",
+    "SHUTDOWN",
+    "SUPER",
+    "TRIGGER",
+    "UPDATE",
+];
 
 /// Why a text isn't of its kind. Holds no part of the text: it may come from a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -172,6 +200,13 @@ impl ParameterKind {
             Self::DatabaseAccount => {
                 "database account, e.g. report@192.0.2.7 (letters, digits and _ . $ -)"
             }
+            Self::Privilege => {
+                "right of the database: ALTER, ALTER ROUTINE, CREATE, CREATE ROUTINE, CREATE USER, CREATE VIEW, DELETE, DROP, EVENT, \
+                 EXECUTE, FILE, INSERT, PROCESS, RELOAD, REPLICATION SLAVE, SELECT, SHUTDOWN, SUPER, TRIGGER or UPDATE"
+            }
+            Self::GrantPlace => {
+                "place of a grant: *.*, shop.* or shop.orders, as SHOW GRANTS has it (letters, digits and _ $ - % \\)"
+            }
             Self::Administrator => "administrator's name, at most 40 characters",
             Self::Integration => "integration's name, at most 255 characters",
             Self::Customer => "customer's number or e-mail address",
@@ -220,6 +255,11 @@ impl ParameterKind {
                     fits(name, b"_.$-", 80) && fits(host, b"_.-%:/", 255) && !host.is_empty();
                 fits.then(|| text.to_owned())
             }
+            Self::Privilege => {
+                let text = text.to_ascii_uppercase();
+                PRIVILEGES.contains(&text.as_str()).then_some(text)
+            }
+            Self::GrantPlace => grant_place(text),
             Self::Administrator => words(40),
             Self::Integration => words(255),
             Self::Customer => words(255).filter(|text| {
@@ -279,6 +319,28 @@ fn network(text: &str) -> Option<String> {
     }
 }
 
+/// The server, a schema – whose name may be a pattern, in which `\` stands before a `_` or `%` that is meant as it is – or a table
+/// (`mysql.db.Db` and `mysql.tables_priv.Table_name` are char(64)).
+fn grant_place(text: &str) -> Option<String> {
+    let (schema, table) = text.split_once('.')?;
+    let fits = |text: &str, others: &[u8]| {
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+        (1..=64).contains(&text.len()) && text.bytes().all(is_fine)
+    };
+    let is_escaped = |schema: &str| {
+        let mut parts = schema.split('\\');
+        parts.next();
+        parts.all(|part| part.starts_with(['_', '%']))
+    };
+    let is_place = match (schema, table) {
+        ("*", "*") => true,
+        (schema, "*") => fits(schema, b"_$-%\\") && is_escaped(schema),
+        // Of a table the schema's name is as it stands.
+        (schema, table) => fits(schema, b"_$-") && fits(table, b"_$-"),
+    };
+    is_place.then(|| text.to_owned())
+}
+
 /// A path that stays below where it begins.
 fn file(text: &str) -> Option<String> {
     let is_fine = |part: &str| !part.is_empty() && part != "." && part != "..";
@@ -326,15 +388,17 @@ pub struct ActionFacts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Argument, ParameterKind};
+    use super::{Argument, PRIVILEGES, ParameterKind};
     use proptest::prelude::*;
 
-    const KINDS: [ParameterKind; 18] = [
+    const KINDS: [ParameterKind; 20] = [
         ParameterKind::Network,
         ParameterKind::Route,
         ParameterKind::View,
         ParameterKind::Website,
         ParameterKind::DatabaseAccount,
+        ParameterKind::Privilege,
+        ParameterKind::GrantPlace,
         ParameterKind::Administrator,
         ParameterKind::Integration,
         ParameterKind::Customer,
@@ -423,6 +487,63 @@ mod tests {
             "a\\@b",
         ] {
             check(ParameterKind::DatabaseAccount, text, None);
+        }
+    }
+
+    #[test]
+    fn rights_are_those_of_the_list() {
+        check(ParameterKind::Privilege, "create user", Some("CREATE USER"));
+        for name in PRIVILEGES {
+            check(ParameterKind::Privilege, name, Some(name));
+            let is_told = ParameterKind::Privilege.words().contains(name);
+            assert!(is_told, "{name} isn't told");
+        }
+        for text in [
+            "",
+            "ALL",
+            "ALL PRIVILEGES",
+            "GRANT OPTION",
+            "PROXY",
+            "USAGE",
+            "SELECT, FILE",
+            "FILE ON *.* TO x; --",
+            "CREATE  USER",
+        ] {
+            check(ParameterKind::Privilege, text, None);
+        }
+    }
+
+    #[test]
+    fn grants_are_at_the_server_a_schema_or_a_table() {
+        for text in [
+            "*.*",
+            "shop.*",
+            "sh%.*",
+            "my\\_shop.*",
+            "shop.sales-order$1",
+        ] {
+            check(ParameterKind::GrantPlace, text, Some(text));
+        }
+        for text in [
+            "",
+            "*",
+            "shop",
+            "*.orders",
+            ".*",
+            "shop.",
+            "shop.a.b",
+            "shop.a%",
+            "sh%.orders",
+            "my\\_shop.orders",
+            "shop\\.*",
+            "shop\\a.*",
+            "my\\\\_shop.*",
+            "sh`op.*",
+            "shop.* TO x; --",
+            "shöp.*",
+            &format!("{}.*", "a".repeat(65)),
+        ] {
+            check(ParameterKind::GrantPlace, text, None);
         }
     }
 

@@ -30,7 +30,7 @@ mod time;
 
 pub use access::{AccessEvent, AccessKind, Grant, GrantError, Principal, Right, Role, Via, Who};
 pub use action::{
-    ActionFacts, Argument, ArgumentError, Arguments, ForensicImpact, Layer, Parameter,
+    ActionFacts, Argument, ArgumentError, Arguments, ForensicImpact, Layer, PRIVILEGES, Parameter,
     ParameterKind, Reach, Undo,
 };
 pub use category::Category;

@@ -294,6 +294,39 @@ pub static EXPECTED: &[ActionFacts] = &[
         )],
     ),
     ActionFacts {
+        forensic_impact: ForensicImpact::Alters,
+        stays_open: "whoever has the account goes on within the limits, and one statement can read a whole table",
+        ..closes(
+            "limit_database_account",
+            "Limits the statements and connections of a database account",
+            Layer::Database,
+            Reach::Actor,
+            &[
+                parameter("account", ParameterKind::DatabaseAccount, "which one"),
+                optional(
+                    "queries_per_hour",
+                    ParameterKind::Count,
+                    "statements an hour",
+                ),
+                optional("connections", ParameterKind::Count, "connections at a time"),
+            ],
+        )
+    },
+    ActionFacts {
+        undo: Undo::AllBut("who granted a right on one table, and when"),
+        ..ends(
+            "narrow_grants",
+            "Takes one right at one place away from a database account",
+            Layer::Database,
+            Reach::Actor,
+            &[
+                parameter("account", ParameterKind::DatabaseAccount, "whose"),
+                parameter("privilege", ParameterKind::Privilege, "which right"),
+                parameter("on", ParameterKind::GrantPlace, "where it is granted"),
+            ],
+        )
+    },
+    ActionFacts {
         forensic_impact: ForensicImpact::Destroys,
         undo: Undo::MadeAnew("connections"),
         ..closes(

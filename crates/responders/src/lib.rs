@@ -33,9 +33,11 @@ mod hold;
 mod hold_retention;
 mod host;
 mod http;
+mod limit_database_account;
 mod lock_database_account;
 mod maintenance;
 pub mod memory;
+mod narrow_grants;
 mod network;
 mod nginx;
 mod pause_consumer;
@@ -86,6 +88,8 @@ pub static ACTIONS: &[&dyn Action] = &[
     &ByRows(revoke_integration::RevokeIntegration),
     &end_customer_sessions::EndCustomerSessions,
     &lock_database_account::LockDatabaseAccount,
+    &limit_database_account::LimitDatabaseAccount,
+    &narrow_grants::NarrowGrants,
     &end_connections::EndConnections,
     &drop_trigger::DropTrigger,
     &ByRows(revert_row::RevertRow),

@@ -25,6 +25,8 @@ static FACTS: ActionFacts = ActionFacts {
         of a cluster that don't replicate it; whatever program used the account – reports, backups, ERP – fails from now on",
 };
 
+/// Why the shop's own isn't locked.
+const NEEDED: &str = "locked, it would sell nothing. Change its password here and in env.php together, then end_connections";
 /// What is kept when the account was locked before, and when it wasn't.
 const WAS_LOCKED: &[u8] = b"was locked";
 const WAS_OPEN: &[u8] = b"was open";
@@ -40,7 +42,7 @@ impl Action for LockDatabaseAccount {
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let account = argument(arguments, "account")?;
         let database = &mut open(host)?;
-        accounts::refuse_needed(host, database, account)?;
+        accounts::refuse_needed(host, database, account, NEEDED)?;
         let is_locked = accounts::is_locked(database, account)?;
         let mut now = if is_locked { "locked" } else { "open" }.to_owned();
         let others = accounts::namesakes(database, account)?;
@@ -61,7 +63,7 @@ impl Action for LockDatabaseAccount {
         was_locked(kept)?;
         let account = argument(arguments, "account")?;
         let database = &mut open(host)?;
-        accounts::refuse_needed(host, database, account)?;
+        accounts::refuse_needed(host, database, account, NEEDED)?;
         if accounts::is_locked(database, account)? {
             return Ok(());
         }

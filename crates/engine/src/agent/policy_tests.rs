@@ -202,6 +202,20 @@ fn names_are_compared_as_the_shop_compares_them() {
             &["erp@192.0.2.8", "Shop@localhost", "thief@%"],
         ),
         (
+            "accounts = ['shop', 'erp@192.0.2.7']",
+            "limit_database_account",
+            "account",
+            &["shop@localhost", "erp@192.0.2.%"],
+            &["erp@192.0.2.8"],
+        ),
+        (
+            "accounts = ['shop', 'erp@192.0.2.7']",
+            "narrow_grants",
+            "account",
+            &["shop@localhost", "erp@%"],
+            &["thief@%"],
+        ),
+        (
             "files = ['app/etc/', 'pub/index.php']",
             "quarantine_file",
             "file",

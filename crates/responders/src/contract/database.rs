@@ -7,6 +7,26 @@ use crate::ActionError;
 use crate::database::{Cell, Database, quote};
 use crate::host::{DatabaseSettings, Host, HostSettings};
 
+/// What the server keeps of grants. Of `global_priv` all but what is 0 or false, which says no more than what isn't there; of
+/// `tables_priv` all but who granted and when, which no grant gives back.
+const GRANTS: [(&str, &str); 6] = [
+    (
+        "global_priv",
+        "SELECT User, Host, REGEXP_REPLACE(Priv, ',?\"[a-z_]+\":(0|false)(?=[,}])', '') FROM mysql.global_priv",
+    ),
+    ("db", "SELECT * FROM mysql.db"),
+    (
+        "tables_priv",
+        "SELECT Host, Db, User, Table_name, Table_priv, Column_priv FROM mysql.tables_priv",
+    ),
+    ("columns_priv", "SELECT * FROM mysql.columns_priv"),
+    (
+        "proxies_priv",
+        "SELECT Host, User, Proxied_host, Proxied_user, With_grant FROM mysql.proxies_priv",
+    ),
+    ("roles_mapping", "SELECT * FROM mysql.roles_mapping"),
+];
+
 /// Looks at it with an account that may see all.
 ///
 /// # Errors
@@ -50,15 +70,25 @@ pub fn seen_in_database(settings: &DatabaseSettings) -> Result<Seen, ActionError
             let told = database.shown("show an account", &format!("{asked} {account}"));
             // One of a host's name isn't there for a server that resolves none.
             let is_resolved = !matches!(host.as_str(), "%" | "localhost");
-            let told = match told {
+            let mut told = match told {
                 Err(_) if is_resolved => Vec::new(),
                 told => told?,
             };
+            // The server tells grants, and the columns of one, in the order in which they were given since it began.
+            for grant in told.iter_mut().flatten().flatten() {
+                *grant = with_sorted_columns(grant);
+            }
+            told.sort_unstable();
             seen.insert(
                 format!("account {user}@{host} {asked}"),
                 format!("{told:?}"),
             );
         }
+    }
+    for (name, asked) in GRANTS {
+        let mut rows = database.shown("show grants", asked)?;
+        rows.sort_unstable();
+        seen.insert(format!("rows of mysql.{name}"), format!("{rows:?}"));
     }
     let triggers = "SELECT CAST(trigger_name AS CHAR) FROM information_schema.triggers WHERE trigger_schema = ?";
     for trigger in list(database, triggers, &schema)? {
@@ -70,6 +100,19 @@ pub fn seen_in_database(settings: &DatabaseSettings) -> Result<Seen, ActionError
         seen.insert(format!("trigger {trigger}"), format!("{told:?} {order:?}"));
     }
     Ok(seen)
+}
+
+/// A grant whose lists of columns, which stand in brackets, are sorted.
+fn with_sorted_columns(grant: &str) -> String {
+    let mut parts = grant.split('(');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (columns, rest) = part.split_once(')').unwrap_or((part, ""));
+        let mut columns: Vec<_> = columns.split(", ").collect();
+        columns.sort_unstable();
+        out.push_str(&format!("({}){rest}", columns.join(", ")));
+    }
+    out
 }
 
 /// The first column of an answer.

@@ -1,4 +1,4 @@
-//! Accounts of the database: which may be touched at all, and whether one is locked.
+//! Accounts of the database: which may be touched at all, whether one is locked, and what else the server keeps of one.
 
 use model::Argument;
 
@@ -10,25 +10,28 @@ use crate::host::Host;
 /// Accounts that the server itself can't do without.
 const OF_THE_SERVER: [&str; 3] = ["mariadb.sys", "mysql.sys", "mysql.session"];
 
-/// Refuses what would hit the shop itself, ourselves, or the server.
+/// Refuses what would hit the shop itself, ourselves, or the server; `because` says what would become of the shop, and what to do.
 pub(crate) fn refuse_needed(
     host: &Host,
     database: &Database<'_>,
     account: &Argument,
+    because: &str,
 ) -> Result<(), ActionError> {
     refuse_ours(database, account)?;
-    let (user, _) = quote::parts(account);
-    // By its name alone: which of several accounts of a name the shop is taken for depends on where it comes from.
-    if config_files::shop_accounts(host)?
-        .iter()
-        .any(|shop| shop == user)
-    {
+    if is_shops(host, account)? {
         return Err(ActionError::refused(format!(
-            "{account} has the name by which the shop itself logs in (app/etc/env.php): locked, it would sell nothing. Change its \
-             password here and in env.php together, then end_connections"
+            "{account} has the name by which the shop itself logs in (app/etc/env.php): {because}"
         )));
     }
     Ok(())
+}
+
+/// Whether the shop logs in by it.
+pub(crate) fn is_shops(host: &Host, account: &Argument) -> Result<bool, ActionError> {
+    let (user, _) = quote::parts(account);
+    // By its name alone: which of several accounts of a name the shop is taken for depends on where it comes from.
+    let names = config_files::shop_accounts(host)?;
+    Ok(names.iter().any(|shop| shop == user))
 }
 
 /// Refuses our own account and the server's.
@@ -53,24 +56,47 @@ pub(crate) fn is_locked(
     database: &mut Database<'_>,
     account: &Argument,
 ) -> Result<bool, ActionError> {
+    let [locked] = told(database, account, ["account_locked"])?;
+    Ok(is_yes(&locked))
+}
+
+/// Refuses a role, and what isn't there.
+pub(crate) fn refuse_none(
+    database: &mut Database<'_>,
+    account: &Argument,
+) -> Result<(), ActionError> {
+    told(database, account, []).map(|[]| ())
+}
+
+/// What `mysql.global_priv` has of an account under some keys, `0` where it has nothing; refused when there is none, or when it is a role.
+pub(crate) fn told<const N: usize>(
+    database: &mut Database<'_>,
+    account: &Argument,
+    keys: [&'static str; N],
+) -> Result<[String; N], ActionError> {
     let (user, at) = quote::parts(account);
-    let asked = "SELECT CAST(COALESCE(JSON_VALUE(Priv, '$.account_locked'), '0') AS CHAR), \
-        CAST(COALESCE(JSON_VALUE(Priv, '$.is_role'), '0') AS CHAR) FROM mysql.global_priv WHERE User = ? AND Host = ?";
+    let value = |key: &&str| format!("CAST(COALESCE(JSON_VALUE(Priv, '$.{key}'), '0') AS CHAR)");
+    let chosen: Vec<_> = ["is_role"].iter().chain(&keys).map(value).collect();
+    let asked = format!(
+        "SELECT {} FROM mysql.global_priv WHERE User = ? AND Host = ?",
+        chosen.join(", ")
+    );
     let values = [Some(user.to_owned()), Some(at.to_owned())];
-    let found = database.rows("look at the account", asked, &values)?;
-    let yes = |cell: Option<&Option<String>>| {
-        let text = cell.and_then(|cell| cell.as_deref());
-        matches!(text, Some("1" | "true"))
-    };
-    let Some(row) = found.first() else {
+    let found = database.rows("look at the account", &asked, &values)?;
+    let Some(row) = found.into_iter().next() else {
         return Err(ActionError::refused(format!(
             "the server has no account {account}"
         )));
     };
-    if yes(row.get(1)) {
+    let mut cells = row.into_iter().map(Option::unwrap_or_default);
+    if cells.next().is_some_and(|told| is_yes(&told)) {
         return Err(ActionError::refused(format!("{account} is a role")));
     }
-    Ok(yes(row.first()))
+    Ok([(); N].map(|()| cells.next().unwrap_or_default()))
+}
+
+fn is_yes(told: &str) -> bool {
+    matches!(told, "1" | "true")
 }
 
 /// How many other accounts have its name.

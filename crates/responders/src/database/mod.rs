@@ -6,6 +6,7 @@
 pub(crate) mod accounts;
 pub(crate) mod evidence;
 pub(crate) mod quote;
+pub(crate) mod rights;
 pub(crate) mod row_action;
 pub(crate) mod rows;
 pub(crate) mod websites;
@@ -32,10 +33,10 @@ const SESSION: &str = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'STRI
 /// MariaDB's limit of a statement's own time, in seconds; MySQL has none for statements that change.
 const SESSION_OF_MARIADB: &str = "SET max_statement_time = 10";
 /// The server's errors whose text tells an administrator what to do and holds no value of a row: log-in, rights, locks, time,
-/// too many connections, a table or a column that isn't there.
-const TOLD: [u16; 19] = [
-    1040, 1044, 1045, 1054, 1130, 1142, 1143, 1146, 1203, 1205, 1213, 1226, 1227, 1290, 1370, 1396,
-    1698, 1969, 4151,
+/// too many connections, a table, a column, an account or a grant that isn't there.
+const TOLD: [u16; 22] = [
+    1040, 1044, 1045, 1054, 1130, 1133, 1141, 1142, 1143, 1146, 1147, 1203, 1205, 1213, 1226, 1227,
+    1290, 1370, 1396, 1698, 1969, 4151,
 ];
 
 /// One cell, as text; `None` is NULL.

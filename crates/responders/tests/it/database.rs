@@ -13,12 +13,16 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
 
 use crate::broken;
+use crate::grants;
 use crate::refused::REFUSED;
 
 /// The stand-in shop's tables; prefix `mg_`.
 const SCHEMA: &str = include_str!("../../../../tests/shop/schema.sql");
 /// Whose statements for our account are taken as they stand there.
 const MANUAL: &str = include_str!("../../../../docs/containment.md");
+/// Where the manual begins with what our account needs for this one alone, which others are tried without.
+const FOR_NARROWING: &str = "### Rights that are taken away";
+const NARROW: &str = "narrow_grants";
 /// What is in the shop beside its tables.
 const ROWS: &str = include_str!("rows.sql");
 /// Rows as they should be.
@@ -48,12 +52,60 @@ const WHOLE: Tried = Tried {
     stays: &[],
 };
 
+const fn narrowed(values: &'static [(&'static str, &'static str)]) -> Tried {
+    Tried {
+        name: NARROW,
+        values,
+        ..WHOLE
+    }
+}
+
 const TRIED: &[Tried] = &[
     Tried {
         name: "lock_database_account",
         values: &[("account", "report@%")],
         ..WHOLE
     },
+    Tried {
+        name: "limit_database_account",
+        values: &[
+            ("account", "erp@%"),
+            ("queries_per_hour", "60"),
+            ("connections", "2"),
+        ],
+        ..WHOLE
+    },
+    Tried {
+        name: "limit_database_account",
+        values: &[("account", "report@%"), ("connections", "1")],
+        ..WHOLE
+    },
+    narrowed(&[("account", "erp@%"), ("privilege", "FILE"), ("on", "*.*")]),
+    narrowed(&[
+        ("account", "erp@%"),
+        ("privilege", "SELECT"),
+        ("on", "shop.*"),
+    ]),
+    narrowed(&[
+        ("account", "erp@%"),
+        ("privilege", "UPDATE"),
+        ("on", "shop.mg_cms_block"),
+    ]),
+    narrowed(&[
+        ("account", "erp@%"),
+        ("privilege", "INSERT"),
+        ("on", "shop.mg_cms_block"),
+    ]),
+    narrowed(&[
+        ("account", "erp@%"),
+        ("privilege", "INSERT"),
+        ("on", "shop.mg_cms_page"),
+    ]),
+    narrowed(&[
+        ("account", "feed@localhost"),
+        ("privilege", "DELETE"),
+        ("on", "sh%.*"),
+    ]),
     Tried {
         name: "end_connections",
         values: &[("account", "report@%")],
@@ -196,19 +248,29 @@ fn other_reads() -> bool {
     runtime.block_on(connection.ping()).is_ok()
 }
 
-/// The statements of the manual that make our account, for a shop whose tables have a prefix.
-fn account() -> String {
-    let lines = MANUAL
-        .lines()
-        .filter(|line| line.starts_with("CREATE USER") || line.starts_with("GRANT "));
-    let lines: Vec<_> = lines
-        .map(|line| {
-            line.replace("`shop`.`", "`shop`.`mg_")
-                .replace("PASSWORD", "word")
-        })
-        .collect();
-    assert!(!lines.is_empty(), "the manual has statements");
-    lines.join("\n")
+/// The statements of the manual that make our account, for a shop whose tables have a prefix; then those for `narrow_grants`.
+fn account() -> [String; 2] {
+    let (all, narrowing) = MANUAL.split_once(FOR_NARROWING).expect("a part");
+    [all, narrowing].map(|part| {
+        let lines = part
+            .lines()
+            .filter(|line| line.starts_with("CREATE USER") || line.starts_with("GRANT "));
+        let lines: Vec<_> = lines
+            .map(|line| {
+                line.replace("`shop`.`", "`shop`.`mg_")
+                    .replace("PASSWORD", "word")
+            })
+            .collect();
+        assert!(!lines.is_empty(), "the manual has statements");
+        lines.join("\n")
+    })
+}
+
+/// Gives our account what the manual says that `narrow_grants` needs.
+pub(crate) fn let_narrow(socket: &Path) {
+    let [_, narrowing] = account();
+    let by_a_pattern = "GRANT DELETE ON `sh%`.* TO containment@localhost WITH GRANT OPTION;";
+    root(socket, &format!("{narrowing}\n{by_a_pattern}"));
 }
 
 /// A shop in a folder and at the server, afresh.
@@ -229,8 +291,10 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(path, mode).expect("rights");
     }
-    let begin = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop; DROP USER IF EXISTS containment@localhost, report@'%', REPORT@'%', shop@localhost;";
-    root(socket, &format!("{begin}{SCHEMA}{ROWS}{}", account()));
+    let begin = "DROP DATABASE IF EXISTS shop; CREATE DATABASE shop; USE shop; DROP USER IF EXISTS containment@localhost, report@'%', REPORT@'%', shop@localhost, erp@'%', feed@localhost; \
+        DROP ROLE IF EXISTS reader;";
+    let [ours, _] = account();
+    root(socket, &format!("{begin}{SCHEMA}{ROWS}{ours}"));
     read_along(socket);
     host.settings = HostSettings {
         magento: Some(MagentoSettings {
@@ -247,7 +311,7 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
     Ok(host)
 }
 
-fn arguments(action: &dyn Action, values: &[(&str, &str)]) -> Arguments {
+pub(crate) fn arguments(action: &dyn Action, values: &[(&str, &str)]) -> Arguments {
     let given = |(name, value): &(&str, &str)| {
         let parameter = action
             .facts()
@@ -266,6 +330,7 @@ fn arguments(action: &dyn Action, values: &[(&str, &str)]) -> Arguments {
 /// Names of the actions that are tried here.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = TRIED.iter().map(|one| one.name).collect();
+    names.sort_unstable();
     names.dedup();
     names
 }
@@ -290,7 +355,13 @@ fn actions_at_the_database_keep_the_contract() {
         let folder = tempfile::tempdir().expect("a folder");
         let trial = Trial {
             folder: folder.path(),
-            make: &|folder| shop(&socket, folder),
+            make: &|folder| {
+                let made = shop(&socket, folder);
+                if tried.name == NARROW {
+                    let_narrow(&socket);
+                }
+                made
+            },
             see: &|| seen_in_database(&settings(&socket, "root", None, None)),
             stays: tried.stays,
         };
@@ -299,11 +370,13 @@ fn actions_at_the_database_keep_the_contract() {
     }
     a_key_that_was_used_stays(&socket);
     a_consumer_that_was_held_by_two_is_let_go_by_the_last(&socket);
+    grants::are_what_they_were(&socket);
     broken::is_caught(&socket);
+    // What is refused changes nothing, so that all of it is tried at one shop.
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = shop(&socket, folder.path()).expect("a host");
     for (name, values, words) in REFUSED {
         let one = action(name).expect("an action");
-        let folder = tempfile::tempdir().expect("a folder");
-        let host = shop(&socket, folder.path()).expect("a host");
         let told = one
             .survey(&host, &arguments(one, values))
             .expect_err("it is refused");

@@ -6,6 +6,7 @@ mod cdn;
 mod database;
 mod dropping;
 mod edge;
+mod grants;
 mod hold;
 mod refused;
 

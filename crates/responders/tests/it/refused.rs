@@ -35,6 +35,153 @@ pub(crate) const REFUSED: &[Refused] = &[
         "no account nobody@%",
     ),
     (
+        "limit_database_account",
+        &[("account", "shop@10.0.0.7"), ("connections", "5")],
+        "would use them up",
+    ),
+    (
+        "limit_database_account",
+        &[("account", "containment@%"), ("connections", "5")],
+        "another account first",
+    ),
+    (
+        "limit_database_account",
+        &[("account", "nobody@%"), ("connections", "5")],
+        "no account nobody@%",
+    ),
+    (
+        "limit_database_account",
+        &[("account", "erp@%"), ("queries_per_hour", "0")],
+        "from 1 to",
+    ),
+    (
+        "limit_database_account",
+        &[("account", "erp@%")],
+        "`queries_per_hour` is missing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "shop@localhost"),
+            ("privilege", "SELECT"),
+            ("on", "shop.*"),
+        ],
+        "may sell nothing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "shop@10.0.0.7"),
+            ("privilege", "DELETE"),
+            ("on", "shop.mg_quote"),
+        ],
+        "may sell nothing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "shop@localhost"),
+            ("privilege", "TRIGGER"),
+            ("on", "shop.*"),
+        ],
+        "may sell nothing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "shop@localhost"),
+            ("privilege", "UPDATE"),
+            ("on", "*.*"),
+        ],
+        "may sell nothing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "shop@localhost"),
+            ("privilege", "INSERT"),
+            ("on", "sh%.*"),
+        ],
+        "may sell nothing",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "containment@%"),
+            ("privilege", "FILE"),
+            ("on", "*.*"),
+        ],
+        "another account first",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "mariadb.sys@localhost"),
+            ("privilege", "SELECT"),
+            ("on", "mysql.global_priv"),
+        ],
+        "the server's own",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "nobody@%"),
+            ("privilege", "FILE"),
+            ("on", "*.*"),
+        ],
+        "no account nobody@%",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "erp@%"),
+            ("privilege", "FILE"),
+            ("on", "shop.*"),
+        ],
+        "isn't granted at such a place",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "erp@%"),
+            ("privilege", "EVENT"),
+            ("on", "shop.mg_quote"),
+        ],
+        "isn't granted at such a place",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "erp@%"),
+            ("privilege", "SELECT"),
+            ("on", "shop.mg_cms_block"),
+        ],
+        "take it on shop.*",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "feed@localhost"),
+            ("privilege", "SELECT"),
+            ("on", "shop.*"),
+        ],
+        "feed@localhost has on sh%.* holds for it instead",
+    ),
+    (
+        "narrow_grants",
+        &[
+            ("account", "report@%"),
+            ("privilege", "SELECT"),
+            ("on", "shop.*"),
+        ],
+        "drop_trigger first, or see to copy$2, copy1",
+    ),
+    (
+        "narrow_grants",
+        &[("account", "erp@%"), ("privilege", "FILE"), ("on", "*.*")],
+        "GRANT FILE ON *.* TO `containment`@`localhost` WITH GRANT OPTION",
+    ),
+    (
         "end_connections",
         &[("account", "containment@%")],
         "another account first",

@@ -5,6 +5,21 @@ CREATE USER report@'%' IDENTIFIED BY 'report';
 GRANT SELECT ON shop.* TO report@'%';
 -- Another account: names of accounts are told apart to the letter.
 CREATE USER REPORT@'%' IDENTIFIED BY 'report';
+-- What the shop's own has too much of; and one that holds everything that a right is granted beside.
+GRANT FILE ON *.* TO shop@localhost;
+CREATE ROLE reader;
+CREATE USER erp@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('erp') OR unix_socket REQUIRE SSL
+  WITH MAX_QUERIES_PER_HOUR 500 MAX_UPDATES_PER_HOUR 7 MAX_CONNECTIONS_PER_HOUR 8;
+GRANT reader TO erp@'%';
+SET DEFAULT ROLE reader FOR erp@'%';
+GRANT PROXY ON report@'%' TO erp@'%';
+GRANT FILE, PROCESS ON *.* TO erp@'%' WITH GRANT OPTION;
+GRANT SELECT ON shop.* TO erp@'%';
+GRANT UPDATE, UPDATE (title, content), INSERT (content) ON shop.mg_cms_block TO erp@'%' WITH GRANT OPTION;
+GRANT INSERT ON shop.mg_cms_page TO erp@'%';
+CREATE USER feed@localhost IDENTIFIED BY 'feed';
+GRANT SELECT ON shop.* TO feed@localhost;
+GRANT DELETE ON `sh%`.* TO feed@localhost;
 CREATE TABLE stolen (what text);
 SET timestamp = 1700000000.25, sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES', collation_connection = 'utf8mb4_bin';
 CREATE DEFINER = report@'%' TRIGGER copy1 AFTER INSERT ON mg_sales_order_payment FOR EACH ROW INSERT INTO stolen VALUES ('first');
