@@ -21,7 +21,7 @@ import sys
 import time
 import urllib.parse
 
-from console import Person
+from console import Accounts, Person
 from contain import HOSTS_OF, Checkouts
 from contain_runs import Runs, drop, is_open, shop_as_it_is
 from guard import MARK, guarding
@@ -309,12 +309,32 @@ def by_the_guard(scene, shop, lead, incident):
     return took
 
 
+def saved(scene, lead):
+    """A playbook of our own under the name that the settings have; a program saves it."""
+    document = json.loads(lead.get("/playbooks/sql-injection.json")[1])
+    document |= {"id": "playbook--3c0d1c5e-6a1b-4f5e-9b44-2f3f5d1f7a10", "name": "As we do it"}
+    token = Accounts(scene.port).run("token", "of-lead", "--role", "incident_lead", "--expires", "1d")
+    link = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=20)
+    link.request("PUT", "/api/v1/playbooks/our-injection?seen=0", json.dumps(document), {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    answer = link.getresponse()
+    need(answer.status in (200, 201), "it is saved", answer.read())
+    [remark] = lead.api("/api/v1/playbooks")["remarks"]
+    need("somebody here wrote it: it is asked for" in remark, "it is there, and never begins by itself", remark)
+
+
 def by_itself(scene, shop, lead):
     """What is set to be done without a person: an address that guesses administrators' passwords is refused, and no more than the budget."""
     scene.kill()
     settings = scene.folder / "settings.toml"
-    settings.write_text(settings.read_text() + '[[containment]]\nplaybook = "sql-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 1\nshoppers = true\n')
+    settings.write_text(settings.read_text() + '[[containment]]\nplaybook = "sql-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 1\nshoppers = true\n'
+                        '[[containment]]\nplaybook = "our-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\n')
     scene.up()
+    # Named before it is there.
+    missing = "names `our-injection`, and there is no such playbook now"
+    need(missing in (scene.folder / "up.err").read_text(), "the start says that a playbook isn't there")
+    need(missing in str(lead.api("/api/v1/playbooks")["remarks"]), "so does the API")
+    need("our-injection" in lead.get("/playbooks")[1], "and the page")
+    saved(scene, lead)
     # The host has to be heard of once more before it can be told anything.
     wait_for("the host", 60, lambda: any(one["name"] == "shop1" and not one["is_silent"] for one in lead.api("/api/v1/hosts")["items"]))
     known = {one["id"] for one in lead.api("/api/v1/runs")["items"]}
@@ -330,6 +350,8 @@ def by_itself(scene, shop, lead):
     need(len(begun) == 1, "no more than the budget", new())
     _, text = lead.get(f"/runs/{begun[0]['id']}")
     need("set to be carried out at once" in text, "the page says that nobody asked", text[-2000:])
+    own = [one for one in new() if one["playbook"]["name"] == "As we do it"]
+    need(own and all(one["stage"] == "asked for" for one in own), "what somebody here wrote is asked for, and waits for a person", new())
     say(lead, begun[0]["id"], "undo", "over")
     wait_for("it is undone", 60, lambda: told(lead, begun[0]["id"])["stage"] == "undone")
 
