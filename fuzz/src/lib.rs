@@ -11,7 +11,7 @@ use model::MarkKind;
 use parse::{Context, Frame, SourceState};
 
 /// Every body by its name.
-pub const BODIES: [(&str, fn(&[u8])); 22] = [
+pub const BODIES: [(&str, fn(&[u8])); 23] = [
     ("formats", formats),
     ("sniff", sniff),
     ("mask", mask),
@@ -34,6 +34,7 @@ pub const BODIES: [(&str, fn(&[u8])); 22] = [
     ("instruction", instruction),
     ("saml", saml),
     ("root_request", root_request),
+    ("answer", answer),
 ];
 
 /// Framing gives every byte to a record, however the bytes arrive; no record makes a format panic.
@@ -353,4 +354,21 @@ pub fn root_request(bytes: &[u8]) {
         Err(error) => assert!(error.to_string().chars().count() < 1_200),
     }
     drop(responders::as_root::Reply::read(bytes));
+}
+
+/// What a shop's nginx or a cache answers is read as far as it came: nothing is in it that didn't come, and the more comes the more is read.
+pub fn answer(bytes: &[u8]) {
+    let Some(whole) = responders::Answer::read(bytes) else {
+        return;
+    };
+    assert!(whole.status < 1000 && whole.body.len() <= bytes.len());
+    for (name, value) in &whole.headers {
+        assert!(!name.bytes().any(|byte| byte.is_ascii_uppercase()) && !value.contains("\r\n"));
+    }
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+    for cut in [head, head + (bytes.len() - head) / 2, bytes.len().saturating_sub(1).max(head)] {
+        let part = responders::Answer::read(&bytes[..cut]).expect("its head is whole");
+        assert_eq!((part.status, &part.headers), (whole.status, &whole.headers));
+        assert!(whole.body.starts_with(&part.body));
+    }
 }

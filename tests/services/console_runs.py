@@ -7,7 +7,7 @@ Starts the stand-in shop (nginx, php-fpm, MariaDB, Redis), a server that reads i
 the plan on the incident's page, the same person can't approve it, an approver does, and the agent carries it out: the attack fails,
 every line that the host wrote down is sealed once. Then the server is killed in the middle of a run and comes back, the host's
 administrator undoes a run with the server gone, a plan beyond the host's policy is refused with the reason on the page, a frozen host
-does nothing, a forged order is refused, and what is set to be done without a person is done within the time of a finding.
+does nothing, a forged order is refused, a step that nobody answers counts as failed in time, and what is set to be done without a person is done within the time of a finding.
 """
 import hashlib
 import html
@@ -21,9 +21,10 @@ import sys
 import time
 import urllib.parse
 
-from console import Person
+from console import Accounts, Person
 from contain import HOSTS_OF, Checkouts
 from contain_runs import Runs, drop, is_open, shop_as_it_is
+from contain_time import asks_first
 from guard import MARK, guarding
 from shared import free_port, need, page, stage, verified, wait_for
 from shop import Shop
@@ -138,12 +139,12 @@ def fields_of(text):
     return {name: html.unescape(value) for name, value in hidden if name != "csrf"}
 
 
-def propose(person, incident, note="the shell is there", host="shop1", **values):
+def propose(person, incident, note="the shell is there", host="shop1", playbook="web-shell", **values):
     """As the page of the plan has it."""
     asked = urllib.parse.urlencode({f"v.__{name}__": value for name, value in values.items()})
-    status, text = person.get(f"/incidents/{incident}/plans/web-shell?{asked}")
+    status, text = person.get(f"/incidents/{incident}/plans/{playbook}?{asked}")
     need(status == 200 and "What would be done, in this order" in text, "the plan is shown", text[-3000:])
-    status, headers, text = person.post(f"/incidents/{incident}/plans/web-shell", **fields_of(text), host=host, note=note)
+    status, headers, text = person.post(f"/incidents/{incident}/plans/{playbook}", **fields_of(text), host=host, note=note)
     need(status == 303, f"asked for: {status}", text[-3000:])
     return headers["Location"].removeprefix("/runs/")
 
@@ -309,12 +310,52 @@ def by_the_guard(scene, shop, lead, incident):
     return took
 
 
+def saved(scene, name, document):
+    """A playbook of our own; a program saves it."""
+    token = Accounts(scene.port).run("token", f"of-{name}", "--role", "incident_lead", "--expires", "1d")
+    link = http.client.HTTPConnection("127.0.0.1", scene.port, timeout=20)
+    link.request("PUT", f"/api/v1/playbooks/{name}?seen=0", json.dumps(document), {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    answer = link.getresponse()
+    need(answer.status in (200, 201), "it is saved", answer.read())
+
+
+def unanswered(scene, shop, lead, incident):
+    """A step for a person that nobody does: the page says until when, and then the host goes the way that the playbook has for that."""
+    saved(scene, "our-ask", asks_first(scene.magewarden, 15_000) | {"id": "playbook--9e0f0a56-3c51-4d7c-8a4e-6f5c1d2b7a33"})
+    run = propose(lead, incident, playbook="our-ask", network="127.0.0.95")
+    wait_for("the host waits for a person", 30, lambda: told(lead, run)["stage"] == "waits")
+    need(told(lead, run)["waits_until"], "the API says until when", told(lead, run))
+    _, text = lead.get(f"/runs/{run}")
+    need("not answered by then, it counts as failed" in text and "begins: step 2 “Refuse the address”" in text, "so does the page, and what comes then", text[:4000])
+    need(status_from(shop, "127.0.0.95") == 200, "until then nothing is done")
+    wait_for("the address is refused", 40, lambda: status_from(shop, "127.0.0.95") == 403)
+    wait_for("the console hears of it", 30, lambda: "timed out" in told(lead, run)["steps"][0]["state"])
+    say(lead, run, "undo", "over")
+    to_its_end(lead, run, "undone")
+    need(status_from(shop, "127.0.0.95") == 200, "undone, it isn't")
+
+
+def named_before(scene, lead):
+    """A playbook of our own under the name that the settings have."""
+    document = json.loads(lead.get("/playbooks/sql-injection.json")[1])
+    saved(scene, "our-injection", document | {"id": "playbook--3c0d1c5e-6a1b-4f5e-9b44-2f3f5d1f7a10", "name": "As we do it"})
+    [remark] = lead.api("/api/v1/playbooks")["remarks"]
+    need("somebody here wrote it: it is asked for" in remark, "it is there, and never begins by itself", remark)
+
+
 def by_itself(scene, shop, lead):
     """What is set to be done without a person: an address that guesses administrators' passwords is refused, and no more than the budget."""
     scene.kill()
     settings = scene.folder / "settings.toml"
-    settings.write_text(settings.read_text() + '[[containment]]\nplaybook = "sql-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 1\nshoppers = true\n')
+    settings.write_text(settings.read_text() + '[[containment]]\nplaybook = "sql-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\nper_hour = 1\nshoppers = true\n'
+                        '[[containment]]\nplaybook = "our-injection"\nmode = "automatic"\nhost = "shop1"\nseverity = "low"\n')
     scene.up()
+    # Named before it is there.
+    missing = "names `our-injection`, and there is no such playbook now"
+    need(missing in (scene.folder / "up.err").read_text(), "the start says that a playbook isn't there")
+    need(missing in str(lead.api("/api/v1/playbooks")["remarks"]), "so does the API")
+    need("our-injection" in lead.get("/playbooks")[1], "and the page")
+    named_before(scene, lead)
     # The host has to be heard of once more before it can be told anything.
     wait_for("the host", 60, lambda: any(one["name"] == "shop1" and not one["is_silent"] for one in lead.api("/api/v1/hosts")["items"]))
     known = {one["id"] for one in lead.api("/api/v1/runs")["items"]}
@@ -330,6 +371,8 @@ def by_itself(scene, shop, lead):
     need(len(begun) == 1, "no more than the budget", new())
     _, text = lead.get(f"/runs/{begun[0]['id']}")
     need("set to be carried out at once" in text, "the page says that nobody asked", text[-2000:])
+    own = [one for one in new() if one["playbook"]["name"] == "As we do it"]
+    need(own and all(one["stage"] == "asked for" for one in own), "what somebody here wrote is asked for, and waits for a person", new())
     say(lead, begun[0]["id"], "undo", "over")
     wait_for("it is undone", 60, lambda: told(lead, begun[0]["id"])["stage"] == "undone")
 
@@ -347,9 +390,10 @@ def main():
         through_ends(scene, shop, people[2], incident)
         refused(scene, shop, people[2], incident)
         undone = by_the_guard(scene, shop, people[2], incident)
+        unanswered(scene, shop, people[2], incident)
         by_itself(scene, shop, people[2])
         verified(magewarden, scene.data)
-    print(f"5 passed, 0 failed (from approval until the host's first lines are sealed: {took:.1f} s; from a step that breaks every store until the guard has undone it: {undone:.1f} s)")
+    print(f"6 passed, 0 failed (from approval until the host's first lines are sealed: {took:.1f} s; from a step that breaks every store until the guard has undone it: {undone:.1f} s)")
 
 
 if __name__ == "__main__":

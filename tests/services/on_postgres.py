@@ -2,7 +2,8 @@
 
 usage: tests/services/on_postgres.py MAGEWARDEN SCRIPT…
 
-What they are given as the program is one line of shell that adds `--state` and becomes the program, under the same process id.
+What they are given as the program is one line of shell that adds `--state` and becomes the program, under the same process id. PostgreSQL is
+reached at 127.0.0.1; by a script whose server lives in a network namespace, where there is none at that address, by the socket in its folder.
 """
 import concurrent.futures
 import os
@@ -10,9 +11,12 @@ import pathlib
 import subprocess
 import sys
 import time
+import urllib.parse
 
 from shared import Postgres, need, stage
 
+# Those whose server can't reach 127.0.0.1 of this one.
+BY_SOCKET = {"namespaces.py"}
 HERE = pathlib.Path(__file__).resolve().parent
 # Commands that know the state, when they are told where the data is.
 SHIM = """#!/bin/bash
@@ -23,12 +27,12 @@ for at in "${{!words[@]}}"; do
   if [ "${{words[$at]}}" = --data ]; then
     name=s$(realpath -m "${{words[$((at + 1))]}}" | sha1sum | cut -c1-16)
     if ! [ -e {folder}/known/$name ]; then
-      PGPASSWORD=superuser psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -p {port} -U postgres -d states \\
+      PGPASSWORD=superuser psql -X -q -v ON_ERROR_STOP=1 -h {host} -p {port} -U postgres -d states \\
         -c "CREATE ROLE $name LOGIN PASSWORD 'of-a-state'; CREATE SCHEMA $name AUTHORIZATION $name" >&2 || exit 70
       touch {folder}/known/$name
     fi
     (umask 077; echo of-a-state > {folder}/known/$name.$EUID)
-    exec {program} "$@" --state "postgres://$name@127.0.0.1:{port}/states" --state-password-file {folder}/known/$name.$EUID
+    exec {program} "$@" --state "postgres://$name@{at}:{port}/states" --state-password-file {folder}/known/$name.$EUID
   fi
 done
 exec {program} "$@"
@@ -43,14 +47,18 @@ def main():
         (folder / "known").mkdir()
         # Programs that run under another account make schemas, too.
         (folder / "known").chmod(0o777)
-        shim = folder / "magewarden"
-        shim.write_text(SHIM.format(program=program, folder=folder, port=postgres.port))
-        shim.chmod(0o755)
+        places = {"address": "127.0.0.1", "socket": str(postgres.folder)}
+        for name, host in places.items():
+            shim = folder / name / "magewarden"
+            shim.parent.mkdir()
+            shim.write_text(SHIM.format(program=program, folder=folder, host=host, at=urllib.parse.quote(host, safe=""), port=postgres.port))
+            shim.chmod(0o755)
 
         def run(script):
-            begun = time.time()
-            env = {**os.environ, "MAGEWARDEN_TEST_STATES": f"postgres://postgres:superuser@127.0.0.1:{postgres.port}/states"}
-            done = subprocess.run([sys.executable, HERE / script, shim], env=env, capture_output=True, text=True)
+            begun, name = time.time(), "socket" if script in BY_SOCKET else "address"
+            at = urllib.parse.quote(places[name], safe="")
+            env = {**os.environ, "MAGEWARDEN_TEST_STATES": f"postgres://postgres:superuser@{at}:{postgres.port}/states"}
+            done = subprocess.run([sys.executable, HERE / script, folder / name / "magewarden"], env=env, capture_output=True, text=True)
             return script, done, time.time() - begun
 
         failed = []

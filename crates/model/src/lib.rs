@@ -61,7 +61,8 @@ pub use order::{
 };
 pub use percent::percent_decoded;
 pub use plan::{
-    Guard, OnBreach, Plan, PlanStep, PlannedBy, Question, Stops, Touched, UndoWords, Work,
+    Guard, OnBreach, Plan, PlanStep, PlannedBy, Question, Stops, TIMEOUT_MAX, Touched, UndoWords,
+    Work,
 };
 pub use run::{Happened, Piece, RUN_VERSION, RunChange, RunEntry};
 pub use stores::{RunType, StoreMap, ViewPlace};

@@ -124,11 +124,32 @@ pub struct PlanStep {
     pub stops: Stops,
     /// Seconds after approval by which it has to be done.
     pub deadline_seconds: Option<u32>,
+    /// Milliseconds after its turn came after which it counts as failed, where it isn't done by then (CACAO 2.0 §4.1, `timeout`);
+    /// from 1 to [`TIMEOUT_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_milliseconds: Option<u64>,
     /// Why evidence needn't be kept before it: two people have to approve that.
     pub waiver: Option<String>,
     /// What follows when a store suffers that it isn't to close.
     #[serde(default, skip_serializing_if = "OnBreach::is_hold")]
     pub on_breach: OnBreach,
+}
+
+/// Longest time-out of a step, in milliseconds: 30 days, as of a deadline.
+pub const TIMEOUT_MAX: u64 = 2_592_000_000;
+
+impl PlanStep {
+    /// How long a step may wait, in words such as `10 minutes`; nothing where it may for ever.
+    #[must_use]
+    pub fn timeout_words(&self) -> Option<String> {
+        let time = self.timeout_milliseconds?;
+        let units = [(3_600_000, "hour"), (60_000, "minute"), (1000, "second")];
+        let whole = units.into_iter().find(|(unit, _)| time % unit == 0);
+        let (unit, name) = whole.unwrap_or((1, "millisecond"));
+        let count = time / unit;
+        let plural = if count == 1 { "" } else { "s" };
+        Some(format!("{count} {name}{plural}"))
+    }
 }
 
 /// What follows when a store no longer sells since a step that isn't to close it.

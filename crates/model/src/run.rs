@@ -101,6 +101,11 @@ pub enum Happened {
         #[serde(default)]
         partly: String,
     },
+    /// Nobody answered, or did the step, within the time that the plan gives it: it counts as failed, and nothing of it was done.
+    TimedOut {
+        /// Which step.
+        step: usize,
+    },
     /// The step is not to be done: a condition doesn't hold, or a person says so.
     Skipped {
         /// Which step.

@@ -25,6 +25,13 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(Self::SECOND)))
     }
 
+    /// Moves by whole milliseconds, saturating.
+    #[must_use]
+    pub fn plus_milliseconds(self, milliseconds: u64) -> Self {
+        let micros = i64::try_from(milliseconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
     /// Seconds from `earlier` to `self`, rounded down; negative when `earlier` is later.
     #[must_use]
     pub const fn seconds_since(self, earlier: Self) -> i64 {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use model::TIMEOUT_MAX;
 use serde_json::{Map, Value};
 
 use crate::extension::{self, EXTENSION, Wanted};
@@ -121,6 +122,8 @@ pub struct Step {
     pub kind: StepKind,
     /// Where it leads.
     pub next: Next,
+    /// Milliseconds after which it counts as failed (CACAO 2.0 §4.1); 0 in a document is none.
+    pub timeout_milliseconds: Option<u64>,
     /// Our extension, where it has one.
     pub wanted: Option<Wanted>,
 }
@@ -398,6 +401,10 @@ fn step(id: &str, value: &Value, problems: &mut Vec<Problem>) -> Step {
             success: optional(value, "on_success"),
             failure: optional(value, "on_failure"),
         },
+        timeout_milliseconds: value
+            .get("timeout")
+            .and_then(Value::as_u64)
+            .filter(|time| (1..=TIMEOUT_MAX).contains(time)),
         wanted: ours.map(|ours| extension::read(ours, &at, problems)),
     }
 }

@@ -44,6 +44,8 @@ pub struct StepChange {
     pub does: Option<String>,
     /// Of a condition.
     pub condition: Option<String>,
+    /// Milliseconds after which it counts as failed; `None` leaves it as it is.
+    pub timeout: Option<String>,
     /// Of our extension, by name: texts and whole numbers; `None` leaves it as it is.
     pub ours: Option<BTreeMap<&'static str, String>>,
     /// Arguments by parameter; of no meaning without `ours`.
@@ -73,6 +75,16 @@ fn put(object: &mut Map<String, Value>, key: &str, text: &str) {
         object.remove(key);
     } else {
         object.insert(key.to_owned(), text.into());
+    }
+}
+
+/// Writes a whole number, or what else stands there: the check says what is wrong with that, where it stands.
+fn put_number(object: &mut Map<String, Value>, key: &str, text: &str) {
+    match text.parse::<u64>() {
+        Ok(number) if object.get(key).and_then(Value::as_u64) == Some(number) => {}
+        Ok(number) => drop(object.insert(key.to_owned(), number.into())),
+        Err(_) if text.is_empty() => drop(object.remove(key)),
+        Err(_) => put(object, key, text),
     }
 }
 
@@ -106,6 +118,9 @@ pub fn change_step(document: &mut Value, id: &str, change: &StepChange) -> Resul
     put(step, "description", &change.description);
     if let Some(condition) = &change.condition {
         put(step, "condition", condition);
+    }
+    if let Some(timeout) = &change.timeout {
+        put_number(step, "timeout", timeout);
     }
     if let Some(does) = &change.does {
         put_manual(step, does);
@@ -173,13 +188,7 @@ fn put_ours(
         return;
     };
     for (name, text) in ours {
-        // What is no number stays a text: the check says what is wrong with it, where it stands.
-        match text.parse::<u64>() {
-            Ok(number) if extension.get(*name).and_then(Value::as_u64) == Some(number) => {}
-            Ok(number) => drop(extension.insert((*name).to_owned(), number.into())),
-            Err(_) if text.is_empty() => drop(extension.remove(*name)),
-            Err(_) => put(extension, name, text),
-        }
+        put_number(extension, name, text);
     }
     if arguments.is_empty() {
         extension.remove("arguments");

@@ -297,6 +297,7 @@ impl Planner<'_> {
             work,
             stops,
             deadline_seconds: wanted.deadline_seconds,
+            timeout_milliseconds: step.timeout_milliseconds,
             waiver: wanted.waiver,
             on_breach: wanted.on_breach,
         });

@@ -21,7 +21,7 @@ pub struct Request {
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Its status.
+    /// Its status, three digits.
     pub status: u16,
     /// Its header lines in order; names in lower case.
     pub headers: Vec<(String, String)>,
@@ -30,6 +30,39 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads an answer; `None` when its head isn't whole or is none of HTTP/1.1. What is cut off later is read as far as it came.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
+        let body = bytes.get(end + 4..)?;
+        let mut lines = head.split("\r\n");
+        let mut first = lines.next()?.splitn(3, ' ');
+        if !first.next()?.starts_with("HTTP/1.") {
+            return None;
+        }
+        // Digits alone: a number may have a sign where a status may not.
+        let is_status =
+            |text: &&str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let status = first.next().filter(is_status)?.parse().ok()?;
+        let line = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let mut answer = Self {
+            status,
+            headers: lines.filter_map(line).collect(),
+            body: body.to_vec(),
+        };
+        let is_chunked = answer
+            .header("transfer-encoding")
+            .any(|value| value.eq_ignore_ascii_case("chunked"));
+        if is_chunked {
+            answer.body = without_sizes(body);
+        }
+        Some(answer)
+    }
+
     /// The values of a header; its name in lower case.
     pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let lines = self.headers.iter().filter(move |(one, _)| one == name);
@@ -91,35 +124,6 @@ pub(crate) fn written(request: &Request) -> Option<Vec<u8>> {
     Some(out.into_bytes())
 }
 
-/// Reads an answer; `None` when its head isn't whole or is none of HTTP/1.1.
-pub(crate) fn read(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
-    let body = bytes.get(end + 4..)?;
-    let mut lines = head.split("\r\n");
-    let mut first = lines.next()?.splitn(3, ' ');
-    if !first.next()?.starts_with("HTTP/1.") {
-        return None;
-    }
-    let status = first.next().filter(|text| text.len() == 3)?.parse().ok()?;
-    let line = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
-    };
-    let mut answer = Answer {
-        status,
-        headers: lines.filter_map(line).collect(),
-        body: body.to_vec(),
-    };
-    let is_chunked = answer
-        .header("transfer-encoding")
-        .any(|value| value.eq_ignore_ascii_case("chunked"));
-    if is_chunked {
-        answer.body = without_sizes(body);
-    }
-    Some(answer)
-}
-
 /// The content of chunks (RFC 9112 §7.1); what isn't one ends it.
 fn without_sizes(mut rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -127,7 +131,7 @@ fn without_sizes(mut rest: &[u8]) -> Vec<u8> {
         let size = rest
             .get(..end)
             .and_then(|line| std::str::from_utf8(line).ok())
-            .and_then(|line| usize::from_str_radix(line.split(';').next()?.trim(), 16).ok());
+            .and_then(|line| size_of(line.split(';').next()?.trim()));
         let content = rest.get(end + 2..).unwrap_or_default();
         let Some(size) = size.filter(|size| *size > 0) else {
             break;
@@ -140,14 +144,20 @@ fn without_sizes(mut rest: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A chunk's size: hexadecimal digits alone.
+fn size_of(text: &str) -> Option<usize> {
+    let is_size = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_size.then(|| usize::from_str_radix(text, 16).ok())?
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Request, read, written};
+    use super::{Answer, Request, written};
     use proptest::prelude::*;
 
     #[track_caller]
     fn check(text: &str, expected: Option<(u16, &str)>) {
-        let told = read(text.as_bytes());
+        let told = Answer::read(text.as_bytes());
         let told = told.map(|answer| {
             (
                 answer.status,
@@ -175,6 +185,7 @@ mod tests {
         check("HTTP/1.1 200 OK\r\nA: b\r\n", None);
         check("HTTP/2 200\r\n\r\n", None);
         check("HTTP/1.1 2000 OK\r\n\r\n", None);
+        check("HTTP/1.1 +20 OK\r\n\r\n", None);
         check("", None);
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
         check(
@@ -186,6 +197,7 @@ mod tests {
             Some((200, "tr")),
         );
         check(&format!("{chunked}-2\r\ntrue"), Some((200, "")));
+        check(&format!("{chunked}+2\r\ntrue"), Some((200, "")));
         check(
             &format!("{chunked}1ffffffffffffffff\r\ntrue"),
             Some((200, "")),
@@ -194,7 +206,8 @@ mod tests {
 
     #[test]
     fn names_of_headers_are_read_in_any_case() {
-        let answer = read(b"HTTP/1.1 403 x\r\nCF-Mitigated:  challenge\r\ncf-mitigated: b\r\n\r\n");
+        let answer =
+            Answer::read(b"HTTP/1.1 403 x\r\nCF-Mitigated:  challenge\r\ncf-mitigated: b\r\n\r\n");
         let answer = answer.expect("an answer");
         let told: Vec<_> = answer.header("cf-mitigated").collect();
         assert_eq!(told, ["challenge", "b"]);
@@ -226,13 +239,35 @@ mod tests {
         }
 
         #[test]
+        fn what_came_in_chunks_is_read_and_what_was_cut_off_is_how_it_begins(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..6),
+            more in any::<Vec<u8>>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let mut text = head.to_vec();
+            for chunk in &chunks {
+                text.extend(format!("{:X};a=b\r\n", chunk.len()).bytes());
+                text.extend(chunk);
+                text.extend(b"\r\n");
+            }
+            text.extend(b"0\r\n");
+            text.extend(&more);
+            let whole = Answer::read(&text).expect("its head is whole");
+            prop_assert_eq!(&whole.body, &chunks.concat());
+            let cut = head.len() + cut.index(text.len() - head.len() + 1);
+            let part = Answer::read(&text[..cut]).expect("its head is whole");
+            prop_assert!(whole.body.starts_with(&part.body));
+        }
+
+        #[test]
         fn any_bytes_are_read_without_a_panic(head in any::<bool>(), bytes in any::<Vec<u8>>()) {
             let mut text = Vec::new();
             if head {
                 text.extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
             }
             text.extend(&bytes);
-            if let Some(answer) = read(&text) {
+            if let Some(answer) = Answer::read(&text) {
                 prop_assert!(answer.body.len() <= bytes.len());
             }
         }

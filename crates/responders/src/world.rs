@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::ActionError;
 use crate::as_root::{self, Filter, Operation, Way};
 use crate::host::{Ask, World};
-use crate::http::{self, Answer, NoAnswer, Request};
+use crate::http::{Answer, NoAnswer, Request, written};
 use crate::network::Network;
 
 /// Bytes kept of what a program says; the last of them are told.
@@ -77,7 +77,7 @@ impl World for ThisHost {
         request: &Request,
         limit: Duration,
     ) -> Result<Answer, NoAnswer> {
-        let bytes = http::written(request).ok_or_else(|| NoAnswer::Refused {
+        let bytes = written(request).ok_or_else(|| NoAnswer::Refused {
             how: "what would be sent is no request".to_owned(),
         })?;
         let answer = exchange(at, &bytes, limit).map_err(|error| match error.kind() {
@@ -91,7 +91,7 @@ impl World for ThisHost {
                 how: error.to_string(),
             },
         })?;
-        http::read(&answer).ok_or_else(|| NoAnswer::Cut {
+        Answer::read(&answer).ok_or_else(|| NoAnswer::Cut {
             how: format!("{} bytes that are no answer of HTTP/1.1", answer.len()),
         })
     }

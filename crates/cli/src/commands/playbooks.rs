@@ -279,6 +279,11 @@ fn step_lines(step: &PlanStep) -> Vec<String> {
     if let Some(seconds) = step.deadline_seconds {
         out.push(format!("within {} minutes", seconds.div_ceil(60)));
     }
+    if let Some(time) = step.timeout_words() {
+        out.push(format!(
+            "counts as failed unless it is done within {time} of its turn"
+        ));
+    }
     if !step.on_breach.is_hold() {
         out.push(step.on_breach.words().to_owned());
     }

@@ -312,6 +312,9 @@ impl Up {
         )?;
         let asked = pipeline.contain_by(modes, now());
         asked.or_fail("free some disk space and start again: it resumes where the ledger ends")?;
+        for remark in pipeline.mode_remarks() {
+            drop(writeln!(std::io::stderr(), "{remark}"));
+        }
         let sources = watched::open(
             &self.sources,
             &pipeline,

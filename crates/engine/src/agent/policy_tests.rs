@@ -35,6 +35,7 @@ fn step(action: &str, arguments: &[(&str, &str)]) -> PlanStep {
         },
         stops: Stops::Contains,
         deadline_seconds: None,
+        timeout_milliseconds: None,
         waiver: None,
         on_breach: model::OnBreach::Hold,
     }

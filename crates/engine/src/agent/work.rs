@@ -193,11 +193,13 @@ impl Work {
         // What the guard has yet to say is waited for, whether or not anything else is to be done.
         let is_watched = self.hands.watch().is_some() && run.unguarded().next().is_some();
         match run.turn() {
-            Turn::Wait(_) | Turn::Nothing => is_watched || self.hands.may_unwind(run),
+            Turn::Wait(_) | Turn::Nothing if run.overdue(self.now()).is_none() => {
+                is_watched || self.hands.may_unwind(run)
+            }
             // Undoing is always allowed.
             Turn::Undo(_) => true,
             _ if is_frozen && !is_watched => false,
-            Turn::Skip(..) | Turn::Keep(_) | Turn::Survey(_) | Turn::Act(_) | Turn::Settle(_) => {
+            _ => {
                 let reasons = self.policy.refuses(&run.plan, self.around());
                 if let Some(reason) = reasons.first() {
                     let line = format!("{} doesn't go on: {reason}", run.id);

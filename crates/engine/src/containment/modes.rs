@@ -3,6 +3,10 @@
 //! `observe`, where nothing is set: the page of an incident shows what would be done. `approve`: the plan is asked for, and a person
 //! decides. `automatic`: it is carried out at once, as long as it can be undone, keeps no shopper away unless that is allowed, and
 //! the hour's budget lasts; else it is asked for. Whatever floods us with findings closes no shop.
+//!
+//! A setting may name a playbook that somebody has yet to save on the console: until then nothing is asked for by it, and that is said. Invariant:
+//! what somebody saved there is never begun without a person, whatever the settings say of its name. Whoever writes the settings knows a
+//! name; what stands under it changes with whoever may save.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +18,7 @@ use playbook::hash_words;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Containments, Playbooks, Standing, Suggestion, facts, suggest};
+use super::{Containments, Playbooks, Standing, Suggestion, facts, is_name, suggest};
 use crate::hex::hex;
 
 /// Runs begun by one setting in an hour, where it says nothing else.
@@ -44,7 +48,7 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModeSetting {
-    /// A playbook by its name in the list, or `*`.
+    /// A playbook by its name in the list, whether or not there is one of it now; or `*`.
     pub playbook: String,
     /// How far.
     pub mode: Mode,
@@ -77,9 +81,9 @@ const fn per_hour() -> usize {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModeError {
-    /// There is no such playbook.
-    #[error("there is no playbook `{name}`")]
-    NoPlaybook {
+    /// No playbook can have this name.
+    #[error("no playbook can be called `{name}`: a name has 1 to 64 small letters, digits and `-`")]
+    NoName {
         /// Its name.
         name: String,
     },
@@ -109,14 +113,14 @@ impl Modes {
     ///
     /// # Errors
     ///
-    /// [`ModeError`]: a misspelt one would do nothing, unseen.
+    /// [`ModeError`]. That a playbook isn't there yet is none: [`Modes::remarks`] tells it.
     pub fn new(settings: Vec<ModeSetting>, stores: StoreMap) -> Result<Self, ModeError> {
         let websites: BTreeSet<&String> =
             stores.views.values().map(|place| &place.website).collect();
         for one in &settings {
             let name = || one.playbook.clone();
-            if one.playbook != "*" && !Playbooks::ships(&one.playbook) {
-                return Err(ModeError::NoPlaybook { name: name() });
+            if one.playbook != "*" && !is_name(&one.playbook) {
+                return Err(ModeError::NoName { name: name() });
             }
             if one.mode != Mode::Observe && one.host.is_empty() {
                 return Err(ModeError::NoHost { name: name() });
@@ -133,6 +137,29 @@ impl Modes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.settings.iter().all(|one| one.mode == Mode::Observe)
+    }
+
+    /// What these settings don't come to as things stand, a sentence each: playbooks that aren't there, and own ones that are set to be
+    /// carried out at once.
+    #[must_use]
+    pub fn remarks(&self, playbooks: &Playbooks) -> Vec<String> {
+        let mut out = Vec::new();
+        for one in self.settings.iter().filter(|one| one.playbook != "*") {
+            let name = &one.playbook;
+            let remark = match playbooks.named(name) {
+                None => format!(
+                    "[[containment]] names `{name}`, and there is no such playbook now: nothing comes of it until one is saved under that name"
+                ),
+                Some(playbook) if playbook.own.is_some() && one.mode == Mode::Automatic => format!(
+                    "[[containment]] lets `{name}` be carried out at once, and somebody here wrote it: it is asked for, and another person approves it"
+                ),
+                Some(_) => continue,
+            };
+            if !out.contains(&remark) {
+                out.push(remark);
+            }
+        }
+        out
     }
 
     /// What is asked for now that an incident changed. `rules` are those of its findings.

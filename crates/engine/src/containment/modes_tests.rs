@@ -206,6 +206,80 @@ fn what_somebody_here_wrote_never_begins_without_a_person() {
     assert!(asked[0].note.contains("somebody here wrote"), "{asked:?}");
 }
 
+/// One of our own under a name that no shipped one has, with an `id` of its own.
+fn saved(name: &str) -> PlaybookEdit {
+    let shipped = Playbooks::default();
+    let shipped = shipped.named("administrator-account-stolen");
+    let document = &shipped.expect("it ships").document;
+    let own = document.write().replace(
+        &document.id,
+        "playbook--0b9b6a0c-8a4e-4a53-9d7e-1f0c5a3e9b11",
+    );
+    PlaybookEdit {
+        name: name.to_owned(),
+        by: model::Person {
+            account: "ann".to_owned(),
+            name: "Ann".to_owned(),
+        },
+        at: at(0),
+        seen: 0,
+        document: Some(own),
+        note: String::new(),
+    }
+}
+
+#[test]
+fn a_playbook_may_be_named_before_it_is_there_and_counts_once_it_is() {
+    let one = incident(1, "203.0.113.7");
+    let mut machine = Machine::of(vec![setting("our-own", Mode::Approve)]);
+    let told = machine.modes.remarks(&machine.playbooks);
+    assert!(
+        matches!(told.as_slice(), [one] if one.contains("no such playbook now")),
+        "{told:?}"
+    );
+    assert_eq!(machine.asks(&one, ADMIN, 0), []);
+    machine
+        .playbooks
+        .take(&saved("our-own"), model::Sequence(1));
+    assert_eq!(machine.modes.remarks(&machine.playbooks), [""; 0]);
+    let asked = machine.asks(&one, ADMIN, 10);
+    assert_eq!(asked.iter().map(signs).collect::<Vec<_>>(), [false]);
+    // Given up, it is missing again.
+    let edit = PlaybookEdit {
+        document: None,
+        seen: 1,
+        ..saved("our-own")
+    };
+    machine.playbooks.take(&edit, model::Sequence(2));
+    assert_eq!(machine.asks(&incident(2, "203.0.113.7"), ADMIN, 20), []);
+    assert_eq!(machine.modes.remarks(&machine.playbooks).len(), 1);
+}
+
+#[test]
+fn an_own_playbook_that_is_named_as_automatic_is_asked_for_and_that_is_said() {
+    let mut machine = Machine::of(vec![
+        setting("our-own", Mode::Automatic),
+        setting("*", Mode::Automatic),
+    ]);
+    machine
+        .playbooks
+        .take(&saved("our-own"), model::Sequence(1));
+    let told = machine.modes.remarks(&machine.playbooks);
+    assert!(
+        matches!(told.as_slice(), [one] if one.contains("another person approves it")),
+        "{told:?}"
+    );
+    let asked = machine.asks(&incident(1, "203.0.113.7"), ADMIN, 0);
+    let by_own = |order: &&Order| order.note.contains("somebody here wrote");
+    let own: Vec<_> = asked.iter().filter(by_own).collect();
+    assert_eq!(
+        (asked.len(), own.len()),
+        (2, 1),
+        "the shipped one answers, too"
+    );
+    assert!(!signs(own[0]));
+}
+
 #[test]
 fn no_shopper_is_kept_away_without_a_person_unless_that_is_allowed() {
     let one = incident(1, "203.0.113.7");
@@ -358,11 +432,13 @@ fn only_what_is_severe_enough_live_and_within_the_websites_is_asked_for() {
 fn a_misspelt_setting_is_refused() {
     let check = |one: ModeSetting| Modes::new(vec![one], stores()).err();
     assert_eq!(check(setting("web-shell", Mode::Automatic)), None);
-    let name = "web-shel".to_owned();
-    assert_eq!(
-        check(setting(&name, Mode::Approve)),
-        Some(ModeError::NoPlaybook { name })
-    );
+    for name in ["", "Web-Shell", "../x", "new", "4111111111111111"] {
+        let name = name.to_owned();
+        assert_eq!(
+            check(setting(&name, Mode::Approve)),
+            Some(ModeError::NoName { name })
+        );
+    }
     let nobody = ModeSetting {
         host: String::new(),
         ..setting("*", Mode::Approve)

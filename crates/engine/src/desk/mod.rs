@@ -21,7 +21,7 @@ use stores::Outcome;
 use tokio::sync::watch;
 
 use crate::archive::Archive;
-use crate::containment::{HostSeen, Playbooks, Standing};
+use crate::containment::{HostSeen, Modes, Playbooks, Standing};
 use crate::evidence::{Listed, Search};
 use crate::handled::{severity_of, state_of};
 use crate::inventory::List;
@@ -70,6 +70,8 @@ pub enum Update {
     Pauses(Vec<Held>),
     /// The playbooks that plans are made from.
     Playbooks(Arc<Playbooks>),
+    /// What is asked for without a person.
+    Modes(Arc<Modes>),
     /// Every gap.
     Gaps(Vec<GapView>),
     /// Lists of what is there that changed, by their sources.
@@ -116,6 +118,7 @@ struct State {
     sources: Vec<SourceView>,
     pauses: Vec<Held>,
     playbooks: Arc<Playbooks>,
+    modes: Arc<Modes>,
     gaps: Vec<GapView>,
     lists: BTreeMap<SourceId, Arc<List>>,
     reads: Arc<Reads>,
@@ -205,6 +208,7 @@ impl Desk {
                 Update::Sources(_)
                     | Update::Pauses(_)
                     | Update::Playbooks(_)
+                    | Update::Modes(_)
                     | Update::Overview(_)
                     | Update::Reads(_)
                     | Update::Host(..)
@@ -267,6 +271,7 @@ impl Desk {
                 Update::Sources(sources) => state.sources = sources,
                 Update::Pauses(pauses) => state.pauses = pauses,
                 Update::Playbooks(playbooks) => state.playbooks = playbooks,
+                Update::Modes(modes) => state.modes = modes,
                 Update::Gaps(gaps) => state.gaps = gaps,
                 Update::Listed(lists) => state.lists.extend(lists),
                 Update::Reads(reads) => {

@@ -34,6 +34,14 @@ impl Desk {
         Arc::clone(&self.state().playbooks)
     }
 
+    /// What the settings of containment don't come to, a sentence each.
+    fn mode_remarks(&self) -> Vec<String> {
+        let state = self.state();
+        let (modes, playbooks) = (Arc::clone(&state.modes), Arc::clone(&state.playbooks));
+        drop(state);
+        modes.remarks(&playbooks)
+    }
+
     /// Hosts that reported since the start, by name.
     #[must_use]
     pub fn hosts(&self) -> BTreeMap<String, HostSeen> {
@@ -46,6 +54,12 @@ impl Sight {
     #[must_use]
     pub fn playbooks(&self) -> Arc<Playbooks> {
         self.desk.playbooks()
+    }
+
+    /// What the settings of containment don't come to, a sentence each: they name playbooks alone.
+    #[must_use]
+    pub fn mode_remarks(&self) -> Vec<String> {
+        self.desk.mode_remarks()
     }
 
     /// Runs they see, the newest first: those of incidents they see; of none where they see the whole installation.

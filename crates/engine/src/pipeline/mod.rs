@@ -87,7 +87,7 @@ pub struct Pipeline {
     pauses: Pauses,
     containments: Containments,
     playbooks: Arc<Playbooks>,
-    modes: Modes,
+    modes: Arc<Modes>,
     /// Why rows aren't written to the state's server at the moment.
     state_trouble: Option<String>,
     judged: Option<Instant>,
@@ -109,6 +109,7 @@ impl Pipeline {
         desk.publish(Update::Reads(Arc::new(self.judge().reads.clone())));
         desk.publish(Update::Rules(self.judge().book()));
         desk.publish(Update::Playbooks(Arc::clone(&self.playbooks)));
+        desk.publish(Update::Modes(Arc::clone(&self.modes)));
         desk.publish(Update::Runs(self.containments.all().cloned().collect()));
         self.desk = Some(desk);
     }

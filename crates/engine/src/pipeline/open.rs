@@ -9,7 +9,7 @@ use model::Timestamp;
 use super::judging::Judging;
 use super::{Pipeline, PipelineError, Settings};
 use crate::archive::Archive;
-use crate::containment::{Containments, Modes, Playbooks};
+use crate::containment::{Containments, Playbooks};
 use crate::judge::Judge;
 use crate::ledger::{Ledger, Opening};
 use crate::pause::Pauses;
@@ -123,7 +123,7 @@ impl Pipeline {
             pauses,
             containments,
             playbooks,
-            modes: Modes::default(),
+            modes: Arc::default(),
             state_trouble: None,
             judged: None,
         };

@@ -27,6 +27,12 @@ impl Pipeline {
         &self.containments
     }
 
+    /// What the settings of containment don't come to, a sentence each.
+    #[must_use]
+    pub fn mode_remarks(&self) -> Vec<String> {
+        self.modes.remarks(&self.playbooks)
+    }
+
     /// From here on asks by itself for what these say; also for incidents of the last hour, of which the run before this one may have
     /// ended between finding and asking.
     ///
@@ -34,7 +40,10 @@ impl Pipeline {
     ///
     /// [`PipelineError`] when the ledger can't take it.
     pub fn contain_by(&mut self, modes: Modes, now: Timestamp) -> Result<(), PipelineError> {
-        self.modes = modes;
+        self.modes = Arc::new(modes);
+        if let Some(desk) = &self.desk {
+            desk.publish(Update::Modes(Arc::clone(&self.modes)));
+        }
         let lately = self.judge().incidents();
         let lately = lately.filter(|incident| now.seconds_since(incident.last) < LATELY_SECONDS);
         let lately: Vec<Incident> = lately.cloned().collect();

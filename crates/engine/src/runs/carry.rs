@@ -133,6 +133,9 @@ impl<'a> Carrier<'a> {
     ///
     /// [`CarryError`]; what was begun is settled when it goes on.
     pub fn step(&mut self) -> Result<Option<Stand>, CarryError> {
+        if self.time_out()? {
+            return Ok(None);
+        }
         let turn = self.run().turn();
         let stand = match &turn {
             Turn::Wait(wait) => Some(Stand::Waits(wait.clone())),
@@ -168,7 +171,7 @@ impl<'a> Carrier<'a> {
         Ok(None)
     }
 
-    fn frozen(&self) -> Result<Option<Frozen>, CarryError> {
+    pub(super) fn frozen(&self) -> Result<Option<Frozen>, CarryError> {
         let path = self.place.journals();
         self.place
             .frozen()
@@ -253,31 +256,8 @@ impl<'a> Carrier<'a> {
         self.finish(step)
     }
 
-    /// A step that was intended, of which nothing more is known.
-    fn settle(&mut self, step: usize) -> Result<(), CarryError> {
-        let (doing, kept) = match self.kept(step) {
-            Ok(found) => found,
-            Err(why) => return self.failed(step, why.clone(), why),
-        };
-        let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
-        match effect {
-            Ok(Effect::InEffect) => self.done(step),
-            Ok(Effect::NotInEffect) => self.finish(step),
-            Ok(Effect::Partly(partly)) => {
-                match doing.action.undo(self.host, &doing.arguments, &kept) {
-                    Ok(()) => self.finish(step),
-                    Err(error) => self.failed(step, said(&error), partly),
-                }
-            }
-            Err(error) => {
-                let partly = "it was begun, and whether it holds can't be found out".to_owned();
-                self.failed(step, said(&error), partly)
-            }
-        }
-    }
-
     /// Does what was intended, and looks.
-    fn finish(&mut self, step: usize) -> Result<(), CarryError> {
+    pub(super) fn finish(&mut self, step: usize) -> Result<(), CarryError> {
         let (doing, kept) = match self.kept(step) {
             Ok(found) => found,
             Err(why) => return self.failed(step, why, String::new()),
@@ -345,13 +325,13 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    fn done(&mut self, step: usize) -> Result<(), CarryError> {
+    pub(super) fn done(&mut self, step: usize) -> Result<(), CarryError> {
         self.note(Happened::Done { step })?;
         self.ask_for_look();
         Ok(())
     }
 
-    fn failed(
+    pub(super) fn failed(
         &mut self,
         step: usize,
         mut why: String,
@@ -363,8 +343,12 @@ impl<'a> Carrier<'a> {
     }
 
     pub(super) fn note(&mut self, what: Happened) -> Result<(), CarryError> {
+        self.note_at(what, (self.clock)())
+    }
+
+    pub(super) fn note_at(&mut self, what: Happened, at: Timestamp) -> Result<(), CarryError> {
         self.may_write()?;
-        Ok(self.journal.append(what, (self.clock)())?)
+        Ok(self.journal.append(what, at)?)
     }
 
     /// In tests of what comes after the end of a process, each write may be the last.
@@ -424,7 +408,7 @@ impl<'a> Carrier<'a> {
     }
 
     /// What does a step, and what undoes it.
-    fn kept(&self, step: usize) -> Result<(Doing, Vec<u8>), String> {
+    pub(super) fn kept(&self, step: usize) -> Result<(Doing, Vec<u8>), String> {
         let run = self.run();
         let name = run.steps.get(step).and_then(|one| one.kept.as_deref());
         let name = name.ok_or("nothing is kept of it")?;
@@ -456,7 +440,7 @@ impl<'a> Carrier<'a> {
 }
 
 /// An error and what is behind it.
-fn said(error: &ActionError) -> String {
+pub(super) fn said(error: &ActionError) -> String {
     let mut out = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

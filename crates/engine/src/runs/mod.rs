@@ -17,6 +17,9 @@ mod relies_tests;
 mod sealing;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timed;
+#[cfg(test)]
+mod timed_tests;
 #[cfg(test)]
 mod unwind_tests;
 mod vault;

@@ -243,7 +243,8 @@ const STEP: Table = &[
     ("external_references", Kind::Objects(1, &REFERENCE)),
     // The text allows 0, the schema doesn't.
     ("delay", Kind::Whole(1, u64::MAX)),
-    ("timeout", Kind::Whole(0, u64::MAX)),
+    // CACAO has no most; nobody waits longer here.
+    ("timeout", Kind::Whole(0, model::TIMEOUT_MAX)),
     ("step_variables", Kind::Variables(&VARIABLE)),
     ("owner", Kind::Id(&["identity"])),
     ("on_completion", Kind::Id(STEPS)),

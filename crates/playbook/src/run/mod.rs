@@ -9,6 +9,7 @@ mod lines;
 mod said;
 #[cfg(test)]
 mod tests;
+mod timed;
 mod turn;
 mod words;
 
@@ -140,6 +141,8 @@ pub struct Run {
     pub orders: BTreeSet<String>,
     /// Steps that are to be undone one by one.
     undo_steps: Vec<usize>,
+    /// The step that waits for a person and has a time-out, and since when.
+    timed: Option<(usize, Timestamp)>,
 }
 
 /// Why an entry doesn't follow from what is there.
@@ -222,7 +225,7 @@ impl Run {
                 return Err(RunError::Missing { step, name });
             }
         }
-        Ok(Self {
+        let mut run = Self {
             id: entry.run.clone(),
             steps: vec![RunStep::default(); plan.steps.len()],
             plan: Arc::new((**plan).clone()),
@@ -235,7 +238,10 @@ impl Run {
             entries: 1,
             orders: orders_of(entry).collect(),
             undo_steps: Vec::new(),
-        })
+            timed: None,
+        };
+        run.mind_time(entry.at);
+        Ok(run)
     }
 
     /// Takes an entry; one that was taken before changes nothing.
@@ -254,7 +260,9 @@ impl Run {
             });
         }
         self.fits(&entry.what)?;
+        self.fits_time(entry)?;
         self.apply(&entry.what, entry.at);
+        self.mind_time(entry.at);
         self.orders.extend(orders_of(entry));
         self.entries += 1;
         Ok(())
@@ -357,6 +365,10 @@ impl Run {
                 self.to(*step, StepState::Failed { why }, at)
                     .partly
                     .clone_from(partly);
+            }
+            Happened::TimedOut { step } => {
+                let why = self.time_out_words(*step);
+                self.to(*step, StepState::Failed { why }, at);
             }
             Happened::Skipped { step, why, by } => {
                 let (why, by_person) = (why.clone(), by.is_some());

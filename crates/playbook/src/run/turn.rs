@@ -246,6 +246,10 @@ impl Run {
                     || [Turn::Survey(*step), Turn::Keep(*step), Turn::Act(*step)].contains(&next),
                 "it isn't this step's turn",
             ),
+            Happened::TimedOut { step } => is(
+                self.timed_wait() == Some(*step),
+                "the run doesn't wait at this step for a time that ends",
+            ),
             Happened::Skipped { step, by: None, .. } => is(
                 matches!(&next, Turn::Skip(at, _) if at == step),
                 "nothing says that this step is left out",
@@ -358,6 +362,7 @@ const fn step_of(what: &Happened) -> Option<usize> {
         | Happened::Done { step }
         | Happened::Relies { step, .. }
         | Happened::Failed { step, .. }
+        | Happened::TimedOut { step }
         | Happened::Skipped { step, .. }
         | Happened::PersonDid { step, .. }
         | Happened::Retry { step, .. }

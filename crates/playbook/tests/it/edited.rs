@@ -42,6 +42,12 @@ fn as_it_is(document: &Document, id: &str) -> StepChange {
             text.unwrap_or_default().to_owned()
         }),
         condition: value["condition"].as_str().map(str::to_owned),
+        timeout: Some(
+            value["timeout"]
+                .as_u64()
+                .map(|time| time.to_string())
+                .unwrap_or_default(),
+        ),
         ours: Some(names.into_iter().map(said).collect()),
         arguments: wanted.arguments,
         next: step
@@ -97,6 +103,43 @@ fn what_a_form_says_is_written_and_what_is_no_number_is_told_at_its_place() {
         told.expect("told").path.ends_with("deadline_seconds"),
         "{problems:?}"
     );
+}
+
+#[test]
+fn a_time_out_is_written_planned_with_and_told_where_it_is_none() {
+    let document = shipped("web-shell");
+    let id = step_named(&document, "Refuse the address");
+    let with = |timeout: Option<&str>| {
+        let mut value = document.value().clone();
+        let mut change = as_it_is(&document, &id);
+        change.timeout = timeout.map(str::to_owned);
+        change_step(&mut value, &id, &change).expect("it is there");
+        read(&value)
+    };
+    assert_eq!(with(None), document);
+    assert_eq!(with(Some("")), document);
+    for (text, time) in [
+        ("90000", Some(90_000)),
+        ("0", None),
+        ("2592000000", Some(2_592_000_000)),
+    ] {
+        let changed = with(Some(text));
+        assert_eq!(changed.steps[&id].timeout_milliseconds, time);
+        let values = changed.examples();
+        let plan = playbook::plan(&changed, &values, EXPECTED, &model::StoreMap::default());
+        let plan = plan.expect("a plan");
+        let step = plan
+            .steps
+            .iter()
+            .find(|step| step.id == id)
+            .expect("it is planned");
+        assert_eq!(step.timeout_milliseconds, time);
+    }
+    for text in ["2592000001", "soon", "-1"] {
+        let problems = check(&with(Some(text)));
+        let is_told = |one: &playbook::Problem| one.path.ends_with("/timeout");
+        assert!(problems.iter().any(is_told), "{text}: {problems:?}");
+    }
 }
 
 #[test]

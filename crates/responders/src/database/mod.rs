@@ -1,7 +1,8 @@
 //! The shop's database: a blocking connection, on which every statement has an end and every change is a step.
 //!
 //! Invariants: values are bound, never written into a statement; names come from [`quote`] alone; what waits for a lock
-//! gives up before the client does, so that nothing of ours goes on at the server unseen.
+//! gives up before the client does, so that nothing of ours goes on at the server unseen. A connection lives for [`WHOLE_MAX`] and is dropped
+//! once an answer didn't come: whatever the server or what lies before it does, an action's call comes to an end.
 
 pub(crate) mod accounts;
 pub(crate) mod evidence;
@@ -11,7 +12,7 @@ pub(crate) mod row_action;
 pub(crate) mod rows;
 pub(crate) mod websites;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -25,6 +26,8 @@ use crate::steps::Steps;
 
 /// Longest that is waited for one statement; the server gives up after [`SESSION`]'s limits, before it.
 const TIME_MAX: Duration = Duration::from_secs(15);
+/// Longest that one connection is used, whatever is asked by it: one call of an action uses one after the other and no more than two.
+const WHOLE_MAX: Duration = Duration::from_secs(60);
 /// Most rows that are taken of one answer.
 pub(crate) const ROWS_MAX: usize = 20_000;
 /// Times in UTC, so that none is told twice in a year; what doesn't fit a column is an error.
@@ -44,8 +47,10 @@ pub(crate) type Cell = Option<String>;
 
 /// An open connection to the shop's database.
 pub(crate) struct Database<'a> {
-    /// Taken when it is closed.
+    /// Taken when it is closed, or when an answer didn't come.
     connection: Option<MySqlConnection>,
+    /// When it is over, at the latest.
+    until: Instant,
     runtime: Runtime,
     steps: &'a Steps,
     settings: &'a DatabaseSettings,
@@ -64,9 +69,18 @@ impl<'a> Database<'a> {
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| failed("be asked", &error.to_string()))?;
-        let connection = runtime.block_on(connect(settings))?;
+        let until = Instant::now() + WHOLE_MAX;
+        let connection = match runtime.block_on(connect(settings)) {
+            Ok(connection) => connection,
+            Err(error) => {
+                // A name that nobody resolves is waited for on a thread, which isn't waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
         let mut out = Self {
             connection: Some(connection),
+            until,
             runtime,
             steps: &host.disk.steps,
             settings,
@@ -135,9 +149,9 @@ impl<'a> Database<'a> {
         for value in values {
             query = query.bind(value.as_deref());
         }
-        let (runtime, connection) = self.link()?;
-        let rows = waited(runtime, what, query.fetch_all(connection))?;
-        texts(what, &rows)
+        let (runtime, connection, within) = self.link()?;
+        let answer = waited(runtime, within, query.fetch_all(connection));
+        texts(what, &self.heard(what, answer)?)
     }
 
     /// Asks in the server's text protocol, in which every column is text: for what can't be prepared.
@@ -147,9 +161,9 @@ impl<'a> Database<'a> {
         statement: &str,
     ) -> Result<Vec<Vec<Cell>>, ActionError> {
         let asked = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
-        let (runtime, connection) = self.link()?;
-        let rows = waited(runtime, what, asked.fetch_all(connection))?;
-        texts(what, &rows)
+        let (runtime, connection, within) = self.link()?;
+        let answer = waited(runtime, within, asked.fetch_all(connection));
+        texts(what, &self.heard(what, answer)?)
     }
 
     /// Changes something; gives how many rows. One step.
@@ -164,8 +178,9 @@ impl<'a> Database<'a> {
         for value in values {
             query = query.bind(value.as_deref());
         }
-        let (runtime, connection) = self.link()?;
-        Ok(waited(runtime, what, query.execute(connection))?.rows_affected())
+        let (runtime, connection, within) = self.link()?;
+        let answer = waited(runtime, within, query.execute(connection));
+        Ok(self.heard(what, answer)?.rows_affected())
     }
 
     /// Changes something that can't be prepared: accounts, connections, triggers. One step.
@@ -176,15 +191,30 @@ impl<'a> Database<'a> {
 
     /// Sets something of this connection; changes nothing else.
     pub(crate) fn run(&mut self, what: &str, statement: &str) -> Result<(), ActionError> {
-        let (runtime, connection) = self.link()?;
+        let (runtime, connection, within) = self.link()?;
         let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())));
-        waited(runtime, what, done).map(drop)
+        let answer = waited(runtime, within, done);
+        self.heard(what, answer).map(drop)
     }
 
-    fn link(&mut self) -> Result<(&Runtime, &mut MySqlConnection), ActionError> {
+    /// What asks, and how long an answer is waited for.
+    fn link(&mut self) -> Result<(&Runtime, &mut MySqlConnection, Duration), ActionError> {
+        let within = self.until.saturating_duration_since(Instant::now());
         let connection = self.connection.as_mut();
         let connection = connection.ok_or_else(|| failed("be asked", "it is closed"))?;
-        Ok((&self.runtime, connection))
+        Ok((&self.runtime, connection, within.min(TIME_MAX)))
+    }
+
+    /// Takes an answer. One that didn't come may come later, in place of another's: nothing more is asked then.
+    fn heard<T>(&mut self, what: &str, answer: Answer<T>) -> Result<T, ActionError> {
+        match answer {
+            Err(_) => {
+                drop(self.connection.take());
+                Err(failed(what, "it took too long"))
+            }
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(failed(what, &told(&error))),
+        }
     }
 
     /// Does all of it or nothing. A death before the last step leaves nothing: the server takes back what wasn't committed.
@@ -223,18 +253,16 @@ fn failed(what: &str, how: &str) -> ActionError {
     }
 }
 
-/// Waits for an answer, at most [`TIME_MAX`].
+/// An answer, or that none came in time.
+type Answer<T> = Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>;
+
+/// Waits for an answer.
 fn waited<T>(
     runtime: &Runtime,
-    what: &str,
+    within: Duration,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, ActionError> {
-    let answer = runtime.block_on(async { timeout(TIME_MAX, answer).await });
-    match answer {
-        Err(_) => Err(failed(what, "it took too long")),
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(failed(what, &told(&error))),
-    }
+) -> Answer<T> {
+    runtime.block_on(async { timeout(within, answer).await })
 }
 
 /// What the server says, as far as it holds no value of a row.

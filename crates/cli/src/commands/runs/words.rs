@@ -62,7 +62,7 @@ pub(super) fn show(run: &Run, json: bool) -> Result<ExitCode, Failure> {
         };
         let whole = serde_json::json!({
             "run": run.id, "playbook": run.plan.playbook, "sha256": run.hash, "approved": run.approved.to_string(),
-            "by": run.approved_by, "steps": steps, "waits": waits, "undo": run.undo, "is_closed": run.is_closed,
+            "by": run.approved_by, "steps": steps, "waits": waits, "waits_until": run.waits_until().map(|(_, until)| until.to_string()), "undo": run.undo, "is_closed": run.is_closed,
         });
         return say(&format!("{whole}\n"));
     }
@@ -178,8 +178,21 @@ pub(super) fn stands(run: &Run, stand: &Stand) -> String {
     }
 }
 
-/// What a run waits for, and what can be said.
+/// What a run waits for, what can be said, and until when.
 pub(super) fn asks(run: &Run, wait: &Wait) -> String {
+    let asks = waits_for(run, wait);
+    match run.waits_until() {
+        Some((step, until)) => {
+            format!(
+                "{asks}; not answered by {until}, {}",
+                inert(&run.after_time_out(step))
+            )
+        }
+        None => asks,
+    }
+}
+
+fn waits_for(run: &Run, wait: &Wait) -> String {
     let at = wait.step();
     let step = format!("step {} “{}”", at + 1, called(run, at));
     let told = |one: Option<&RunStep>| one.map(state).unwrap_or_default();

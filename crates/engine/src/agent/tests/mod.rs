@@ -2,6 +2,7 @@
 
 mod guard;
 mod holds;
+mod timed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Runs against a world in memory that fails, and processes that end, at every point.
 
 mod guarded;
+mod timed;
 mod world;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ fn step(at: usize, work: Work) -> PlanStep {
         only_if: Vec::new(),
         stops: Stops::OnlyMitigates,
         deadline_seconds: None,
+        timeout_milliseconds: None,
         waiver: None,
         on_breach: OnBreach::Hold,
         work,
@@ -135,6 +137,13 @@ fn only_if(condition: &str, holds: bool, step: PlanStep) -> PlanStep {
     }
 }
 
+fn timed(milliseconds: u64, step: PlanStep) -> PlanStep {
+    PlanStep {
+        timeout_milliseconds: Some(milliseconds),
+        ..step
+    }
+}
+
 fn broken(stage: WalkStage) -> Verdict {
     let why = "403".to_owned();
     Verdict::Broken { stage, why }
@@ -156,6 +165,9 @@ fn some_step() -> impl Strategy<Value = fn(usize) -> PlanStep> {
         Just(lock as fn(usize) -> PlanStep),
         Just(purge as fn(usize) -> PlanStep),
         Just(by_hand as fn(usize) -> PlanStep),
+        Just((|at| timed(1000, by_hand(at))) as fn(usize) -> PlanStep),
+        Just((|at| timed(60_000, lock(at))) as fn(usize) -> PlanStep),
+        Just((|at| timed(1, purge(at))) as fn(usize) -> PlanStep),
         Just((|at| only_if("c", at % 2 == 0, block(at))) as fn(usize) -> PlanStep),
         Just((|at| only_if(&fails("step 1"), true, lock(at))) as fn(usize) -> PlanStep),
     ]

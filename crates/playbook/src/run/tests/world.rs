@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ForensicImpact, Happened, Plan, RunEntry, UnknownWhy, Verdict, WalkStage, Work};
+use model::{
+    ForensicImpact, Happened, Plan, RunEntry, Timestamp, UnknownWhy, Verdict, WalkStage, Work,
+};
 
 use super::super::{KEEP_EVIDENCE, Run, StepState, Turn, Wait};
 use super::{NOW, approval, broken, person, replay};
@@ -13,6 +15,7 @@ pub(super) struct World {
     pub(super) journal: Vec<RunEntry>,
     /// Steps in effect.
     pub(super) holds: BTreeSet<usize>,
+    now: Timestamp,
     dice: Vec<u8>,
 }
 
@@ -27,6 +30,7 @@ impl World {
             run,
             journal: vec![first],
             holds: BTreeSet::new(),
+            now: NOW,
             dice,
         }
     }
@@ -41,7 +45,7 @@ impl World {
         if fate == 1 {
             return Err(Died);
         }
-        let entry = self.run.entry(what, NOW);
+        let entry = self.run.entry(what, self.now);
         self.run.take(&entry).expect("it follows");
         self.journal.push(entry);
         if fate == 2 { Err(Died) } else { Ok(()) }
@@ -208,8 +212,37 @@ impl World {
         assert!(!alters || is_waived || kept > 0, "evidence first");
     }
 
+    /// Nobody says anything until a step's time is over.
+    fn wait_in_vain(&mut self, step: usize, until: Timestamp) -> Result<(), Died> {
+        let before = Timestamp(until.0 - 1);
+        let early = self.run.entry(Happened::TimedOut { step }, before);
+        self.run.clone().take(&early).expect_err("it is too early");
+        assert_eq!(self.run.overdue(before), None);
+        self.now = self.now.max(until);
+        assert_eq!(self.run.overdue(self.now), Some(step));
+        let may_hold: Vec<_> = (0..self.run.steps.len())
+            .map(|at| self.run.may_hold(at))
+            .collect();
+        self.write(Happened::TimedOut { step })?;
+        let after: Vec<_> = (0..self.run.steps.len())
+            .map(|at| self.run.may_hold(at))
+            .collect();
+        assert_eq!(may_hold, after, "time alone changes nothing");
+        assert!(
+            !matches!(self.run.turn(), Turn::Undo(_)),
+            "and undoes nothing"
+        );
+        Ok(())
+    }
+
     /// A person who says this or that.
     fn answer(&mut self, wait: Wait) -> Result<(), Died> {
+        if let Some((step, until)) = self.run.waits_until() {
+            assert_eq!(step, wait.step(), "a time is of what is waited for");
+            if self.roll(3) == 1 {
+                return self.wait_in_vain(step, until);
+            }
+        }
         let (by, why) = (person("ann"), "because".to_owned());
         if self.roll(6) == 1 && self.run.undo.is_none() {
             return self.write(Happened::UndoAsked {

@@ -21,7 +21,7 @@ use crate::pages::{json as answer, problem};
 pub(crate) async fn list(Seen(sight): Seen, caller: Caller) -> Response {
     let rows = all(&sight, caller.now).await;
     let items: Vec<Value> = rows.iter().map(Row::told).collect();
-    answer(&json!({ "items": items }))
+    answer(&json!({ "items": items, "remarks": sight.mode_remarks() }))
 }
 
 /// One: what the list has of it, and the document.

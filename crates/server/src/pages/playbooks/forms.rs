@@ -36,6 +36,8 @@ pub(super) struct StepForm {
     pub(super) does: Option<String>,
     pub(super) condition: Option<String>,
     pub(super) is_loop: bool,
+    /// Milliseconds after which it counts as failed; empty where it has no such time.
+    pub(super) timeout: String,
     pub(super) ours: BTreeMap<&'static str, String>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) next: String,
@@ -133,6 +135,11 @@ fn form(document: &Document, faults: &Faults, id: &str, deep: usize) -> Option<S
             }
             _ => None,
         },
+        timeout: match value.get("timeout") {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        },
         is_loop: matches!(step.kind, StepKind::While { .. }),
         ours: OURS.into_iter().map(said).collect(),
         parameters,
@@ -200,6 +207,7 @@ pub(super) fn changed(document: &Document, fields: &Fields) -> Value {
             description: text("description"),
             does: of("does").map(str::to_owned),
             condition: of("condition").map(str::to_owned),
+            timeout: of("timeout").map(|text| text.trim().to_owned()),
             ours: (!ours.is_empty()).then_some(ours),
             arguments: arguments.collect(),
             next: text("next"),

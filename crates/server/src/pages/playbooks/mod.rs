@@ -124,6 +124,8 @@ async fn all(sight: &Sight, now: Timestamp) -> Vec<Row> {
 struct Playbooks {
     frame: Frame,
     rows: Vec<Row>,
+    /// What the settings of containment don't come to.
+    remarks: Vec<String>,
     /// Whether this person may save one, and here.
     may: bool,
     is_open: bool,
@@ -149,6 +151,7 @@ async fn list(
 ) -> Response {
     let mut response = page(&Playbooks {
         rows: all(sight, caller.now).await,
+        remarks: sight.mode_remarks(),
         frame: Frame::new(sight).at("/playbooks", Timestamp::default()),
         may: sight.principal().may_all(Right::Decide),
         is_open: console.decider.is_some(),

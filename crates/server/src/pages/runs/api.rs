@@ -140,6 +140,7 @@ pub(super) fn whole(run: &Standing, reads: bool, now: Timestamp) -> Value {
         "orders": orders.collect::<Vec<_>>(),
         "told": run.told.iter().map(|one| one.0).collect::<Vec<_>>(),
         "takes": takes,
+        "waits_until": run.carried.as_ref().and_then(Run::waits_until).map(|(_, until)| until.to_string()),
     });
     if let (Some(out), Value::Object(more)) = (out.as_object_mut(), more) {
         out.extend(more);

@@ -205,6 +205,13 @@ impl RunPage {
         }
     }
 
+    /// By when what it waits for is due, and what comes otherwise.
+    fn time_out(&self) -> Option<(Timestamp, String)> {
+        let run = self.standing.carried.as_ref()?;
+        let (step, until) = run.waits_until()?;
+        Some((until, short(&run.after_time_out(step))))
+    }
+
     /// What this person may say to it now.
     fn choices(&self) -> Vec<Choice> {
         let mut out = Vec::new();

@@ -231,3 +231,26 @@ fn a_word_that_lapsed_is_marked_and_one_begun_by_hand_takes_none_from_here() {
     let told = api::whole(&mine, false, at(4));
     assert_eq!(told["takes"], serde_json::json!([]));
 }
+
+#[test]
+fn until_when_a_person_is_waited_for_is_told() {
+    let mut plan = shell();
+    let by_hand = |step: &model::PlanStep| matches!(step.work, model::Work::Person { .. });
+    plan.steps.retain(by_hand);
+    plan.steps.truncate(1);
+    for (time, told) in [(None, None), (Some(90_000), Some(at(91).to_string()))] {
+        let mut entry = begins("o1");
+        let step = plan.steps.first_mut().expect("a person does something");
+        (step.timeout_milliseconds, step.only_if) = (time, Vec::new());
+        if let Happened::Approved {
+            plan: asked, hash, ..
+        } = &mut entry.what
+        {
+            (**asked, *hash) = (plan.clone(), hash_words(&plan));
+        }
+        let standing = Standing::begun("shop1", &entry, Sequence(1)).expect("begun");
+        let shown = api::whole(&standing, false, at(2));
+        let told = told.map_or(serde_json::Value::Null, serde_json::Value::String);
+        assert_eq!(shown["waits_until"], told);
+    }
+}
