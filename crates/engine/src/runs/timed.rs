@@ -6,7 +6,8 @@
 use model::Happened;
 use responders::Effect;
 
-use super::carry::{Carrier, CarryError, said};
+use super::carry::{Carrier, said};
+use super::error::CarryError;
 
 impl Carrier<'_> {
     /// Writes down that a step's time is over, if one's is and things may be done here; whether it was.

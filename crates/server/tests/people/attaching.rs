@@ -182,6 +182,18 @@ impl Sealing {
             .send(request.body(body.into()).expect("a request"))
     }
 
+    /// Whether something is sealed within two seconds: what nobody waits for comes by itself.
+    pub(super) fn comes(&self, is: impl Fn(&Decided) -> bool) -> bool {
+        let pause = || tokio::time::sleep(std::time::Duration::from_millis(10));
+        (0..200).any(|_| {
+            let found = self.sealed().iter().any(&is);
+            if !found {
+                self.stage.runtime.block_on(async { pause().await });
+            }
+            found
+        })
+    }
+
     /// Everything that is sealed, once nothing waits.
     pub(super) fn sealed(&self) -> Vec<Decided> {
         let (folder, keys) = (self.folder.join("ledger"), self.folder.join("keys"));
@@ -283,16 +295,7 @@ fn a_file_is_attached_by_a_form_and_given_out_as_bytes_and_who_reads_it_is_seale
     let handling = sealing.stage.desk.handling(&sealing.id);
     let entries = handling.taken[0].attachment().expect("one").1;
     let is_told = |one: &Decided| matches!(one, Decided::Read { read, .. } if read.by.name == "ana" && read.entries.contains(&entries.start));
-    for _ in 0..200 {
-        if sealing.sealed().iter().any(is_told) {
-            return;
-        }
-        sealing
-            .stage
-            .runtime
-            .block_on(async { tokio::time::sleep(std::time::Duration::from_millis(10)).await });
-    }
-    panic!("the reading isn't sealed");
+    assert!(sealing.comes(is_told), "the reading isn't sealed");
 }
 
 #[test]

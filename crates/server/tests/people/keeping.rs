@@ -28,7 +28,7 @@ impl Shop<'_> {
         match on.stage.runtime.block_on(kept) {
             Ok(()) => Ok(()),
             Err(ReportError::Unfit { why }) => Err(why),
-            Err(error) => panic!("{error}"),
+            Err(error) => unreachable!("{error}"),
         }
     }
 }
@@ -112,7 +112,7 @@ fn what_a_host_kept_is_asked_for_taken_once_and_given_out_to_who_may_see_evidenc
     // Whoever reads it is sealed, and who may not see evidence, or not of this store, doesn't get it.
     let entry = known.iter().find_map(|(_, entry)| *entry).expect("one");
     let is_read = |one: &Decided| matches!(one, Decided::Read { read, .. } if read.by.name == "lead" && read.entries.contains(&(entry - 1)));
-    assert!(on.sealed().iter().any(is_read));
+    assert!(on.comes(is_read));
     let sam = on.stage.invited("sam", Grant::all(Role::Viewer));
     assert_eq!(on.stage.get(&sam, &link).status, StatusCode::FORBIDDEN);
     assert!(!on.stage.get(&sam, &run).body.contains(PROCESSES_HASH));
