@@ -191,6 +191,36 @@ def key(runs, shop, started, is_patched=True):
         lost={session: "sessions aren't given back"}, ended={"mg_customer_entity": "website_id = 1"})
 
 
+def sessions(runs, shop, started):
+    """A customer's session in other hands; who has the password logs in as ever."""
+    cookie, session, moved = [], "the session from its address", "the session from another"
+    customer = {"login": "a@example.com", "password": "summer"}
+
+    def plant():
+        shop.sql(f"update shop.mg_customer_entity set password_hash = '{hashed('summer')}', updated_at = '2026-02-03'")
+        cookie[:] = [form(shop, "/customer/account", customer)[1]]
+        time.sleep(1.1)
+
+    works = lambda source: lambda: '"account"' in form(shop, "/customer/account", {}, cookie[0], source)[0]
+    return Story(
+        "customer-sessions-taken-over", {"network": ATTACKER, "website": "base"}, plant=plant, clear=lambda: shop.sql("update shop.mg_customer_entity set session_cutoff = null"),
+        ways={session: works(ATTACKER), moved: works(ELSEWHERE)}, closes={"Refuse the address": {session}, "End customers' sessions": {moved}},
+        excused={"Close what let them in": {moved: "Sessions that were taken go on"}},
+        lost={session: "sessions aren't given back", moved: "sessions aren't given back"}, ended={"mg_customer_entity": "website_id = 1"})
+
+
+def trigger(runs, shop, started):
+    """A trigger that copies what is paid, and the account that made it."""
+    again = "trigger made_again after insert on mg_sales_order_payment for each row insert into mg_cache_tag_index values (new.method)"
+    as_report = lambda text: subprocess.run(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-ureport", "-preport", "--protocol=tcp", "-h127.0.0.1", f"-P{shop.database}", "shop", "-e", text], capture_output=True).returncode == 0
+    copied, made = "orders are copied", "another one is made"
+    return Story(
+        "trigger-left-behind", {"trigger": "order_index"}, plant=nothing, clear=nothing,
+        ways={copied: lambda: copies(shop), made: lambda: as_report(f"create {again}; drop trigger made_again")},
+        closes={"Drop the trigger": {copied}, "Take the access from whoever made it": {made}}, excused={"Drop the trigger": {made: "Take the access from whoever made it"}},
+        by_hand={"Take the access from whoever made it": (lambda: shop.sql("alter user report@'%' account lock"), lambda: shop.sql("alter user report@'%' account unlock"))})
+
+
 def log_tampering(runs, shop, started):
     off, unseen = "it is switched off", "nothing is seen"
     as_ops = lambda text: subprocess.run(["mariadb", "--no-defaults", f"--socket={shop.folder}/sock", "-uops", "-pops", "-e", text], capture_output=True).returncode == 0

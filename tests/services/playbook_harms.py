@@ -8,6 +8,7 @@ import urllib.parse
 
 import playbook_accounts
 from contain import HOSTS_OF
+from contain_database import begins
 from contain_runs import CLEAN, SKIMMER, drop
 from playbook_story import ATTACKER, CACHED, CARD, ELSEWHERE, Module, Story, bought, nothing
 
@@ -16,7 +17,7 @@ def stories(runs, shop, started):
     """One of each shipped playbook at least."""
     told = [attacking, playbook_accounts.administrator, playbook_accounts.api_token, card_testing, playbook_accounts.database_account,
             playbook_accounts.needed_account, playbook_accounts.shops_account, gateway, playbook_accounts.insider, playbook_accounts.key,
-            lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, extension, skimmer_row, skimmer_file, unknown, injection, written, stray_file, stray_row, web_shell]
+            lambda *on: playbook_accounts.key(*on, is_patched=False), playbook_accounts.log_tampering, playbook_accounts.sessions, playbook_accounts.trigger, extension, job, skimmer_row, skimmer_file, unknown, injection, written, stray_file, stray_row, web_shell]
     return [story(runs, shop, started) for story in told]
 
 
@@ -267,6 +268,20 @@ def extension(runs, shop, started):
         "malicious-extension", {"file": stats.below, "route": "/rest/V1/stats"}, plant=stats.plant, clear=stats.clear, ways=ways,
         closes={"Refuse the path": {"its way in"}, "Switch the module off": set(ways)},
         by_hand={"Switch the module off": (lambda: stats.switch(0), lambda: stats.switch(1))})
+
+
+def job(runs, shop, started):
+    """A row has cron run a class that isn't the shop's."""
+    shop.sql("insert into shop.mg_core_config_data (path, value, updated_at) values ('crontab/default/jobs/sales_export/run/model', 'Magento\\\\Sales\\\\Cron\\\\Export::execute', '2026-02-03')")
+    key = setting(shop, "crontab/default/jobs/sales_export/run/model")
+    clean = shop.sql(f"select value from shop.mg_core_config_data where config_id = {key}").strip().replace("\\\\", "\\")
+    good(runs, f"core_config_data:{key}", value=clean)
+    planted_job = lambda value, at: planted(shop, f"update mg_core_config_data set value = '{value}', updated_at = '{at}' where config_id = {key}")
+    named = lambda: "Thief" in shop.sql(f"select value from shop.mg_core_config_data where config_id = {key}")
+    begun, row = "cron begins it", "the row names their class"
+    return Story(
+        "job-planted", {"job": "sales_export", "row": f"core_config_data:{key}"}, plant=planted_job("Thief::run", "2026-08-05 10:15:03"), clear=planted_job(clean.replace("\\", "\\\\"), "2026-02-03"),
+        ways={begun: lambda: begins(shop, "sales_export"), row: named}, closes={"Hold the job": {begun}, "Put the row back": {row}})
 
 
 def stray_file(runs, shop, started):
