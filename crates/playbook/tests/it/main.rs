@@ -12,14 +12,16 @@ use std::path::Path;
 use model::{Plan, StoreMap, ViewPlace};
 use playbook::{Document, EXPECTED, plan};
 
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 19] = [
     "address-that-attacks",
     "administrator-account-stolen",
     "api-token-stolen",
     "card-testing",
+    "customer-sessions-taken-over",
     "database-account-stolen",
     "gateway-diversion",
     "insider-bulk-export",
+    "job-planted",
     "key-compromise",
     "log-tampering",
     "malicious-extension",
@@ -28,6 +30,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "sql-injection",
     "store-that-leaks",
     "stray-card-data",
+    "trigger-left-behind",
     "web-shell",
 ];
 
