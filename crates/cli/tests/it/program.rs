@@ -184,7 +184,7 @@ fn playbooks_are_listed_shown_checked_and_planned() {
     let (_, list, _) = run(&[]);
     let names: Vec<_> = list.lines().filter(|line| !line.starts_with(' ')).collect();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../../content/playbooks");
-    let shipped = std::fs::read_dir(shipped).expect("a folder").count();
+    let shipped = fs::read_dir(shipped).expect("a folder").count();
     assert_eq!(names.len(), shipped, "{list}");
     for name in names {
         let name = name.split_whitespace().next().expect("a name");
