@@ -9,7 +9,6 @@ mod collect;
 mod examine;
 mod handing;
 mod hands;
-mod journals;
 mod kept;
 mod looking;
 mod policy;

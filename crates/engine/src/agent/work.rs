@@ -17,7 +17,6 @@ use super::Settings;
 use super::examine::{Clocks, Me, examine};
 use super::handing::Handing;
 use super::hands::{Hands, said};
-use super::journals::Journals;
 use super::kept::{KeptError, Told};
 use super::policy::{Around, Policy};
 use super::unsealed::Unsealed;
@@ -61,7 +60,6 @@ pub(super) struct Work {
     told: Told,
     pub(super) hands: Hands,
     handing: Handing,
-    journals: Journals,
     /// Instructions whose run has to stop first.
     pending: VecDeque<Instruction>,
     /// Runs that could not go on, and when they are tried again.
@@ -89,7 +87,6 @@ impl Work {
         hands.seals().hear(&told.sealed);
         Ok(Self {
             folder: settings.folder,
-            journals: Journals::new(place.journals()),
             place,
             host,
             policy: settings.policy,
@@ -474,9 +471,17 @@ impl Work {
 
     /// Every run of this host that can be read, oldest first.
     fn runs(&mut self) -> Vec<Arc<Run>> {
-        let tell = &self.tell;
-        let mut runs = self.journals.look(&|line| tell(line));
-        runs.sort_by(|one, other| (one.approved, &one.id).cmp(&(other.approved, &other.id)));
+        let (runs, errors) = match self.place.runs() {
+            Ok(looked) => looked,
+            Err(error) => (Vec::new(), vec![Arc::new(error)]),
+        };
+        for error in errors {
+            // Not begun: its first line isn't whole.
+            if !matches!(*error, JournalError::NoRun { .. }) {
+                let line = said(&error);
+                self.mention(&line, &line);
+            }
+        }
         runs
     }
 

@@ -16,7 +16,7 @@ use crate::hex::hex;
 
 /// Largest journal that is read, in bytes: a plan of 500 steps with its changes is far below.
 const BYTES_MAX: u64 = 64 << 20;
-const ENDING: &str = "ndjson";
+pub(super) const ENDING: &str = "ndjson";
 
 /// Why a journal can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl JournalError {
         }
     }
 
-    fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(super) fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { what, path, source }
     }
@@ -255,33 +255,6 @@ pub fn entries(folder: &Path, id: &str, from: u64) -> Result<Vec<RunEntry>, Jour
     let read =
         wanted.map(|line| serde_json::from_slice(line).map_err(|error| failed(error.into())));
     read.collect()
-}
-
-/// The runs in a folder, oldest first, and what can't be read.
-///
-/// # Errors
-///
-/// [`JournalError`] when the folder can't be read; one that isn't there has none.
-pub fn list(folder: &Path) -> Result<(Vec<Run>, Vec<JournalError>), JournalError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
-        Err(error) => return Err(JournalError::file("read", folder)(error)),
-    };
-    let (mut runs, mut errors) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let path = entry.map_err(JournalError::file("read", folder))?.path();
-        if path.extension().is_none_or(|ending| ending != ENDING) {
-            continue;
-        }
-        let id = path.file_stem().unwrap_or_default().to_string_lossy();
-        match read(folder, &id) {
-            Ok(run) => runs.push(run),
-            Err(error) => errors.push(error),
-        }
-    }
-    runs.sort_by(|one, other| (one.approved, &one.id).cmp(&(other.approved, &other.id)));
-    Ok((runs, errors))
 }
 
 /// A new run's id: when, and what tells it from others by chance.

@@ -11,6 +11,7 @@ mod guard;
 #[cfg(test)]
 mod guard_tests;
 mod journal;
+mod known;
 mod relies;
 #[cfg(test)]
 mod relies_tests;
@@ -26,7 +27,9 @@ mod vault;
 mod watch;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use known::Known;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use stores::write_atomically;
@@ -34,15 +37,17 @@ use stores::write_atomically;
 pub use carry::{Carrier, Stand};
 pub use error::CarryError;
 pub use guard::{LOOK_WAIT, Looks, Watching, may_unwind};
-pub use journal::{Journal, JournalError, entries, id_of, is_id, list, new_id, read};
+pub use journal::{Journal, JournalError, entries, id_of, is_id, new_id, read};
+pub use known::Looked;
 pub use sealing::Sealing;
 pub use vault::{Vault, VaultError};
 pub use watch::Watch;
 
-/// Folders of runs below one of ours, for its owner alone.
+/// Folders of runs below one of ours, for its owner alone. Clones share what was read of it.
 #[derive(Clone, Debug)]
 pub struct Place {
     folder: PathBuf,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Place {
@@ -51,7 +56,18 @@ impl Place {
     pub fn below(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            known: Arc::default(),
         }
+    }
+
+    /// Its runs, oldest first, and what of them can't be read.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when the folder can't be read; one that isn't there has none.
+    pub fn runs(&self) -> Result<Looked, JournalError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.look(&self.journals())
     }
 
     /// Journals, one file a run.

@@ -1,12 +1,13 @@
 //! What other runs of this host have to do with a step: two never do the same thing, and none is undone below another.
 
+use std::sync::Arc;
+
 use model::{Layer, Work};
 use playbook::{Run, StepState};
 use responders::Effect;
 
 use super::carry::{Carrier, Doing};
 use super::error::CarryError;
-use super::journal::list;
 
 impl Carrier<'_> {
     /// Another run that holds what a step would do, as the world shows it: what came back since is done anew.
@@ -26,7 +27,7 @@ impl Carrier<'_> {
             };
             let effect = doing.action.read_back(self.host, &doing.arguments, &kept);
             if matches!(effect, Ok(Effect::InEffect)) {
-                return Ok(Some(run.id));
+                return Ok(Some(run.id.clone()));
             }
         }
         Ok(None)
@@ -35,18 +36,21 @@ impl Carrier<'_> {
     /// Another run that leaves it to this one, and isn't to be undone itself.
     pub(super) fn relied_on_by(&self, step: usize) -> Result<Option<String>, CarryError> {
         let id = self.run().id.clone();
-        let relies = |(run, at): &(Run, usize)| {
+        let relies = |(run, at): &(Arc<Run>, usize)| {
             let state = run.steps.get(*at).map(|one| &one.state);
             !run.is_closed
                 && run.undo.is_none()
                 && matches!(state, Some(StepState::Relies(on)) if *on == id)
         };
         let others = self.others(step)?;
-        Ok(others.into_iter().find(relies).map(|(run, _)| run.id))
+        Ok(others
+            .into_iter()
+            .find(relies)
+            .map(|(run, _)| run.id.clone()))
     }
 
     /// Every step of other runs of this host that does the same.
-    fn others(&self, step: usize) -> Result<Vec<(Run, usize)>, CarryError> {
+    fn others(&self, step: usize) -> Result<Vec<(Arc<Run>, usize)>, CarryError> {
         let this = self.run();
         let Some(Work::Action {
             action, arguments, ..
@@ -58,8 +62,8 @@ impl Carrier<'_> {
             matches!(work, Work::Action { action: other, arguments: given, .. }
             if other == action && given == arguments)
         };
-        // One that can't be read doesn't stop this one: `list` tells of it, and every action is idempotent.
-        let (runs, _) = list(&self.place.journals())?;
+        // One that can't be read doesn't stop this one: whoever lists them tells of it, and every action is idempotent.
+        let (runs, _) = self.place.runs()?;
         let mut out = Vec::new();
         for run in runs.into_iter().filter(|run| run.id != this.id) {
             let steps = run.plan.steps.iter().enumerate();
@@ -67,7 +71,7 @@ impl Carrier<'_> {
                 .filter(|(_, other)| same(&other.work))
                 .map(|(at, _)| at)
                 .collect();
-            out.extend(at.into_iter().map(|at| (run.clone(), at)));
+            out.extend(at.into_iter().map(|at| (Arc::clone(&run), at)));
         }
         Ok(out)
     }

@@ -8,7 +8,7 @@ use model::{Happened, Person, Plan, RunEntry, Timestamp};
 use playbook::{Document, KEEP_EVIDENCE, LineError, StepState, Wait};
 use responders::{Host, memory};
 
-use super::{Carrier, CarryError, Frozen, Journal, JournalError, Place, Stand, list, read};
+use super::{Carrier, CarryError, Frozen, Journal, JournalError, Place, Stand, read};
 use crate::content;
 
 /// Things written in a run are fewer.
@@ -411,7 +411,7 @@ fn one_process_is_at_a_run_and_a_cut_line_counts_as_never_written() {
             ..
         })
     ));
-    let (runs, errors) = list(&place.journals()).expect("a folder");
+    let (runs, errors) = place.runs().expect("a folder");
     assert_eq!((runs.len(), errors.len()), (0, 1));
     for id in ["", "../x", "RUN", "run-1/", "run 1"] {
         let error = Journal::open(&place.journals(), id);

@@ -1,6 +1,6 @@
 //! Runs in words: where each is, what it changed, what it waits for.
 
-use engine::runs::{Place, Stand, list};
+use engine::runs::{Place, Stand};
 use model::Work;
 use playbook::{Run, RunStep, Turn, Wait};
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::failure::{Failure, OrFail};
 use crate::terminal::inert;
 
 pub(super) fn show_all(place: &Place) -> Result<ExitCode, Failure> {
-    let (runs, errors) = list(&place.journals()).map_err(|error| journal(&error))?;
+    let (runs, errors) = place.runs().map_err(|error| journal(&error))?;
     let mut out = String::new();
     if let Some(frozen) = place.frozen().or_fail("see to the folder's rights")? {
         out.push_str(&format!(
