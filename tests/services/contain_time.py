@@ -65,6 +65,18 @@ class Silent:
             one.close()
 
 
+def until_it_fails(runs):
+    """The plan of a stolen account, answered until a step fails; gives the run, what it waits for then, and the seconds that it took."""
+    begun = time.monotonic()
+    run = runs.begin("database-account-stolen", account="report@%", is_shop_account="false")
+    for _ in range(10):
+        waits = runs.show(run)["waits"]
+        if "failed" in waits:
+            break
+        runs.runs("say", run, "yes" if waits.startswith("asks") else "done", "--note", "by hand")
+    return run, waits, time.monotonic() - begun
+
+
 def locked_up(runs, shop):
     """Another session holds the database: a step waits a few seconds, fails, and nothing of it is done. Tried again later, it is."""
     before = runs.seen()
@@ -73,14 +85,7 @@ def locked_up(runs, shop):
         holder.stdin.write("flush tables with read lock;\n")
         holder.stdin.flush()
         time.sleep(1)
-        begun = time.monotonic()
-        run = runs.begin("database-account-stolen", account="report@%", is_shop_account="false")
-        for _ in range(10):
-            waits = runs.show(run)["waits"]
-            if "failed" in waits:
-                break
-            runs.runs("say", run, "yes" if waits.startswith("asks") else "done", "--note", "by hand")
-        took = time.monotonic() - begun
+        run, waits, took = until_it_fails(runs)
         need("“Lock the database account” failed: the database can't lock the account: Query execution was interrupted" in waits, "the run says why", waits)
         need(took < ANSWER + 15, f"it ended by itself, {took:.0f} s", waits)
         [step] = [step for step in runs.show(run)["steps"] if step["name"] == "Lock the database account"]
@@ -108,14 +113,7 @@ def gone_silent(runs, shop):
     for grant in shop.sql("show grants for containment@localhost").splitlines():
         shop.sql(re.sub(r"IDENTIFIED BY PASSWORD '[^']*'", "", grant.replace("`containment`@`localhost`", "`containment`@`127.0.0.1`")))
     try:
-        begun = time.monotonic()
-        run = runs.begin("database-account-stolen", account="report@%", is_shop_account="false")
-        for _ in range(10):
-            waits = runs.show(run)["waits"]
-            if "failed" in waits:
-                break
-            runs.runs("say", run, "yes" if waits.startswith("asks") else "done", "--note", "by hand")
-        took = time.monotonic() - begun
+        run, waits, took = until_it_fails(runs)
         need(line.is_silent.is_set() and "it took too long" in waits, "the run says why", waits)
         need("whether it holds can't be found out" in waits, "and that it isn't known whether it holds", waits)
         need(took < STEP, f"within the bound, {took:.0f} s")

@@ -151,7 +151,7 @@ impl Action for LimitDatabaseAccount {
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let wanted = Wanted::of(arguments)?;
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         accounts::refuse_needed(host, database, account, NEEDED)?;
         let before = Limits::read(database, account)?;
         let after = wanted.made_of(before);
@@ -178,7 +178,7 @@ impl Action for LimitDatabaseAccount {
         let before: Limits = read_kept(kept)?;
         let after = Wanted::of(arguments)?.made_of(before);
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         accounts::refuse_needed(host, database, account, NEEDED)?;
         change(database, account, "limit the account", before, after)
     }
@@ -191,7 +191,7 @@ impl Action for LimitDatabaseAccount {
     ) -> Result<Effect, ActionError> {
         let before: Limits = read_kept(kept)?;
         let after = Wanted::of(arguments)?.made_of(before);
-        let now = Limits::read(&mut open(host)?, argument(arguments, "account")?)?;
+        let now = Limits::read(&mut accounts::open(host)?, argument(arguments, "account")?)?;
         Ok(match now {
             now if now == after => Effect::InEffect,
             now if now == before => Effect::NotInEffect,
@@ -203,7 +203,7 @@ impl Action for LimitDatabaseAccount {
         let before: Limits = read_kept(kept)?;
         let after = Wanted::of(arguments)?.made_of(before);
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         change(database, account, "give the limits back", after, before)
     }
 }
@@ -227,13 +227,6 @@ fn change(
         )));
     }
     database.define(what, &to.statement(from, account))
-}
-
-/// `mysql.global_priv`, which has the limits, is there since MariaDB 10.4.
-fn open(host: &Host) -> Result<Database<'_>, ActionError> {
-    let database = Database::open(host)?;
-    database.since(10, 4)?;
-    Ok(database)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use model::{ActionFacts, Arguments, ForensicImpact, Layer, Parameter, ParameterKind, Reach, Undo};
 
 use crate::action::{Action, ActionError, Change, Effect, Survey, argument};
-use crate::database::{Database, accounts, quote};
+use crate::database::{accounts, quote};
 use crate::host::Host;
 
 static FACTS: ActionFacts = ActionFacts {
@@ -41,7 +41,7 @@ impl Action for LockDatabaseAccount {
 
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         accounts::refuse_needed(host, database, account, NEEDED)?;
         let is_locked = accounts::is_locked(database, account)?;
         let mut now = if is_locked { "locked" } else { "open" }.to_owned();
@@ -62,7 +62,7 @@ impl Action for LockDatabaseAccount {
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         was_locked(kept)?;
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         accounts::refuse_needed(host, database, account, NEEDED)?;
         if accounts::is_locked(database, account)? {
             return Ok(());
@@ -78,7 +78,8 @@ impl Action for LockDatabaseAccount {
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
         was_locked(kept)?;
-        let is_locked = accounts::is_locked(&mut open(host)?, argument(arguments, "account")?)?;
+        let is_locked =
+            accounts::is_locked(&mut accounts::open(host)?, argument(arguments, "account")?)?;
         Ok(if is_locked {
             Effect::InEffect
         } else {
@@ -88,7 +89,7 @@ impl Action for LockDatabaseAccount {
 
     fn undo(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         let account = argument(arguments, "account")?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         if was_locked(kept)? || !accounts::is_locked(database, account)? {
             return Ok(());
         }
@@ -103,11 +104,4 @@ fn was_locked(kept: &[u8]) -> Result<bool, ActionError> {
         WAS_OPEN => Ok(false),
         _ => Err(ActionError::Kept),
     }
-}
-
-/// Accounts can be locked since MariaDB 10.4.
-fn open(host: &Host) -> Result<Database<'_>, ActionError> {
-    let database = Database::open(host)?;
-    database.since(10, 4)?;
-    Ok(database)
 }

@@ -201,7 +201,7 @@ impl Action for NarrowGrants {
 
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let asked = Asked::of(arguments)?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         // Before it is looked for: one of the shop's name is refused whether or not it is there.
         asked.refuse_needed(host, database)?;
         accounts::refuse_none(database, asked.account)?;
@@ -242,7 +242,7 @@ impl Action for NarrowGrants {
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         let kept: Held = read_kept(kept)?;
         let asked = Asked::of(arguments)?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         accounts::refuse_none(database, asked.account)?;
         let rights = Rights::of(database, asked.account)?;
         let held = rights.held(asked.name, &asked.place);
@@ -272,7 +272,7 @@ impl Action for NarrowGrants {
         kept: &[u8],
     ) -> Result<Effect, ActionError> {
         let kept: Held = read_kept(kept)?;
-        let held = Asked::of(arguments)?.held(&mut open(host)?)?;
+        let held = Asked::of(arguments)?.held(&mut accounts::open(host)?)?;
         Ok(if held.is_none() {
             Effect::InEffect
         } else if kept.is_within(&held) {
@@ -285,7 +285,7 @@ impl Action for NarrowGrants {
     fn undo(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         let kept: Held = read_kept(kept)?;
         let asked = Asked::of(arguments)?;
-        let database = &mut open(host)?;
+        let database = &mut accounts::open(host)?;
         if kept.is_none() || kept.is_within(&asked.held(database)?) {
             return Ok(());
         }
@@ -298,11 +298,4 @@ impl Action for NarrowGrants {
         database.run("be set up", NO_NEW_ACCOUNT)?;
         database.define("give the right back", &statement)
     }
-}
-
-/// `mysql.global_priv`, which has the accounts, is there since MariaDB 10.4.
-fn open(host: &Host) -> Result<Database<'_>, ActionError> {
-    let database = Database::open(host)?;
-    database.since(10, 4)?;
-    Ok(database)
 }

@@ -164,10 +164,7 @@ impl<'a> Carrier<'a> {
         };
         // One step at a time on this host: two that write one file would each put back what the other did.
         let _lock = self.lock()?;
-        match turn {
-            Turn::Act(step) => self.act(step, unsealed)?,
-            turn => self.take(turn)?,
-        }
+        self.take(turn, unsealed)?;
         Ok(None)
     }
 
@@ -178,11 +175,11 @@ impl<'a> Carrier<'a> {
             .map_err(|source| CarryError::File { path, source })
     }
 
-    fn take(&mut self, turn: Turn) -> Result<(), CarryError> {
+    fn take(&mut self, turn: Turn, unsealed: bool) -> Result<(), CarryError> {
         match turn {
             Turn::Keep(step) => self.keep(step),
             Turn::Survey(step) => self.survey(step),
-            Turn::Act(step) => self.act(step, false),
+            Turn::Act(step) => self.act(step, unsealed),
             Turn::Settle(step) => self.settle(step),
             Turn::Undo(step) => self.undo(step),
             Turn::Skip(step, why) => {

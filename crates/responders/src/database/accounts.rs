@@ -10,6 +10,13 @@ use crate::host::Host;
 /// Accounts that the server itself can't do without.
 const OF_THE_SERVER: [&str; 3] = ["mariadb.sys", "mysql.sys", "mysql.session"];
 
+/// Logs in where accounts can be looked at: `mysql.global_priv`, and with it locks and limits, is there since MariaDB 10.4.
+pub(crate) fn open(host: &Host) -> Result<Database<'_>, ActionError> {
+    let database = Database::open(host)?;
+    database.since(10, 4)?;
+    Ok(database)
+}
+
 /// Refuses what would hit the shop itself, ourselves, or the server; `because` says what would become of the shop, and what to do.
 pub(crate) fn refuse_needed(
     host: &Host,

@@ -188,10 +188,12 @@ impl Reader<'_> {
     fn hear(&self, source: &str, news: Option<&News>) {
         match news {
             Some(News::Well { .. }) => self.shared.trouble(source, None),
-            Some(News::Failed { why } | News::Refused { why }) => {
+            Some(News::Failed { why }) => {
                 self.shared
                     .trouble(source, Some(format!("{source}: {why}")));
             }
+            // It works: nothing is held up that would have to be well again.
+            Some(News::Refused { why }) => self.shared.say(&format!("{source}: {why}")),
             _ => {}
         }
     }

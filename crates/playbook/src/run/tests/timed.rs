@@ -20,6 +20,20 @@ fn take(run: &mut Run, what: Happened, when: Timestamp) {
     run.take(&run.entry(what, when)).expect("it follows");
 }
 
+/// The first step is looked at and begun.
+fn begin_first(run: &mut Run) {
+    let (step, unsealed, already) = (0, false, false);
+    let (changes, kept) = (Vec::new(), "k".to_owned());
+    let surveyed = Happened::Surveyed {
+        step,
+        changes,
+        kept,
+        already,
+    };
+    take(run, surveyed, NOW);
+    take(run, Happened::Intended { step, unsealed }, NOW);
+}
+
 #[track_caller]
 fn refuses(run: &Run, step: usize, when: Timestamp, why: &str) {
     let error = run
@@ -53,22 +67,7 @@ fn nobody_answers_and_what_is_there_for_a_failure_goes_on() {
 fn without_anything_for_a_failure_the_run_waits_for_a_person_and_undoes_nothing() {
     let mut run = begun(vec![block(0), timed(1000, by_hand(1)), block(2)]);
     assert_eq!(run.waits_until(), None, "it isn't its turn");
-    let (changes, kept) = (Vec::new(), "k".to_owned());
-    let surveyed = Happened::Surveyed {
-        step: 0,
-        changes,
-        kept,
-        already: false,
-    };
-    take(&mut run, surveyed, NOW);
-    take(
-        &mut run,
-        Happened::Intended {
-            step: 0,
-            unsealed: false,
-        },
-        NOW,
-    );
+    begin_first(&mut run);
     take(&mut run, Happened::Done { step: 0 }, at(5000));
     assert_eq!(
         run.waits_until(),
@@ -128,22 +127,7 @@ fn a_question_and_a_store_that_suffers_are_waited_for_as_long_as_it_takes() {
     assert!(matches!(run.turn(), Turn::Wait(Wait::Answer { .. })));
     assert_eq!((run.waits_until(), run.overdue(at(u64::MAX))), (None, None));
     let mut run = begun(vec![timed(1, block(0)), timed(1, by_hand(1))]);
-    let (changes, kept) = (Vec::new(), "k".to_owned());
-    let surveyed = Happened::Surveyed {
-        step: 0,
-        changes,
-        kept,
-        already: false,
-    };
-    take(&mut run, surveyed, NOW);
-    take(
-        &mut run,
-        Happened::Intended {
-            step: 0,
-            unsealed: false,
-        },
-        NOW,
-    );
+    begin_first(&mut run);
     assert!(!run.is_out_of_time(0, NOW) && run.is_out_of_time(0, at(1)));
     take(&mut run, Happened::Done { step: 0 }, at(500));
     assert!(
