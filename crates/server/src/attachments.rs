@@ -237,13 +237,7 @@ pub(crate) async fn give(
     let name = file_name(&kept.name);
     let content = tokio::task::spawn_blocking(move || shelf.content(&kept.hash, kept.entries));
     match content.await {
-        Ok(Ok(Content::Whole(content))) => {
-            let headers = [
-                (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-                (header::CONTENT_DISPOSITION, disposition(&name)),
-            ];
-            (headers, content).into_response()
-        }
+        Ok(Ok(Content::Whole(content))) => saved(&name, content),
         Ok(Ok(Content::Destroyed)) => {
             let why = "It was destroyed by a sealed decision; its proof still holds.";
             refuse(uri, StatusCode::GONE, why)
@@ -253,6 +247,15 @@ pub(crate) async fn give(
             refuse(uri, StatusCode::INTERNAL_SERVER_ERROR, why)
         }
     }
+}
+
+/// Bytes that a browser saves and never shows: whoever attacks the shop may have written them.
+pub(crate) fn saved(name: &str, content: Vec<u8>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_DISPOSITION, disposition(name)),
+    ];
+    (headers, content).into_response()
 }
 
 /// Has a browser save it under an inert name (RFC 6266).

@@ -208,7 +208,9 @@ pub fn router(console: impl Into<Console>) -> Router {
     let evidence = Router::new()
         .route("/entries", get(pages::entries))
         .route("/entries/{sequence}", get(pages::entry))
+        .route("/entries/{sequence}/whole", get(pages::entry_whole))
         .route("/api/v1/entries", get(pages::api_entries))
+        .route("/api/v1/entries/{sequence}/whole", get(pages::entry_whole))
         .route_layer(may(Right::SeeEvidence));
     let sources = Router::new()
         .route("/sources", get(pages::sources))

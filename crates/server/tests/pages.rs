@@ -207,10 +207,17 @@ fn desk(text: &str) -> Desk {
     let mut look = lists::look("baseline");
     look["url"] = text.into();
     let part = lists::part("created", "inline", text, told);
+    let mut kept = lists::look("kept");
+    kept["log.context"] = text.into();
     let package = lists::package("modified", &format!("x{text}"), installed);
     lists::list(
         &desk,
-        &[(page.clone(), look), (page, part), (lists::shop(), package)],
+        &[
+            (page.clone(), look),
+            (page.clone(), part),
+            (page, kept),
+            (lists::shop(), package),
+        ],
     );
     running::show(&desk, "b1", text);
     desk.publish(Update::Overview(Overview {

@@ -39,7 +39,7 @@ use std::path::PathBuf;
 pub use access_log::stores_gap;
 pub use files::{Compression, Discovery, Input, Limits, discover};
 pub use follow::Follower;
-pub use observation::Observation;
+pub use observation::{Observation, WHOLE};
 pub use reader::Reader;
 pub use rotation::group_rotated;
 pub use source::{

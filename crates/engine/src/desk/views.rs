@@ -1,6 +1,7 @@
 //! Entries, sources, gaps and counters as pages show them.
 
 use model::{Lane, Mark, Timestamp};
+use serde_json::Value;
 
 use crate::health::Hole;
 use crate::judge::Understood;
@@ -33,6 +34,21 @@ pub struct EntryView {
     pub offset_bytes: Option<u64>,
     /// What was understood of it; `None` when it can't be read.
     pub understood: Option<Understood>,
+}
+
+impl EntryView {
+    /// What an observation keeps whole beside its fields, which no rule reads: a page as a browser had it.
+    #[must_use]
+    pub fn whole(&self) -> Option<String> {
+        if self.format != parse::OBSERVATION || self.quarantined {
+            return None;
+        }
+        let mut told: Value = serde_json::from_str(self.text.as_deref()?).ok()?;
+        match told.get_mut(sources::WHOLE)?.take() {
+            Value::String(whole) => Some(whole),
+            _ => None,
+        }
+    }
 }
 
 /// A source and its health.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Field, Sequence};
+use model::{Field, Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{History, SHORT_MAX, Told, has_room, some_of};
@@ -12,6 +12,10 @@ use super::{History, SHORT_MAX, Told, has_room, some_of};
 const PARTS_MAX: usize = 10_000;
 /// Bytes of a part's name, as its source cuts it.
 const NAME_MAX: usize = 2048;
+/// What is told when the page itself is kept.
+const KEPT: &str = "kept";
+/// Times that the page itself was kept, of which is told; the entries of earlier ones stay.
+const KEPT_MAX: usize = 50;
 /// Bytes that are kept of a part's text; its entry has more.
 const BEGIN_MAX: usize = 200;
 
@@ -60,6 +64,9 @@ pub struct PageList {
     pub looks: u64,
     /// The last look.
     pub last: Option<Look>,
+    /// Looks of which the page itself was kept, the newest last: what each says of itself is how much of it.
+    #[serde(default)]
+    pub kept: Vec<Look>,
     /// Parts by kind and name, those that are gone, too.
     #[serde(with = "super::shared")]
     pub parts: BTreeMap<String, Arc<Part>>,
@@ -83,13 +90,20 @@ impl PageList {
             if change == "baseline_changed" {
                 self.parts.clear();
             }
-            self.looks += 1;
             self.url = told.text(Field::Url, NAME_MAX);
-            self.last = Some(Look {
+            let look = Look {
                 time,
                 entry: sequence.0,
                 told: told.text(Field::Context, 200),
-            });
+            };
+            if change == KEPT {
+                let beyond = (self.kept.len() + 1).saturating_sub(KEPT_MAX);
+                self.kept.drain(..beyond);
+                self.kept.push(look);
+            } else {
+                self.looks += 1;
+                self.last = Some(look);
+            }
             return;
         }
         let name = told.text(Field::PageName, NAME_MAX);
@@ -122,6 +136,16 @@ impl PageList {
         self.parts.insert(key, Arc::new(part));
     }
 
+    /// The page as it was kept last, until a time.
+    #[must_use]
+    pub fn kept_until(&self, until: Timestamp) -> Option<&Look> {
+        let is_before = |look: &&Look| {
+            let time = look.time.parse::<jiff::Timestamp>();
+            time.is_ok_and(|time| time.as_microsecond() <= until.0)
+        };
+        self.kept.iter().rev().find(is_before)
+    }
+
     /// The parts that are there, or with those that are gone.
     pub fn parts(&self, gone: bool) -> impl Iterator<Item = &Arc<Part>> {
         let parts = self.parts.values();
@@ -131,10 +155,10 @@ impl PageList {
 
 #[cfg(test)]
 mod tests {
-    use model::Sequence;
+    use model::{Sequence, Timestamp};
     use serde_json::json;
 
-    use super::{PARTS_MAX, PageList};
+    use super::{KEPT_MAX, PARTS_MAX, PageList};
 
     /// Takes records, a second apart; the first is entry 1.
     fn list(records: &[serde_json::Value]) -> PageList {
@@ -210,6 +234,37 @@ mod tests {
         all.push(json!({"change": "baseline_changed"}));
         all.push(part("seen", "c.js"));
         assert_eq!(names(&list(&all), true), ["c.js"]);
+    }
+
+    #[test]
+    fn the_page_itself_is_known_by_its_last_entries() {
+        let kept = json!({"change": "kept", "log.context": "7 bytes", "whole": "<p></p>"});
+        let mut list = list(&[
+            json!({"change": "baseline"}),
+            kept.clone(),
+            json!({"change": "checked"}),
+            kept.clone(),
+        ]);
+        assert_eq!(
+            (list.looks, list.last.as_ref().map(|last| last.entry)),
+            (2, Some(3))
+        );
+        let until = |list: &PageList, second: i64| {
+            // 2026-08-05T10:15:00Z
+            let time = Timestamp::from_seconds(1_785_924_900 + second);
+            list.kept_until(time).map(|look| look.entry)
+        };
+        let found: Vec<_> = (1..=5).map(|second| until(&list, second)).collect();
+        assert_eq!(found, [None, Some(2), Some(2), Some(4), Some(4)]);
+        let mut record = kept;
+        record["time"] = "2026-08-05T10:15:30Z".into();
+        for number in 5..=2 * KEPT_MAX as u64 {
+            list.take(Sequence(number), record.to_string().as_bytes());
+        }
+        let (first, last) = (list.kept.first(), list.kept.last());
+        assert_eq!(list.kept.len(), KEPT_MAX);
+        assert_eq!(first.map(|look| look.entry), Some(KEPT_MAX as u64 + 1));
+        assert_eq!(last.map(|look| look.entry), Some(2 * KEPT_MAX as u64));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use engine::zone::Zone;
 use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
 use crate::access::{Caller, Console, Seen};
+use crate::attachments;
 
 pub(crate) use entity::{api_entity, entity};
 pub(crate) use entries::{api_entries, entries};
@@ -398,6 +399,8 @@ struct EntryPage {
     frame: Frame,
     line: Line,
     entry: EntryView,
+    /// Bytes of what it kept whole beside its fields.
+    whole: Option<usize>,
 }
 
 /// One sealed entry.
@@ -417,8 +420,29 @@ pub(crate) async fn entry(
     page(&EntryPage {
         frame: Frame::new(&sight).at("/entries", caller.now),
         line: Line::of(&entry),
+        whole: entry.whole().map(|whole| whole.len()),
         entry,
     })
+}
+
+/// What an observation kept whole beside its fields, as bytes that no browser shows; that it is read is sealed.
+pub(crate) async fn entry_whole(
+    State(console): State<Console>,
+    Seen(sight): Seen,
+    caller: Caller,
+    Path(sequence): Path<String>,
+    uri: Uri,
+) -> Response {
+    let entry = sequence.parse().ok().and_then(|one| sight.entry(one));
+    let found = entry.and_then(|entry| Some((entry.sequence, entry.whole()?)));
+    let Some((sequence, whole)) = found else {
+        return attachments::missing(&uri);
+    };
+    if let Err(refused) = console.read(&sight, &caller, &[sequence]).await {
+        return refused;
+    }
+    // Not `.html`: opened by mistake it would run what it is evidence of.
+    attachments::saved(&format!("entry-{sequence}.txt"), whole.into_bytes())
 }
 
 #[cfg(test)]

@@ -314,6 +314,7 @@ pub(crate) async fn api_payment_pages(Seen(sight): Seen) -> Response {
                 "url": page.map(|page| &page.url),
                 "looks": page.map_or(0, |page| page.looks),
                 "last": page.and_then(|page| page.last.as_ref()),
+                "kept": page.map_or(&[][..], |page| &page.kept),
                 "left_out": page.map_or(0, |page| page.left_out),
                 "parts": page.into_iter().flat_map(|page| page.parts(true)).map(|part| json!(**part)).collect::<Vec<_>>(),
             })

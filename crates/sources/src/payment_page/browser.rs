@@ -386,9 +386,11 @@ impl<'a> Browser<'a> {
             .ok()
             .and_then(|body| body.get("body").and_then(Value::as_str).map(str::to_owned))
         {
-            let _scripts = found.markup(&sent, &page);
+            let _scripts = found.read(&sent, &page);
         }
-        let _scripts = found.markup(final_markup.as_str().unwrap_or_default(), &page);
+        let in_the_end = final_markup.as_str().unwrap_or_default();
+        let _scripts = found.read(in_the_end, &page);
+        found.markup = in_the_end.to_owned();
         for event in &events {
             let asked = match event.get("method").and_then(Value::as_str) {
                 Some("Network.requestWillBeSent") => text(event, "/params/request/url"),

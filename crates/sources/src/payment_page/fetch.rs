@@ -137,7 +137,8 @@ pub(super) fn look(visit: &Visit, hand: &Hand) -> Result<Found, String> {
     for (name, value) in &page.headers {
         found.header(name, value);
     }
-    let mut scripts = found.markup(&page.body, &page.url);
+    let mut scripts = found.read(&page.body, &page.url);
+    found.markup = page.body;
     scripts.sort();
     scripts.dedup();
     found.is_cut |= scripts.len() > SCRIPTS_MAX;

@@ -105,6 +105,8 @@ pub(super) struct Found {
     pub(super) parts: BTreeMap<(Kind, String), Part>,
     /// More than [`PARTS_MAX`] were there.
     pub(super) is_cut: bool,
+    /// Its markup: as it was in the end, by a browser; as it was sent, by a fetch.
+    pub(super) markup: String,
 }
 
 impl Found {
@@ -153,7 +155,7 @@ impl Found {
     }
 
     /// Adds the parts of a page's markup; gives the addresses of its scripts, resolved against where the page is.
-    pub(super) fn markup(&mut self, html: &str, page: &url::Url) -> Vec<url::Url> {
+    pub(super) fn read(&mut self, html: &str, page: &url::Url) -> Vec<url::Url> {
         let html = Html::parse_document(html);
         let all = |selector: &str| {
             let selector = Selector::parse(selector).ok();
@@ -415,7 +417,7 @@ mod tests {
     fn names(html: &str) -> Vec<String> {
         let mut found = Found::default();
         let page = "https://shop.example/checkout".parse().expect("an address");
-        let scripts = found.markup(html, &page);
+        let scripts = found.read(html, &page);
         let parts = found
             .parts
             .into_keys()
@@ -477,7 +479,7 @@ mod tests {
         fn any_page_is_read(html in "(<|>|script|src=|on|'|\"|\\PC){0,60}", other in "\\PC{0,40}") {
             let mut found = Found::default();
             let page = "https://shop.example/checkout".parse().expect("an address");
-            let _scripts = found.markup(&html, &page);
+            let _scripts = found.read(&html, &page);
             found.code(Kind::Inline, &html);
             let _name = address(&html);
             let shown = difference(&html, &other, 10);

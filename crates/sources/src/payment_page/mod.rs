@@ -80,7 +80,7 @@ struct Settings {
 pub(crate) fn parts(html: &str) -> (Vec<(&'static str, String)>, Vec<String>) {
     let mut found = Found::default();
     let page = Url::parse("https://shop.example/checkout").expect("an address");
-    let scripts = found.markup(html, &page);
+    let scripts = found.read(html, &page);
     let parts = found.parts.into_keys();
     (
         parts.map(|(kind, name)| (kind.name(), name)).collect(),
@@ -228,8 +228,17 @@ impl Kind for PaymentPage {
             cards: Arc::clone(&given.cards),
             clock: given.clock,
             recorder: Recorder::observing(id, given.now),
+            markup: String::new(),
         }))
     }
+}
+
+/// What two looks saw.
+struct Seen {
+    parts: Look,
+    is_cut: bool,
+    /// As of the second look.
+    markup: String,
 }
 
 /// One page that is watched.
@@ -247,6 +256,8 @@ struct Watched {
     cards: Arc<CardCount>,
     clock: fn() -> Timestamp,
     recorder: Recorder,
+    /// SHA-256 of the markup that was kept last.
+    markup: String,
 }
 
 impl Source for Watched {
@@ -254,12 +265,13 @@ impl Source for Watched {
         let mut due: Option<Instant> = None;
         let mut alarm = Alarm::default();
         while !hand.stopped() {
-            if due.is_none_or(|due| Instant::now() >= due) || alarm.rings(hand) {
+            let is_called = alarm.rings(hand);
+            if is_called || due.is_none_or(|due| Instant::now() >= due) {
                 if let Some(path) = &self.list_at {
                     self.authorised = Some(authorised::read(path)?);
                 }
-                let (now, is_cut) = self.look(hand)?;
-                let what = self.compare(&now, is_cut, hand)?;
+                let seen = self.look(hand)?;
+                let what = self.compare(&seen, is_called, hand)?;
                 hand.tell(self.id(), News::Well { what });
                 due = Some(Instant::now() + self.every);
             }
@@ -275,7 +287,7 @@ impl Source for Watched {
 
 impl Watched {
     /// Looks twice; what differs between the looks differs for each shopper.
-    fn look(&self, hand: &Hand) -> Result<(Look, bool), SourceError> {
+    fn look(&self, hand: &Hand) -> Result<Seen, SourceError> {
         let once = || -> Result<Found, SourceError> {
             let profile = self.kept.with_extension("profile");
             let found = match &self.program {
@@ -285,7 +297,7 @@ impl Watched {
             found.map_err(|why| SourceError::Unusable { why })
         };
         let (first, second) = (once()?, once()?);
-        let is_cut = first.is_cut || second.is_cut;
+        let (is_cut, markup) = (first.is_cut || second.is_cut, second.markup);
         let mut now = Look::new();
         for (key, part) in second.parts {
             now.insert(
@@ -317,19 +329,34 @@ impl Watched {
                 )),
             }
         }
-        Ok((now, is_cut))
+        Ok(Seen {
+            parts: now,
+            is_cut,
+            markup,
+        })
     }
 
-    /// Tells what differs from the baseline, and keeps the new one once that is sealed.
-    fn compare(&mut self, now: &Look, is_cut: bool, hand: &Hand) -> Result<String, SourceError> {
+    /// Tells what differs from the baseline, and keeps the new one once that is sealed; the page itself is told with it at the first
+    /// look, where something changed, and when an incident called for the look.
+    fn compare(
+        &mut self,
+        seen: &Seen,
+        is_called: bool,
+        hand: &Hand,
+    ) -> Result<String, SourceError> {
         let (before, is_first, is_changed) = match baseline::load::<Known>(&self.kept, &self.key)? {
             Kept::Whole(known) => (known, false, false),
             Kept::None => (BTreeMap::new(), true, false),
             Kept::Changed => (BTreeMap::new(), true, true),
         };
-        let count = now.len();
-        let (known, changes) =
-            compare::compare(&before, now, is_first, &self.signatures, &*self.cards);
+        let count = seen.parts.len();
+        let (known, changes) = compare::compare(
+            &before,
+            &seen.parts,
+            is_first,
+            &self.signatures,
+            &*self.cards,
+        );
         let details: Vec<Vec<u8>> = changes
             .iter()
             .map(|change| self.observe(change).record())
@@ -345,7 +372,7 @@ impl Watched {
             _ => "checked",
         };
         let what = format!("{count} parts, {changes} changes");
-        let context = if is_cut {
+        let context = if seen.is_cut {
             format!("{what}; there are more than can be compared")
         } else {
             what.clone()
@@ -358,11 +385,19 @@ impl Watched {
             .text(Field::FileHash, &written.code)
             .text(Field::Context, &context)
             .record();
+        let page = look::digest(seen.markup.as_bytes());
+        let is_kept = (is_called || is_first || changes > 0) && self.markup != page;
+        let whole = is_kept.then(|| self.whole(&seen.markup));
         // First: what it says of the baseline holds for what follows.
-        let records = std::iter::once(summary).chain(details);
+        let records = std::iter::once(summary).chain(details).chain(whole);
         let chunks = records.map(|record| self.recorder.chunk(record)).collect();
-        if hand.give_and_wait(chunks, PATIENCE).is_ok() && known != before {
-            baseline::save(&self.kept, &written)?;
+        if hand.give_and_wait(chunks, PATIENCE).is_ok() {
+            if is_kept {
+                self.markup = page;
+            }
+            if known != before {
+                baseline::save(&self.kept, &written)?;
+            }
         }
         Ok(format!(
             "looks at {} by {}: {what}",
@@ -376,6 +411,16 @@ impl Watched {
             .text(Field::StoreView, &self.view)
             .text(Field::PageWay, self.way)
             .text(Field::Change, change)
+    }
+
+    /// The page itself, as evidence: what no rule reads.
+    fn whole(&self, markup: &str) -> Vec<u8> {
+        let (observation, kept) = self.plain("kept").whole(markup);
+        let said = match markup.len() {
+            bytes if bytes == kept => format!("{bytes} bytes"),
+            bytes => format!("the first {kept} of {bytes} bytes"),
+        };
+        observation.text(Field::Context, &said).record()
     }
 
     fn observe(&self, change: &Change<'_>) -> Observation {

@@ -14,6 +14,7 @@ use playbook::{Run, RunStep, Turn, hash_words};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::evidence::KeptPage;
 use super::plan::{planned, suggestions};
 use super::{is_silent, read_told, stage_name, stage_words};
 use crate::access::{Caller, Console, Seen};
@@ -48,7 +49,15 @@ pub(crate) async fn run(
         return no_run();
     };
     match read_told(&console, &sight, &caller, &run).await {
-        Ok(reads) => answer(&whole(&run, reads, caller.now)),
+        Ok(reads) => {
+            let mut told = whole(&run, reads, caller.now);
+            let pages = reads.then(|| KeptPage::all(&sight, &run, caller.now));
+            let pages = pages.map(|pages| pages.iter().map(KeptPage::json).collect::<Vec<_>>());
+            if let Some(told) = told.as_object_mut() {
+                told.insert("payment_pages".to_owned(), json!(pages));
+            }
+            answer(&told)
+        }
         Err(refused) => {
             let why = "who reads evidence is recorded, and the database that records it can't be used now: try again in a minute";
             problem(refused.status(), why)

@@ -12,6 +12,7 @@ use model::{Ask, Order, Right, Sequence, Timestamp, Word};
 use playbook::{RunStep, Wait};
 
 use super::choice::{Choice, choice};
+use super::evidence::KeptPage;
 use super::{StepView, is_silent, read_told, short, stage_words};
 use crate::access::{Caller, Console, Fields, Seen};
 use crate::pages::drawn::Picture;
@@ -37,6 +38,8 @@ struct RunPage {
     reads: bool,
     /// Whether they may have evidence of every store.
     is_whole: bool,
+    /// Payment pages that it touches; empty for who may not see evidence.
+    kept_pages: Vec<KeptPage>,
     me: String,
     csrf: String,
     key: String,
@@ -66,6 +69,10 @@ impl RunPage {
             works: sight.may(Right::Work, &places),
             reads,
             is_whole: sight.may(Right::SeeEvidence, &super::evidence::WHOLE),
+            kept_pages: match reads {
+                true => KeptPage::all(sight, &standing, caller.now),
+                false => Vec::new(),
+            },
             me: sight.person().account,
             csrf: caller.csrf.clone(),
             key: engine::trail::new_id(),
