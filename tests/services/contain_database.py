@@ -320,6 +320,10 @@ def main():
         bought += at.contained(["end_customer_sessions", "website=second"], runs, stays={"mg_customer_entity"})
         kept = shop.sql("select website_id, session_cutoff is null, updated_at from shop.mg_customer_entity order by 1").split("\n")[:2]
         need(kept == ["1\t1\t2026-02-03 00:00:00", "2\t0\t2026-02-03 00:00:00"], "another website's customers and the times of change are as before", kept)
+        runs = one("select count(*) from shop.mg_customer_entity where website_id = 1 and session_cutoff is null")
+        bought += at.contained(["end_all_customer_sessions"], runs, stays={"mg_customer_entity"})
+        kept = shop.sql("select count(*), sum(session_cutoff is null), count(distinct updated_at) from shop.mg_customer_entity").strip()
+        need(kept.endswith("\t0\t1"), "every customer's, and the times of change are as before", kept)
 
         at.refused(["lock_database_account", "account=shop@localhost"], "the shop itself logs in")
         at.refused(["lock_database_account", "account=containment@localhost"], "magewarden itself")
@@ -342,7 +346,7 @@ def main():
         need(done.returncode == 1 and time.monotonic() - begun < 14, "a lock is waited for a few seconds", done.stdout + done.stderr)
         holder.stdin.close()
         holder.wait(10)
-        print(f"36 passed, 0 failed (the contract of actions, 16 attacks contained and taken back, 15 refusals, 3 looks at what stays open, a lock that isn't given; {bought} checkouts meanwhile)")
+        print(f"37 passed, 0 failed (the contract of actions, 17 attacks contained and taken back, 15 refusals, 3 looks at what stays open, a lock that isn't given; {bought} checkouts meanwhile)")
 
 
 if __name__ == "__main__":

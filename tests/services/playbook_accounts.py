@@ -182,13 +182,13 @@ def key(runs, shop, started, is_patched=True):
 
     new_key = "Make a new encryption key"
     return Story(
-        "key-compromise", {"website": "base"}, variant="" if is_patched else "before the patches", plant=plant, clear=clear,
+        "key-compromise", {}, variant="" if is_patched else "before the patches", plant=plant, clear=clear,
         ways={account: lambda: logs_in(shop, "shop", SECRET), forged: lambda: token_works(shop, signed(KEY, 8)),
               session: lambda: '"account"' in form(shop, "/customer/account", {}, cookie[0])[0], password: lambda: '"account"' in form(shop, "/customer/account", customer)[0]},
         closes={"Change the database's passwords": {account}, new_key: {forged} if is_patched else set(), "End customers' sessions": {session}},
         by_hand={"Change the database's passwords": (passwords, passwords_back)},
         excused={new_key: {session: "sessions that run go on", password: "passwords that were read"} | ({} if is_patched else {forged: "take tokens signed with any key of the list"})},
-        lost={session: "sessions aren't given back"}, ended={"mg_customer_entity": "website_id = 1"})
+        lost={session: "sessions aren't given back"}, ended={"mg_customer_entity": "1 = 1"})
 
 
 def sessions(runs, shop, started):

@@ -5,12 +5,13 @@ usage: units.py MAGEWARDEN     as root, with systemd-nspawn (Debian's systemd-co
 
 Boots this machine's own files, below an overlay that is thrown away, with processes and a network of its own. The program and the units are
 laid out as ./package does. The server runs as its unit has it, is killed and comes back; with the drop-in who-wrote.conf it names who wrote a
-web shell, as docs/payment-page.md loosens it a browser looks at a payment page; and the agent's unit is let in and carries a plan out, and back. An address
+web shell, as docs/payment-page.md loosens it a browser looks at a payment page; and the agent's unit is let in, carries a plan out, and back, and hands over the journal. An address
 that the plan blocks is refused by Debian's own nginx, which the helper's unit is asked to change; packets are dropped by it, too.
 """
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -279,7 +280,7 @@ def root_helper(machine):
 
 
 def agent(machine):
-    """The agent's unit, let in; a plan goes from the console to it and back."""
+    """The agent's unit, let in; a plan goes from the console to it and back, and what the host's journal and logs say to the server."""
     etc = machine.root / "etc/magewarden"
     (etc / "host.toml").write_text(SERVED + '[magento]\nroot = "/srv/shop"\nquarantine = "/srv/aside"\n[hold]\nfolder = "/srv/hold"\nlogs = ["/var/log/shop"]\n')
     (etc / "policy.toml").write_text('actions = ["keep_evidence", "hold_retention", "block_network", "deny_php", "quarantine_file"]\n')
@@ -311,6 +312,17 @@ def agent(machine):
     say(lee, run, "undo", "a rehearsal")
     to_its_end(lee, run, "undone")
     need((file.read_bytes(), file.stat().st_mtime_ns) == before, "and back", told(lee, run))
+    # It hands over the journal and a log, by groups that the unit names, as its head says how.
+    (etc / "agent.toml").write_text('logs = ["/var/log/shop/host.log"]\n[[source]]\nkind = "journald"\nidentifiers = ["shop-host"]\n')
+    log = machine.root / "var/log/shop/host.log"
+    log.write_text('203.0.113.7 - - [05/Aug/2026:10:15:30 +0000] "GET /of-the-host HTTP/1.1" 200 1 "-" "x"\n')
+    machine.run("chown", "root:adm", "/var/log/shop/host.log")
+    machine.run("chmod", "640", "/var/log/shop/host.log")
+    command = re.search(r"^#   (ExecStart=/usr/bin/magewarden agent run .*--config .*)$", (ROOT / "packaging/magewarden-agent.service").read_text(), re.M)[1]
+    machine.drop_in("magewarden-agent", "collects", f"[Service]\nSupplementaryGroups=adm systemd-journal\nExecStart=\n{command}\n")
+    machine.run("logger", "-t", "shop-host", "hello from the host's journal")
+    wait_for("the host's journal", 60, lambda: any("hello from the host's journal" in one for one in machine.records("shop1/journald:system")))
+    wait_for("the host's log", 60, lambda: any("/of-the-host" in one for one in machine.records("shop1/file:/var/log/shop/host.log")))
     machine.run("systemctl", "stop", "magewarden-agent", "magewarden")
     for unit in ("magewarden-agent", "magewarden"):
         ended = (machine.show(unit, "Result"), machine.show(unit, "ExecMainStatus"))

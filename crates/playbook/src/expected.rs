@@ -282,6 +282,17 @@ pub static EXPECTED: &[ActionFacts] = &[
             ],
         )
     },
+    ActionFacts {
+        forensic_impact: ForensicImpact::Destroys,
+        undo: Undo::MadeAnew("sessions"),
+        ..closes(
+            "end_all_customer_sessions",
+            "Ends the sessions of every customer of the installation",
+            Layer::Application,
+            Reach::Installation,
+            &[],
+        )
+    },
     ends(
         "lock_database_account",
         "Locks a database account",

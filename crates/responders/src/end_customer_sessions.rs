@@ -51,17 +51,26 @@ struct Kept {
     last: u64,
 }
 
+/// Ends sessions of those who are named, or everybody's.
+pub(crate) struct EndCustomerSessions {
+    pub(crate) facts: &'static ActionFacts,
+    pub(crate) is_everybody: bool,
+}
+
 /// `end_customer_sessions`.
-pub(crate) struct EndCustomerSessions;
+pub(crate) static NAMED: EndCustomerSessions = EndCustomerSessions {
+    facts: &FACTS,
+    is_everybody: false,
+};
 
 impl Action for EndCustomerSessions {
     fn facts(&self) -> &'static ActionFacts {
-        &FACTS
+        self.facts
     }
 
     fn survey(&self, host: &Host, arguments: &Arguments) -> Result<Survey, ActionError> {
         let database = &mut Database::open(host)?;
-        let (condition, values) = whose(database, arguments)?;
+        let (condition, values) = self.whose(database, arguments)?;
         let asked = format!(
             "SELECT CAST(COUNT(*) AS CHAR), CAST(COALESCE(MAX(entity_id), 0) AS CHAR), CAST(UTC_TIMESTAMP() AS CHAR) FROM {} WHERE {condition}",
             database.table("customer_entity")
@@ -90,7 +99,7 @@ impl Action for EndCustomerSessions {
     fn act(&self, host: &Host, arguments: &Arguments, kept: &[u8]) -> Result<(), ActionError> {
         let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
-        let (condition, values) = whose(database, arguments)?;
+        let (condition, values) = self.whose(database, arguments)?;
         let table = database.table("customer_entity");
         // The time of change stays: it may tell of the attack.
         let statement = format!(
@@ -126,7 +135,7 @@ impl Action for EndCustomerSessions {
     ) -> Result<Effect, ActionError> {
         let kept: Kept = read_kept(kept)?;
         let database = &mut Database::open(host)?;
-        let (condition, mut values) = whose(database, arguments)?;
+        let (condition, mut values) = self.whose(database, arguments)?;
         let asked = format!(
             "SELECT CAST(COUNT(*) AS CHAR), CAST(COALESCE(SUM(COALESCE(session_cutoff < CAST(? AS DATETIME), 1)), 0) AS CHAR) FROM {} \
              WHERE {condition} AND entity_id <= CAST(? AS UNSIGNED)",
@@ -153,29 +162,35 @@ impl Action for EndCustomerSessions {
     }
 }
 
-/// The condition that finds the customers, and its values.
-fn whose(
-    database: &mut Database<'_>,
-    arguments: &Arguments,
-) -> Result<(String, Vec<Cell>), ActionError> {
-    let (mut parts, mut values) = (Vec::new(), Vec::new());
-    if let Some(website) = arguments.get("website").map(Argument::as_str) {
-        parts.push("website_id = ?");
-        values.push(Some(websites::id(database, website)?));
+impl EndCustomerSessions {
+    /// The condition that finds the customers, and its values.
+    fn whose(
+        &self,
+        database: &mut Database<'_>,
+        arguments: &Arguments,
+    ) -> Result<(String, Vec<Cell>), ActionError> {
+        if self.is_everybody {
+            return Ok(("1 = 1".to_owned(), Vec::new()));
+        }
+        let (mut parts, mut values) = (Vec::new(), Vec::new());
+        if let Some(website) = arguments.get("website").map(Argument::as_str) {
+            parts.push("website_id = ?");
+            values.push(Some(websites::id(database, website)?));
+        }
+        if let Some(customer) = arguments.get("customer").map(Argument::as_str) {
+            let is_number = customer.bytes().all(|byte| byte.is_ascii_digit());
+            parts.push(if is_number {
+                "entity_id = CAST(? AS UNSIGNED)"
+            } else {
+                "email = ?"
+            });
+            values.push(Some(customer.to_owned()));
+        }
+        if parts.is_empty() {
+            return Err(ActionError::refused(
+                "name a website or a customer; end_all_customer_sessions ends those of the whole installation",
+            ));
+        }
+        Ok((parts.join(" AND "), values))
     }
-    if let Some(customer) = arguments.get("customer").map(Argument::as_str) {
-        let is_number = customer.bytes().all(|byte| byte.is_ascii_digit());
-        parts.push(if is_number {
-            "entity_id = CAST(? AS UNSIGNED)"
-        } else {
-            "email = ?"
-        });
-        values.push(Some(customer.to_owned()));
-    }
-    if parts.is_empty() {
-        return Err(ActionError::refused(
-            "name a website or a customer: without either it would be all of the installation",
-        ));
-    }
-    Ok((parts.join(" AND "), values))
 }

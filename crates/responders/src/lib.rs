@@ -24,6 +24,7 @@ mod disk;
 mod drop_packets;
 mod drop_trigger;
 mod edge;
+mod end_all_customer_sessions;
 mod end_connections;
 mod end_customer_sessions;
 mod env_file;
@@ -86,7 +87,8 @@ pub static ACTIONS: &[&dyn Action] = &[
     &ByRows(disable_payment_method::DisablePaymentMethod),
     &deactivate_administrator::DeactivateAdministrator,
     &ByRows(revoke_integration::RevokeIntegration),
-    &end_customer_sessions::EndCustomerSessions,
+    &end_customer_sessions::NAMED,
+    &end_all_customer_sessions::EVERYBODY,
     &lock_database_account::LockDatabaseAccount,
     &limit_database_account::LimitDatabaseAccount,
     &narrow_grants::NarrowGrants,

@@ -240,11 +240,8 @@ impl Policy {
                     _ => say(format!("`{name}` isn't what the action takes")),
                 }
             }
-            if facts.name == "end_customer_sessions" && !arguments.contains_key("website") {
-                let is_all = !arguments.contains_key("customer") && self.has("websites");
-                if is_all {
-                    say("it reaches websites that are never to be touched".to_owned());
-                }
+            if facts.name == "end_all_customer_sessions" && self.has("websites") {
+                say("it reaches websites that are never to be touched".to_owned());
             }
         }
         // The web server's settings may name what the policy names.

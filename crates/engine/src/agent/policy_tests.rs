@@ -283,7 +283,13 @@ fn what_reaches_everybody_reaches_what_is_never_touched() {
     check("views = ['fr']", "maintenance", &[], false);
     check("websites = ['base']", "maintenance", &[], false);
     check("files = ['app']", "maintenance", &[], true);
-    check("websites = ['base']", "end_customer_sessions", &[], false);
+    check(
+        "websites = ['base']",
+        "end_all_customer_sessions",
+        &[],
+        false,
+    );
+    check("files = ['app']", "end_all_customer_sessions", &[], true);
     check(
         "websites = ['base']",
         "end_customer_sessions",

@@ -165,6 +165,11 @@ const TRIED: &[Tried] = &[
         stays: &["table mg_customer_entity"],
     },
     Tried {
+        name: "end_all_customer_sessions",
+        values: &[],
+        stays: &["table mg_customer_entity"],
+    },
+    Tried {
         name: "revert_row",
         values: &[("row", "core_config_data:91")],
         ..WHOLE

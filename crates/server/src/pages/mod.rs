@@ -4,6 +4,7 @@ mod containment;
 mod drawn;
 mod entity;
 mod entries;
+mod entry;
 mod handling;
 mod incident;
 mod modules;
@@ -26,20 +27,19 @@ mod views;
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use engine::desk::{Brief, EntryView, Overview, Sight, SourceView};
-use engine::evidence::{Entity, EntityKind, Line};
+use engine::desk::{Brief, Overview, Sight, SourceView};
+use engine::evidence::{Entity, EntityKind};
 use engine::people::PeopleError;
 use engine::zone::Zone;
 use model::{Actor, Asset, AssetKind, DataClass, Lane, Right, Scope, Timestamp, Via};
 
-use crate::access::{Caller, Console, Seen};
-use crate::attachments;
+use crate::access::Seen;
 
 pub(crate) use entity::{api_entity, entity};
 pub(crate) use entries::{api_entries, entries};
+pub(crate) use entry::{entry, entry_whole};
 pub(crate) use handling::decide;
 pub(crate) use incident::{attach_refused, counsel_refused, incident};
 pub(crate) use modules::{api_modules, modules};
@@ -391,58 +391,6 @@ pub(crate) fn names(incident: &Brief, lower: &str) -> bool {
         || incident.severity.name() == lower
         || incident.actors.iter().any(|actor| has(&actor.value))
         || incident.assets.iter().any(|asset| has(&asset.name))
-}
-
-#[derive(Template)]
-#[template(path = "entry.html")]
-struct EntryPage {
-    frame: Frame,
-    line: Line,
-    entry: EntryView,
-    /// Bytes of what it kept whole beside its fields.
-    whole: Option<usize>,
-}
-
-/// One sealed entry.
-pub(crate) async fn entry(
-    State(console): State<Console>,
-    Seen(sight): Seen,
-    caller: Caller,
-    Path(sequence): Path<String>,
-) -> Response {
-    let sequence = sequence.parse().ok();
-    let Some(entry) = sequence.and_then(|sequence| sight.entry(sequence)) else {
-        return missing(&sight, "There is no such entry");
-    };
-    if let Err(refused) = console.read(&sight, &caller, &[entry.sequence]).await {
-        return refused;
-    }
-    page(&EntryPage {
-        frame: Frame::new(&sight).at("/entries", caller.now),
-        line: Line::of(&entry),
-        whole: entry.whole().map(|whole| whole.len()),
-        entry,
-    })
-}
-
-/// What an observation kept whole beside its fields, as bytes that no browser shows; that it is read is sealed.
-pub(crate) async fn entry_whole(
-    State(console): State<Console>,
-    Seen(sight): Seen,
-    caller: Caller,
-    Path(sequence): Path<String>,
-    uri: Uri,
-) -> Response {
-    let entry = sequence.parse().ok().and_then(|one| sight.entry(one));
-    let found = entry.and_then(|entry| Some((entry.sequence, entry.whole()?)));
-    let Some((sequence, whole)) = found else {
-        return attachments::missing(&uri);
-    };
-    if let Err(refused) = console.read(&sight, &caller, &[sequence]).await {
-        return refused;
-    }
-    // Not `.html`: opened by mistake it would run what it is evidence of.
-    attachments::saved(&format!("entry-{sequence}.txt"), whole.into_bytes())
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn shell() -> Plan {
 
 /// One that needs two people.
 fn danger() -> Plan {
-    let plan = plan("key-compromise", &[("__website__", "base")]);
+    let plan = plan("key-compromise", &[]);
     assert!(plan.needs_two_people);
     plan
 }
