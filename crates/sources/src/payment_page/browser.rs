@@ -146,6 +146,7 @@ impl<'a> Browser<'a> {
                 if read == 0 || message.pop() != Some(0) {
                     return;
                 }
+                whole_letters(&mut message);
                 if let Ok(message) = serde_json::from_slice(&message)
                     && told.send(message).is_err()
                 {
@@ -337,6 +338,20 @@ impl<'a> Browser<'a> {
             .unwrap_or_default())
     }
 
+    /// The document as it is now. Asked of the browser itself: what is asked by a script the page's own scripts can answer.
+    fn markup(&mut self) -> Result<String, String> {
+        let document = self.ask("DOM.getDocument", &json!({"depth": 0}))?;
+        let node = document.get("root").and_then(|root| root.get("nodeId"));
+        let mut told = self.ask(
+            "DOM.getOuterHTML",
+            &json!({"nodeId": node, "includeShadowDOM": true}),
+        )?;
+        match told.get_mut("outerHTML").map(Value::take) {
+            Some(Value::String(markup)) => Ok(markup),
+            _ => Err("the browser has no document".to_owned()),
+        }
+    }
+
     /// Puts together what the page was.
     fn found(&mut self, visit: &Visit) -> Result<Found, String> {
         // Taken first: what is evaluated from here on is no script of the page's.
@@ -347,8 +362,7 @@ impl<'a> Browser<'a> {
             .unwrap_or_default()
             .parse()
             .map_err(|error| format!("the page has no address: {error}"))?;
-        let final_markup =
-            self.evaluate("document.documentElement ? document.documentElement.outerHTML : ''")?;
+        let in_the_end = self.markup()?;
         let mut found = Found::default();
         let text = |event: &Value, at: &str| {
             event
@@ -388,9 +402,8 @@ impl<'a> Browser<'a> {
         {
             let _scripts = found.read(&sent, &page);
         }
-        let in_the_end = final_markup.as_str().unwrap_or_default();
-        let _scripts = found.read(in_the_end, &page);
-        found.markup = in_the_end.to_owned();
+        let _scripts = found.read(&in_the_end, &page);
+        found.markup = in_the_end;
         for event in &events {
             let asked = match event.get("method").and_then(Value::as_str) {
                 Some("Network.requestWillBeSent") => text(event, "/params/request/url"),
@@ -440,6 +453,36 @@ impl<'a> Browser<'a> {
     }
 }
 
+/// Puts `U+FFFD` in place of halves of letters (lone surrogates, RFC 8259 §8.2), which a page's script can make and no message could be
+/// read with: such a page would never be seen.
+fn whole_letters(message: &mut [u8]) {
+    /// The code unit that an escape at the start of these bytes stands for.
+    fn unit(bytes: &[u8]) -> Option<u16> {
+        let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    }
+    let mut at = 0;
+    while let Some(found) = message.get(at..).and_then(|rest| {
+        let found = rest.iter().position(|byte| *byte == b'\\')?;
+        Some(at + found)
+    }) {
+        let rest = message.get(found..).unwrap_or_default();
+        let after = rest.get(6..).unwrap_or_default();
+        at = found
+            + match (unit(rest), unit(after)) {
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+                (Some(0xd800..=0xdfff), _) => {
+                    if let Some(half) = message.get_mut(found..found + 6) {
+                        half.copy_from_slice(b"\\ufffd");
+                    }
+                    6
+                }
+                (Some(_), _) => 6,
+                (None, _) => 2,
+            };
+    }
+}
+
 fn named(event: &Value, method: &str) -> bool {
     event.get("method").and_then(Value::as_str) == Some(method)
 }
@@ -448,5 +491,38 @@ fn bracketed(address: std::net::IpAddr) -> String {
     match address {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_letters;
+
+    #[track_caller]
+    fn check(message: &str, expected: &str) {
+        let mut bytes = message.as_bytes().to_vec();
+        whole_letters(&mut bytes);
+        assert_eq!(String::from_utf8_lossy(&bytes), expected);
+    }
+
+    #[test]
+    fn halves_of_letters_leave_a_message_readable() {
+        check("", "");
+        check(r#"{"a":"b"}"#, r#"{"a":"b"}"#);
+        check(r#""\ud83d\ude00""#, r#""\ud83d\ude00""#);
+        check(r#""\ud83d""#, r#""\ufffd""#);
+        check(r#""\uDE00\ud83d""#, r#""\ufffd\ufffd""#);
+        check(r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#);
+        check(r#""\ud83dx\ude00""#, r#""\ufffdx\ufffd""#);
+        // A backslash of its own, then letters.
+        check(r#""\\ud83d""#, r#""\\ud83d""#);
+        check(r#""\\\ud83d""#, r#""\\\ufffd""#);
+        for cut in [r"\", r"\u", r"\ud8", r"\ud83", r"\ud83d\", r"\u00zz\n"] {
+            let mut bytes = cut.as_bytes().to_vec();
+            whole_letters(&mut bytes);
+            assert_eq!(bytes.len(), cut.len());
+        }
+        let read: Result<String, _> = serde_json::from_str(r#""\ufffd""#);
+        assert_eq!(read.expect("JSON"), "\u{fffd}");
     }
 }
