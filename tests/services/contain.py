@@ -47,7 +47,7 @@ class Containment:
         self.logs.mkdir()
         own = f'"/usr/sbin/nginx", "-c", "{nginx}", "-e", "{shop.folder}/nginx-error.log"'
         (shop.folder / "host.toml").write_text(
-            f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\ngood_files = "{shop.folder}/good-files"\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
+            f'[magento]\nroot = "{shop.root}"\nquarantine = "{shop.folder}/aside"\ngood_files = "{shop.folder}/good-files"\nenvironment = ["{shop.folder}/fpm.conf"]\n[nginx]\nfolder = "{self.include}"\ntest = [{own}, "-t"]\nreload = [{own}, "-s", "reload"]\n'
             f'ask = "127.0.0.1:{shop.port}"\nproxies = ["127.0.0.8"]\n'
             f'[hold]\nfolder = "{self.hold}"\nlogs = ["{self.logs}"]\n')
         self.stores("false")

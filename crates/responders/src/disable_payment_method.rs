@@ -33,7 +33,7 @@ static FACTS: ActionFacts = ActionFacts {
     acts_on_cause: false,
     closes: true,
     stays_open: "Magento goes by its cached settings until `bin/magento cache:clean config full_page`, after doing and after undoing; \
-        a variable CONFIG__WEBSITES__…__PAYMENT__METHOD__ACTIVE of PHP's environment wins over the row and can't be seen from here; \
+        a variable CONFIG__WEBSITES__…__PAYMENT__METHOD__ACTIVE of PHP's environment wins over the row: it is looked for, and the survey says where it can't be; \
         the method's vault has a code of its own; a view that was given a setting of its own since the survey; orders that are paid already",
 };
 
@@ -47,11 +47,11 @@ impl RowAction for DisablePaymentMethod {
 
     fn rows(
         &self,
-        _host: &Host,
+        host: &Host,
         database: &mut Database<'_>,
         arguments: &Arguments,
     ) -> Result<(Change, Vec<RowChange>), ActionError> {
-        let switched = setting(arguments)?.switched(database)?;
+        let switched = setting(arguments)?.switched(host, database)?;
         let change = Change {
             what: switched.what,
             now: switched.now,

@@ -232,6 +232,7 @@ mod tests {
             quarantine: None,
             good_files: None,
             consumers: Vec::new(),
+            environment: None,
         };
         let settings = HostSettings {
             magento: Some(magento),

@@ -52,6 +52,8 @@ pub struct MagentoSettings {
     /// All consumers of its message queue (`bin/magento queue:consumers:list`), for where env.php names none and cron starts all.
     #[serde(default)]
     pub consumers: Vec<String>,
+    /// Files, and folders with all below, in which variables of PHP's environment are set; Debian's and Red Hat's places unless said.
+    pub environment: Option<Vec<PathBuf>>,
 }
 
 /// nginx on this host.

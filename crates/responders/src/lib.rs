@@ -28,6 +28,7 @@ mod end_all_customer_sessions;
 mod end_connections;
 mod end_customer_sessions;
 mod env_file;
+mod environment;
 mod evidence;
 mod guard;
 mod hold;

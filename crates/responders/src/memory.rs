@@ -113,6 +113,7 @@ pub fn host(folder: &Path) -> Result<Host, ActionError> {
             quarantine: Some(ours),
             good_files: Some(good),
             consumers: Vec::new(),
+            environment: None,
         }),
         nginx: Some(NginxSettings {
             folder: include.clone(),

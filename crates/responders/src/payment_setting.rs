@@ -1,4 +1,4 @@
-//! Whether a website offers a payment method: rows of its own and of its views, and files that win over them.
+//! Whether a website offers a payment method: rows of its own and of its views, and files and variables that win over them.
 //!
 //! Shared by whatever switches methods. A view's setting wins over its website's, that over the installation's.
 
@@ -6,6 +6,7 @@ use crate::ActionError;
 use crate::config_files::{Php, locked};
 use crate::database::rows::{RowChange, cells};
 use crate::database::{Database, websites};
+use crate::environment::{Environment, look, variable};
 use crate::host::Host;
 
 /// `payment/METHOD/active` of one website, as it is to be.
@@ -31,7 +32,11 @@ impl PaymentSetting<'_> {
     }
 
     /// The website's row, and that of each view that has one of its own; none where all are so already.
-    pub(crate) fn switched(&self, database: &mut Database<'_>) -> Result<Switched, ActionError> {
+    pub(crate) fn switched(
+        &self,
+        host: &Host,
+        database: &mut Database<'_>,
+    ) -> Result<Switched, ActionError> {
         let (path, wanted) = (self.path(), if self.is_on { "1" } else { "0" });
         let website_id = websites::id(database, self.website)?;
         let views = websites::views(database, &website_id)?;
@@ -61,6 +66,7 @@ impl PaymentSetting<'_> {
             }
             rows.extend(own);
         }
+        now.push_str(&self.environment(host, database)?.unknown());
         let named: Vec<_> = views.into_iter().map(|(_, code)| code).collect();
         let what = format!(
             "{path} of website {} (store views {})",
@@ -70,7 +76,22 @@ impl PaymentSetting<'_> {
         Ok(Switched { what, now, rows })
     }
 
-    /// Refuses where a file wins over the rows.
+    /// What PHP's environment says of it, for the website and each of its views.
+    fn environment(
+        &self,
+        host: &Host,
+        database: &mut Database<'_>,
+    ) -> Result<Environment, ActionError> {
+        let path = &self.path();
+        let website_id = websites::id(database, self.website)?;
+        let mut names = vec![variable(&["websites", self.website], path)];
+        for (_, view) in websites::views(database, &website_id)? {
+            names.push(variable(&["stores", &view], path));
+        }
+        Ok(look(host, &names))
+    }
+
+    /// Refuses where a file or a variable wins over the rows.
     pub(crate) fn refuse_locked(
         &self,
         host: &Host,
@@ -93,7 +114,10 @@ impl PaymentSetting<'_> {
                 None => {}
             }
         }
-        Ok(())
+        match self.environment(host, database)?.found {
+            Some((name, place)) => refused(format!("{place} as {name}")),
+            None => Ok(()),
+        }
     }
 
     /// Whether a file's text says what is wanted anyway.

@@ -40,7 +40,7 @@ static FACTS: ActionFacts = ActionFacts {
     closes: false,
     stays_open: "Magento goes by its cached settings until `bin/magento cache:clean config full_page`, after doing and after undoing; \
         that the other method is offered the guard sees, that it takes money nobody does: buy something; a page that was changed can still ask for a card and show a form of its own; \
-        a variable CONFIG__WEBSITES__…__PAYMENT__METHOD__ACTIVE of PHP's environment wins over the row and can't be seen from here",
+        a variable CONFIG__WEBSITES__…__PAYMENT__METHOD__ACTIVE of PHP's environment wins over the row: it is looked for, and the survey says where it can't be",
 };
 
 /// `switch_payment_method`.
@@ -53,13 +53,13 @@ impl RowAction for SwitchPaymentMethod {
 
     fn rows(
         &self,
-        _host: &Host,
+        host: &Host,
         database: &mut Database<'_>,
         arguments: &Arguments,
     ) -> Result<(Change, Vec<RowChange>), ActionError> {
         let [off, on] = settings(arguments)?;
         // First what is offered instead: all of them change together, but whoever reads the plan reads it in this order.
-        let (on, off) = (on.switched(database)?, off.switched(database)?);
+        let (on, off) = (on.switched(host, database)?, off.switched(host, database)?);
         let change = Change {
             what: format!("{}, and {}", on.what, off.what),
             now: format!("{}, and {}", on.now, off.now),

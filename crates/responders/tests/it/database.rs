@@ -306,6 +306,7 @@ pub(crate) fn shop(socket: &Path, folder: &Path) -> Result<Host, ActionError> {
             root: folder.join("shop"),
             quarantine: None,
             good_files: None,
+            environment: Some(Vec::new()),
             consumers: ["exportProcessor", "async.operations.all"]
                 .map(str::to_owned)
                 .into(),
