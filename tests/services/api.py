@@ -5,13 +5,16 @@ usage: api.py MAGEWARDEN [SEED]
 
 Reads `/api/v1/openapi.json` from a running console and asks every operation with values that fit, that don't, and that are attacks.
 """
+import functools
 import http.client
+import http.server
 import json
 import pathlib
 import random
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -21,9 +24,18 @@ from handling import STORES, line
 from shared import free_port, host_of, need, stage, wait_for
 
 SECONDS, MORE_SECONDS = 30, 120
+# The host here refuses every run, so that nothing is kept before one: console_runs.py asks for what is.
+NEVER_DONE = {"runEvidence"}
 KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "null": type(None)}
 KNOWN = {"type", "enum", "const", "oneOf", "allOf", "$ref", "properties", "required", "items", "additionalProperties", "minLength", "maxLength", "pattern", "minimum", "maximum",
          "description", "default", "format", "title"}
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Gives files out, and says nothing of it."""
+
+    def log_message(self, *_):
+        pass
 
 
 class Description:
@@ -138,8 +150,14 @@ def main():
             accounts("token", name, "--role", "viewer")
         log.write_text("".join(line(host, store, path, address) for host, store, path, address in (
             ("shop.example.com", "fr", "/checkout?cvv=737&step=1", "198.51.100.7"), ("us.example.com", "", "/media/x.php", "203.0.113.9"))))
+        # A checkout, of which the first look keeps the page whole.
+        (folder / "www").mkdir()
+        (folder / "www" / "checkout.html").write_text("<html><script>pay()</script></html>")
+        shop = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder / "www"))
+        threading.Thread(target=shop.serve_forever, daemon=True).start()
+        checkout = f"payment_page,view=fr,by=fetch,url=http://127.0.0.1:{shop.server_port}/checkout.html"
         agents = free_port()
-        started.append(subprocess.Popen([str(magewarden), "up", "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port), "--agents", f"127.0.0.1:{agents}"],
+        started.append(subprocess.Popen([str(magewarden), "up", "--source", checkout, "--log", str(log), "--stores", str(folder / "stores.toml"), "--data", str(data), "--port", str(port), "--agents", f"127.0.0.1:{agents}"],
                                         stderr=open(folder / "err", "w")))
 
         def ask(method, path, token, body=None, **headers):
@@ -160,6 +178,9 @@ def main():
                 return None
 
         items = wait_for("incidents", 40, there)
+        entries = lambda: [json.loads(one) for one in subprocess.run([str(magewarden), "entries", str(data / "ledger"), "--source", "payment_page:fr:fetch", "--format", "ndjson"],
+                                                                     capture_output=True, text=True).stdout.splitlines()]
+        whole = wait_for("the page that is kept", 60, lambda: [one["sequence"] for one in entries() if json.loads(one["text"]).get("whole")])
         # A host that refuses what its policy doesn't allow, which is all that closes anything.
         host_of(magewarden, data, folder, agents, started)
         wait_for("the host", 30, lambda: json.loads(ask("GET", "/hosts", tokens[0])[2])["items"])
@@ -184,6 +205,7 @@ def main():
         # What fits one part of the API is asked of it; the rest of it, of any part.
         parts = {"incidents": {"id": [one["id"] for one in items], "playbook": ["web-shell"], "values": [values]},
                  "runs": {"id": [first_run], "incident": [items[0]["id"]], "playbook": ["web-shell"], "values": [values], "answers": [{}], "host": ["shop1"], "sha256": [plan["sha256"]], "note": ["because"]}, "rules": {"id": rules}, "sources": {"id": sources}, "entities": {"name": ["198.51.100.7"], "kind": ["address"]},
+                 "entries": {"sequence": whole},
                  "people": {"name": people}, "playbooks": {"name": ["ours", "web-shell"], "seen": [0, 0]}, "views": {"name": ["mine", "high", "of us"], "state": ["work", "all", "closed"]}, "tokens": {"name": spare, "grants": [admin], "manages_people": [False], "directory": [False]}}
         known = {"until": [later(1), later(20), later(25), "2020-01-01T00:00:00Z"], "reason": ["a planned move of the server", "short"],
                  "grants": [installation, admin], "days": [1, 3], "into": [one["id"] for one in items], "seen": list(range(12)), "findings": [findings], "flow": ["response"],
@@ -196,8 +218,8 @@ def main():
         end, turn, done = time.monotonic() + SECONDS, 0, set()
         while len(wrong) < 20:
             # Afterwards those that were never done well, so that how fast the machine is decides nothing.
-            left = operations if time.monotonic() < end else [one for one in operations if one[2]["operationId"] not in done]
-            if len(left) <= 1 and time.monotonic() >= end or time.monotonic() >= end + MORE_SECONDS:
+            left = operations if time.monotonic() < end else [one for one in operations if one[2]["operationId"] not in done | NEVER_DONE]
+            if not left or time.monotonic() >= end + MORE_SECONDS:
                 break
             path, method, operation = left[turn % len(left)]
             turn += 1
@@ -253,7 +275,7 @@ def main():
                     wrong.append(f"{said}: {status}: {why}")
         need(not wrong, "the API is as it is described", "\n".join(dict.fromkeys(wrong)))
         lacking = {operation["operationId"] for _, _, operation in operations} - done
-        need(len(lacking) <= 1, "every operation was done well at least once", (lacking, counts))
+        need(lacking <= NEVER_DONE, "every operation was done well at least once", (lacking, counts))
         print(f"1 passed, 0 failed ({sum(counts.values())} requests, seed {seed}, {len({status for _, status in counts})} kinds of status)")
 
 
