@@ -253,7 +253,8 @@ def told(shop, mailbox):
     need(letter["Subject"].startswith(incident["severity"] + ": ") and letter["Subject"].endswith("· view de") and len(letter["Subject"]) < 78, "what its subject says", letter["Subject"])
     for part in [f"https://console.shop.example/incidents/{incident['id']}\n", "A new incident.", "view de", "203.0.113.9", "Records:", "Seen:", " UTC", "Next:        look at it", "First lever:", "Clock"]:
         need(part in body, f"its body has {part}", body)
-    need("4111" not in body and "737" not in body and "compliant" not in body.lower(), "and no card data", body)
+    said = body.replace(incident["id"], "")
+    need("4111" not in said and "737" not in said and "compliant" not in body.lower(), "and no card data", body)
     # Somebody gives it to bob, with a task; then goes on. What people write doesn't leave.
     shop.decide(incident["id"], act="lead", to=bob)
     shop.decide(incident["id"], act="add_task", title="ring the secret acquirer", owner=bob)
